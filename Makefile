@@ -1,0 +1,52 @@
+# Two commands are all that a new machine needs: `make demo` and `make test`.
+# Python 3.11 to 3.13 and a package index are required, nothing else.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SETUP  := pyproject.toml setup.py keras_prune/_version.py
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test test-tensorflow test-jax test-torch lint format bench clean
+
+demo: $(VENV)/.demo
+	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
+
+# The whole suite on TensorFlow, which the export needs, then the core path on the other backends.
+test: test-tensorflow test-jax test-torch
+
+test-tensorflow: $(VENV)/.test
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
+
+test-jax: $(VENV)/.test
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m core
+
+test-torch: $(VENV)/.test
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -m core
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# tfmot turns tf.keras into Keras 2 for a whole process, so it gets an environment of its own.
+bench: $(VENV)/.test .venv-tfmot/.tfmot
+	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/run.py --tfmot_python .venv-tfmot/bin/python
+
+$(VENV)/.%: $(SETUP)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e ".[$*]"
+	touch $@
+
+.venv-tfmot/.tfmot: $(SETUP)
+	test -x .venv-tfmot/bin/python || $(PYTHON) -m venv .venv-tfmot
+	.venv-tfmot/bin/python -m pip install --quiet ".[tfmot]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-tfmot build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,44 @@
+"""Pruning for Keras 3: masks applied while `fit` runs, on TensorFlow, JAX and PyTorch."""
+
+from keras_prune._version import __version__
+from keras_prune.callbacks import PruningSchedule
+from keras_prune.insight.summary import SparsitySummary, summary
+from keras_prune.masks import apply_masks, stateless_apply_masks
+from keras_prune.prunable import register_prunable
+from keras_prune.schedules import (
+    ConstantSparsity,
+    CosineDecay,
+    ExponentialDecay,
+    PolynomialDecay,
+    StepDecay,
+)
+from keras_prune.selection import Percentile, RelativeThreshold, Selection, StdThreshold, Threshold
+from keras_prune.training import PrunedModel
+from keras_prune.update import prune_once
+from keras_prune.wrappers import PruningWrapper
+from keras_prune.wrapping import strip_pruning, wrap_pruning
+
+__all__ = [
+    "ConstantSparsity",
+    "CosineDecay",
+    "ExponentialDecay",
+    "Percentile",
+    "PolynomialDecay",
+    "PrunedModel",
+    "PruningSchedule",
+    "PruningWrapper",
+    "RelativeThreshold",
+    "Selection",
+    "SparsitySummary",
+    "StdThreshold",
+    "StepDecay",
+    "Threshold",
+    "__version__",
+    "apply_masks",
+    "prune_once",
+    "register_prunable",
+    "stateless_apply_masks",
+    "strip_pruning",
+    "summary",
+    "wrap_pruning",
+]

@@ -1,0 +1,196 @@
+"""The policy: `PruningSchedule` decides, while a model trains, when its masks change and to which sparsity."""
+
+import warnings
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_prune.importance import Importance
+from keras_prune.masks import MaskedWeight, apply_masks, find_masked, masked_sparsity
+from keras_prune.schedules import SparsitySchedule, check_sparsity, check_step
+from keras_prune.selection import Percentile, Selection
+from keras_prune.training import keep_masks
+from keras_prune.update import PruningRule, Targets, update_masks
+
+_IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
+
+
+class PruningSchedule(keras.callbacks.Callback):
+    """Prunes a model while `fit` runs: updates its masks along a schedule.
+
+    The step is `optimizer.iterations`, so a resumed run goes on where it was. Masks are updated each `frequency` steps
+    from the schedule's `begin_step` on, and always at its `end_step`, whatever the frequency and
+    `steps_per_execution`. What is pruned stays pruned. Between updates the model itself holds its masks (see
+    `wrap_pruning`). The sparsity of all masked weights is written to the logs as `sparsity`: list this callback before
+    those that read it, such as `TensorBoard`; `History` and the progress bar always see it.
+
+    Without `fit`, call `set_model(model)` once, and `after_step()` after every `model.train_on_batch` or after every
+    update of a loop of your own.
+
+    Args:
+        schedule: Function of the step that gives the sparsity in [0, 1), such as `PolynomialDecay`. None with a
+            threshold selection, which decides itself how much is pruned.
+        selection: How scores become masks. Default: `Percentile()`.
+        importance: `"magnitude"`, or a function `weight -> scores` of NumPy arrays, higher = keep.
+        targets: Final sparsity of single layers by name pattern, reached along the same schedule, or None for layers
+            to leave alone: `{"conv*": 0.5, "output": None}`. The first pattern that matches counts.
+        frequency: Steps between mask updates, at least 1.
+        prune_frozen: Whether weights that are not trainable are pruned too.
+
+    Raises:
+        ValueError: A sparsity outside [0, 1), a negative step or frequency, no schedule for a selection that needs one
+            or one for a selection that does not; at the start of `fit`, a model without masks, a target that names no
+            layer, or a second `PruningSchedule` in the same `fit`.
+
+    Example:
+
+    ```python
+    model = wrap_pruning(model)
+    model.compile("adam", "mse")
+    schedule = PolynomialDecay(final_sparsity=0.9, begin_step=0, end_step=1000)
+    model.fit(x, y, epochs=4, callbacks=[PruningSchedule(schedule)])
+    ```
+    """
+
+    def __init__(
+        self,
+        schedule: SparsitySchedule | None = None,
+        selection: Selection | None = None,
+        importance: str | Importance = "magnitude",
+        targets: Targets | None = None,
+        *,
+        frequency: int = 100,
+        prune_frozen: bool = False,
+    ):
+        super().__init__()
+        self.rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen)
+        self.schedule = schedule
+        self.frequency = check_step(frequency, "frequency", minimum=1)
+        self._schedules = self._schedules_by_target()
+        timing = schedule if self.rule.selection.needs_sparsity else None
+        self.begin_step: int = getattr(timing, "begin_step", 0)
+        self.end_step: int | None = getattr(timing, "end_step", None)
+        self._weights: list[MaskedWeight] = []
+        self._sparsity = 0.0
+        self._last_update: int | None = None
+        self._known_step, self._known_batch = 0, 0
+
+    def _schedules_by_target(self) -> dict[float | None, SparsitySchedule]:
+        if self.schedule is not None:
+            self.rule.refuse_sparsity(f"schedule={self.schedule!r}")
+        if not self.rule.selection.needs_sparsity:
+            return {}
+        if not callable(self.schedule):
+            raise ValueError(
+                "`schedule` must be a function of the step, such as `ConstantSparsity(0.5)` or "
+                f"`PolynomialDecay(final_sparsity=0.9, end_step=1000)`. Received: schedule={self.schedule!r}"
+            )
+        schedules: dict[float | None, SparsitySchedule] = {None: self.schedule}
+        for target in self.rule.targets.values():
+            if target is not None and not hasattr(self.schedule, "with_final_sparsity"):
+                raise ValueError(
+                    "A layer's own target needs a schedule with a final sparsity, such as `PolynomialDecay`. "
+                    f"Received: targets={self.rule.targets!r} with schedule={self.schedule!r}"
+                )
+            if target is not None:
+                schedules[target] = self.schedule.with_final_sparsity(target)  # type: ignore[attr-defined]
+        return schedules
+
+    # What the callback does, and when.
+
+    def set_model(self, model: keras.Model) -> None:
+        weights = find_masked(model)
+        if not weights:
+            raise ValueError(
+                "PruningSchedule needs a model with masks: train the model that `wrap_pruning(model)` returns. "
+                f"Received: the model '{model.name}', which has none"
+            )
+        self.rule.check(list(dict.fromkeys(weight.layer for weight in weights)))
+        super().set_model(keep_masks(model))
+        self._weights = weights
+        self._last_update = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.params.setdefault(_IN_THIS_FIT, self) is not self:
+            raise ValueError(
+                "One PruningSchedule a fit: two would undo each other's masks. Give layers their own sparsity with "
+                "`targets`. Received: two PruningSchedule callbacks"
+            )
+        self._last_update = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # Not in `on_train_begin`: a `BackupAndRestore` listed later restores its state there.
+        self._known_step, self._known_batch = self._read_step(), 0
+        self._update_if_due(self._known_step)
+        self._sparsity = masked_sparsity(self._weights)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
+        # the step may have come so far: it is never beyond what is reckoned here.
+        batches = batch + 1 - self._known_batch
+        if self._due(self._known_step - (-batches // self._accumulation())) != self._last_update:
+            self._known_step, self._known_batch = self._read_step(), batch + 1
+            self._update_if_due(self._known_step)
+        if logs is not None:
+            logs["sparsity"] = self._sparsity
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._hold()
+        if logs is not None:
+            logs["sparsity"] = self._sparsity
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._hold()  # moving averages were written into the weights after the last epoch
+        step = self._read_step()
+        if self.end_step is not None and step < self.end_step:
+            warnings.warn(
+                f"Training ended at step {step}, before the pruning schedule does at step {self.end_step}: the "
+                f"sparsity is {self._sparsity:.4f}. Train for longer, or lower the schedule's `end_step`.",
+                stacklevel=2,
+            )
+
+    def after_step(self, step: int | None = None) -> None:
+        """Updates the masks if that is due, and applies them. For `train_on_batch` and training loops of your own.
+
+        Args:
+            step: Optimizer steps done so far. Default: `model.optimizer.iterations`.
+        """
+        if step is None and self.model.optimizer is None:
+            raise ValueError("A model that is not compiled has no step: pass `step`. Received: step=None")
+        self._update_if_due(self._read_step() if step is None else step)
+        apply_masks(self.model)
+
+    # How.
+
+    def _due(self, step: int) -> int | None:
+        """The last step at which an update was due, up to `step`; None: none yet."""
+        if step < self.begin_step:
+            return None
+        if self.end_step is not None and step >= self.end_step:
+            return self.end_step
+        return step - (step - self.begin_step) % self.frequency
+
+    def _update_if_due(self, step: int) -> None:
+        due = self._due(step)
+        if due is None or due == self._last_update:
+            return
+        model = self.model  # on JAX this brings the variables up to date
+        update_masks(self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, model.optimizer)
+        self._last_update = due
+        self._sparsity = masked_sparsity(self._weights)
+
+    def _sparsity_at(self, own: float | None, step: int) -> float:
+        # The step that was due, not the one that was reached: so `steps_per_execution` and resuming change nothing.
+        return check_sparsity(self._schedules[own](step), f"schedule({step})")
+
+    def _read_step(self) -> int:
+        return int(ops.convert_to_numpy(self.model.optimizer.iterations))
+
+    def _accumulation(self) -> int:
+        optimizer = self._model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        return getattr(optimizer, "gradient_accumulation_steps", None) or 1
+
+    def _hold(self) -> None:
+        apply_masks(self.model)

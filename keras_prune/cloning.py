@@ -1,0 +1,97 @@
+"""Copies of models with some layers replaced: new layers, new variables, the same state.
+
+Keras's `clone_model` copies the compile settings (and fails on those that it cannot serialise), keeps the old input
+shapes of nested models and knows nothing of weights, so the graph is copied here.
+"""
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune import keras_internals
+
+Replace = Callable[[str, keras.Layer], keras.Layer]
+
+
+def copy_layer(layer: keras.Layer) -> keras.Layer:
+    """A new layer with the same configuration, not yet built.
+
+    Raises:
+        ValueError: The layer's class cannot be made from its configuration.
+    """
+    try:
+        return type(layer).from_config(layer.get_config())
+    except (NotImplementedError, TypeError) as error:
+        raise ValueError(
+            f"Cannot copy layer '{layer.name}': its class must implement `get_config` (and `from_config`, if its "
+            f"arguments are no plain values). Received: a layer of class {type(layer).__name__} ({error})"
+        ) from error
+
+
+def copy_state(source: keras.Layer, target: keras.Layer) -> None:
+    """Gives `target`, a built copy of `source`, the same variables, seeds, vocabularies and trainable flags."""
+    for old, new in zip(source.variables, target.variables, strict=True):
+        new.assign(
+            np.array(ops.convert_to_numpy(old.value))
+        )  # a copy: on JAX a shared array would be donated, and lost, by training one
+    layers = keras_internals.flatten(source), keras_internals.flatten(target)
+    for old, new in zip(*layers, strict=True):
+        if new.trainable != old.trainable:
+            new.trainable = old.trainable
+        if hasattr(old, "save_assets"):  # what preprocessing layers learnt besides variables
+            with tempfile.TemporaryDirectory() as folder:
+                old.save_assets(folder)
+                new.load_assets(folder)
+        if hasattr(old, "finalize_state"):
+            new.finalize_state()
+
+
+def copy_model(model: keras.Model, replace: Replace) -> keras.Model:
+    """Copies a Sequential or Functional model, models inside it included, with `replace(path, layer)` for each layer.
+
+    Args:
+        model: A built model. It is not changed.
+        replace: Returns a new layer for a layer of the model, to be called as the old one was; it may be unbuilt.
+
+    Returns:
+        A new model of the same class, inputs, outputs and names, not compiled. Its variables are fresh.
+    """
+    return _Copier(replace).model(model, "")
+
+
+class _Copier:
+    """Remembers what it copied: a layer used twice, here or in two models inside, stays one layer."""
+
+    def __init__(self, replace: Replace):
+        self._replace = replace
+        self._copies: dict[int, Any] = {}
+
+    def model(self, model: keras.Model, prefix: str) -> keras.Model:
+        if isinstance(model, keras.Sequential):
+            inputs = [keras_internals.copy_input(tensor) for tensor in model.inputs]
+            layers = [self._operation(layer, prefix) for layer in model.layers]
+            copy = type(model)([*inputs, *layers], name=model.name)
+        else:
+            inputs = keras.tree.map_structure(keras_internals.copy_input, model.input)
+            outputs = keras_internals.run_graph(model, inputs, lambda operation: self._operation(operation, prefix))
+            copy = type(model)(inputs, outputs, name=model.name)
+        if not model.trainable:  # reaches every layer in it, so only when it says something
+            copy.trainable = False
+        return copy
+
+    def _operation(self, operation: Any, prefix: str) -> Any:
+        if id(operation) not in self._copies:
+            self._copies[id(operation)] = self._copy(operation, prefix)
+        return self._copies[id(operation)]
+
+    def _copy(self, operation: Any, prefix: str) -> Any:
+        path = f"{prefix}{operation.name}"
+        if keras_internals.is_graph(operation):
+            return self.model(operation, f"{path}/")
+        if isinstance(operation, keras.Layer):
+            return self._replace(path, operation)
+        return keras_internals.copy_operation(operation)

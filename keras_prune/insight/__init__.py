@@ -1,0 +1,1 @@
+"""Looking at models: what is pruned, what it costs, what it gains."""

@@ -1,0 +1,199 @@
+"""`summary`: what of a model is pruned, what is not, and why."""
+
+import dataclasses
+import io
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune.masks import find_masked, inner_layer, walk_layers
+from keras_prune.prunable import Prunable, find_prunable
+from keras_prune.wrappers import ATTRIBUTE
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightSparsity:
+    """One prunable weight array of a model.
+
+    Args:
+        layer: Path of the layer: `"encoder/conv1"`.
+        name: Name of the weight in its layer: `"kernel"`.
+        shape: Its shape.
+        size: Number of its entries.
+        zeros: How many of them are zero.
+        masked: Whether it has a mask.
+    """
+
+    layer: str
+    name: str
+    shape: tuple[int, ...]
+    size: int
+    zeros: int
+    masked: bool
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the entries that is zero."""
+        return self.zeros / self.size
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSparsity:
+    """One layer of a model.
+
+    Args:
+        name: Path of the layer: `"encoder/conv1"`.
+        kind: Name of its class.
+        weights: Its prunable weights.
+        parameters: Number of all its parameters, masks not counted.
+        zeros: How many of them are zero.
+        masked: Whether it has masks.
+        reason: If it has no masks, why.
+    """
+
+    name: str
+    kind: str
+    weights: tuple[WeightSparsity, ...]
+    parameters: int
+    zeros: int
+    masked: bool
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SparsitySummary:
+    """The sparsity of a model. Its `str` is a table.
+
+    Args:
+        model: Name of the model.
+        layers: Every layer, in the model's order.
+    """
+
+    model: str
+    layers: tuple[LayerSparsity, ...]
+
+    @property
+    def masked(self) -> tuple[LayerSparsity, ...]:
+        """The layers with masks."""
+        return tuple(layer for layer in self.layers if layer.masked)
+
+    @property
+    def skipped(self) -> tuple[LayerSparsity, ...]:
+        """The layers without masks; `reason` says why."""
+        return tuple(layer for layer in self.layers if not layer.masked)
+
+    @property
+    def prunable(self) -> int:
+        """Number of prunable weights, masked or not."""
+        return sum(weight.size for layer in self.layers for weight in layer.weights)
+
+    @property
+    def prunable_zeros(self) -> int:
+        return sum(weight.zeros for layer in self.layers for weight in layer.weights)
+
+    @property
+    def prunable_sparsity(self) -> float:
+        """Fraction of the prunable weights that is zero; 0 if there are none."""
+        return self.prunable_zeros / self.prunable if self.prunable else 0.0
+
+    @property
+    def parameters(self) -> int:
+        """Number of all parameters of the model, masks not counted."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def zeros(self) -> int:
+        return sum(layer.zeros for layer in self.layers)
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of all parameters that is zero; 0 if there are none."""
+        return self.zeros / self.parameters if self.parameters else 0.0
+
+    def __str__(self) -> str:
+        from rich import box, console, table  # here, since most programs never print a summary
+
+        grid = table.Table(title=f"Sparsity of '{self.model}'", box=box.SIMPLE_HEAD, title_justify="left")
+        for heading in ("Layer", "Kind", "Weight", "Shape"):
+            grid.add_column(heading, overflow="fold")
+        for heading in ("Weights", "Zeros", "Sparsity"):
+            grid.add_column(heading, justify="right", no_wrap=True)
+        grid.add_column("Mask", overflow="fold")
+        for layer in self.layers:
+            mask = "yes" if layer.masked else f"no: {layer.reason}"
+            if not layer.weights:
+                grid.add_row(layer.name, layer.kind, "", "", "", "", "", mask)
+            for weight in layer.weights:
+                numbers = _numbers(weight.size, weight.zeros, weight.sparsity)
+                grid.add_row(layer.name, layer.kind, weight.name, str(weight.shape), *numbers, mask)
+        grid.add_section()
+        prunable = _numbers(self.prunable, self.prunable_zeros, self.prunable_sparsity)
+        grid.add_row("Prunable weights", "", "", "", *prunable, "")
+        grid.add_row("Whole model", "", "", "", *_numbers(self.parameters, self.zeros, self.sparsity), "")
+        text = io.StringIO()
+        console.Console(file=text, width=120).print(grid)
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def _numbers(size: int, zeros: int, sparsity: float) -> tuple[str, str, str]:
+    return f"{size:,}", f"{zeros:,}", f"{sparsity:.2%}"
+
+
+def summary(model: keras.Layer) -> SparsitySummary:
+    """Counts the zeros of a model, layer by layer and in all.
+
+    Args:
+        model: A built model or layer, with masks or without.
+
+    Returns:
+        A `SparsitySummary`; print it for a table.
+
+    Raises:
+        TypeError: `model` is no model or layer.
+        ValueError: The model is not built.
+
+    Example:
+
+    ```python
+    report = summary(prune_once(model, 0.5))
+    print(report)
+    report.prunable_sparsity  # 0.5
+    ```
+    """
+    if not isinstance(model, keras.Layer):
+        raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
+    if not model.built:
+        raise ValueError(f"An unbuilt model has no weights to count. Received: '{model.name}', not built")
+    layers = walk_layers(model) if isinstance(model, keras.Model) else [(model.name, model)]
+    return SparsitySummary(model.name, tuple(_layer(path, layer) for path, layer in layers))
+
+
+def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
+    inner = inner_layer(layer)
+    masks = {id(weight.mask) for weight in find_masked(layer)}
+    prunable = find_prunable(inner)
+    weights = tuple(
+        WeightSparsity(path, name, tuple(weight.shape), math.prod(weight.shape), _zeros(weight), bool(masks))
+        for name, weight in prunable.weights.items()
+    )
+    own = [weight for weight in inner.weights if id(weight) not in masks]
+    return LayerSparsity(
+        name=path,
+        kind=type(inner).__name__,
+        weights=weights,
+        parameters=sum(math.prod(weight.shape) for weight in own),
+        zeros=sum(_zeros(weight) for weight in own),
+        masked=hasattr(layer, ATTRIBUTE),
+        reason="" if hasattr(layer, ATTRIBUTE) else _reason(prunable),
+    )
+
+
+def _reason(prunable: Prunable) -> str:
+    return prunable.reason or "not wrapped"
+
+
+def _zeros(weight: keras.Variable) -> int:
+    values = ops.convert_to_numpy(weight.value)
+    return values.size - int(np.count_nonzero(values))

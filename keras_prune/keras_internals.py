@@ -1,0 +1,123 @@
+"""What we need of Keras that it does not make public, in one place, to mend when Keras changes.
+
+Checked with Keras 3.15. Everything else in this package uses Keras's public interface.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.models import functional
+from keras.src.tree import map_shape_structure
+
+
+def sublayers(layer: keras.Layer) -> list[keras.Layer]:
+    """The layers that `layer` holds directly, in the order in which it got them."""
+    return list(layer._layers)
+
+
+def is_graph(model: object) -> bool:
+    """Whether `model` is a Sequential or Functional model that can be built again from its layers.
+
+    A subclass with a constructor of its own (keras_hub's backbones, say) cannot: it would lose its class.
+    """
+    if isinstance(model, keras.Sequential):
+        return type(model).__init__ is keras.Sequential.__init__
+    return isinstance(model, functional.Functional) and functional.functional_like_constructor(type(model))
+
+
+def run_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
+    """Calls the graph of a Functional model on new inputs, with `replace(operation)` for each operation."""
+    return model._run_through_graph(inputs, operation_fn=replace)
+
+
+def has_default_build(layer: keras.Layer) -> bool:
+    """Whether the layer's class has no `build` of its own: its sublayers are then built by calling it."""
+    return getattr(layer.build, "_is_default", False)
+
+
+def has_unbuilt_state(layer: keras.Layer) -> bool:
+    """Whether some sublayer still lacks its variables, though Keras may call the layer itself built."""
+    inner = layer._flatten_layers(include_self=False)
+    return has_default_build(layer) and not all(sublayer.built for sublayer in inner)
+
+
+def set_build_signature(layer: keras.Layer, signature: inspect.Signature) -> None:
+    """Makes Keras pass to the `build` of this layer the shapes that `signature` names."""
+    layer.build.__signature__ = signature  # Keras wraps `build` for each instance, so this touches one layer only
+
+
+def convert_inputs_like(wrapper: keras.Layer, layer: keras.Layer) -> None:
+    """Makes `wrapper` convert, cast and accept its inputs just as `layer` does."""
+    wrapper.autocast = layer.autocast
+    wrapper._convert_input_args = layer._convert_input_args
+    wrapper._allow_non_tensor_positional_args = layer._allow_non_tensor_positional_args
+
+
+def symbolic_tensors(shapes: Any, dtype: str) -> Any:
+    """Symbolic inputs of these shapes: one shape, or lists and dicts of shapes."""
+    return map_shape_structure(lambda shape: keras.KerasTensor(shape, dtype=dtype), shapes)
+
+
+@contextmanager
+def unlocked(layer: keras.Layer) -> Iterator[None]:
+    """Lets a built layer get more state, as Keras itself does to quantise or to add LoRA weights."""
+    locked = layer._tracker.locked
+    layer._tracker.unlock()
+    try:
+        yield
+    finally:
+        if locked:
+            layer._tracker.lock()
+
+
+def remove_sublayer(layer: keras.Layer, name: str) -> None:
+    """Removes the sublayer held as attribute `name`, and its variables, from a built layer."""
+    with unlocked(layer):
+        layer._tracker.untrack(getattr(layer, name))
+        delattr(layer, name)
+
+
+def moving_averages(optimizer: Any) -> dict[int, keras.Variable]:
+    """The optimizer's moving average of each variable that has one, by the variable's `id`."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    averages: dict[int, keras.Variable] = {}
+    for part in getattr(optimizer, "optimizers", [optimizer]):  # of a MultiOptimizer
+        if getattr(part, "use_ema", False) and getattr(part, "built", False):
+            pairs = zip(part._trainable_variables, part._model_variables_moving_average, strict=True)
+            averages.update((id(variable), average) for variable, average in pairs)
+    return averages
+
+
+def flatten(layer: keras.Layer) -> list[keras.Layer]:
+    """The layer and all layers in it, parents first."""
+    return layer._flatten_layers()
+
+
+def copy_operation(operation: Any) -> Any:
+    """A new `keras.ops` operation of the same settings, so that the graph it is in stays as it was."""
+    return type(operation).from_config(operation.get_config())
+
+
+def copy_input(tensor: Any) -> Any:
+    """A new symbolic input like `tensor`, an input of a Functional or Sequential model."""
+    layer = tensor._keras_history.operation
+    if isinstance(layer, keras.layers.InputLayer):
+        return keras.layers.InputLayer.from_config(layer.get_config()).output
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)  # the model starts in the middle of a graph
+
+
+def as_numpy(variable: keras.Variable) -> np.ndarray:
+    """The variable's values as a read-only array, not copied where the backend can lend its memory."""
+    value = variable.value
+    tensor = value.read_value() if hasattr(value, "read_value") else keras.ops.stop_gradient(value)
+    try:
+        array = np.from_dlpack(tensor)
+    except (BufferError, TypeError, RuntimeError, ValueError):  # on another device, or of a type NumPy does not know
+        array = keras.ops.convert_to_numpy(tensor)
+    view = array.view()
+    view.flags.writeable = False
+    return view

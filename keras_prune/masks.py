@@ -1,0 +1,135 @@
+"""Masked weights: how to find them in a model, and how their masks are applied."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune import keras_internals
+from keras_prune.prunable import find_prunable
+from keras_prune.wrappers import ATTRIBUTE, PruningMasks, PruningWrapper
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedWeight:
+    """A weight and its mask.
+
+    Args:
+        layer: Path of the layer: `"conv1"`, or `"encoder/conv1"` in a nested model.
+        name: Name of the weight in the layer: `"kernel"`, `"query/kernel"`.
+        weight: The variable. Where `mask` is 0 it is 0.
+        mask: The variable of the same shape, 1 = kept.
+    """
+
+    layer: str
+    name: str
+    weight: keras.Variable
+    mask: keras.Variable
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.weight.shape))
+
+    def kept(self) -> np.ndarray:
+        """The mask as a boolean array, True = kept."""
+        return ops.convert_to_numpy(ops.cast(self.mask.value, "bool"))
+
+    def apply(self) -> None:
+        """Writes exact zeros where the mask prunes. `where`, since a product would leave minus zeros."""
+        self.weight.assign(ops.where(ops.cast(self.mask.value, "bool"), self.weight.value, 0.0))
+
+
+def walk_layers(model: keras.Layer) -> Iterator[tuple[str, keras.Layer]]:
+    """Yields the path and the layer of each layer in a model, each layer once. It enters models in the model, but not
+    layers that are made of layers: those are pruned as one."""
+    yield from _walk(model, "", {id(model)})
+
+
+def _walk(model: keras.Layer, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Layer]]:
+    for layer in keras_internals.sublayers(model):
+        if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | PruningMasks | keras.Metric):
+            continue
+        seen.add(id(layer))
+        path = f"{prefix}{layer.name}"
+        if isinstance(layer, keras.Model):
+            yield from _walk(layer, f"{path}/", seen)
+        else:
+            yield path, layer
+
+
+def inner_layer(layer: keras.Layer) -> keras.Layer:
+    """The layer that holds the weights: the wrapped one, if it is wrapped."""
+    return layer.layer if isinstance(layer, PruningWrapper) else layer
+
+
+def find_masked(model: keras.Layer) -> list[MaskedWeight]:
+    """Returns every masked weight of a model, or of a wrapped layer."""
+    layers = walk_layers(model) if isinstance(model, keras.Model) else [(model.name, model)]
+    found: list[MaskedWeight] = []
+    for path, layer in layers:
+        masks = getattr(layer, ATTRIBUTE, None)
+        if masks is not None:
+            weights = find_prunable(inner_layer(layer)).weights
+            found += [MaskedWeight(path, name, weights[name], mask) for name, mask in masks.by_name().items()]
+    return found
+
+
+def masked_sparsity(weights: Sequence[MaskedWeight]) -> float:
+    """The fraction of these weights that their masks prune."""
+    kept = sum(int(np.count_nonzero(weight.kept())) for weight in weights)
+    return 1.0 - kept / sum(weight.size for weight in weights) if weights else 0.0
+
+
+def apply_masks(model: keras.Layer) -> None:
+    """Sets every pruned weight of a model to exactly zero.
+
+    `fit` and `train_on_batch` do this themselves after each step. Call it after each update of a training loop of
+    your own, and after assigning weights yourself.
+
+    Args:
+        model: A model, or a layer, from `wrap_pruning`.
+
+    Example:
+
+    ```python
+    for x, y in batches:
+        ...  # gradients
+        optimizer.apply(gradients, model.trainable_variables)
+        apply_masks(model)
+    ```
+    """
+    for weight in find_masked(model):
+        weight.apply()
+
+
+def stateless_apply_masks(
+    model: keras.Layer, trainable_variables: Sequence[Any], non_trainable_variables: Sequence[Any]
+) -> list[Any]:
+    """`apply_masks` as a pure function, for JAX training loops that carry the model's state themselves.
+
+    Args:
+        model: A model from `wrap_pruning`.
+        trainable_variables: Values of `model.trainable_variables`, in that order.
+        non_trainable_variables: Values of `model.non_trainable_variables`; the masks are among them.
+
+    Returns:
+        The new values of the trainable variables.
+
+    Example:
+
+    ```python
+    trainable, optimizer_state = optimizer.stateless_apply(optimizer_state, gradients, trainable)
+    trainable = stateless_apply_masks(model, trainable, non_trainable)
+    ```
+    """
+    weight_at = {id(variable): index for index, variable in enumerate(model.trainable_variables)}
+    mask_at = {id(variable): index for index, variable in enumerate(model.non_trainable_variables)}
+    masked = list(trainable_variables)
+    for weight in find_masked(model):
+        index = weight_at.get(id(weight.weight))
+        if index is not None:  # frozen weights do not change
+            masked[index] = masked[index] * non_trainable_variables[mask_at[id(weight.mask)]]
+    return masked

@@ -1,0 +1,58 @@
+"""Choosing layers: by name pattern, by class, or by a function."""
+
+import difflib
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import keras
+
+Predicate = Callable[[str, keras.Layer], bool]
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether a pattern such as `"conv*"` matches a layer's path, or its name, the last part of the path."""
+    return fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(path.rsplit("/", 1)[-1], pattern)
+
+
+def check_patterns(patterns: Iterable[str], paths: Sequence[str], argument: str) -> None:
+    """Raises a `ValueError`, which names the near misses, for each pattern that matches no path."""
+    for pattern in patterns:
+        if any(matches(pattern, path) for path in paths):
+            continue
+        near = difflib.get_close_matches(pattern, [*paths, *{path.rsplit("/", 1)[-1] for path in paths}], cutoff=0.4)
+        near = list(dict.fromkeys(near))
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Its layers are {list(paths)}."
+        raise ValueError(f"`{argument}` names a layer that the model does not have. {hint} Received: {pattern!r}")
+
+
+def as_predicate(layers: Any, paths: Sequence[str]) -> Predicate:
+    """Turns the argument `layers` into a function of path and layer.
+
+    Args:
+        layers: None (all layers), a name pattern, a layer class, a function `layer -> bool`, or a list of these.
+        paths: The paths of the model's layers, to check patterns against.
+
+    Raises:
+        ValueError: A pattern matches no layer.
+        TypeError: Something else was passed.
+    """
+    if layers is None:
+        return lambda path, layer: True
+    choices = list(layers) if isinstance(layers, list | tuple | set) else [layers]
+    for choice in choices:
+        if not (isinstance(choice, str) or callable(choice)):
+            raise TypeError(
+                "`layers` must be a name pattern, a layer class, a function `layer -> bool`, or a list of these. "
+                f"Received: {choice!r}"
+            )
+    check_patterns([choice for choice in choices if isinstance(choice, str)], paths, "layers")
+    return lambda path, layer: any(_chosen(choice, path, layer) for choice in choices)
+
+
+def _chosen(choice: Any, path: str, layer: keras.Layer) -> bool:
+    if isinstance(choice, str):
+        return matches(choice, path)
+    if isinstance(choice, type):
+        return isinstance(layer, choice)
+    return bool(choice(layer))

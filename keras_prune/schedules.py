@@ -1,0 +1,227 @@
+"""Sparsity schedules: the training step -> the fraction of weights that must be zero.
+
+A schedule is a plain frozen object: it holds no Keras state and can be called, printed, compared and plotted
+without a model. Anything callable of this form is a schedule too: `lambda step: min(0.8, step / 1000)`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+SparsitySchedule = Callable[[int], float]
+
+
+def check_sparsity(value: Any, name: str = "sparsity") -> float:
+    """Returns `value` as a float, or raises a `ValueError` when it is no sparsity (a number in [0, 1))."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}") from None
+    if not 0.0 <= number < 1.0:  # also catches NaN
+        raise ValueError(f"`{name}` must be in [0, 1): at least one weight is always kept. Received: {name}={value!r}")
+    return number
+
+
+def check_step(value: Any, name: str, minimum: int = 0) -> int:
+    """Returns `value` as an int, or raises a `ValueError` when it is not a whole number of at least `minimum`."""
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not whole or value != int(value) or value < minimum:
+        raise ValueError(f"`{name}` must be a whole number of at least {minimum}. Received: {name}={value!r}")
+    return int(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConstantSparsity:
+    """The same sparsity from `begin_step` on.
+
+    Args:
+        target_sparsity: Fraction of the weights that is zero, in [0, 1).
+        begin_step: Optimizer step of the first pruning. Before it the sparsity is 0.
+
+    Raises:
+        ValueError: A sparsity outside [0, 1), or a negative step.
+
+    Example:
+
+    ```python
+    schedule = ConstantSparsity(0.5, begin_step=100)
+    schedule(99), schedule(100)  # (0.0, 0.5)
+    ```
+    """
+
+    target_sparsity: float
+    begin_step: int = 0
+
+    def __post_init__(self) -> None:
+        check_sparsity(self.target_sparsity, "target_sparsity")
+        check_step(self.begin_step, "begin_step")
+
+    @property
+    def final_sparsity(self) -> float:
+        return self.target_sparsity
+
+    @property
+    def end_step(self) -> int:
+        return self.begin_step
+
+    def with_final_sparsity(self, final_sparsity: float) -> "ConstantSparsity":
+        return dataclasses.replace(self, target_sparsity=final_sparsity)
+
+    def __call__(self, step: int) -> float:
+        return self.target_sparsity if step >= self.begin_step else 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RampSchedule:
+    """Base of the schedules that lead from one sparsity to another between two steps.
+
+    A subclass says, in `curve`, which part of the way is done after the part `progress` of the time.
+
+    Args:
+        final_sparsity: Sparsity from `end_step` on, in [0, 1).
+        begin_step: Optimizer step of the first pruning. Before it the sparsity is 0.
+        end_step: Optimizer step from which the final sparsity holds. Equal to `begin_step`: one jump.
+        initial_sparsity: Sparsity at `begin_step`, in [0, 1).
+
+    Raises:
+        ValueError: A sparsity outside [0, 1), a negative step, or `begin_step > end_step`.
+    """
+
+    final_sparsity: float
+    begin_step: int = 0
+    end_step: int
+    initial_sparsity: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_sparsity(self.final_sparsity, "final_sparsity")
+        check_sparsity(self.initial_sparsity, "initial_sparsity")
+        check_step(self.begin_step, "begin_step")
+        check_step(self.end_step, "end_step")
+        if self.begin_step > self.end_step:
+            raise ValueError(
+                "`begin_step` must not be greater than `end_step`. "
+                f"Received: begin_step={self.begin_step}, end_step={self.end_step}"
+            )
+
+    def with_final_sparsity(self, final_sparsity: float) -> "RampSchedule":
+        """The same ramp towards another final sparsity (per-layer targets are made this way)."""
+        return dataclasses.replace(
+            self,
+            final_sparsity=final_sparsity,
+            initial_sparsity=min(self.initial_sparsity, final_sparsity),
+        )
+
+    def curve(self, progress: float) -> float:
+        """The part of the way from initial to final sparsity, for `progress` in [0, 1); 0 at 0."""
+        raise NotImplementedError
+
+    def __call__(self, step: int) -> float:
+        if step < self.begin_step:
+            return 0.0
+        if step >= self.end_step:
+            return self.final_sparsity
+        progress = (step - self.begin_step) / (self.end_step - self.begin_step)
+        return self.initial_sparsity + (self.final_sparsity - self.initial_sparsity) * self.curve(progress)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PolynomialDecay(RampSchedule):
+    """Prunes fast at first and ever more slowly: the usual choice (Zhu & Gupta 2017, "To prune, or not to prune").
+
+    With `p` the part of the time that has passed,
+    `sparsity = final + (initial - final) * (1 - p) ** power`, as in TensorFlow Model Optimization.
+
+    Args:
+        final_sparsity: Sparsity from `end_step` on, in [0, 1).
+        begin_step: Optimizer step of the first pruning. Before it the sparsity is 0.
+        end_step: Optimizer step from which the final sparsity holds.
+        initial_sparsity: Sparsity at `begin_step`, in [0, 1).
+        power: Exponent, greater than 0. 1 is a straight line.
+
+    Raises:
+        ValueError: A value outside these ranges, or `begin_step > end_step`.
+
+    Example:
+
+    ```python
+    schedule = PolynomialDecay(final_sparsity=0.8, begin_step=0, end_step=1000)
+    schedule(500)  # 0.8 - 0.8 * 0.5 ** 3 = 0.7
+    ```
+    """
+
+    power: float = 3.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.power < math.inf:
+            raise ValueError(f"`power` must be a finite number above 0. Received: power={self.power!r}")
+
+    def curve(self, progress: float) -> float:
+        return 1.0 - (1.0 - progress) ** self.power
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CosineDecay(RampSchedule):
+    """Starts and ends gently: half a cosine wave from initial to final sparsity (Loshchilov & Hutter 2017's curve).
+
+    Takes the arguments of `PolynomialDecay`, without `power`.
+
+    Example:
+
+    ```python
+    schedule = CosineDecay(final_sparsity=0.8, end_step=1000)
+    schedule(500)  # 0.4
+    ```
+    """
+
+    def curve(self, progress: float) -> float:
+        return 0.5 * (1.0 - math.cos(math.pi * progress))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExponentialDecay(RampSchedule):
+    """Removes the same fraction of what is left in every equal span of time (iterative pruning, Han et al. 2015).
+
+    The density `1 - sparsity` falls geometrically. Takes the arguments of `PolynomialDecay`, without `power`.
+
+    Example:
+
+    ```python
+    schedule = ExponentialDecay(final_sparsity=0.75, end_step=1000)
+    schedule(500)  # half of the weights are left at half time, a quarter at the end: 0.5
+    ```
+    """
+
+    def curve(self, progress: float) -> float:
+        first, last = 1.0 - self.initial_sparsity, 1.0 - self.final_sparsity
+        if first == last:
+            return progress
+        return (first - first * (last / first) ** progress) / (first - last)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepDecay(RampSchedule):
+    """A staircase of equal jumps: the first after one `jumps`-th of the time, the last at `end_step`.
+
+    Takes the arguments of `PolynomialDecay`, without `power`, and:
+
+    Args:
+        jumps: Number of equal jumps, at least 1.
+
+    Example:
+
+    ```python
+    schedule = StepDecay(final_sparsity=0.8, end_step=1000, jumps=2)
+    schedule(499), schedule(500), schedule(1000)  # (0.0, 0.4, 0.8)
+    ```
+    """
+
+    jumps: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_step(self.jumps, "jumps", minimum=1)
+
+    def curve(self, progress: float) -> float:
+        return math.floor(progress * self.jumps) / self.jumps

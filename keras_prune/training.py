@@ -1,0 +1,115 @@
+"""The class of a pruned model: it keeps its masks while it trains, and says so in its file.
+
+A pruned model has the class it had before, extended by `PrunedModel`: its `train_step` ends with `weight * mask`, so
+stored weights are exactly zero under the mask after every step, and whatever reads them (the forward pass, validation,
+checkpoints, export) sees the pruned model. No callback is needed for that, on any backend, also after loading.
+"""
+
+import functools
+import warnings
+from collections.abc import Hashable
+from typing import Any, Self
+
+import keras
+
+from keras_prune.masks import find_masked, masked_sparsity, stateless_apply_masks, walk_layers
+from keras_prune.wrappers import PruningWrapper, attach_masks
+
+_register = keras.saving.register_keras_serializable(package="keras_prune", name="PrunedModel")
+
+
+@_register
+class PrunedModel:
+    """Mixed into the class of a model with masks by `keep_masks`."""
+
+    _plain_class: type
+
+    def train_step(self, *args: Any) -> Any:
+        """The model's own training step, then `weight * mask`."""
+        result = super().train_step(*args)  # type: ignore[misc]  # the class it is mixed into has it
+        backend = keras.backend.backend()
+        if backend == "jax":
+            logs, (trainable, non_trainable, *others) = result
+            # The masks are read from the state that the step is given: read as variables they would be constants
+            # of the compiled step, and never change.
+            return logs, (stateless_apply_masks(self, trainable, non_trainable), non_trainable, *others)
+        for masked in find_masked(self):
+            if backend == "torch":
+                masked.weight.value.data.mul_(masked.mask.value)
+            else:
+                masked.weight.assign(masked.weight.value * masked.mask.value)
+        return result
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """As in Keras; warns when the weights bring back a less sparse model, masks included."""
+        before = masked_sparsity(find_masked(self))
+        super().set_weights(weights)  # type: ignore[misc]
+        masked = find_masked(self)
+        for weight in masked:
+            weight.apply()
+        after = masked_sparsity(masked)
+        if after < before:
+            warnings.warn(
+                f"The weights that were set bring back masks of sparsity {after:.4f}; the model had {before:.4f}. "
+                "`EarlyStopping(restore_best_weights=True)` does this when the best epoch came before pruning was "
+                "done: pass it `start_from_epoch`, an epoch after the schedule's `end_step`.",
+                stacklevel=2,
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        plain = _serialize_plain(self)
+        plain.pop("compile_config", None)  # Keras saves it with the pruned model
+        attached = [path for path, layer in walk_layers(self) if _is_attached(layer)]
+        return {"model": plain, "attached": attached}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        model = keras.saving.deserialize_keras_object(config["model"], custom_objects=custom_objects)
+        layers = dict(walk_layers(model))
+        for path in config["attached"]:
+            attach_masks(layers[path])
+        return keep_masks(model)
+
+    def get_build_config(self) -> None:
+        return None  # the model inside the configuration has its own
+
+
+def keep_masks(model: keras.Model) -> keras.Model:
+    """Extends the class of a model with masks by `PrunedModel`, in place, and returns the model."""
+    if not isinstance(model, PrunedModel):
+        plain: Hashable = type(model)  # mypy does not see that classes are
+        _set_class(model, _pruned_class(plain))
+    return model
+
+
+def drop_masks(model: keras.Model) -> keras.Model:
+    """Gives a model the class back that it had before `keep_masks`, in place, and returns the model."""
+    if isinstance(model, PrunedModel):
+        _set_class(model, model._plain_class)
+    return model
+
+
+@functools.cache
+def _pruned_class(plain: type) -> type:
+    members = {"_plain_class": plain, "__doc__": plain.__doc__, "__module__": plain.__module__}
+    cls = _register(type(plain.__name__, (PrunedModel, plain), members))
+    _register(PrunedModel)  # files name "PrunedModel": loading starts there, whatever class was made last
+    return cls
+
+
+def _set_class(model: keras.Model, cls: type) -> None:
+    object.__setattr__(model, "__class__", cls)
+    model.train_function = None  # compiled with the other class's step
+
+
+def _serialize_plain(model: keras.Model) -> dict[str, Any]:
+    pruned = type(model)
+    object.__setattr__(model, "__class__", pruned._plain_class)
+    try:
+        return keras.saving.serialize_keras_object(model)
+    finally:
+        object.__setattr__(model, "__class__", pruned)
+
+
+def _is_attached(layer: keras.Layer) -> bool:
+    return hasattr(layer, "pruning_masks") and not isinstance(layer, PruningWrapper)

@@ -1,0 +1,148 @@
+"""The layer wrapper: a layer and its masks.
+
+The wrapper is passive. It calls its layer through and holds the masks as state; what keeps the weights at zero is the
+training step (training.py) and what changes the masks is a policy (callbacks.py).
+"""
+
+import functools
+import inspect
+from typing import Any, Self
+
+import keras
+
+from keras_prune import keras_internals
+from keras_prune.prunable import Weights, find_prunable
+
+ATTRIBUTE = "pruning_masks"
+_NOT_SHAPES = {"training", "mask"}
+
+
+class PruningMasks(keras.layers.Layer):
+    """Holds the masks of one layer's weights: an attribute of the layer's wrapper or, in a subclassed model, of the
+    layer itself. Never called.
+
+    A mask is a non-trainable variable of the shape and type of its weight, 1 = kept, 0 = pruned. So checkpoints,
+    `.keras` files and distribution need nothing special. Floats, not booleans: multiplying by them is the fastest way
+    to hold a mask on every backend.
+
+    Args:
+        weights: The layer's prunable variables by name.
+    """
+
+    def __init__(self, weights: Weights):
+        super().__init__(name=ATTRIBUTE)
+        self._names = tuple(weights)
+        for index, (name, weight) in enumerate(weights.items()):
+            mask = self.add_weight(
+                name=f"{name.replace('/', '.')}_mask",
+                shape=weight.shape,
+                initializer="ones",
+                dtype=weight.dtype,
+                trainable=False,
+                autocast=False,
+            )
+            setattr(self, f"mask_{index}", mask)
+        self.built = True
+
+    def by_name(self) -> Weights:
+        """The masks by the names of their weights."""
+        return {name: getattr(self, f"mask_{index}") for index, name in enumerate(self._names)}
+
+
+@keras.saving.register_keras_serializable(package="keras_prune")
+class PruningWrapper(keras.layers.Wrapper):
+    """A layer and a mask for each of its prunable weights. Made by `wrap_pruning`.
+
+    It has the layer's name, takes the layer's call arguments and returns the layer's outputs. The layer itself is
+    `wrapper.layer`.
+
+    Args:
+        layer: The layer to hold. It is not copied.
+        **kwargs: Arguments of `keras.Layer`; by default those of `layer`.
+    """
+
+    def __new__(cls, layer: keras.Layer, **kwargs: Any) -> Self:
+        wrapper = super().__new__(cls, layer, **kwargs)
+
+        # Keras reads a layer's call arguments (`training`, `mask`, several inputs) from the signature of `call`.
+        # This one has the signature of the layer's own.
+        @functools.wraps(layer.call)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return layer(*args, **kwargs)
+
+        wrapper.call = call
+        keras_internals.set_build_signature(wrapper, _build_signature(layer))
+        return wrapper
+
+    def __init__(self, layer: keras.Layer, **kwargs: Any):
+        inherited = {"name": layer.name, "dtype": layer.dtype_policy, "trainable": layer.trainable}
+        super().__init__(layer, **{**inherited, **kwargs})
+        self.supports_masking = layer.supports_masking
+        keras_internals.convert_inputs_like(self, layer)
+
+    def build(self, *args: Any, **kwargs: Any) -> None:
+        if keras_internals.has_unbuilt_state(self.layer):
+            self._build_by_calling(*args, **kwargs)
+        elif not self.layer.built:
+            self.layer.build(*args, **kwargs)
+        setattr(self, ATTRIBUTE, PruningMasks(find_prunable(self.layer).weights))
+
+    def _build_by_calling(self, *args: Any, **kwargs: Any) -> None:
+        # Without a `build` of its own, a layer's sublayers are built when it is called: Keras traces such layers too.
+        names = inspect.signature(self.build).parameters
+        shapes = dict(zip(names, args, strict=False)) | kwargs
+        inputs = {
+            name.removesuffix("_shape"): keras_internals.symbolic_tensors(shape, self.layer.compute_dtype)
+            for name, shape in shapes.items()
+        }
+        self.layer(**inputs)
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_mask(*args, **kwargs)
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def get_build_config(self) -> Any:
+        # A layer without a `build` of its own is built when it is called, so its wrapper must be too.
+        return None if keras_internals.has_default_build(self.layer) else self.layer.get_build_config()
+
+    def build_from_config(self, config: Any) -> None:
+        if type(self.layer).build_from_config is keras.Layer.build_from_config:
+            super().build_from_config(config)
+        else:
+            if not self.layer.built:
+                self.layer.build_from_config(config)
+            self.build()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        return super().from_config(dict(config), custom_objects)  # Keras's pops from the dict it is given
+
+
+def _build_signature(layer: keras.Layer) -> inspect.Signature:
+    """The shapes that Keras must pass to `build`: those the layer's own takes, else those of the call's inputs."""
+    if not keras_internals.has_default_build(layer):
+        return inspect.signature(layer.build)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Signature(
+        [
+            inspect.Parameter(f"{parameter.name}_shape", kind)
+            for parameter in inspect.signature(layer.call).parameters.values()
+            if parameter.name not in _NOT_SHAPES and parameter.kind is kind
+        ]
+    )
+
+
+def attach_masks(layer: keras.Layer) -> None:
+    """Gives a built layer masks in place, without a wrapper: for subclassed models, whose layers have no graph."""
+    with keras_internals.unlocked(layer):
+        setattr(layer, ATTRIBUTE, PruningMasks(find_prunable(layer).weights))
+
+
+def detach_masks(layer: keras.Layer) -> None:
+    """Takes the masks from a layer that `attach_masks` gave it."""
+    keras_internals.remove_sublayer(layer, ATTRIBUTE)
