@@ -5,9 +5,7 @@ stored weights are exactly zero under the mask after every step, and whatever re
 checkpoints, export) sees the pruned model. No callback is needed for that, on any backend, also after loading.
 """
 
-import functools
 import warnings
-from collections.abc import Hashable
 from typing import Any, Self
 
 import keras
@@ -16,6 +14,7 @@ from keras_prune.masks import find_masked, masked_sparsity, stateless_apply_mask
 from keras_prune.wrappers import PruningWrapper, attach_masks
 
 _register = keras.saving.register_keras_serializable(package="keras_prune", name="PrunedModel")
+_PRUNED_CLASSES: dict[type, type] = {}
 
 
 @_register
@@ -77,8 +76,7 @@ class PrunedModel:
 def keep_masks(model: keras.Model) -> keras.Model:
     """Extends the class of a model with masks by `PrunedModel`, in place, and returns the model."""
     if not isinstance(model, PrunedModel):
-        plain: Hashable = type(model)  # mypy does not see that classes are
-        _set_class(model, _pruned_class(plain))
+        _set_class(model, _pruned_class(type(model)))
     return model
 
 
@@ -89,11 +87,13 @@ def drop_masks(model: keras.Model) -> keras.Model:
     return model
 
 
-@functools.cache
 def _pruned_class(plain: type) -> type:
+    if plain in _PRUNED_CLASSES:
+        return _PRUNED_CLASSES[plain]
     members = {"_plain_class": plain, "__doc__": plain.__doc__, "__module__": plain.__module__}
     cls = _register(type(plain.__name__, (PrunedModel, plain), members))
     _register(PrunedModel)  # files name "PrunedModel": loading starts there, whatever class was made last
+    _PRUNED_CLASSES[plain] = cls
     return cls
 
 
