@@ -87,7 +87,7 @@ def find_cut(arrays: Sequence[LazyScores], keep: int) -> Cut:
             high = np.inf
         else:
             rank = keep - over - inside.size
-            if rank <= _count_equal(arrays, low):
+            if low < high and rank <= _count_equal(arrays, low):
                 return Cut(float(low), rank)
             low = -np.inf
 

@@ -73,7 +73,8 @@ def find_masked(model: keras.Layer) -> list[MaskedWeight]:
         masks = getattr(layer, ATTRIBUTE, None)
         if masks is not None:
             weights = find_prunable(inner_layer(layer)).weights
-            found += [MaskedWeight(path, name, weights[name], mask) for name, mask in masks.by_name().items()]
+            pairs = zip(weights.items(), masks.masks, strict=True)
+            found += [MaskedWeight(path, name, weight, mask) for (name, weight), mask in pairs]
     return found
 
 

@@ -31,8 +31,8 @@ class PruningMasks(keras.layers.Layer):
 
     def __init__(self, weights: Weights):
         super().__init__(name=ATTRIBUTE)
-        self._names = tuple(weights)
-        for index, (name, weight) in enumerate(weights.items()):
+        self._masks = []
+        for name, weight in weights.items():
             mask = self.add_weight(
                 name=f"{name.replace('/', '.')}_mask",
                 shape=weight.shape,
@@ -41,12 +41,14 @@ class PruningMasks(keras.layers.Layer):
                 trainable=False,
                 autocast=False,
             )
-            setattr(self, f"mask_{index}", mask)
+            self._masks.append(mask)
         self.built = True
 
-    def by_name(self) -> Weights:
-        """The masks by the names of their weights."""
-        return {name: getattr(self, f"mask_{index}") for index, name in enumerate(self._names)}
+    @property
+    def masks(self) -> list[keras.Variable]:
+        """The masks in the order of the layer's prunable weights. (Their names may differ from copy to copy: Keras
+        numbers the sublayers that were given none.)"""
+        return list(self._masks)
 
 
 @keras.saving.register_keras_serializable(package="keras_prune")

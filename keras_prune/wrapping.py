@@ -168,6 +168,7 @@ def _build_like(layer: keras.Layer, outer: keras.Layer, copy: keras.Layer) -> ke
 
 def _write_zeros(layer: keras.Layer, copy: keras.Layer) -> None:
     """Sets what the masks of `layer` prune to zero in `copy`, which may have drifted since the last step."""
-    weights = find_prunable(copy).weights
-    for masked in find_masked(layer):
-        dataclasses.replace(masked, weight=weights[masked.name]).apply()
+    masked = find_masked(layer)
+    weights = find_prunable(copy).weights.values() if masked else ()
+    for original, weight in zip(masked, weights, strict=True):
+        dataclasses.replace(original, weight=weight).apply()

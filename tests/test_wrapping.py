@@ -1,0 +1,399 @@
+"""wrap_pruning and strip_pruning: same outputs to the bit, and an input model that stays as it was."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from zoo import Block, batch, cnn, mlp, nested, predict, regression, subclassed, two_in_two_out, value
+
+import keras_prune as kp
+from keras_prune.masks import find_masked
+
+pytestmark = pytest.mark.core
+
+
+def sequences():
+    """Every recurrent and attention layer, and Embedding with a mask."""
+    tokens = keras.Input((9,), dtype="int32")
+    x = layers.Embedding(10, 8, mask_zero=True, name="embedding")(tokens)
+    x = layers.Bidirectional(layers.LSTM(4, return_sequences=True), name="bidirectional")(x)
+    y = layers.MultiHeadAttention(2, 4, name="attention")(x, x, use_causal_mask=True)
+    y = layers.GroupQueryAttention(4, 2, 1, name="grouped")(y, x)
+    x = layers.add([x, y])
+    x = layers.TimeDistributed(layers.Dense(6), name="distributed")(x)
+    x, state = layers.GRU(5, return_sequences=True, return_state=True, name="gru")(x)
+    x = layers.SimpleRNN(5, return_sequences=True, name="simple")(x, initial_state=state)
+    x = layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)], name="stacked")(x)
+    return keras.Model(tokens, layers.Dense(2, name="out")(x))
+
+
+def images():
+    """Every convolution of two dimensions, and what can lie between them."""
+    inputs = keras.Input((8, 8, 4))
+    x = layers.Conv2D(6, 3, padding="same", name="conv")(inputs)
+    x = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2, name="depthwise")(x)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.SeparableConv2D(5, 3, strides=2, name="separable")(x)
+    x = keras.ops.relu(x) + 0.5
+    x = layers.Conv2DTranspose(4, 4, strides=2, name="transpose")(x)
+    x = layers.EinsumDense("abcd,de->abce", output_shape=(8, 8, 3), name="einsum")(x)
+    x = layers.Dropout(0.5)(layers.Flatten()(x))
+    return keras.Model(inputs, layers.Dense(2, name="out")(x))
+
+
+def volumes():
+    inputs = keras.Input((4, 6, 6, 2))
+    x = layers.Conv3D(3, 2, name="conv3d")(inputs)
+    x = layers.Conv3DTranspose(2, 2, name="transpose3d")(x)
+    y = layers.ConvLSTM2D(3, 2, name="convlstm")(x)
+    y = layers.Reshape((-1, 3))(y)
+    y = layers.Conv1D(4, 2, name="conv1d")(y)
+    y = layers.SeparableConv1D(4, 2, name="separable1d")(y)
+    y = layers.DepthwiseConv1D(2, name="depthwise1d")(y)
+    y = layers.Conv1DTranspose(3, 2, name="transpose1d")(y)
+    return keras.Model(inputs, layers.GlobalAveragePooling1D()(y))
+
+
+def blocks():
+    inputs = keras.Input((5, 6))
+    return keras.Model(inputs, layers.Dense(2, name="out")(Block(name="second")(Block(name="first")(inputs))))
+
+
+EXPECTED = {
+    mlp: ["hidden0:kernel", "hidden1:kernel", "output:kernel"],
+    cnn: ["conv1:kernel", "dense:kernel"],
+    two_in_two_out: ["shared:kernel", "first:kernel", "second:kernel"],
+    nested: ["encoder/dense:kernel", "decoder/dense:kernel", "dense:kernel"],
+    images: [
+        "conv:kernel",
+        "depthwise:kernel",
+        "separable:depthwise_kernel",
+        "separable:pointwise_kernel",
+        "transpose:kernel",
+        "einsum:kernel",
+        "out:kernel",
+    ],
+    volumes: [
+        "conv3d:kernel",
+        "transpose3d:kernel",
+        "convlstm:kernel",
+        "convlstm:recurrent_kernel",
+        "conv1d:kernel",
+        "separable1d:depthwise_kernel",
+        "separable1d:pointwise_kernel",
+        "depthwise1d:kernel",
+        "transpose1d:kernel",
+    ],
+    blocks: [
+        f"{block}:{weight}/kernel"
+        for block in ("first", "second")
+        for weight in (
+            "multi_head_attention/query",
+            "multi_head_attention/key",
+            "multi_head_attention/value",
+            "multi_head_attention/attention_output",
+            "dense",
+        )
+    ]
+    + ["out:kernel"],
+}
+MODELS = [*EXPECTED, sequences]
+
+
+def generic(name):
+    """Without the counters that Keras adds to automatic names."""
+    return "/".join(part.rstrip("0123456789").rstrip("_") if part[:3] in ("mul", "den") else part for part in name.split("/"))
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_wrapped_and_stripped_models_have_the_same_outputs_to_the_bit(build):
+    model = build()
+    x = batch(model)
+    before = predict(model, x)
+    weights = [w.copy() for w in model.get_weights()]
+    wrapped = kp.wrap_pruning(model)
+    assert find_masked(wrapped)
+    assert type(wrapped).__name__ == type(model).__name__
+    assert isinstance(wrapped, type(model))
+    assert wrapped.name == model.name
+    assert [layer.name for layer in wrapped.layers] == [layer.name for layer in model.layers]
+    assert getattr(wrapped, "output_names", None) == getattr(model, "output_names", None)
+    stripped = kp.strip_pruning(wrapped)
+    assert type(stripped) is type(model)
+    assert not find_masked(stripped)
+    for other in (wrapped, stripped):
+        for expected, found in zip(before, predict(other, x), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    for old, new in zip(weights, stripped.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.parametrize("build", EXPECTED)
+def test_the_expected_weights_get_masks(build):
+    found = [f"{weight.layer}:{generic(weight.name)}" for weight in find_masked(kp.wrap_pruning(build()))]
+    assert sorted(found) == sorted(EXPECTED[build])
+
+
+def test_recurrent_and_attention_weights_get_masks():
+    weights = find_masked(kp.wrap_pruning(sequences()))
+    count = {}
+    for weight in weights:
+        assert weight.name.endswith(("kernel", "embeddings"))
+        count[weight.layer] = count.get(weight.layer, 0) + 1
+    assert count == {
+        "embedding": 1,
+        "bidirectional": 4,
+        "attention": 4,
+        "grouped": 4,
+        "distributed": 1,
+        "gru": 2,
+        "simple": 2,
+        "stacked": 4,
+        "out": 1,
+    }
+
+
+@pytest.mark.parametrize("build", [mlp, cnn, nested, blocks])
+def test_the_input_model_and_its_optimizer_are_never_touched(build):
+    model = build()
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    x, y = regression(model)
+    model.fit(x, y, verbose=0)
+    optimizer = model.optimizer
+    state = [value(v) for v in [*model.weights, *optimizer.variables]]
+    nodes = [len(layer._inbound_nodes) for layer in model.layers]
+    wrapped = kp.wrap_pruning(model)
+    assert not wrapped.compiled
+    wrapped.compile(keras.optimizers.Adam(0.01), "mse")
+    wrapped.fit(x, y, verbose=0, callbacks=[kp.PruningSchedule(kp.ConstantSparsity(0.5))])
+    kp.strip_pruning(wrapped)
+    kp.prune_once(model, 0.7)
+    assert model.optimizer is optimizer
+    for expected, variable in zip(state, [*model.weights, *optimizer.variables], strict=True):
+        np.testing.assert_array_equal(value(variable), expected)
+    assert [len(layer._inbound_nodes) for layer in model.layers] == nodes
+    model.fit(x, y, verbose=0)  # and it still trains
+
+
+def test_strip_leaves_the_wrapped_model_as_it_was():
+    wrapped = kp.prune_once(cnn(), 0.5)
+    x = batch(wrapped)
+    before = predict(wrapped, x)
+    kp.strip_pruning(wrapped)
+    assert find_masked(wrapped)
+    np.testing.assert_array_equal(predict(wrapped, x)[0], before[0])
+
+
+def test_strip_writes_the_zeros_even_if_weights_were_assigned_since():
+    wrapped = kp.prune_once(mlp(), 0.5)
+    for weight in find_masked(wrapped):
+        weight.weight.assign(np.ones(weight.weight.shape, "float32"))
+    stripped = kp.strip_pruning(wrapped)
+    assert kp.summary(stripped).prunable_sparsity == pytest.approx(0.5, abs=0.02)
+    assert all((value(w.weight) == 1).all() for w in find_masked(wrapped))
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("hidden*", ["hidden0", "hidden1"]),
+        (["hidden0", "output"], ["hidden0", "output"]),
+        (layers.Dense, ["hidden0", "hidden1", "output"]),
+        (layers.Conv2D, []),
+        (lambda layer: getattr(layer, "units", 0) == 8, ["hidden1"]),
+        ([layers.Conv2D, "output"], ["output"]),
+    ],
+)
+def test_layers_are_chosen_by_pattern_class_or_function(choice, expected):
+    wrapped = kp.wrap_pruning(mlp(), layers=choice)
+    assert [layer.name for layer in kp.summary(wrapped).masked] == expected
+
+
+def test_patterns_reach_into_nested_models():
+    assert [weight.layer for weight in find_masked(kp.wrap_pruning(nested(), layers="encoder/*"))] == ["encoder/dense"]
+    assert len(find_masked(kp.wrap_pruning(nested(), layers="dense"))) == 3
+
+
+def test_a_wrapped_layer_is_left_alone():
+    once = kp.prune_once(mlp(), 0.5, targets={"output": None})
+    twice = kp.wrap_pruning(once)
+    assert type(twice) is type(once)
+    assert len(find_masked(twice)) == 3
+    for old, new in zip(find_masked(once), find_masked(twice), strict=True):
+        assert old.layer == new.layer
+        assert new.weight is not old.weight
+        np.testing.assert_array_equal(new.kept(), old.kept())
+    rest = kp.wrap_pruning(kp.wrap_pruning(mlp(), layers="hidden0"))
+    assert len(find_masked(rest)) == 3
+
+
+def test_a_model_built_of_wrapped_layers_trains():
+    model = keras.Sequential(
+        [keras.Input((6,)), kp.wrap_pruning(layers.Dense(8, activation="relu")), kp.wrap_pruning(layers.Dense(3))]
+    )
+    model.compile("sgd", "mse")
+    x, y = regression(model)
+    model.fit(x, y, verbose=0, callbacks=[kp.PruningSchedule(kp.ConstantSparsity(0.5))])
+    assert kp.summary(model).prunable_sparsity == 0.5
+
+
+def test_a_single_layer_built_or_not():
+    layer = layers.Dense(4, name="alone")
+    unbuilt = kp.wrap_pruning(layer)
+    assert isinstance(unbuilt, kp.PruningWrapper)
+    assert not layer.built
+    x = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
+    unbuilt(x)
+    assert len(find_masked(unbuilt)) == 1
+    layer(x)
+    built = kp.wrap_pruning(layer)
+    np.testing.assert_array_equal(value(built(x)), value(layer(x)))
+    stripped = kp.strip_pruning(built)
+    assert type(stripped) is layers.Dense
+    np.testing.assert_array_equal(value(stripped(x)), value(layer(x)))
+    relu = layers.ReLU()
+    relu(x)
+    assert type(kp.wrap_pruning(relu)) is layers.ReLU
+
+
+def test_subclasses_of_known_layers_are_pruned():
+    class Narrow(layers.Dense):
+        pass
+
+    model = keras.Sequential([keras.Input((6,)), Narrow(4, name="narrow")])
+    assert [weight.layer for weight in find_masked(kp.wrap_pruning(model))] == ["narrow"]
+
+
+def test_unknown_kinds_are_skipped_and_named():
+    class Scale(layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+
+        def call(self, x):
+            return x * self.scale
+
+    model = keras.Sequential([keras.Input((6,)), Scale(name="strange"), layers.Dense(2)])
+    report = kp.summary(kp.wrap_pruning(model))
+    (skipped,) = report.skipped
+    assert skipped.name == "strange"
+    assert "register_prunable" in skipped.reason
+    assert "strange" in str(report)
+
+
+def test_registered_and_self_declared_custom_layers_are_pruned():
+    class Registered(layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+
+        def call(self, x):
+            return x * self.scale
+
+    class Declared(Registered):
+        def get_prunable_weights(self):
+            return {"gain": self.scale}
+
+    kp.register_prunable(Registered, ["scale"])
+    model = keras.Sequential([keras.Input((6,)), Registered(name="one"), Declared(name="two")])
+    pruned = kp.prune_once(model, 0.5)
+    assert [(w.layer, w.name) for w in find_masked(pruned)] == [("one", "scale"), ("two", "gain")]
+    assert kp.summary(pruned).prunable_sparsity == 0.5
+
+
+def test_a_subclassed_model_gets_masks_in_place():
+    model = subclassed()
+    x = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
+    before = value(model(x))
+    count = len(model.weights)
+    wrapped = kp.wrap_pruning(model)
+    assert wrapped is model
+    assert isinstance(model, kp.PrunedModel)
+    assert [weight.layer for weight in find_masked(model)] == ["first", "block0", "block1", "last"]
+    np.testing.assert_array_equal(value(model(x)), before)
+    kp.prune_once(model, 0.5)
+    pruned = value(model(x))
+    assert (pruned != before).any()
+    assert kp.strip_pruning(model) is model
+    assert not isinstance(model, kp.PrunedModel)
+    assert len(model.weights) == count
+    np.testing.assert_array_equal(value(model(x)), pruned)
+
+
+def test_a_subclassed_model_inside_a_functional_one_is_pruned_as_one_layer():
+    inputs = keras.Input((6,))
+    inner = subclassed()
+    model = keras.Model(inputs, layers.Dense(2, name="out")(inner(inputs)))
+    x = batch(model)
+    before = predict(model, x)
+    wrapped = kp.wrap_pruning(model)
+    assert len(find_masked(wrapped)) == 5
+    assert not find_masked(model)
+    np.testing.assert_array_equal(predict(wrapped, x)[0], before[0])
+
+
+def test_adapted_preprocessing_and_seeds_are_copied():
+    normalise = layers.Normalization()
+    normalise.adapt(np.random.default_rng(0).normal(5, 3, size=(100, 6)).astype("float32"))
+    model = keras.Sequential([keras.Input((6,)), normalise, layers.GaussianNoise(0.1), layers.Dense(2)])
+    x = batch(model)
+    wrapped = kp.wrap_pruning(model)
+    np.testing.assert_array_equal(predict(wrapped, x)[0], predict(model, x)[0])
+    noisy, same = value(model(x, training=True)), value(wrapped(x, training=True))
+    np.testing.assert_array_equal(noisy, same)
+
+
+def test_trainable_flags_are_copied():
+    model = nested()
+    model.layers[1].trainable = False
+    wrapped = kp.wrap_pruning(model)
+    assert [w.trainable for w in wrapped.weights if "mask" not in w.name] == [w.trainable for w in model.weights]
+    stripped = kp.strip_pruning(wrapped)
+    assert [w.trainable for w in stripped.weights] == [w.trainable for w in model.weights]
+
+
+def test_models_with_regularizers_and_custom_training_steps_keep_them():
+    class Doubled(keras.Model):
+        def compute_loss(self, *args, **kwargs):
+            return 2 * super().compute_loss(*args, **kwargs)
+
+    inputs = keras.Input((6,))
+    model = Doubled(inputs, layers.Dense(2, kernel_regularizer="l2", name="out")(inputs))
+    wrapped = kp.wrap_pruning(model)
+    assert isinstance(wrapped, Doubled)
+    assert float(sum(wrapped.losses)) == pytest.approx(float(sum(model.losses)))
+    assert type(kp.strip_pruning(wrapped)) is Doubled
+
+
+def test_errors_name_the_near_misses_and_change_nothing():
+    model = mlp()
+    with pytest.raises(ValueError, match=r"'hidden0'.*Received: 'hiden0'"):
+        kp.wrap_pruning(model, layers=["output", "hiden0"])
+    with pytest.raises(TypeError, match="Received: 3"):
+        kp.wrap_pruning(model, layers=3)
+    with pytest.raises(TypeError, match="Received: model='model'"):
+        kp.wrap_pruning("model")
+    attached = subclassed()
+    with pytest.raises(ValueError, match="'block1' or 'block0'"):
+        kp.wrap_pruning(attached, layers="block")
+    assert not isinstance(attached, kp.PrunedModel)
+    assert not find_masked(attached)
+
+
+@pytest.mark.parametrize("function", [kp.wrap_pruning, kp.strip_pruning, kp.summary, lambda m: kp.prune_once(m, 0.5)])
+def test_unbuilt_models_are_refused(function):
+    with pytest.raises(ValueError, match="Received: .*'fresh'"):
+        function(keras.Sequential([layers.Dense(3)], name="fresh"))
+
+
+def test_a_layer_that_cannot_be_copied_is_named():
+    class Odd(layers.Layer):
+        def __init__(self, value):
+            super().__init__(name="odd")
+            self.value = value
+
+        def call(self, x):
+            return x
+
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Odd(object())(inputs))
+    with pytest.raises(ValueError, match=r"Cannot copy layer 'odd'.*get_config"):
+        kp.wrap_pruning(model)
