@@ -5,6 +5,8 @@ shapes of nested models and knows nothing of weights, so the graph is copied her
 """
 
 import tempfile
+import types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,9 +25,17 @@ def copy_layer(layer: keras.Layer) -> keras.Layer:
     Raises:
         ValueError: The layer's class cannot be made from its configuration.
     """
+    if isinstance(layer, keras.layers.Lambda):
+        return keras_internals.copy_lambda(layer)
     try:
-        return type(layer).from_config(layer.get_config())
-    except (NotImplementedError, TypeError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*lambda.*")  # that it could not be loaded: it is not saved
+            config = layer.get_config()
+        # Functions, such as an activation of the user's, are passed on as they are: only some can be found by name.
+        functions = {key: getattr(layer, key, None) for key in config}
+        config |= {key: value for key, value in functions.items() if isinstance(value, types.FunctionType)}
+        return type(layer).from_config(config)
+    except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"Cannot copy layer '{layer.name}': its class must implement `get_config` (and `from_config`, if its "
             f"arguments are no plain values). Received: a layer of class {type(layer).__name__} ({error})"

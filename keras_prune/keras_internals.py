@@ -102,6 +102,19 @@ def copy_operation(operation: Any) -> Any:
     return type(operation).from_config(operation.get_config())
 
 
+def copy_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
+    """A new `Lambda` of the same function. (Its configuration holds code, which Keras rightly refuses to load.)"""
+    return type(layer)(
+        layer.function,
+        output_shape=layer._output_shape,
+        mask=layer.mask,
+        arguments=layer.arguments,
+        name=layer.name,
+        dtype=layer.dtype_policy,
+        trainable=layer.trainable,
+    )
+
+
 def copy_input(tensor: Any) -> Any:
     """A new symbolic input like `tensor`, an input of a Functional or Sequential model."""
     layer = tensor._keras_history.operation

@@ -34,7 +34,7 @@ class PruningMasks(keras.layers.Layer):
         self._masks = []
         for name, weight in weights.items():
             mask = self.add_weight(
-                name=f"{name.replace('/', '.')}_mask",
+                name=f"{name.replace('/', '_')}_mask",
                 shape=weight.shape,
                 initializer="ones",
                 dtype=weight.dtype,

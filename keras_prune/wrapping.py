@@ -53,7 +53,9 @@ def wrap_pruning(model: keras.Layer, layers: Any = None) -> keras.Layer:
     pairs: list[tuple[keras.Layer, keras.Layer]] = []
 
     def wrap(path: str, layer: keras.Layer) -> keras.Layer:
-        copy = copy_layer(layer)
+        copy = copy_layer(inner_layer(layer))
+        if isinstance(layer, PruningWrapper):
+            copy = PruningWrapper(copy)
         pairs.append((layer, copy))
         return PruningWrapper(copy) if _gets_masks(path, layer, chosen) else copy
 
@@ -143,9 +145,12 @@ def _gets_masks(path: str, layer: keras.Layer, chosen: Predicate) -> bool:
 
 
 def _wrap_layer(layer: keras.Layer, chosen: Predicate) -> keras.Layer:
-    copy = copy_layer(layer)
+    copy = copy_layer(inner_layer(layer))
+    if isinstance(layer, PruningWrapper):
+        copy = PruningWrapper(copy)
+        return _build_like(layer, copy, copy)
     nothing = layer.built and not find_prunable(layer).weights
-    if isinstance(layer, PruningWrapper) or nothing or not chosen(layer.name, layer):
+    if nothing or not chosen(layer.name, layer):
         return _build_like(layer, copy, copy)
     return _build_like(layer, PruningWrapper(copy), copy)
 

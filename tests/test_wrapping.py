@@ -397,3 +397,20 @@ def test_a_layer_that_cannot_be_copied_is_named():
     model = keras.Model(inputs, Odd(object())(inputs))
     with pytest.raises(ValueError, match=r"Cannot copy layer 'odd'.*get_config"):
         kp.wrap_pruning(model)
+
+
+def test_functions_of_the_users_are_kept_as_they_are():
+    factor = 2.0
+
+    def scaled(x):
+        return x * factor
+
+    inputs = keras.Input((6,))
+    x = layers.Dense(4, activation=scaled)(inputs)
+    x = layers.Lambda(lambda x: x + factor)(x)
+    x = layers.LSTM(3, activation=lambda x: keras.ops.tanh(x) / factor)(keras.ops.expand_dims(x, -1))
+    model = keras.Model(inputs, x)
+    x = batch(model)
+    wrapped = kp.wrap_pruning(model)
+    np.testing.assert_array_equal(predict(wrapped, x)[0], predict(model, x)[0])
+    np.testing.assert_array_equal(predict(kp.strip_pruning(wrapped), x)[0], predict(model, x)[0])
