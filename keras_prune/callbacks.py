@@ -136,12 +136,12 @@ class PruningSchedule(keras.callbacks.Callback):
             logs["sparsity"] = self._sparsity
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._hold()
+        apply_masks(self.model)
         if logs is not None:
             logs["sparsity"] = self._sparsity
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self._hold()  # moving averages were written into the weights after the last epoch
+        apply_masks(self.model)  # moving averages were written into the weights after the last epoch
         step = self._read_step()
         if self.end_step is not None and step < self.end_step:
             warnings.warn(
@@ -156,7 +156,7 @@ class PruningSchedule(keras.callbacks.Callback):
         Args:
             step: Optimizer steps done so far. Default: `model.optimizer.iterations`.
         """
-        if step is None and self.model.optimizer is None:
+        if step is None and not self.model.compiled:
             raise ValueError("A model that is not compiled has no step: pass `step`. Received: step=None")
         self._update_if_due(self._read_step() if step is None else step)
         apply_masks(self.model)
@@ -175,8 +175,8 @@ class PruningSchedule(keras.callbacks.Callback):
         due = self._due(step)
         if due is None or due == self._last_update:
             return
-        model = self.model  # on JAX this brings the variables up to date
-        update_masks(self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, model.optimizer)
+        optimizer = getattr(self.model, "optimizer", None)  # on JAX, `self.model` brings the variables up to date
+        update_masks(self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, optimizer)
         self._last_update = due
         self._sparsity = masked_sparsity(self._weights)
 
@@ -191,6 +191,3 @@ class PruningSchedule(keras.callbacks.Callback):
         optimizer = self._model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         return getattr(optimizer, "gradient_accumulation_steps", None) or 1
-
-    def _hold(self) -> None:
-        apply_masks(self.model)

@@ -58,7 +58,7 @@ def test_sparsity_is_reached_exactly_and_no_step_sees_a_pruned_weight(build):
     model, watch = kp.wrap_pruning(build()), Watch()
     history = fit(model, kp.PruningSchedule(ramp(), frequency=3), watch, validation_split=0.25)
     assert_kept(model, 0.8)
-    assert len(watch.seen) > 50
+    assert len(watch.seen) >= 50
     assert all(watch.seen)
     assert history.history["sparsity"][-1] == pytest.approx(kp.summary(model).prunable_sparsity)
 

@@ -1,0 +1,86 @@
+"""Two devices give the same masks as one. Each run is a process: devices are counted when a backend starts."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from zoo import BACKEND
+
+pytestmark = [pytest.mark.core, pytest.mark.skipif(BACKEND == "torch", reason="Keras distributes on TensorFlow and JAX")]
+
+TRAIN = """
+import sys
+import numpy as np, keras, keras_prune as kp
+from keras_prune.masks import find_masked
+
+def train():
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential([
+        keras.Input((12,)), keras.layers.Dense(32, activation="relu"), keras.layers.LayerNormalization(), keras.layers.Dense(4)
+    ])
+    model = kp.wrap_pruning(model)
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+    return model
+
+def finish(model):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(128, 12)).astype("float32"), rng.normal(size=(128, 4)).astype("float32")
+    schedule = kp.PolynomialDecay(final_sparsity=0.75, end_step=12)
+    history = model.fit(
+        x, y, batch_size=16, epochs=2, shuffle=False, verbose=0, callbacks=[kp.PruningSchedule(schedule, frequency=3)]
+    )
+    arrays = {f"mask{i}": w.kept() for i, w in enumerate(find_masked(model))}
+    arrays |= {f"weight{i}": keras.ops.convert_to_numpy(w.weight) for i, w in enumerate(find_masked(model))}
+    np.savez(sys.argv[1], sparsity=history.history["sparsity"], devices=devices, **arrays)
+"""
+
+TENSORFLOW = """
+import tensorflow as tf
+devices = int(sys.argv[2])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+if devices == 1:
+    finish(train())
+else:
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)])
+    assert strategy.num_replicas_in_sync == devices
+    with strategy.scope():
+        model = train()
+    finish(model)
+"""
+
+JAX = """
+import jax
+devices = int(sys.argv[2])
+assert jax.device_count() == devices
+if devices > 1:
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+finish(train())
+"""
+
+
+def run(path, devices):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    }
+    code = TRAIN + (TENSORFLOW if BACKEND == "tensorflow" else JAX)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(devices)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return np.load(path)
+
+
+def test_two_devices_give_the_same_masks_as_one(tmp_path):
+    one, two = run(tmp_path / "one.npz", 1), run(tmp_path / "two.npz", 2)
+    assert (one["devices"], two["devices"]) == (1, 2)
+    np.testing.assert_array_equal(one["sparsity"], two["sparsity"])
+    for index in range(2):
+        np.testing.assert_array_equal(one[f"mask{index}"], two[f"mask{index}"])
+        assert (~two[f"mask{index}"]).mean() == 0.75
+        assert (two[f"weight{index}"][~two[f"mask{index}"]] == 0).all()
+        np.testing.assert_allclose(one[f"weight{index}"], two[f"weight{index}"], rtol=1e-4, atol=1e-6)
