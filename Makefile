@@ -6,6 +6,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SETUP  := pyproject.toml setup.py keras_prune/_version.py
 
+# Two processes: most of the time goes into compiling small models, which uses one core.
+PYTEST ?= -n 2 --dist loadfile
+
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test test-tensorflow test-jax test-torch lint format bench clean
@@ -17,13 +20,13 @@ demo: $(VENV)/.demo
 test: test-tensorflow test-jax test-torch
 
 test-tensorflow: $(VENV)/.test
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST)
 
 test-jax: $(VENV)/.test
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -m core
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST) -m core
 
 test-torch: $(VENV)/.test
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -m core
+	KERAS_BACKEND=torch $(BIN)/python -m pytest $(PYTEST) -m core
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

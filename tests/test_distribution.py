@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from zoo import BACKEND
 
-pytestmark = [pytest.mark.core, pytest.mark.skipif(BACKEND == "torch", reason="Keras distributes on TensorFlow and JAX")]
+pytestmark = [
+    pytest.mark.core,
+    pytest.mark.skipif(BACKEND == "torch", reason="Keras distributes on TensorFlow and JAX"),
+]
 
 TRAIN = """
 import sys
@@ -18,7 +21,10 @@ from keras_prune.masks import find_masked
 def train():
     keras.utils.set_random_seed(5)
     model = keras.Sequential([
-        keras.Input((12,)), keras.layers.Dense(32, activation="relu"), keras.layers.LayerNormalization(), keras.layers.Dense(4)
+        keras.Input((12,)),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.LayerNormalization(),
+        keras.layers.Dense(4),
     ])
     model = kp.wrap_pruning(model)
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")

@@ -77,9 +77,7 @@ def test_the_check_runs_without_tensorflow(cnn, tmp_path):
     )
     arguments = [str(cnn[2]), str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=env, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.strip() == "[]"
     with np.load(tmp_path / "out.npz") as out:
         assert out["xnnpack_0"].shape == out["plain_0"].shape == (2, 10)
@@ -136,9 +134,7 @@ def test_predict_equals_keras(cnn):
 
 def test_predict_refuses_what_does_not_fit(cnn, tmp_path):
     path = cnn[2]
-    with pytest.raises(
-        ValueError, match=r"must have shape \(samples, 12, 12, 3\). Received: shape \(12, 12, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"must have shape \(samples, 12, 12, 3\). Received: shape \(12, 12, 3\)"):
         tflite_export.predict(path, np.zeros((12, 12, 3)))
     with pytest.raises(ValueError, match=r"inputs are \['image'\]. Received: a dict of \['picture'\]"):
         tflite_export.predict(path, {"picture": np.zeros((1, 12, 12, 3))})
@@ -282,18 +278,14 @@ def test_pruned_model_is_stripped_and_replaces_the_old_file(tmp_path, scratch):
 def test_nan_in_weights(old_file):
     model = small_model()
     model.layers[-1].kernel.assign(np.full((4, 3), np.nan))
-    with pytest.raises(
-        ExportError, match=r"Keras model must be finite .*Received: 24 of 24 values of 'output_0'"
-    ):
+    with pytest.raises(ExportError, match=r"Keras model must be finite .*Received: 24 of 24 values of 'output_0'"):
         tflite_export.export(model, old_file)
 
 
 @pytest.fixture
 def converted(cnn, monkeypatch):
     """The CNN, with a conversion that takes no time: the file is there already."""
-    monkeypatch.setattr(
-        sys.modules["tflite_export.export"], "convert", lambda *arguments: cnn[2].read_bytes()
-    )
+    monkeypatch.setattr(sys.modules["tflite_export.export"], "convert", lambda *arguments: cnn[2].read_bytes())
     return cnn[0]
 
 
@@ -312,9 +304,7 @@ def test_difference_beyond_the_tolerance(old_file, converted, monkeypatch):
 
 def test_lost_zeros(old_file, converted, monkeypatch):
     monkeypatch.setattr(flatbuffer, "zeros", lambda content: 0)
-    with pytest.raises(
-        ExportError, match=r"must keep the 202 zeros of the model's kernels. Received: 0 zeros"
-    ):
+    with pytest.raises(ExportError, match=r"must keep the 202 zeros of the model's kernels. Received: 0 zeros"):
         tflite_export.export(converted, old_file)
 
 
@@ -322,9 +312,7 @@ def test_file_that_litert_cannot_run(old_file, converted, monkeypatch):
     module = sys.modules["tflite_export.export"]
     compare = module.compare
     monkeypatch.setattr(module, "compare", lambda content, *rest: compare(content[:1000], *rest))
-    with pytest.raises(
-        ExportError, match=r"the run in LiteRT failed: LiteRT cannot run the file.*Received: "
-    ):
+    with pytest.raises(ExportError, match=r"the run in LiteRT failed: LiteRT cannot run the file.*Received: "):
         tflite_export.export(converted, old_file)
 
 
@@ -349,9 +337,7 @@ def test_operators_beyond_the_builtin_ones(old_file):
 
     image = keras.Input((4, 4))
     model = keras.Model(image, Determinant()(image))
-    with pytest.raises(
-        ExportError, match=r"(?s)builtin operators cannot express MatrixDeterminant.*Received:\n  tf\."
-    ):
+    with pytest.raises(ExportError, match=r"(?s)builtin operators cannot express MatrixDeterminant.*Received:\n  tf\."):
         tflite_export.export(model, old_file)
 
 
@@ -389,9 +375,7 @@ def test_integers_that_cannot_be_guessed(old_file):
 def test_shapes_that_are_not_fixed(old_file):
     sequence = keras.Input((None, 3), name="sequence")
     model = keras.Model(sequence, layers.GlobalAveragePooling1D()(sequence))
-    with pytest.raises(
-        ValueError, match=r"fixed shapes.*Received: input 'sequence' of shape \(None, None, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"fixed shapes.*Received: input 'sequence' of shape \(None, None, 3\)"):
         tflite_export.export(model, old_file)
 
 
@@ -432,8 +416,6 @@ def test_missing_packages(old_file, monkeypatch):
     import importlib.util
 
     find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "ai_edge_litert" else find(name)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ai_edge_litert" else find(name))
     with pytest.raises(ImportError, match=r"needs ai_edge_litert.*pip install keras-prune\[tflite\]"):
         tflite_export.export(small_model(), old_file)

@@ -31,7 +31,8 @@ def test_it_imports_only_what_keras_does():
 
 @pytest.mark.skipif(BACKEND != "jax", reason="Keras itself may import TensorFlow where it is the backend")
 def test_no_other_backend_is_imported():
-    code = "import sys, keras_prune; print([b for b in ('tensorflow', 'torch', 'tensorflow_model_optimization') if b in sys.modules])"
+    others = ("tensorflow", "torch", "tensorflow_model_optimization")
+    code = f"import sys, keras_prune; print([name for name in {others} if name in sys.modules])"
     assert python(code) == "[]"
 
 

@@ -104,6 +104,6 @@ def test_apply_masks_after_assigning_weights():
 
 
 def test_after_step_without_a_compiled_model_needs_the_step():
-    model, pruning, *_ = prepared()
+    pruning = prepared()[1]
     with pytest.raises(ValueError, match="pass `step`"):
         pruning.after_step()

@@ -34,7 +34,9 @@ class Watch(keras.callbacks.Callback):
 def fit(model, *callbacks, optimizer="adam", epochs=2, batch_size=8, size=64, **arguments):
     """Compiles and fits: 8 steps an epoch by default."""
     x, y = regression(model, size)
-    compile_arguments = {name: arguments.pop(name) for name in ("jit_compile", "steps_per_execution") if name in arguments}
+    compile_arguments = {
+        name: arguments.pop(name) for name in ("jit_compile", "steps_per_execution") if name in arguments
+    }
     model.compile(optimizer, "mse", **compile_arguments)
     return model.fit(x, y, epochs=epochs, batch_size=batch_size, verbose=0, callbacks=list(callbacks), **arguments)
 
@@ -210,9 +212,7 @@ def test_restoring_a_dense_best_epoch_warns_and_says_how_to_start_late():
     schedule = kp.PolynomialDecay(final_sparsity=0.8, begin_step=9, end_step=20)
     with pytest.warns(UserWarning, match="start_from_epoch"):
         fit(model, Worse(), kp.PruningSchedule(schedule, frequency=1), best, epochs=4)
-    late = keras.callbacks.EarlyStopping(
-        "score", mode="min", patience=5, restore_best_weights=True, start_from_epoch=3
-    )
+    late = keras.callbacks.EarlyStopping("score", mode="min", patience=5, restore_best_weights=True, start_from_epoch=3)
     model = kp.wrap_pruning(mlp())
     fit(model, Worse(), kp.PruningSchedule(schedule, frequency=1), late, epochs=5)
     assert_kept(model, 0.8)

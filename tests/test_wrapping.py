@@ -102,7 +102,9 @@ MODELS = [*EXPECTED, sequences]
 
 def generic(name):
     """Without the counters that Keras adds to automatic names."""
-    return "/".join(part.rstrip("0123456789").rstrip("_") if part[:3] in ("mul", "den") else part for part in name.split("/"))
+    return "/".join(
+        part.rstrip("0123456789").rstrip("_") if part[:3] in ("mul", "den") else part for part in name.split("/")
+    )
 
 
 @pytest.mark.parametrize("build", MODELS)
@@ -380,7 +382,7 @@ def test_errors_name_the_near_misses_and_change_nothing():
 
 @pytest.mark.parametrize("function", [kp.wrap_pruning, kp.strip_pruning, kp.summary, lambda m: kp.prune_once(m, 0.5)])
 def test_unbuilt_models_are_refused(function):
-    with pytest.raises(ValueError, match="Received: .*'fresh'"):
+    with pytest.raises(ValueError, match=r"Received: .*'fresh'"):
         function(keras.Sequential([layers.Dense(3)], name="fresh"))
 
 

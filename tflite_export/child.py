@@ -28,9 +28,7 @@ def run(module: str, *arguments: str, task: str) -> None:
             printed.
     """
     line = command(module, *arguments)
-    done = subprocess.run(
-        line, env=_environment(), capture_output=True, text=True, errors="replace", check=False
-    )
+    done = subprocess.run(line, env=_environment(), capture_output=True, text=True, errors="replace", check=False)
     if done.returncode == 0:
         return
     if done.returncode < 0:

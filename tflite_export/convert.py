@@ -36,9 +36,7 @@ def convert(
     return flatbuffer.in_order(file.read_bytes(), [spec.name for spec in inputs], outputs)
 
 
-def _save(
-    model: "keras.Model", structure: Any, inputs: Sequence["Input"], outputs: Sequence[str], saved: Path
-) -> None:
+def _save(model: "keras.Model", structure: Any, inputs: Sequence["Input"], outputs: Sequence[str], saved: Path) -> None:
     """Writes the SavedModel.
 
     What `model.export` does, with a flat signature of our own: each input and output has one name, however

@@ -11,6 +11,4 @@ def require(*packages: str) -> None:
     """Raises an ImportError that says what to install unless all `packages` are there; imports none."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
-        raise ImportError(
-            f"tflite_export needs {' and '.join(missing)}. Install with: pip install keras-prune[tflite]"
-        )
+        raise ImportError(f"tflite_export needs {' and '.join(missing)}. Install with: pip install keras-prune[tflite]")

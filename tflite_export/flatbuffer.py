@@ -70,9 +70,7 @@ def operators(content: bytes) -> dict[str, int]:
     model = _read(content)
     codes = _codes(model)
     counts: Counter[str] = Counter()
-    for graph in _all(
-        model.Subgraphs, model.SubgraphsLength()
-    ):  # the body of a loop is a subgraph of its own
+    for graph in _all(model.Subgraphs, model.SubgraphsLength()):  # the body of a loop is a subgraph of its own
         counts.update(codes[op.OpcodeIndex()] for op in _all(graph.Operators, graph.OperatorsLength()))
     return dict(counts.most_common())
 

@@ -127,9 +127,7 @@ def standardize(structure: Any, specs: Sequence[Input], inputs: Any) -> list[np.
             inputs = type(structure)(inputs)  # a tuple for a list, or the other way round, is no difference
         values = _same_form(structure, specs, inputs)
     if len(values) != len(specs):
-        raise ValueError(
-            f"`inputs` must hold {[spec.name for spec in specs]}. Received: {len(values)} arrays"
-        )
+        raise ValueError(f"`inputs` must hold {[spec.name for spec in specs]}. Received: {len(values)} arrays")
     pairs = zip(specs, values, strict=True)
     batches = [as_batch(value, spec.shape, spec.dtype, spec.key) for spec, value in pairs]
     same_length(batches)
@@ -144,9 +142,7 @@ def _same_form(structure: Any, specs: Sequence[Input], inputs: Any) -> list[Any]
     except (TypeError, ValueError) as error:
         form = keras.tree.pack_sequence_as(structure, [spec.name for spec in specs])
         received = keras.tree.map_structure(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), inputs)
-        raise ValueError(
-            f"`inputs` must be nested as the model's inputs are: {form}. Received: {received}"
-        ) from error
+        raise ValueError(f"`inputs` must be nested as the model's inputs are: {form}. Received: {received}") from error
     return keras.tree.flatten(inputs)
 
 
@@ -162,9 +158,7 @@ def invent(model: "keras.Model", specs: Sequence[Input], samples: int) -> list[n
     embeddings = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.Embedding)]
     vocabulary = min((layer.input_dim for layer in embeddings), default=0)
     # Keras's default input type is float32, for ids as well: these go straight into an Embedding.
-    direct = {
-        id(tensor) for layer in embeddings for node in layer._inbound_nodes for tensor in node.input_tensors
-    }
+    direct = {id(tensor) for layer in embeddings for node in layer._inbound_nodes for tensor in node.input_tensors}
     floating = [np.dtype(spec.dtype).kind not in "iu" for spec in specs]
     has_ids = [not f or id(tensor) in direct for f, tensor in zip(floating, model.inputs, strict=True)]
     if embeddings and not any(has_ids):

@@ -30,9 +30,7 @@ def check_operators(operators: dict[str, int]) -> None:
     """Custom operators need code that LiteRT alone does not have; TensorFlow's are among them ("Flex")."""
     custom = [name for name in operators if name.startswith("CUSTOM")]
     if custom:
-        raise ExportError(
-            f"The file must have LiteRT's builtin operators only. Received: {', '.join(custom)}"
-        )
+        raise ExportError(f"The file must have LiteRT's builtin operators only. Received: {', '.join(custom)}")
 
 
 def check_zeros(model: "keras.Model", found: int) -> None:
@@ -88,9 +86,7 @@ def compare(
 
 def _difference(value: np.ndarray, reference: np.ndarray, what: str, tolerance: float) -> float:
     if value.shape != reference.shape:
-        raise ExportError(
-            f"The output {what} must have Keras's shape {reference.shape}. Received: {value.shape}"
-        )
+        raise ExportError(f"The output {what} must have Keras's shape {reference.shape}. Received: {value.shape}")
     reference = reference.astype("float64")
     difference = float(np.abs(value.astype("float64") - reference).max(initial=0.0))
     relative = difference / max(1.0, float(np.abs(reference).max(initial=0.0)))

