@@ -4,10 +4,11 @@ import warnings
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_prune.importance import Importance
-from keras_prune.masks import MaskedWeight, apply_masks, find_masked, masked_sparsity
+from keras_prune.masks import MaskedWeight, apply_masks, find_masked
 from keras_prune.schedules import SparsitySchedule, check_sparsity, check_step
 from keras_prune.selection import Percentile, Selection
 from keras_prune.training import keep_masks
@@ -72,6 +73,7 @@ class PruningSchedule(keras.callbacks.Callback):
         self.begin_step: int = getattr(timing, "begin_step", 0)
         self.end_step: int | None = getattr(timing, "end_step", None)
         self._weights: list[MaskedWeight] = []
+        self._kept: dict[int, int] = {}  # entries of each weight, by the `id` of its mask
         self._sparsity = 0.0
         self._last_update: int | None = None
         self._known_step, self._known_batch = 0, 0
@@ -123,7 +125,7 @@ class PruningSchedule(keras.callbacks.Callback):
         # Not in `on_train_begin`: a `BackupAndRestore` listed later restores its state there.
         self._known_step, self._known_batch = self._read_step(), 0
         self._update_if_due(self._known_step)
-        self._sparsity = masked_sparsity(self._weights)
+        self._count()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
@@ -176,9 +178,17 @@ class PruningSchedule(keras.callbacks.Callback):
         if due is None or due == self._last_update:
             return
         optimizer = getattr(self.model, "optimizer", None)  # on JAX, `self.model` brings the variables up to date
-        update_masks(self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, optimizer)
+        kept = update_masks(self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, optimizer)
         self._last_update = due
-        self._sparsity = masked_sparsity(self._weights)
+        self._count(kept)
+
+    def _count(self, kept: dict[int, int] | None = None) -> None:
+        """Brings the sparsity up to date: after an update from what it counted, else from the masks themselves."""
+        if kept is None:
+            kept = {id(weight.mask): int(np.count_nonzero(weight.kept())) for weight in self._weights}
+        self._kept |= kept
+        total = sum(weight.size for weight in self._weights)
+        self._sparsity = 1.0 - sum(self._kept.get(id(weight.mask), weight.size) for weight in self._weights) / total
 
     def _sparsity_at(self, own: float | None, step: int) -> float:
         # The step that was due, not the one that was reached: so `steps_per_execution` and resuming change nothing.

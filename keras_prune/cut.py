@@ -99,7 +99,7 @@ def _bracket(arrays: Sequence[LazyScores], keep: int) -> tuple[float, float]:
     stride = max(size // SAMPLE, 1) | 1
     if stride == 1:
         return -np.inf, np.inf
-    sample = np.concatenate([array.flat()[::stride] for array in arrays])
+    sample = np.concatenate([array.flat()[::stride].copy() for array in arrays])  # views would keep all in memory
     rank = keep / size * sample.size
     margin = 2.0 * np.sqrt(sample.size)  # four standard deviations of a sampled rank, at its widest
     bottom, top = int(sample.size - rank - margin), int(sample.size - rank + margin)

@@ -35,7 +35,7 @@ class MaskedWeight:
 
     def kept(self) -> np.ndarray:
         """The mask as a boolean array, True = kept."""
-        return ops.convert_to_numpy(ops.cast(self.mask.value, "bool"))
+        return keras_internals.as_numpy(self.mask) != 0
 
     def apply(self) -> None:
         """Writes exact zeros where the mask prunes. `where`, since a product would leave minus zeros."""
@@ -50,7 +50,7 @@ def walk_layers(model: keras.Layer) -> Iterator[tuple[str, keras.Layer]]:
 
 def _walk(model: keras.Layer, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Layer]]:
     for layer in keras_internals.sublayers(model):
-        if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | PruningMasks | keras.Metric):
+        if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | PruningMasks):
             continue
         seen.add(id(layer))
         path = f"{prefix}{layer.name}"

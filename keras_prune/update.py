@@ -13,7 +13,7 @@ from keras import ops
 from keras_prune import importance as importances
 from keras_prune import keras_internals
 from keras_prune.importance import Importance
-from keras_prune.masks import MaskedWeight, find_masked
+from keras_prune.masks import MaskedWeight, apply_masks, find_masked
 from keras_prune.patterns import check_patterns, matches
 from keras_prune.schedules import check_sparsity
 from keras_prune.selection import Candidate, Percentile, Selection
@@ -89,7 +89,7 @@ def update_masks(
     sparsity: Callable[[float | None], float],
     step: int = 0,
     optimizer: object = None,
-) -> None:
+) -> dict[int, int]:
     """Chooses new masks and applies them. What is pruned stays pruned.
 
     Args:
@@ -99,19 +99,27 @@ def update_masks(
         step: The optimizer step.
         optimizer: Its moving averages of the weights are masked too: they would bring pruned weights back.
 
+    Returns:
+        How many entries of each weight are kept now, by the `id` of its mask, for the weights that the rule prunes.
+
     Raises:
         ValueError: A weight is NaN.
     """
     score = importances.get(rule.importance)
     averages = keras_internals.moving_averages(optimizer) if optimizer is not None else {}
+    counts: dict[int, int] = {}
     for target, group in rule.groups(weights).items():
         candidates = [_candidate(weight, score) for weight in group]
         goal = sparsity(target) if rule.selection.needs_sparsity else 0.0
         for weight, kept in zip(group, rule.selection.select(candidates, goal, step), strict=True):
             weight.mask.assign(ops.cast(ops.convert_to_tensor(kept), weight.mask.dtype))
-            weight.apply()
-            if id(weight.weight) in averages:
-                dataclasses.replace(weight, weight=averages[id(weight.weight)]).apply()
+            for variable in (weight.weight, averages.get(id(weight.weight))):
+                if variable is not None:
+                    variable.assign(ops.multiply(variable.value, weight.mask.value))
+            # JAX computes later, and would keep the old values of all weights until then.
+            keras_internals.as_numpy(weight.weight)
+            counts[id(weight.mask)] = int(np.count_nonzero(kept))
+    return counts
 
 
 def _candidate(weight: MaskedWeight, score: Importance) -> Callable[[], Candidate]:
@@ -171,4 +179,5 @@ def prune_once(
     has_masks = bool(find_masked(model))
     model = wrap_pruning(model, layers=(lambda layer: False) if has_masks else None)
     update_masks(find_masked(model), rule, lambda own: goal if own is None else own)
+    apply_masks(model)  # minus zeros become zeros
     return model

@@ -1,0 +1,144 @@
+"""From seconds to rows, and from rows to tables. A row is a dict, and goes into the JSON file as it is."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from turns import FREQUENCIES, ROUND
+
+TFMOT = "tfmot"
+STEP_LIMITS = {("cnn", 100): 1.01, ("cnn", 10): 1.02, ("mlp", 100): 1.05, ("mlp", 10): 1.15}  # pruned / dense
+UPDATE_LIMIT = 1.0  # seconds for one update of 25 million weights, on two cores
+MEMORY_LIMIT = 2.0  # of the largest weight
+
+Answers = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def step_rows(network: str, rounds: Answers) -> list[dict[str, Any]]:
+    """One row for each backend and frequency.
+
+    Args:
+        network: What was trained.
+        rounds: For each backend, and for tfmot if it took part, what each model took in each round.
+    """
+    tfmot = {row["frequency"]: row for row in _ratios(rounds.get(TFMOT, ()))}
+    rows = []
+    for backend, answers in rounds.items():
+        if backend == TFMOT:
+            continue
+        for measured in _ratios(answers):
+            limit = STEP_LIMITS[network, measured["frequency"]]
+            # tfmot is TensorFlow: beside another backend its ratio would say nothing.
+            peer = tfmot.get(measured["frequency"]) if backend == "tensorflow" else None
+            row = {"network": network, "backend": backend, **measured}
+            rows.append({**row, "limit": limit, "ok": measured["ratio"] <= limit, "tfmot": peer})
+    return rows
+
+
+def ratio(costs: Mapping[str, Mapping[str, float]], frequency: int, of: str = "seconds") -> float:
+    """Pruned / dense in one round."""
+    return costs[str(frequency)][of] / costs["dense"][of]
+
+
+def _ratios(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if not rounds:
+        return []
+    rows = []
+    for frequency in FREQUENCIES:
+        ratios = [ratio(costs, frequency) for costs in rounds]
+        rows.append(
+            {
+                "frequency": frequency,
+                "ratio": statistics.median(ratios),
+                "lowest": min(ratios),
+                "highest": max(ratios),
+                "cpu_ratio": statistics.median(ratio(costs, frequency, "cpu") for costs in rounds),
+                "rounds": len(ratios),
+                "dense_ms": 1000 / ROUND * statistics.median(costs["dense"]["seconds"] for costs in rounds),
+                "pruned_ms": 1000 / ROUND * statistics.median(costs[str(frequency)]["seconds"] for costs in rounds),
+            }
+        )
+    return rows
+
+
+def update_rows(updates: Answers) -> list[dict[str, Any]]:
+    """One row for each case and each backend, tfmot included, which has no limits to keep.
+
+    Args:
+        updates: For each backend, and for tfmot, its single updates in the order in which they were measured.
+    """
+    rows = []
+    for backend, answers in updates.items():
+        for case in dict.fromkeys(answer["case"] for answer in answers):
+            mine = [answer for answer in answers if answer["case"] == case]
+            sparsities = dict.fromkeys(answer["sparsity"] for answer in mine)
+            seconds = {
+                str(sparsity): statistics.median(a["seconds"] for a in mine if a["sparsity"] == sparsity)
+                for sparsity in sparsities
+            }
+            peaks = [answer["memory"] for answer in mine if answer["memory"] is not None]
+            row: dict[str, Any] = {"case": case, "backend": backend, "seconds": seconds}
+            row["memory"] = max(peaks) if peaks else None
+            if backend != TFMOT:
+                row |= {"limit": UPDATE_LIMIT, "ok": max(seconds.values()) <= UPDATE_LIMIT}
+                row |= {"memory_limit": MEMORY_LIMIT, "memory_ok": max(peaks) <= MEMORY_LIMIT if peaks else None}
+            rows.append(row)
+    return rows
+
+
+def step_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(
+        title="Training step, pruned / dense: median of the rounds (lowest - highest)",
+        caption="CPU time: the same ratio in processor seconds. Other load hardly changes it; idle cores do not count.",
+    )
+    for name in ("network", "backend", "updates each", "dense ms", "pruned ms"):
+        table.add_column(name)
+    for name in ("pruned / dense", "limit", "", "CPU time", "tfmot: pruned / dense", "CPU time", "tfmot ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        tfmot = row["tfmot"]
+        table.add_row(
+            row["network"].upper(),
+            row["backend"],
+            f"{row['frequency']} steps",
+            f"{row['dense_ms']:.1f}",
+            f"{row['pruned_ms']:.1f}",
+            _ratio(row),
+            f"{row['limit']:.2f}",
+            _verdict(row["ok"]),
+            f"{row['cpu_ratio']:.3f}",
+            _ratio(tfmot) if tfmot else "-",
+            f"{tfmot['cpu_ratio']:.3f}" if tfmot else "-",
+            f"{tfmot['pruned_ms']:.1f}" if tfmot else "-",
+        )
+    return table
+
+
+def update_table(rows: Sequence[Mapping[str, Any]], sparsities: Sequence[float], weights: str) -> Table:
+    table = Table(title=f"One mask update, {weights} weights: seconds, and peak extra memory / largest weight")
+    for name in ("case", "backend", *(f"to {sparsity:.0%}" for sparsity in sparsities)):
+        table.add_column(name)
+    for name in ("limit", "", "memory", "limit", ""):
+        table.add_column(name, justify="right")
+    for row in rows:
+        limits = "limit" in row
+        table.add_row(
+            row["case"],
+            row["backend"],
+            *(f"{row['seconds'][str(sparsity)]:.3f}" for sparsity in sparsities),
+            f"{row['limit']:.1f}" if limits else "-",
+            _verdict(row["ok"]) if limits else "-",
+            "-" if row["memory"] is None else f"{row['memory']:.2f}",
+            f"{row['memory_limit']:.1f}" if limits else "-",
+            _verdict(row["memory_ok"]) if limits else "-",
+        )
+    return table
+
+
+def _ratio(row: Mapping[str, Any]) -> str:
+    return f"{row['ratio']:.3f} ({row['lowest']:.3f} - {row['highest']:.3f})"
+
+
+def _verdict(ok: bool | None) -> str:
+    return {True: "[green]ok[/]", False: "[red]miss[/]", None: "-"}[ok]

@@ -1,0 +1,74 @@
+"""Worker: training steps of a dense model and of the same model pruned, with rare and with frequent mask updates.
+
+The backend is that of `KERAS_BACKEND`. How the models are paired, and why, is in `turns.py`.
+"""
+
+import importlib.metadata
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import networks
+import turns
+from absl import app, flags
+from processes import serve
+
+from keras_prune import PolynomialDecay, PruningSchedule, wrap_pruning
+
+_NETWORK = flags.DEFINE_enum("network", "cnn", networks.NETWORKS, "What to train.")
+_ROUNDS = flags.DEFINE_integer("rounds", 6, "Rounds that may be asked for: the schedule lasts that long.")
+_SMOKE = flags.DEFINE_bool("smoke", False, "Tiny networks.")
+
+
+def settle() -> None:
+    """Waits for steps that are still being computed: JAX returns before they are."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.block_until_ready(jax.live_arrays())
+
+
+def start(model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> turns.PausedFit:
+    x, y = networks.random_data(_NETWORK.value, turns.total_steps(_ROUNDS.value) + 1)
+
+    def fit(paused: turns.PausedFit) -> None:
+        hold = turns.holding_callback(keras, paused)
+        model.fit(x, y, batch_size=networks.BATCH, verbose=0, callbacks=[*callbacks, hold])
+
+    return turns.PausedFit(fit, settle)
+
+
+def prune(model: keras.Model, frequency: int) -> turns.PausedFit:
+    pruned = wrap_pruning(model)
+    networks.compile_model(pruned)
+    # It ends with the last round: each update of each round has something to prune.
+    end = turns.total_steps(_ROUNDS.value)
+    schedule = PolynomialDecay(final_sparsity=0.9, begin_step=0, end_step=end)
+    return start(pruned, [PruningSchedule(schedule, frequency=frequency)])
+
+
+def measure() -> Iterator[dict[str, Any]]:
+    model = networks.build(keras, _NETWORK.value, _SMOKE.value)
+    fits = {str(frequency): prune(model, frequency) for frequency in turns.FREQUENCIES}
+    fits = {"dense": start(model, []), **fits}
+    turns.warm_up(fits)
+    backend = keras.backend.backend()
+    yield {"versions": {name: importlib.metadata.version(name) for name in ("keras", _distribution(backend))}}
+    while True:
+        yield {name: cost._asdict() for name, cost in turns.run_turns(fits).items()}
+
+
+def _distribution(backend: str) -> str:
+    if backend != "tensorflow":
+        return backend
+    installed = importlib.metadata.packages_distributions()["tensorflow"]
+    return "tensorflow" if "tensorflow" in installed else installed[0]
+
+
+def main(_: list[str]) -> None:
+    keras.utils.set_random_seed(0)
+    serve(measure())
+
+
+if __name__ == "__main__":
+    app.run(main)
