@@ -1,0 +1,16 @@
+"""How channels flow through each kind of layer: one short rule each, found by the exact class."""
+
+from keras_prune.channels.rules import attention, convolution, dense, elementwise, movement, normalization, recurrent
+from keras_prune.channels.rules.registry import find_rule, register_rule
+
+__all__ = [
+    "attention",
+    "convolution",
+    "dense",
+    "elementwise",
+    "find_rule",
+    "movement",
+    "normalization",
+    "recurrent",
+    "register_rule",
+]

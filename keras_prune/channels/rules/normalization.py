@@ -1,0 +1,43 @@
+"""Layers that normalise: exact where each channel is normalised alone, marked inexact where channels mix."""
+
+import numpy as np
+from keras import layers
+
+from keras_prune.channels.call import Call, Unsupported
+from keras_prune.channels.rules.registry import register_rule
+
+
+@register_rule(layers.BatchNormalization)
+def batch_normalization(call: Call) -> np.ndarray:
+    layer = call.operation
+    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
+    channels = call.vector(call.inputs[0], axis)
+    for weight in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance):
+        call.bind(weight, 0, channels, "through")
+    return call.inputs[0]
+
+
+@register_rule(layers.LayerNormalization)
+def layer_normalization(call: Call) -> np.ndarray:
+    return _over_features(call, [call.operation.gamma, call.operation.beta])
+
+
+@register_rule(layers.RMSNormalization)
+def rms_normalization(call: Call) -> np.ndarray:
+    return _over_features(call, [call.operation.scale])
+
+
+def _over_features(call: Call, weights: list) -> np.ndarray:
+    """Statistics over the last axis: they change when channels there go."""
+    layer, (inputs,) = call.operation, call.inputs
+    axes = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
+    if [axis % inputs.ndim for axis in axes] != [inputs.ndim - 1]:
+        raise Unsupported("it normalises over another axis than the last")
+    varying = call.varying(inputs)
+    if varying and varying[-1] != inputs.ndim - 1:  # normalises positions, each channel alone
+        return inputs
+    channels = call.vector(inputs)
+    for weight in weights:
+        call.bind(weight, 0, channels, "through")
+    call.mark_inexact(channels, "its mean and variance are taken over the channels")
+    return inputs

@@ -1,0 +1,56 @@
+"""Where rules are kept: one for each operation, found by its exact class."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from keras_prune.channels.call import Call
+
+Rule = Callable[[Call], Any]
+R = TypeVar("R", bound=Rule)
+
+_RULES: dict[type, Rule] = {}
+
+
+def register_rule(*classes: type) -> Callable[[R], R]:
+    """Says how channels flow through a layer, so that `prune_channels` can prune around and in it.
+
+    A rule is a function of a `Call`: one use of the layer in a model. It returns the labels of the layer's outputs. It is
+    found by the layer's exact class, since a subclass may compute anything; a later rule for the same class replaces
+    the earlier one. Without a rule, the channels that reach a layer stay.
+
+    Args:
+        *classes: Subclasses of `keras.Layer` (or of `keras.Operation`).
+
+    Returns:
+        A decorator, which returns the rule unchanged.
+
+    Raises:
+        TypeError: Something else than a class was passed, or nothing.
+
+    Example:
+
+    ```python
+    @register_rule(LayerScale)
+    def layer_scale(call):
+        channels = call.vector(call.inputs[0], axis=-1)
+        call.bind(call.operation.gamma, 0, channels, "through")
+        call.resize("projection_dim", channels)
+        return call.inputs[0]
+    ```
+    """
+    if not classes or not all(isinstance(cls, type) for cls in classes):
+        raise TypeError(
+            "`register_rule` takes the classes that the rule is for: `@register_rule(MyLayer)`. "
+            f"Received: {classes!r}"
+        )
+
+    def register(rule: R) -> R:
+        _RULES.update(dict.fromkeys(classes, rule))
+        return rule
+
+    return register
+
+
+def find_rule(operation: Any) -> Rule | None:
+    """The rule for this operation's exact class, if there is one."""
+    return _RULES.get(type(operation))
