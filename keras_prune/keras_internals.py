@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src import applications
 from keras.src import ops as operations
 from keras.src.models import functional
 from keras.src.tree import map_shape_structure
@@ -99,7 +100,7 @@ def flatten(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def copy_operation(operation: Any, changes: Mapping[str, Any] | None = None) -> Any:
-    """A new `keras.ops` operation of the same settings but for `changes`, so that the graph it is in stays as it was."""
+    """A new `keras.ops` operation of the same settings but for `changes`: the graph it is in stays as it was."""
     return type(operation).from_config(operation.get_config() | dict(changes or {}))
 
 
@@ -164,11 +165,18 @@ def graph_ends(model: keras.Model) -> tuple[list[Any], list[Any]]:
 def operation_classes(*names: str) -> list[type]:
     """The classes of these `keras.ops` operations: `"numpy.Add"`. Those that this Keras lacks are left out."""
     pairs = (name.split(".") for name in names)
-    found = (getattr(getattr(operations, module), name, None) for module, name in pairs)
+    found = (getattr(getattr(operations, module, None), name, None) for module, name in pairs)
     return [cls for cls in found if cls is not None]
 
 
 def has_graph(model: keras.Model) -> bool:
-    """Whether the nodes of this model, and the models in it, are known: not those of a Sequential without input shape."""
+    """Whether the nodes of this model and those in it are known: a Sequential without input shape has none."""
     models = [part for part in flatten(model) if is_graph(part)]
     return all(part._functional is not None for part in models if isinstance(part, keras.Sequential))
+
+
+def application_classes(*names: str) -> list[type]:
+    """The layer classes of `keras.applications`, which are not public: `"convnext.LayerScale"`. Likewise."""
+    pairs = (name.split(".") for name in names)
+    found = (getattr(getattr(applications, module, None), name, None) for module, name in pairs)
+    return [cls for cls in found if cls is not None]

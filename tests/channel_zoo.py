@@ -39,9 +39,7 @@ def outputs(model, x):
 
 def difference(ours, theirs):
     """The largest difference over all outputs, relative to the largest value of each."""
-    return max(
-        float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30)) for a, b in zip(ours, theirs, strict=True)
-    )
+    return max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30)) for a, b in zip(ours, theirs, strict=True))
 
 
 def zeroed(model, plan):

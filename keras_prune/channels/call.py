@@ -63,7 +63,7 @@ class Found:
     bindings: dict[tuple[int, int], Binding] = dataclasses.field(default_factory=dict)
     minted: dict[tuple[int, str], tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
     changes: dict[int, dict[str, Value]] = dataclasses.field(default_factory=dict)
-    changed_at: dict[int, list[np.ndarray]] = dataclasses.field(default_factory=dict)
+    changed_at: dict[int, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
 
 
 class Call:
@@ -144,7 +144,8 @@ class Call:
             key: Name of the argument in the configuration.
             value: A function of `Kept`.
         """
-        for earlier, now in zip(self._found.changed_at.setdefault(id(self.operation), self.inputs), self.inputs):
+        first = self._found.changed_at.setdefault(id(self.operation), self.inputs)
+        for earlier, now in zip(first, self.inputs, strict=True):
             if earlier.shape == now.shape:
                 self.unite(earlier, now)
             else:

@@ -45,7 +45,7 @@ def trace(model: keras.Model) -> Trace:
     inputs, _ = keras_internals.graph_ends(model)
     outputs = _trace_graph(result, model, [fixed(tensor.shape) for tensor in inputs], "")
     for labels in outputs:
-        result.found.atoms.freeze(labels, "model output")
+        result.found.atoms.freeze(labels, "model output", override=True)
     result.found.atoms.make_rectangular(list(result.tensors.values()))
     return result
 

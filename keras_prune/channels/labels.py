@@ -54,11 +54,11 @@ class Atoms:
                 low, high = sorted((self._find(one), self._find(other)))
                 self._parent[high] = low
 
-    def freeze(self, labels: np.ndarray, reason: str) -> None:
-        """Makes these channels stay. The first reason given is the one that is reported."""
+    def freeze(self, labels: np.ndarray, reason: str, override: bool = False) -> None:
+        """Makes these channels stay. The first reason given is reported, unless another overrides it."""
         for atom in np.unique(collapse([labels])[0]).tolist():
-            if atom != FIXED:
-                self._frozen.setdefault(atom, reason)
+            if atom != FIXED and (override or atom not in self._frozen):
+                self._frozen[atom] = reason
 
     def mark_inexact(self, labels: np.ndarray, reason: str) -> None:
         """Notes that without these channels the values of those that stay change."""

@@ -90,8 +90,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in {"ratio": self.ratio, "max_ratio": self.max_ratio, **self.ratios}.items():
-            allowed = value is None and name in self.ratios
-            if not allowed and not (_is_number(value) and 0 <= value < 1):
+            if value is None and name in self.ratios:
+                continue
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
                 raise ValueError(f"A ratio must be in [0, 1). Received: {name}={value!r}")
         if self.scope not in ("group", "global"):
             raise ValueError(f'`scope` must be "group" or "global". Received: scope={self.scope!r}')
@@ -183,7 +184,3 @@ def _refill(analysis: ChannelAnalysis, removed: dict[str, list[int]], scores: Ma
             name, place = max(places, key=lambda item: (scores[item[0]][item[1]], -item[1]))
             gone[name].discard(place)
             removed[name].remove(place)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class ChannelReport:
         return {group.name: group.inexact for group in self.groups if group.inexact and group.after < group.before}
 
     def __str__(self) -> str:
-        rows = [(group.name, str(group.before), str(group.after), group.frozen or group.inexact) for group in self.groups]
+        rows = [
+            (group.name, str(group.before), str(group.after), group.frozen or group.inexact) for group in self.groups
+        ]
         text = _table(f"Channels of '{self.model}'", ("Group", "Before", "After", "Note"), rows)
         fraction = self.parameters_after / max(self.parameters_before, 1)
         text += f"\nParameters: {self.parameters_before:,} -> {self.parameters_after:,} ({fraction:.1%} left)"
@@ -86,7 +88,7 @@ def _unknown(unknown: Mapping[str, str]) -> str:
     return "\n".join(["", "Channels that reach these stay:", *lines]) if lines else ""
 
 
-def _table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     from rich import box, console, table  # here, since most programs never print a table
 
     grid: Any = table.Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")

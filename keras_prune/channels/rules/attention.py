@@ -14,7 +14,7 @@ def multi_head_attention(call: Call) -> list[np.ndarray]:
         raise Unsupported("its attention scores are used, which have an axis of heads")
     if getattr(layer, "_use_gate", False):
         raise Unsupported("it has a gate")
-    named = dict(zip(("query", "value", "key"), call.args)) | call.kwargs
+    named = dict(zip(("query", "value", "key"), call.args, strict=False)) | call.kwargs
     if not all(isinstance(named.get(name), np.ndarray) for name in ("query", "value")) or len(call.args) > 3:
         raise Unsupported("it is called in a way that is not known")
     key = named["value"] if named.get("key") is None else named["key"]
@@ -22,8 +22,8 @@ def multi_head_attention(call: Call) -> list[np.ndarray]:
     heads = call.mint("num_heads", settings["num_heads"])
     values = call.mint("value_dim", settings["value_dim"] or settings["key_dim"])
     # Query and key keep their dimensions: the scores are divided by the root of their number.
-    inputs = zip((layer.query_dense, layer.key_dense, layer.value_dense), (named["query"], key, named["value"]))
-    for part, given in inputs:
+    parts = {layer.query_dense: named["query"], layer.key_dense: key, layer.value_dense: named["value"]}
+    for part, given in parts.items():
         channels = call.vector(given)
         call.bind(part.kernel, 0, channels, "in")
         call.bind(part.kernel, 1, heads, "out")

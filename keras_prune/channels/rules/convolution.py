@@ -6,7 +6,7 @@ import numpy as np
 from keras import layers
 
 from keras_prune.channels.call import Call, Unsupported
-from keras_prune.channels.rules.activations import check_activation
+from keras_prune.channels.rules.activations import apply_activation
 from keras_prune.channels.rules.registry import register_rule
 
 
@@ -17,17 +17,18 @@ def channel_axis(layer: Any) -> int:
 @register_rule(layers.Conv1D, layers.Conv2D, layers.Conv3D)
 def convolution(call: Call) -> np.ndarray:
     layer = call.operation
-    check_activation(layer.activation)
     axis = channel_axis(layer)
     given = call.vector(call.inputs[0], axis)
     if layer.groups > 1 and len(given) == layer.groups:  # each filter reads one channel
         made = np.repeat(given, layer.filters // layer.groups)
+        apply_activation(call, layer.activation, made)
         call.bind(layer.kernel, -1, made, "through")
         call.bind(layer.bias, 0, made, "through")
         call.resize("groups", given)
         call.resize("filters", made)
         return call.spread(made, axis)
     made = call.mint("filters", layer.filters)
+    apply_activation(call, layer.activation, made)
     if layer.groups > 1:  # every group reads, and makes, as many channels as the others
         call.unite(given.reshape(layer.groups, -1), given.reshape(layer.groups, -1)[:1])
         call.unite(made.reshape(layer.groups, -1), made.reshape(layer.groups, -1)[:1])
@@ -41,9 +42,9 @@ def convolution(call: Call) -> np.ndarray:
 @register_rule(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 def transposed(call: Call) -> np.ndarray:
     layer = call.operation
-    check_activation(layer.activation)
     axis = channel_axis(layer)
     made = call.mint("filters", layer.filters)
+    apply_activation(call, layer.activation, made)
     call.bind(layer.kernel, -1, call.vector(call.inputs[0], axis), "in")
     call.bind(layer.kernel, -2, made, "out")
     call.bind(layer.bias, 0, made, "out")
@@ -54,10 +55,10 @@ def transposed(call: Call) -> np.ndarray:
 @register_rule(layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 def depthwise(call: Call) -> np.ndarray:
     layer = call.operation
-    check_activation(layer.activation)
     axis = channel_axis(layer)
     given = call.vector(call.inputs[0], axis)
     made = np.repeat(given, layer.depth_multiplier)
+    apply_activation(call, layer.activation, made)
     call.bind(layer.kernel, -2, given, "through")
     call.bind(layer.bias, 0, made, "through")
     return call.spread(made, axis)
@@ -66,10 +67,10 @@ def depthwise(call: Call) -> np.ndarray:
 @register_rule(layers.SeparableConv1D, layers.SeparableConv2D)
 def separable(call: Call) -> np.ndarray:
     layer = call.operation
-    check_activation(layer.activation)
     axis = channel_axis(layer)
     given = call.vector(call.inputs[0], axis)
     made = call.mint("filters", layer.filters)
+    apply_activation(call, layer.activation, made)
     call.bind(layer.depthwise_kernel, -2, given, "through")
     call.bind(layer.pointwise_kernel, -2, np.repeat(given, layer.depth_multiplier), "in")
     call.bind(layer.pointwise_kernel, -1, made, "out")

@@ -6,7 +6,7 @@ import numpy as np
 from keras import layers
 
 from keras_prune.channels.call import Call, Unsupported
-from keras_prune.channels.rules.activations import check_activation
+from keras_prune.channels.rules.activations import apply_activation
 from keras_prune.channels.rules.registry import register_rule
 
 
@@ -15,9 +15,10 @@ def dense(call: Call) -> np.ndarray:
     layer, (inputs,) = call.operation, call.inputs
     varying = call.varying(inputs)
     if varying and varying[-1] != inputs.ndim - 1:  # mixes positions, the same way in each channel
+        apply_activation(call, layer.activation, inputs)
         return np.broadcast_to(inputs[..., :1], call.fixed().shape)
-    check_activation(layer.activation)
     made = call.mint("units", layer.units)
+    apply_activation(call, layer.activation, made)
     call.bind(layer.kernel, 0, call.vector(inputs), "in")
     call.bind(layer.kernel, 1, made, "out")
     call.bind(layer.bias, 0, made, "out")
@@ -38,7 +39,6 @@ def embedding(call: Call) -> np.ndarray:
 def einsum_dense(call: Call) -> np.ndarray:
     """Letters of the kernel that the output lacks are read, the last one that the input lacks is made."""
     layer, (inputs,) = call.operation, call.inputs
-    check_activation(layer.activation)
     read, kernel, written = _letters(layer.equation, inputs.ndim)
     along = [read[axis] for axis in call.varying(inputs)]
     consumed = [letter for letter in along if letter in kernel and letter not in written]
@@ -63,6 +63,7 @@ def einsum_dense(call: Call) -> np.ndarray:
             call.bind(layer.kernel, axis, call.vector(inputs, read.index(each)), "in")
     if not letter:
         return call.fixed()
+    apply_activation(call, layer.activation, channels)
     where = written.index(letter)
     if layer.bias is not None and letter in layer.bias_axes:
         ordered = [each for each in written if each in layer.bias_axes]
@@ -70,7 +71,9 @@ def einsum_dense(call: Call) -> np.ndarray:
     shape = list(layer.partial_output_shape)
     place = where - len(written)
     if -place <= len(shape) and shape[place] is not None:
-        call.change("output_shape", lambda kept: [*shape[:place], kept.count(channels), *shape[len(shape) + place + 1 :]])
+        call.change(
+            "output_shape", lambda kept: [*shape[:place], kept.count(channels), *shape[len(shape) + place + 1 :]]
+        )
     return call.spread(channels, where)
 
 
@@ -79,5 +82,3 @@ def _letters(equation: str, rank: int) -> tuple[str, str, str]:
     if match is None or len(match[1]) != rank:
         raise Unsupported(f"its equation '{equation}' is not of the form 'ab,bc->ac'")
     return match[1], match[2], match[3]
-
-

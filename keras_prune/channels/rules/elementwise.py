@@ -7,31 +7,28 @@ from keras import layers
 from keras_prune import keras_internals
 from keras_prune.channels.call import Call, Labels, Unsupported, has_channels
 from keras_prune.channels.labels import fixed
-from keras_prune.channels.rules.activations import check_activation
+from keras_prune.channels.rules.activations import apply_activation
 from keras_prune.channels.rules.registry import register_rule
 
-_LAYERS = (
-    "ReLU LeakyReLU ELU Identity ActivityRegularization AlphaDropout GaussianDropout GaussianNoise Rescaling"
-).split()
+_LAYERS = "ReLU LeakyReLU ELU Identity ActivityRegularization AlphaDropout GaussianDropout GaussianNoise"
 _MERGES = [layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Multiply, layers.Subtract]
 _NN = (
     "Relu Relu6 Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid LeakyRelu "
     "HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh HardShrink Threshold"
-).split()
+)
 _NUMPY = (
-    "Absolute Abs Add Arctan Arctan2 Average Ceil Clip Copy Cos Cosh Divide DivideNoNan Equal Exp Exp2 Expm1 Floor "
+    "Absolute Abs Add Arctan Arctan2 Ceil Clip Copy Cos Cosh Divide DivideNoNan Equal Exp Exp2 Expm1 Floor "
     "FloorDivide Greater GreaterEqual Less LessEqual Log Log10 Log1p Log2 Logaddexp LogicalAnd LogicalNot LogicalOr "
-    "Maximum Minimum Mod Multiply Negative OnesLike ZerosLike NotEqual Power Reciprocal Round Sign Sin Sinh Sqrt Square Subtract Tan "
-    "Tanh TrueDivide Where"
-).split()
-_NUMPY.remove("Average")  # over an axis
+    "Maximum Minimum Mod Multiply Negative NotEqual OnesLike Power Reciprocal Round Sign Sin Sinh Sqrt Square Subtract "
+    "Tan Tanh TrueDivide Where ZerosLike"
+)
 _OTHER = ["core.Cast", "core.SaturateCast", "core.StopGradient", "math.Erf", "math.Erfc", "math.Rsqrt"]
 _OPERATIONS = keras_internals.operation_classes(
-    *(f"nn.{name}" for name in _NN), *(f"numpy.{name}" for name in _NUMPY), *_OTHER
+    *(f"nn.{name}" for name in _NN.split()), *(f"numpy.{name}" for name in _NUMPY.split()), *_OTHER
 )
 
 
-@register_rule(*(getattr(layers, name) for name in _LAYERS), *_OPERATIONS)
+@register_rule(*(getattr(layers, name) for name in _LAYERS.split()), *_OPERATIONS)
 def elementwise(call: Call) -> np.ndarray:
     return _merge(call, _operands(call))
 
@@ -49,14 +46,22 @@ def merge(call: Call) -> np.ndarray:
 
 @register_rule(layers.Activation)
 def activation(call: Call) -> np.ndarray:
-    check_activation(call.operation.activation)
+    apply_activation(call, call.operation.activation, call.inputs[0])
+    return call.inputs[0]
+
+
+@register_rule(layers.Rescaling)
+def rescaling(call: Call) -> np.ndarray:
+    if max(np.ndim(call.operation.scale), np.ndim(call.operation.offset)) > 0 and has_channels(call.inputs[0]):
+        raise Unsupported("its scale differs from channel to channel")
     return call.inputs[0]
 
 
 @register_rule(layers.Dropout)
 def dropout(call: Call) -> np.ndarray:
-    if call.operation.noise_shape is not None and has_channels(call.inputs[0]):
-        raise Unsupported("it has a `noise_shape`")
+    noise = call.operation.noise_shape
+    if noise is not None and any(noise[axis] not in (None, 1) for axis in call.varying(call.inputs[0])):
+        raise Unsupported("its `noise_shape` names the number of channels")
     return call.inputs[0]
 
 
@@ -103,9 +108,7 @@ def _merge(call: Call, operands: list[Operand]) -> np.ndarray:
     """
     rank = max(given.ndim for given, _ in operands)
     wide = [given.reshape((1,) * (rank - given.ndim) + given.shape) for given, _ in operands]
-    unknown = [
-        {axis + rank - len(shape) for axis, size in enumerate(shape) if size is None} for _, shape in operands
-    ]
+    unknown = [{axis + rank - len(shape) for axis, size in enumerate(shape) if size is None} for _, shape in operands]
     axes = [call.varying(given) for given in wide]
     leading = max(range(len(wide)), key=lambda index: (has_channels(wide[index]), len(axes[index])))
     main, along = wide[leading], axes[leading]

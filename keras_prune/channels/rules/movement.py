@@ -109,7 +109,7 @@ def split(call: Call) -> list[np.ndarray]:
 
 @operation("Mean", "Sum", "Max", "Min", "Amax", "Amin", "Prod", "Std", "Var", "Any", "All")
 def reduce(call: Call) -> np.ndarray:
-    (inputs,), axis = call.inputs, call.operation.axis
+    inputs, axis = np.asarray(call.inputs[0]), call.operation.axis
     axes = range(inputs.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
     axes = sorted(each % inputs.ndim for each in axes)
     varying = call.varying(inputs)
@@ -142,7 +142,9 @@ def _rewrite_shape(call: Call, key: str, target: Any, labels: np.ndarray, skip: 
         sizes = kept.shape(labels)[skip:]
         # Only what changed: what is not known here is 1 in the labels.
         before = labels.shape[skip:]
-        return tuple(old if old == -1 or now == was else now for old, now, was in zip(target, sizes, before, strict=True))
+        return tuple(
+            old if old == -1 or now == was else now for old, now, was in zip(target, sizes, before, strict=True)
+        )
 
     if has_channels(labels):
         call.change(key, shape)

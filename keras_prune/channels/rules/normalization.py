@@ -1,9 +1,10 @@
 """Layers that normalise: exact where each channel is normalised alone, marked inexact where channels mix."""
 
+import keras
 import numpy as np
 from keras import layers
 
-from keras_prune.channels.call import Call, Unsupported
+from keras_prune.channels.call import Call, Unsupported, has_channels
 from keras_prune.channels.rules.registry import register_rule
 
 
@@ -27,7 +28,15 @@ def rms_normalization(call: Call) -> np.ndarray:
     return _over_features(call, [call.operation.scale])
 
 
-def _over_features(call: Call, weights: list) -> np.ndarray:
+@register_rule(layers.Normalization)
+def normalization(call: Call) -> np.ndarray:
+    """Preprocessing, which stands before all channels."""
+    if has_channels(call.inputs[0]):
+        raise Unsupported("its statistics belong to the data")
+    return call.inputs[0]
+
+
+def _over_features(call: Call, weights: list[keras.Variable | None]) -> np.ndarray:
     """Statistics over the last axis: they change when channels there go."""
     layer, (inputs,) = call.operation, call.inputs
     axes = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)

@@ -14,8 +14,8 @@ _RULES: dict[type, Rule] = {}
 def register_rule(*classes: type) -> Callable[[R], R]:
     """Says how channels flow through a layer, so that `prune_channels` can prune around and in it.
 
-    A rule is a function of a `Call`: one use of the layer in a model. It returns the labels of the layer's outputs. It is
-    found by the layer's exact class, since a subclass may compute anything; a later rule for the same class replaces
+    A rule is a function of a `Call`: one use of the layer in a model. It returns the labels of the layer's outputs. It
+    is found by the layer's exact class, since a subclass may compute anything; a later rule for the same class replaces
     the earlier one. Without a rule, the channels that reach a layer stay.
 
     Args:
@@ -25,7 +25,7 @@ def register_rule(*classes: type) -> Callable[[R], R]:
         A decorator, which returns the rule unchanged.
 
     Raises:
-        TypeError: Something else than a class was passed, or nothing.
+        TypeError: Something else than a class was passed.
 
     Example:
 
@@ -38,10 +38,9 @@ def register_rule(*classes: type) -> Callable[[R], R]:
         return call.inputs[0]
     ```
     """
-    if not classes or not all(isinstance(cls, type) for cls in classes):
+    if not all(isinstance(cls, type) for cls in classes):
         raise TypeError(
-            "`register_rule` takes the classes that the rule is for: `@register_rule(MyLayer)`. "
-            f"Received: {classes!r}"
+            f"`register_rule` takes the classes that the rule is for: `@register_rule(MyLayer)`. Received: {classes!r}"
         )
 
     def register(rule: R) -> R:
