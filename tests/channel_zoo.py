@@ -211,6 +211,15 @@ def recurrent():
     return keras.Model(tokens, layers.Dense(2, name="out")(x))
 
 
+def wrapped():
+    inputs = keras.Input((7, 5))
+    x = layers.TimeDistributed(layers.Dense(8, activation="tanh"), name="each")(inputs)
+    x = layers.Bidirectional(layers.LSTM(6, return_sequences=True), name="both")(x)
+    x = layers.TimeDistributed(layers.BatchNormalization(), name="norm")(x)
+    x = layers.Bidirectional(layers.GRU(4), merge_mode="sum", name="sum")(x)
+    return keras.Model(inputs, layers.Dense(2, name="out")(x))
+
+
 def attention():
     """An attention block without normalisation, which would make it inexact."""
     tokens = keras.Input((9,), dtype="int32")
@@ -272,6 +281,7 @@ EXACT = [
     nested,
     two_outputs,
     recurrent,
+    wrapped,
     attention,
     mixer,
     volumes,

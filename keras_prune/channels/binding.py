@@ -16,7 +16,7 @@ class Binding:
     Args:
         layer: Path of the layer: `"conv1"`, or `"encoder/conv1"` in a nested model.
         kind: Name of the layer's class.
-        name: Name of the weight in its layer: `"kernel"`.
+        name: Name of the weight in its layer: `"kernel"`, or `"query/kernel"` of a sublayer.
         weight: The variable.
         axis: The axis of the weight.
         labels: The atom, or FIXED, at each position along that axis.

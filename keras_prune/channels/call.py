@@ -77,6 +77,7 @@ class Call:
         kwargs: Likewise.
         input_shapes: The shape of each input tensor, None where unknown.
         output_shapes: The shape of each output tensor.
+        found: What was found so far; other methods write to it.
     """
 
     def __init__(self, found: Found, operation: Any, name: str, arguments: tuple[Any, Any], shapes: tuple[Any, Any]):
@@ -85,7 +86,7 @@ class Call:
         self.args, self.kwargs = arguments
         self.input_shapes, self.output_shapes = shapes
         self.inputs = [leaf for leaf in keras.tree.flatten(arguments) if isinstance(leaf, Labels)]
-        self._found = found
+        self.found = found
 
     @property
     def kind(self) -> str:
@@ -100,9 +101,9 @@ class Call:
             count: Their number.
         """
         where = id(self.operation), key
-        if where not in self._found.minted:
-            self._found.minted[where] = self.name, self._found.atoms.mint(count)
-        return self._found.minted[where][1]
+        if where not in self.found.minted:
+            self.found.minted[where] = self.name, self.found.atoms.mint(count)
+        return self.found.minted[where][1]
 
     def bind(self, weight: keras.Variable | None, axis: int, labels: np.ndarray, role: Role) -> None:
         """Says which channel each position along one axis of a weight belongs to.
@@ -123,17 +124,19 @@ class Call:
         axis %= len(weight.shape)
         if labels.shape != (weight.shape[axis],):
             raise Unsupported(f"axis {axis} of its weight '{weight.name}' has not one position for each channel")
-        bound = self._found.bindings.get((id(weight), axis))
+        bound = self.found.bindings.get((id(weight), axis))
         if bound is not None:  # a layer that is used again
             self.unite(bound.labels, labels)
             return
         name = weight.path.rsplit("/", 1)[-1]
-        kind = type(self.operation).__name__
-        self._found.bindings[id(weight), axis] = Binding(self.name, kind, name, weight, axis, labels, role)
+        if weight.path.startswith(f"{self.operation.path}/"):  # a sublayer's: "query/kernel"
+            name = weight.path.removeprefix(f"{self.operation.path}/")
+        layer, kind = self.name.split(":")[0], type(self.operation).__name__
+        self.found.bindings[id(weight), axis] = Binding(layer, kind, name, weight, axis, labels, role)
 
     def resize(self, key: str, labels: np.ndarray) -> None:
         """Says that this argument of the operation's configuration is the number of these channels."""
-        self._found.changes.setdefault(id(self.operation), {})[key] = lambda kept: kept.count(labels)
+        self.found.changes.setdefault(id(self.operation), {})[key] = lambda kept: kept.count(labels)
 
     def change(self, key: str, value: Value) -> None:
         """Says that this argument of the operation's configuration is computed from what is kept.
@@ -144,34 +147,34 @@ class Call:
             key: Name of the argument in the configuration.
             value: A function of `Kept`.
         """
-        first = self._found.changed_at.setdefault(id(self.operation), self.inputs)
+        first = self.found.changed_at.setdefault(id(self.operation), self.inputs)
         for earlier, now in zip(first, self.inputs, strict=True):
             if earlier.shape == now.shape:
                 self.unite(earlier, now)
             else:
                 self.freeze(earlier, f"{self.kind} is used on tensors of different shapes")
                 self.freeze(now, f"{self.kind} is used on tensors of different shapes")
-        self._found.changes.setdefault(id(self.operation), {})[key] = value
+        self.found.changes.setdefault(id(self.operation), {})[key] = value
 
     def unite(self, first: np.ndarray, second: np.ndarray) -> None:
         """Lets the channels at the same places of two arrays go together."""
-        self._found.atoms.unite(first, second, f"{self.kind} joins it with entries that must stay")
+        self.found.atoms.unite(first, second, f"{self.kind} joins it with entries that must stay")
 
     def freeze(self, labels: np.ndarray, reason: str) -> None:
         """Makes these channels stay."""
-        self._found.atoms.freeze(labels, reason)
+        self.found.atoms.freeze(labels, reason)
 
     def mark_inexact(self, labels: np.ndarray, reason: str) -> None:
         """Notes that removing these channels changes the values of those that stay."""
-        self._found.atoms.mark_inexact(labels, f"{self.kind}: {reason}")
+        self.found.atoms.mark_inexact(labels, f"{self.kind}: {reason}")
 
     def varying(self, labels: np.ndarray) -> tuple[int, ...]:
         """The axes of a tensor along which its channels lie."""
-        return self._found.atoms.varying(labels)
+        return self.found.atoms.varying(labels)
 
     def vector(self, labels: np.ndarray, axis: int = -1) -> np.ndarray:
         """The channels along an axis of a tensor; all other positions are treated alike."""
-        return self._found.atoms.vector(np.asarray(labels), axis, f"{self.kind} joins it with entries that must stay")
+        return self.found.atoms.vector(np.asarray(labels), axis, f"{self.kind} joins it with entries that must stay")
 
     def spread(self, vector: np.ndarray, axis: int = -1, output: int = 0) -> np.ndarray:
         """The labels of an output whose channels lie along `axis`."""

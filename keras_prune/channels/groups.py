@@ -165,7 +165,7 @@ def _owners(found: Trace, roots: np.ndarray) -> list[tuple[list[str], np.ndarray
             sets[target] |= sets[index]
             where.update(dict.fromkeys(sets[index], target))
             names[index], sets[index] = [], set()
-        names[target].append(f"{path}:{key}" if sorts[owner] > 1 else path)
+        names[target].append(f"{path}:{key}" if sorts[owner] > 1 else path.removesuffix(":layer"))
         sets[target] |= mine
         where.update(dict.fromkeys(mine, target))
     return [(each, np.array(sorted(mine), dtype=np.int64)) for each, mine in zip(names, sets, strict=True) if mine]

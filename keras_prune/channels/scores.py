@@ -26,7 +26,7 @@ def l2(binding: Binding) -> np.ndarray | None:
 
 def batch_norm_scale(binding: Binding) -> np.ndarray | None:
     """The scale that BatchNormalization gives a channel (Liu et al. 2017, "Network slimming")."""
-    is_scale = "BatchNormalization" in binding.kind and binding.name == "gamma"
+    is_scale = "BatchNormalization" in binding.kind and binding.name.endswith("gamma")
     return np.abs(binding.slices())[:, 0] if is_scale else None
 
 
@@ -135,7 +135,7 @@ class ChannelImportance:
 
 def _makes(binding: Binding) -> bool:
     """Whether the weights are those that make the channel, biases apart."""
-    return binding.role == "out" and len(binding.weight.shape) > 1 and binding.name != "bias"
+    return binding.role == "out" and len(binding.weight.shape) > 1 and not binding.name.endswith("bias")
 
 
 _BY_NAME: dict[str, Score] = {"l1": l1, "l2": l2, "batch_norm_scale": batch_norm_scale, "random": Random()}

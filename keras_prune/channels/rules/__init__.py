@@ -9,6 +9,7 @@ from keras_prune.channels.rules import (
     movement,
     normalization,
     recurrent,
+    wrappers,
 )
 from keras_prune.channels.rules.registry import find_rule, register_rule
 
@@ -23,4 +24,5 @@ __all__ = [
     "normalization",
     "recurrent",
     "register_rule",
+    "wrappers",
 ]
