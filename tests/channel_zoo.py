@@ -192,6 +192,19 @@ def nested():
     return keras.Model(inputs, layers.Dense(2, name="out")(head(x)))
 
 
+def nested_sizes_unknown():
+    """A backbone of unknown image size in a model of known size, and a model that is passed a mask."""
+    image = keras.Input((None, None, 3))
+    y = layers.Conv2D(6, 3, padding="same", activation="relu", name="one")(image)
+    backbone = keras.Model(image, layers.Conv2D(8, 3, name="two")(y), name="backbone")
+    sequence = keras.Input((None, 6))
+    encoder = keras.Model(sequence, layers.GRU(5, name="gru")(sequence), name="encoder")
+    inputs, tokens = keras.Input((9, 9, 3)), keras.Input((7,), dtype="int32")
+    x = layers.Flatten()(layers.MaxPooling2D(3)(backbone(inputs)))
+    y = encoder(layers.Embedding(10, 6, mask_zero=True, name="embedding")(tokens))
+    return keras.Model([inputs, tokens], layers.Dense(2, name="out")(layers.Concatenate()([x, y])))
+
+
 def two_outputs():
     inputs = keras.Input((7, 3))
     x = layers.Conv1D(8, 3, name="conv")(inputs)
@@ -228,6 +241,7 @@ def attention():
     x = layers.Add()([x, y])
     y = layers.EinsumDense("abc,cd->abd", (None, 12), bias_axes="d", activation="gelu", name="wide")(x)
     x = layers.Add()([x, layers.Dense(8, name="narrow")(y)])
+    x = ops.stack([x[:, 0], x[:, 2:5][:, -1], ops.max(x, axis=1)], axis=1)
     return keras.Model(tokens, layers.Dense(2, name="out")(layers.GlobalAveragePooling1D()(x)))
 
 
@@ -279,6 +293,7 @@ EXACT = [
     flat,
     shared,
     nested,
+    nested_sizes_unknown,
     two_outputs,
     recurrent,
     wrapped,

@@ -170,6 +170,15 @@ def test_normalisations_over_channels_are_marked_inexact():
     assert "inexact" in str(kp.analyze_channels(layer_norms()))
 
 
+def test_group_normalisation_keeps_groups_of_equal_size():
+    inputs = keras.Input((6, 6, 3))
+    x = layers.GroupNormalization(3, name="norm")(layers.Conv2D(12, 3, name="conv")(inputs))
+    result, error = check(keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x))))
+    assert error is None
+    assert result.model.get_layer("norm").gamma.shape == (6,)
+    assert result.plan.removed["conv"] == tuple(sorted(result.plan.removed["conv"]))
+
+
 @keras.saving.register_keras_serializable("test_channels")
 class Twice(layers.Layer):
     def call(self, inputs):
@@ -209,7 +218,7 @@ def around(*middle):
         (layers.Lambda(lambda x: x), "no rule for this class"),
         (layers.Softmax(), "sum is taken over the channels"),
         (layers.Activation("softmax"), "may mix channels"),
-        (layers.GroupNormalization(2), "no rule for this class"),
+        (lambda x: x[:, :4], "takes some of the channels"),
         (lambda x: ops.mean(x, axis=-1, keepdims=True), "mixes the channels"),
         (lambda x: ops.cumsum(x, axis=-1), "no rule for this class"),
         (lambda x: x + np.ones(8, "float32"), "must stay"),
@@ -221,6 +230,22 @@ def test_what_is_not_known_stays_with_the_reason(layer, reason):
     assert reason in result.report.frozen["before"]
     assert reason in str(result)
     assert set(result.plan.removed) == {"beside", "after"}
+
+
+def test_weights_that_are_no_plain_variables_stay():
+    model = around()
+    model.get_layer("beside").enable_lora(2)
+    result, _ = check(model)
+    assert "LoRA" in result.report.unknown["beside"]
+    assert set(result.plan.removed) == {"after"}
+
+
+def test_channels_that_are_looked_up_stay():
+    inputs = keras.Input((5,))
+    x = ops.cast(layers.Dense(4, activation="relu", name="index")(inputs), "int32")
+    x = layers.GlobalAveragePooling1D()(layers.Embedding(1000, 6, name="table")(x))
+    result = kp.prune_channels(keras.Model(inputs, layers.Dense(2)(x)), 0.5)
+    assert set(result.plan.removed) == {"table"}
 
 
 def test_strict_raises_and_names_the_operation():

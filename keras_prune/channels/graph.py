@@ -9,7 +9,7 @@ import numpy as np
 from keras_prune import keras_internals
 from keras_prune.channels import rules
 from keras_prune.channels.call import Call, Found, Unsupported, as_labels, has_channels, settle
-from keras_prune.channels.labels import fixed
+from keras_prune.channels.labels import fixed, label_shape
 
 
 @dataclasses.dataclass
@@ -70,9 +70,7 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix:
     result.names[id(operation)] = name
     tensors = node.arguments.keras_tensors
     if keras_internals.is_graph(operation):
-        inputs, _ = keras_internals.graph_ends(operation)
-        if [tensor.shape[1:] for tensor in tensors] == [tensor.shape[1:] for tensor in inputs]:
-            return _trace_graph(result, operation, [labels[id(tensor)] for tensor in tensors], f"{name}/")
+        return _trace_inner_model(result, node, labels, name)
     shapes = [tuple(tensor.shape) for tensor in tensors], [tuple(tensor.shape) for tensor in node.outputs]
     arguments = keras.tree.map_structure(
         lambda leaf: as_labels(labels[id(leaf)]) if isinstance(leaf, keras.KerasTensor) else leaf,
@@ -83,6 +81,10 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix:
     try:
         if rule is None:
             raise Unsupported("no rule for this class (see register_rule)")
+        _check_plain(operation)
+        for key, value in call.kwargs.items():
+            if "mask" in key and isinstance(value, np.ndarray):
+                call.freeze(value, f"{call.kind} uses it as a mask")
         return [settle(*pair) for pair in zip(_as_list(rule(call)), shapes[1], strict=True)]
     except Unsupported as error:
         reason = f"{call.kind}: {error}"
@@ -94,6 +96,42 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix:
         if owner == id(operation):
             result.found.atoms.freeze(atoms, reason)
     return [fixed(shape) for shape in shapes[1]]
+
+
+def _trace_inner_model(result: Trace, node: Any, labels: dict[int, np.ndarray], name: str) -> list[np.ndarray]:
+    """Goes through a model in the model. Sizes may be known outside that are not known inside."""
+    model = node.operation
+    inputs, _ = keras_internals.graph_ends(model)
+    first = node.arguments.args[0] if node.arguments.args else node.arguments.kwargs["inputs"]
+    passed = keras.tree.flatten(first)
+    shapes = [tuple(tensor.shape) for tensor in node.outputs]
+    try:
+        if len(passed) != len(inputs) or not all(isinstance(tensor, keras.KerasTensor) for tensor in passed):
+            raise Unsupported("it is called on other arguments than its inputs")
+        given = [settle(labels[id(one)], tensor.shape) for one, tensor in zip(passed, inputs, strict=True)]
+        made = _trace_graph(result, model, given, f"{name}/")
+        return [_widen(each, shape) for each, shape in zip(made, shapes, strict=True)]
+    except Unsupported as error:
+        reason = f"Model '{name}': {error}"
+    result.unknown[name] = reason
+    for tensor in node.arguments.keras_tensors:
+        result.found.atoms.freeze(labels[id(tensor)], reason)
+    for each in _trace_graph(result, model, [fixed(tensor.shape) for tensor in inputs], f"{name}/"):
+        result.found.atoms.freeze(each, reason)
+    return [fixed(shape) for shape in shapes]
+
+
+def _widen(labels: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
+    try:
+        return np.broadcast_to(labels, label_shape(shape))
+    except ValueError:
+        raise Unsupported("sizes are involved that are not known before the model runs") from None
+
+
+def _check_plain(operation: Any) -> None:
+    for layer in keras_internals.flatten(operation) if isinstance(operation, keras.Layer) else ():
+        if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
+            raise Unsupported("its weights are quantised or computed (LoRA), not plain variables")
 
 
 def operation_matters(operation: Any, call: Call) -> bool:

@@ -45,6 +45,8 @@ class _Rebuilder:
         if isinstance(model, keras.Sequential):
             inputs = [self._input(tensor) for tensor in model.inputs]
             copy = type(model)([*inputs, *map(self._operation, model.layers)], name=model.name)
+            for old, new in zip(keras_internals.graph_nodes(model), keras_internals.graph_nodes(copy), strict=True):
+                self._check(old, new.outputs)
         else:
             inputs = keras.tree.map_structure(self._input, model.input)
             nodes = iter(keras_internals.graph_nodes(model))
@@ -79,16 +81,19 @@ class _Rebuilder:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             outputs = copy(*args, **kwargs)
-            got = [tuple(tensor.shape) for tensor in keras.tree.flatten(outputs)]
-            expected = [self._shape(tensor) for tensor in node.outputs]
-            if got != expected:
-                raise RuntimeError(
-                    f"The rule for {type(operation).__name__} says that '{operation.name}' gives tensors of shape "
-                    f"{expected}, but the smaller layer gives others. Received: {got}"
-                )
+            self._check(node, keras.tree.flatten(outputs))
             return outputs
 
         return call
+
+    def _check(self, node: Any, outputs: list[Any]) -> None:
+        got = [tuple(tensor.shape) for tensor in outputs]
+        expected = [self._shape(tensor) for tensor in node.outputs]
+        if got != expected:
+            raise RuntimeError(
+                f"The rule for {type(node.operation).__name__} says of '{node.operation.name}' that it gives shapes "
+                f"{expected}, but the smaller layer gives others. Received: {got}"
+            )
 
     def _operation(self, operation: Any) -> Any:
         if id(operation) not in self._copies:

@@ -29,6 +29,7 @@ def dense(call: Call) -> np.ndarray:
 @register_rule(layers.Embedding)
 def embedding(call: Call) -> np.ndarray:
     layer = call.operation
+    call.freeze(call.inputs[0], f"{call.kind} looks it up in a table")
     made = call.mint("output_dim", layer.output_dim)
     call.bind(layer.embeddings, 1, made, "out")
     call.resize("output_dim", made)
@@ -65,11 +66,10 @@ def einsum_dense(call: Call) -> np.ndarray:
         return call.fixed()
     apply_activation(call, layer.activation, channels)
     where = written.index(letter)
+    place = where - len(written)  # counted from the end, where all shapes agree
     if layer.bias is not None and letter in layer.bias_axes:
-        ordered = [each for each in written if each in layer.bias_axes]
-        call.bind(layer.bias, ordered.index(letter) - len(ordered), channels, "through" if carried else "out")
+        call.bind(layer.bias, place, channels, "through" if carried else "out")
     shape = list(layer.partial_output_shape)
-    place = where - len(written)
     if -place <= len(shape) and shape[place] is not None:
         call.change(
             "output_shape", lambda kept: [*shape[:place], kept.count(channels), *shape[len(shape) + place + 1 :]]

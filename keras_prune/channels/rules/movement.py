@@ -107,6 +107,40 @@ def split(call: Call) -> list[np.ndarray]:
     return parts
 
 
+@operation("Stack")
+def stack(call: Call) -> np.ndarray:
+    if len(keras.tree.flatten(call.args[0])) != len(call.inputs):
+        raise Unsupported("it joins tensors with constants")
+    return np.stack(call.inputs, axis=call.operation.axis)
+
+
+@operation("GetItem")
+def get_item(call: Call) -> np.ndarray:
+    """Indexing, as in `x[:, 0]`, along other axes than that of the channels."""
+    inputs, key = call.inputs[0], call.args[1] if len(call.args) > 1 else call.kwargs["key"]
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if not all(each is None or each is Ellipsis or isinstance(each, int | slice) for each in keys):
+        raise Unsupported("its index is no plain number or slice")
+    missing = inputs.ndim - sum(each is not None and each is not Ellipsis for each in keys)
+    where = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
+    keys[where : where + 1] = [slice(None)] * missing
+    varying = call.varying(inputs)
+    axis = written = 0
+    found = None
+    for each in keys:  # the axes of the input, of the output, and the one of the channels
+        if axis in varying and each is not None and each != slice(None):
+            raise Unsupported("it takes some of the channels")
+        if axis in varying and each is not None:
+            found = written
+        axis += each is not None
+        written += not isinstance(each, int)
+    if len(varying) > 1:
+        raise Unsupported("its channels lie along several axes")
+    if found is None:
+        return np.broadcast_to(inputs.flat[0], call.fixed().shape)
+    return call.spread(call.vector(inputs, varying[0]), found)
+
+
 @operation("Mean", "Sum", "Max", "Min", "Amax", "Amin", "Prod", "Std", "Var", "Any", "All")
 def reduce(call: Call) -> np.ndarray:
     inputs, axis = np.asarray(call.inputs[0]), call.operation.axis

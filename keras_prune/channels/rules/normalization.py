@@ -28,6 +28,21 @@ def rms_normalization(call: Call) -> np.ndarray:
     return _over_features(call, [call.operation.scale])
 
 
+@register_rule(layers.GroupNormalization)
+def group_normalization(call: Call) -> np.ndarray:
+    """Every group loses the channels at the same places."""
+    layer = call.operation
+    channels = call.vector(call.inputs[0], layer.axis)
+    groups = len(channels) if layer.groups == -1 else layer.groups
+    if len(channels) == groups:
+        raise Unsupported("each channel is a group of its own")
+    call.unite(channels.reshape(groups, -1), channels.reshape(groups, -1)[:1])
+    for weight in (layer.gamma, layer.beta):
+        call.bind(weight, 0, channels, "through")
+    call.mark_inexact(channels, "its mean and variance are taken over groups of channels")
+    return call.inputs[0]
+
+
 @register_rule(layers.Normalization)
 def normalization(call: Call) -> np.ndarray:
     """Preprocessing, which stands before all channels."""
