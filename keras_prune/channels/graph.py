@@ -92,8 +92,9 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix:
         result.unknown[name] = reason
     for given in call.inputs:
         result.found.atoms.freeze(given, reason)
+    owners = {id(part) for part in keras_internals.flatten(operation)} if isinstance(operation, keras.Layer) else set()
     for (owner, _), (_, atoms) in result.found.minted.items():  # what its rule made before it gave up
-        if owner == id(operation):
+        if owner in owners:
             result.found.atoms.freeze(atoms, reason)
     return [fixed(shape) for shape in shapes[1]]
 

@@ -1,9 +1,10 @@
-"""Attention: heads go as a whole, and so do dimensions of the values."""
+"""Attention: heads go as a whole."""
 
 import numpy as np
 from keras import layers
 
 from keras_prune.channels.call import Call, Unsupported
+from keras_prune.channels.labels import FIXED
 from keras_prune.channels.rules.registry import register_rule
 
 
@@ -20,8 +21,13 @@ def multi_head_attention(call: Call) -> list[np.ndarray]:
     key = named["value"] if named.get("key") is None else named["key"]
     settings = layer.get_config()
     heads = call.mint("num_heads", settings["num_heads"])
-    values = call.mint("value_dim", settings["value_dim"] or settings["key_dim"])
-    # Query and key keep their dimensions: the scores are divided by the root of their number.
+    # Query and key keep their dimensions, since the scores are divided by the root of their number. So do values of the
+    # same dimension: Keras on JAX (3.15) cannot run values of another one. Where they differ already, values may go.
+    if settings["value_dim"] in (None, settings["key_dim"]):
+        values = np.full(settings["key_dim"], FIXED)
+    else:
+        values = call.mint("value_dim", settings["value_dim"])
+        call.resize("value_dim", values)
     parts = {layer.query_dense: named["query"], layer.key_dense: key, layer.value_dense: named["value"]}
     for part, given in parts.items():
         channels = call.vector(given)
@@ -39,6 +45,5 @@ def multi_head_attention(call: Call) -> list[np.ndarray]:
     call.bind(output.kernel, 2, made, "out")
     call.bind(output.bias, 0, made, "out")
     call.resize("num_heads", heads)
-    call.resize("value_dim", values)
     call.change("output_shape", lambda kept: [kept.count(made)])
     return [call.spread(made)]

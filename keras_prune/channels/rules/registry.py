@@ -18,6 +18,9 @@ def register_rule(*classes: type) -> Callable[[R], R]:
     is found by the layer's exact class, since a subclass may compute anything; a later rule for the same class replaces
     the earlier one. Without a rule, the channels that reach a layer stay.
 
+    A number of channels in the layer's configuration is told of by `call.resize("units", channels)`; channels that the
+    layer makes by `call.mint`.
+
     Args:
         *classes: Subclasses of `keras.Layer` (or of `keras.Operation`).
 
@@ -30,11 +33,17 @@ def register_rule(*classes: type) -> Callable[[R], R]:
     Example:
 
     ```python
-    @register_rule(LayerScale)
-    def layer_scale(call):
+    class Scale(keras.layers.Layer):
+        def build(self, input_shape):
+            self.gamma = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+
+        def call(self, x):
+            return x * self.gamma
+
+    @register_rule(Scale)
+    def scale(call):
         channels = call.vector(call.inputs[0], axis=-1)
         call.bind(call.operation.gamma, 0, channels, "through")
-        call.resize("projection_dim", channels)
         return call.inputs[0]
     ```
     """
