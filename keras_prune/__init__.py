@@ -2,6 +2,7 @@
 
 from keras_prune._version import __version__
 from keras_prune.callbacks import PruningSchedule
+from keras_prune.channels import analyze_channels, prune_channels, register_rule
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.masks import apply_masks, stateless_apply_masks
 from keras_prune.prunable import register_prunable
@@ -34,9 +35,12 @@ __all__ = [
     "StepDecay",
     "Threshold",
     "__version__",
+    "analyze_channels",
     "apply_masks",
+    "prune_channels",
     "prune_once",
     "register_prunable",
+    "register_rule",
     "stateless_apply_masks",
     "strip_pruning",
     "summary",

@@ -7,7 +7,7 @@ shapes of nested models and knows nothing of weights, so the graph is copied her
 import tempfile
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -19,8 +19,12 @@ from keras_prune import keras_internals
 Replace = Callable[[str, keras.Layer], keras.Layer]
 
 
-def copy_layer(layer: keras.Layer) -> keras.Layer:
+def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> keras.Layer:
     """A new layer with the same configuration, not yet built.
+
+    Args:
+        layer: The layer.
+        changes: Entries of the configuration that shall differ.
 
     Raises:
         ValueError: The layer's class cannot be made from its configuration.
@@ -34,7 +38,7 @@ def copy_layer(layer: keras.Layer) -> keras.Layer:
         # Functions, such as an activation of the user's, are passed on as they are: only some can be found by name.
         functions = {key: getattr(layer, key, None) for key in config}
         config |= {key: value for key, value in functions.items() if isinstance(value, types.FunctionType)}
-        return type(layer).from_config(config)
+        return type(layer).from_config(config | dict(changes or {}))
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"Cannot copy layer '{layer.name}': its class must implement `get_config` (and `from_config`, if its "
@@ -42,12 +46,23 @@ def copy_layer(layer: keras.Layer) -> keras.Layer:
         ) from error
 
 
-def copy_state(source: keras.Layer, target: keras.Layer) -> None:
-    """Gives `target`, a built copy of `source`, the same variables, seeds, vocabularies and trainable flags."""
+def _values(variable: keras.Variable) -> np.ndarray:
+    # A copy: on JAX a shared array would be donated, and lost, by training one.
+    return np.array(ops.convert_to_numpy(variable.value))
+
+
+def copy_state(
+    source: keras.Layer, target: keras.Layer, values: Callable[[keras.Variable], np.ndarray] = _values
+) -> None:
+    """Gives `target`, a built copy of `source`, the same variables, seeds, vocabularies and trainable flags.
+
+    Args:
+        source: The original layer.
+        target: Its copy.
+        values: What the copy of a variable gets: by default what the variable holds.
+    """
     for old, new in zip(source.variables, target.variables, strict=True):
-        new.assign(
-            np.array(ops.convert_to_numpy(old.value))
-        )  # a copy: on JAX a shared array would be donated, and lost, by training one
+        new.assign(values(old))
     layers = keras_internals.flatten(source), keras_internals.flatten(target)
     for old, new in zip(*layers, strict=True):
         if new.trainable != old.trainable:

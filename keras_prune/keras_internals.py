@@ -4,12 +4,14 @@ Checked with Keras 3.15. Everything else in this package uses Keras's public int
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src import applications
+from keras.src import ops as operations
 from keras.src.models import functional
 from keras.src.tree import map_shape_structure
 
@@ -97,9 +99,9 @@ def flatten(layer: keras.Layer) -> list[keras.Layer]:
     return layer._flatten_layers()
 
 
-def copy_operation(operation: Any) -> Any:
-    """A new `keras.ops` operation of the same settings, so that the graph it is in stays as it was."""
-    return type(operation).from_config(operation.get_config())
+def copy_operation(operation: Any, changes: Mapping[str, Any] | None = None) -> Any:
+    """A new `keras.ops` operation of the same settings but for `changes`: the graph it is in stays as it was."""
+    return type(operation).from_config(operation.get_config() | dict(changes or {}))
 
 
 def copy_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
@@ -115,12 +117,13 @@ def copy_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
     )
 
 
-def copy_input(tensor: Any) -> Any:
-    """A new symbolic input like `tensor`, an input of a Functional or Sequential model."""
+def copy_input(tensor: Any, shape: Sequence[int | None] | None = None) -> Any:
+    """A new symbolic input like `tensor`, an input of a Functional or Sequential model, or of another shape."""
     layer = tensor._keras_history.operation
+    shape = tuple(tensor.shape if shape is None else shape)
     if isinstance(layer, keras.layers.InputLayer):
-        return keras.layers.InputLayer.from_config(layer.get_config()).output
-    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)  # the model starts in the middle of a graph
+        return keras.layers.InputLayer.from_config(layer.get_config() | {"batch_shape": shape}).output
+    return keras.Input(batch_shape=shape, dtype=tensor.dtype)  # the model starts in the middle of a graph
 
 
 def as_numpy(variable: keras.Variable) -> np.ndarray:
@@ -134,3 +137,46 @@ def as_numpy(variable: keras.Variable) -> np.ndarray:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def graph_nodes(model: keras.Model) -> list[Any]:
+    """The nodes of a Sequential or Functional model in the order of computation, without its inputs.
+
+    A node has `operation`, `arguments` (`args`, `kwargs`) and `outputs`. Only this model's: a layer's own list of nodes
+    also has those of other models that use it.
+    """
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    nodes = graph._nodes_by_depth
+    inputs = {id(tensor) for tensor in graph.inputs}
+    return [
+        node
+        for depth in sorted(nodes, reverse=True)
+        for node in nodes[depth]
+        if not node.is_input and not all(id(tensor) in inputs for tensor in node.outputs)
+    ]
+
+
+def graph_ends(model: keras.Model) -> tuple[list[Any], list[Any]]:
+    """The input and output tensors that `graph_nodes` begin and end with."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return list(graph.inputs), list(graph.outputs)
+
+
+def operation_classes(*names: str) -> list[type]:
+    """The classes of these `keras.ops` operations: `"numpy.Add"`. Those that this Keras lacks are left out."""
+    pairs = (name.split(".") for name in names)
+    found = (getattr(getattr(operations, module, None), name, None) for module, name in pairs)
+    return [cls for cls in found if cls is not None]
+
+
+def has_graph(model: keras.Model) -> bool:
+    """Whether the nodes of this model and those in it are known: a Sequential without input shape has none."""
+    models = [part for part in flatten(model) if is_graph(part)]
+    return all(part._functional is not None for part in models if isinstance(part, keras.Sequential))
+
+
+def application_classes(*names: str) -> list[type]:
+    """The layer classes of `keras.applications`, which are not public: `"convnext.LayerScale"`. Likewise."""
+    pairs = (name.split(".") for name in names)
+    found = (getattr(getattr(applications, module, None), name, None) for module, name in pairs)
+    return [cls for cls in found if cls is not None]

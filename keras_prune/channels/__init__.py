@@ -1,0 +1,26 @@
+"""Structured pruning: channels that really go away. Labels -> groups -> plan -> rebuilt model."""
+
+from keras_prune.channels.binding import Binding
+from keras_prune.channels.call import Call, Unsupported
+from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup, analyze_channels
+from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.prune import PrunedChannels, prune_channels
+from keras_prune.channels.report import ChannelReport, GroupReport
+from keras_prune.channels.rules import register_rule
+from keras_prune.channels.scores import ChannelImportance
+
+__all__ = [
+    "Binding",
+    "Call",
+    "ChannelAnalysis",
+    "ChannelGroup",
+    "ChannelImportance",
+    "ChannelPlan",
+    "ChannelReport",
+    "GroupReport",
+    "PrunedChannels",
+    "Unsupported",
+    "analyze_channels",
+    "prune_channels",
+    "register_rule",
+]

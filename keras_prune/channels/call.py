@@ -1,0 +1,218 @@
+"""What a rule sees: one use of one operation in a model."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune.channels.binding import Binding, Role
+from keras_prune.channels.labels import FIXED, Atoms, collapse, fixed, label_shape, spread
+
+Value = Callable[["Kept"], Any]
+
+
+class Unsupported(Exception):
+    """Raised by a rule, with the reason, for settings it does not know. The channels that reach the operation stay."""
+
+
+class Kept:
+    """Which channels are kept: what sizes are computed from when a model is rebuilt.
+
+    Args:
+        keep: True or False for each atom.
+    """
+
+    def __init__(self, keep: np.ndarray):
+        self._keep = np.append(keep, True)  # the label FIXED is -1: the last entry
+
+    def mask(self, labels: np.ndarray) -> np.ndarray:
+        """Whether each entry stays."""
+        return self._keep[labels]
+
+    def count(self, labels: np.ndarray) -> int:
+        """How many entries of a vector of labels stay."""
+        return int(np.count_nonzero(self.mask(labels)))
+
+    def shape(self, labels: np.ndarray) -> tuple[int, ...]:
+        """The shape that a tensor with these labels has left."""
+        mask = self.mask(collapse([labels])[0])
+        if mask.all():
+            return labels.shape
+        sizes = list(labels.shape)
+        for axis in range(labels.ndim):
+            if mask.shape[axis] > 1:
+                sizes[axis] = int(np.count_nonzero(mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis))))
+        return tuple(sizes)
+
+
+@dataclasses.dataclass
+class Found:
+    """What the rules say of a model.
+
+    Args:
+        atoms: The channels.
+        bindings: By identity of the weight, and axis.
+        minted: The atoms of each layer that makes channels, by layer and key, and the layer's path.
+        changes: What changes in the configuration of an operation (by identity), by key.
+        changed_at: The inputs of the first use of an operation whose configuration changes, by identity.
+    """
+
+    atoms: Atoms = dataclasses.field(default_factory=Atoms)
+    bindings: dict[tuple[int, int], Binding] = dataclasses.field(default_factory=dict)
+    minted: dict[tuple[int, str], tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
+    changes: dict[int, dict[str, Value]] = dataclasses.field(default_factory=dict)
+    changed_at: dict[int, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
+
+
+class Call:
+    """One use of one operation in a model, as its rule sees it.
+
+    Attributes:
+        operation: The layer, or the `keras.ops` operation.
+        name: Its path in the model.
+        inputs: The labels of each input tensor.
+        args: The arguments of the call, with labels in place of tensors.
+        kwargs: Likewise.
+        input_shapes: The shape of each input tensor, None where unknown.
+        output_shapes: The shape of each output tensor.
+        found: What was found so far; other methods write to it.
+    """
+
+    def __init__(self, found: Found, operation: Any, name: str, arguments: tuple[Any, Any], shapes: tuple[Any, Any]):
+        self.operation = operation
+        self.name = name
+        self.args, self.kwargs = arguments
+        self.input_shapes, self.output_shapes = shapes
+        self.inputs = [leaf for leaf in keras.tree.flatten(arguments) if isinstance(leaf, Labels)]
+        self.found = found
+
+    @property
+    def kind(self) -> str:
+        """The operation's name and class, for messages."""
+        return f"{type(self.operation).__name__} '{self.name}'"
+
+    def mint(self, key: str, count: int) -> np.ndarray:
+        """Returns new channels that this layer makes: the same ones each time the layer is used.
+
+        Args:
+            key: Tells them from others that the layer makes.
+            count: Their number.
+        """
+        where = id(self.operation), key
+        if where not in self.found.minted:
+            self.found.minted[where] = self.name, self.found.atoms.mint(count)
+        return self.found.minted[where][1]
+
+    def bind(self, weight: keras.Variable | None, axis: int, labels: np.ndarray, role: Role) -> None:
+        """Says which channel each position along one axis of a weight belongs to.
+
+        Args:
+            weight: A variable of the layer; None, for one that the layer does not have, is ignored.
+            axis: The axis.
+            labels: Their channels: a vector.
+            role: `"out"`, `"in"` or `"through"`; see `Binding`.
+
+        Raises:
+            Unsupported: The layer computes this weight from others (LoRA, quantisation), or the sizes differ.
+        """
+        if weight is None:
+            return
+        if not any(weight is variable for variable in self.operation.variables):
+            raise Unsupported("its weights are quantised or computed (LoRA), not plain variables")
+        axis %= len(weight.shape)
+        if labels.shape != (weight.shape[axis],):
+            raise Unsupported(f"axis {axis} of its weight '{weight.name}' has not one position for each channel")
+        bound = self.found.bindings.get((id(weight), axis))
+        if bound is not None:  # a layer that is used again
+            self.unite(bound.labels, labels)
+            return
+        name = weight.path.rsplit("/", 1)[-1]
+        if weight.path.startswith(f"{self.operation.path}/"):  # a sublayer's: "query/kernel"
+            name = weight.path.removeprefix(f"{self.operation.path}/")
+        layer, kind = self.name.split(":")[0], type(self.operation).__name__
+        self.found.bindings[id(weight), axis] = Binding(layer, kind, name, weight, axis, labels, role)
+
+    def resize(self, key: str, labels: np.ndarray) -> None:
+        """Says that this argument of the operation's configuration is the number of these channels."""
+        self.found.changes.setdefault(id(self.operation), {})[key] = lambda kept: kept.count(labels)
+
+    def change(self, key: str, value: Value) -> None:
+        """Says that this argument of the operation's configuration is computed from what is kept.
+
+        An operation that is used twice has one configuration: the channels that reach it go together.
+
+        Args:
+            key: Name of the argument in the configuration.
+            value: A function of `Kept`.
+        """
+        first = self.found.changed_at.setdefault(id(self.operation), self.inputs)
+        for earlier, now in zip(first, self.inputs, strict=True):
+            if earlier.shape == now.shape:
+                self.unite(earlier, now)
+            else:
+                self.freeze(earlier, f"{self.kind} is used on tensors of different shapes")
+                self.freeze(now, f"{self.kind} is used on tensors of different shapes")
+        self.found.changes.setdefault(id(self.operation), {})[key] = value
+
+    def unite(self, first: np.ndarray, second: np.ndarray) -> None:
+        """Lets the channels at the same places of two arrays go together."""
+        self.found.atoms.unite(first, second, f"{self.kind} joins it with entries that must stay")
+
+    def freeze(self, labels: np.ndarray, reason: str) -> None:
+        """Makes these channels stay."""
+        self.found.atoms.freeze(labels, reason)
+
+    def mark_inexact(self, labels: np.ndarray, reason: str) -> None:
+        """Notes that removing these channels changes the values of those that stay."""
+        self.found.atoms.mark_inexact(labels, f"{self.kind}: {reason}")
+
+    def varying(self, labels: np.ndarray) -> tuple[int, ...]:
+        """The axes of a tensor along which its channels lie."""
+        return self.found.atoms.varying(labels)
+
+    def vector(self, labels: np.ndarray, axis: int = -1) -> np.ndarray:
+        """The channels along an axis of a tensor; all other positions are treated alike."""
+        return self.found.atoms.vector(np.asarray(labels), axis, f"{self.kind} joins it with entries that must stay")
+
+    def spread(self, vector: np.ndarray, axis: int = -1, output: int = 0) -> np.ndarray:
+        """The labels of an output whose channels lie along `axis`."""
+        return spread(vector, axis, self.output_shapes[output])
+
+    def fixed(self, output: int = 0) -> np.ndarray:
+        """The labels of an output without channels that can go."""
+        return fixed(self.output_shapes[output])
+
+
+class Labels(np.ndarray):
+    """A label array among other arguments of a call."""
+
+
+def as_labels(array: np.ndarray) -> Labels:
+    return array.view(Labels)
+
+
+def settle(labels: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
+    """The labels that a rule returned, in the shape they must have.
+
+    Raises:
+        Unsupported: They do not fit: the tensor has sizes that are not known.
+    """
+    labels = np.asarray(labels)
+    wanted = label_shape(shape)
+    if labels.ndim == len(wanted):
+        for axis, size in enumerate(shape):
+            if size is None and labels.shape[axis] > 1:
+                first = labels.take([0], axis=axis)
+                if not (labels == first).all():
+                    break
+                labels = first
+    if labels.shape != wanted:
+        raise Unsupported("sizes are involved that are not known before the model runs")
+    return labels
+
+
+def has_channels(labels: np.ndarray) -> bool:
+    """Whether anything in these labels can go."""
+    return bool((collapse([labels])[0] != FIXED).any())

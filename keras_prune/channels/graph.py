@@ -1,0 +1,144 @@
+"""Follows the channels through a model: labels for every tensor, found by applying the rules in order."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune import keras_internals
+from keras_prune.channels import rules
+from keras_prune.channels.call import Call, Found, Unsupported, as_labels, has_channels, settle
+from keras_prune.channels.labels import fixed, label_shape
+
+
+@dataclasses.dataclass
+class Trace:
+    """What is known of a model's channels.
+
+    Args:
+        model: The model.
+        found: Atoms, bindings and changes.
+        tensors: The labels of each tensor, by identity. Of a model that is used twice the labels of one use: those of
+            the other went together with them.
+        names: The path of each operation, by identity.
+        unknown: Operations without a rule, or whose rule gave up, and the reason.
+    """
+
+    model: keras.Model
+    found: Found = dataclasses.field(default_factory=Found)
+    tensors: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    names: dict[int, str] = dataclasses.field(default_factory=dict)
+    unknown: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def trace(model: keras.Model) -> Trace:
+    """Applies the rule of every operation of a Sequential or Functional model, models in it included.
+
+    Args:
+        model: A built model. It is only read.
+
+    Returns:
+        A `Trace`, its channels united so that every tensor stays a rectangle.
+    """
+    result = Trace(model)
+    inputs, _ = keras_internals.graph_ends(model)
+    outputs = _trace_graph(result, model, [fixed(tensor.shape) for tensor in inputs], "")
+    for labels in outputs:
+        result.found.atoms.freeze(labels, "model output", override=True)
+    result.found.atoms.make_rectangular(list(result.tensors.values()))
+    return result
+
+
+def _trace_graph(result: Trace, model: keras.Model, inputs: list[np.ndarray], prefix: str) -> list[np.ndarray]:
+    labels: dict[int, np.ndarray] = {}
+    begin, end = keras_internals.graph_ends(model)
+    for tensor, given in zip(begin, inputs, strict=True):
+        earlier = result.tensors.get(id(tensor))
+        if earlier is not None:  # used before: it has one input shape
+            result.found.atoms.unite(earlier, given, f"model '{prefix}' is also used where entries must stay")
+        labels[id(tensor)] = given
+    for node in keras_internals.graph_nodes(model):
+        labels.update(zip(map(id, node.outputs), _trace_node(result, node, labels, prefix), strict=True))
+    result.tensors.update(labels)
+    return [labels[id(tensor)] for tensor in end]
+
+
+def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix: str) -> list[np.ndarray]:
+    operation = node.operation
+    name = f"{prefix}{operation.name}"
+    result.names[id(operation)] = name
+    tensors = node.arguments.keras_tensors
+    if keras_internals.is_graph(operation):
+        return _trace_inner_model(result, node, labels, name)
+    shapes = [tuple(tensor.shape) for tensor in tensors], [tuple(tensor.shape) for tensor in node.outputs]
+    arguments = keras.tree.map_structure(
+        lambda leaf: as_labels(labels[id(leaf)]) if isinstance(leaf, keras.KerasTensor) else leaf,
+        (node.arguments.args, node.arguments.kwargs),
+    )
+    call = Call(result.found, operation, name, arguments, shapes)
+    rule = rules.find_rule(operation)
+    try:
+        if rule is None:
+            raise Unsupported("no rule for this class (see register_rule)")
+        _check_plain(operation)
+        for key, value in call.kwargs.items():
+            if "mask" in key and isinstance(value, np.ndarray):
+                call.freeze(value, f"{call.kind} uses it as a mask")
+        return [settle(*pair) for pair in zip(_as_list(rule(call)), shapes[1], strict=True)]
+    except Unsupported as error:
+        reason = f"{call.kind}: {error}"
+    if rule is not None or operation_matters(operation, call):
+        result.unknown[name] = reason
+    for given in call.inputs:
+        result.found.atoms.freeze(given, reason)
+    owners = {id(part) for part in keras_internals.flatten(operation)} if isinstance(operation, keras.Layer) else set()
+    for (owner, _), (_, atoms) in result.found.minted.items():  # what its rule made before it gave up
+        if owner in owners:
+            result.found.atoms.freeze(atoms, reason)
+    return [fixed(shape) for shape in shapes[1]]
+
+
+def _trace_inner_model(result: Trace, node: Any, labels: dict[int, np.ndarray], name: str) -> list[np.ndarray]:
+    """Goes through a model in the model. Sizes may be known outside that are not known inside."""
+    model = node.operation
+    inputs, _ = keras_internals.graph_ends(model)
+    first = node.arguments.args[0] if node.arguments.args else node.arguments.kwargs["inputs"]
+    passed = keras.tree.flatten(first)
+    shapes = [tuple(tensor.shape) for tensor in node.outputs]
+    try:
+        if len(passed) != len(inputs) or not all(isinstance(tensor, keras.KerasTensor) for tensor in passed):
+            raise Unsupported("it is called on other arguments than its inputs")
+        given = [settle(labels[id(one)], tensor.shape) for one, tensor in zip(passed, inputs, strict=True)]
+        made = _trace_graph(result, model, given, f"{name}/")
+        return [_widen(each, shape) for each, shape in zip(made, shapes, strict=True)]
+    except Unsupported as error:
+        reason = f"Model '{name}': {error}"
+    result.unknown[name] = reason
+    for tensor in node.arguments.keras_tensors:
+        result.found.atoms.freeze(labels[id(tensor)], reason)
+    for each in _trace_graph(result, model, [fixed(tensor.shape) for tensor in inputs], f"{name}/"):
+        result.found.atoms.freeze(each, reason)
+    return [fixed(shape) for shape in shapes]
+
+
+def _widen(labels: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
+    try:
+        return np.broadcast_to(labels, label_shape(shape))
+    except ValueError:
+        raise Unsupported("sizes are involved that are not known before the model runs") from None
+
+
+def _check_plain(operation: Any) -> None:
+    for layer in keras_internals.flatten(operation) if isinstance(operation, keras.Layer) else ():
+        if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
+            raise Unsupported("its weights are quantised or computed (LoRA), not plain variables")
+
+
+def operation_matters(operation: Any, call: Call) -> bool:
+    """Whether it is worth a word that an operation has no rule: it has weights, or channels reach it."""
+    return bool(getattr(operation, "weights", ())) or any(has_channels(given) for given in call.inputs)
+
+
+def _as_list(outputs: Any) -> list[np.ndarray]:
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]

@@ -1,0 +1,200 @@
+"""`analyze_channels`: which channels of a model can go, and which must go together."""
+
+import collections
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune import keras_internals
+from keras_prune.channels.binding import Binding
+from keras_prune.channels.graph import Trace, trace
+from keras_prune.channels.labels import FIXED, collapse
+from keras_prune.masks import find_masked
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChannelGroup:
+    """Channels that layers share: a channel that goes, goes from every member.
+
+    Args:
+        name: The first layer that makes the channels, and, if it makes several sorts, which: `"attention:num_heads"`.
+        producers: The paths of all layers that make them.
+        channels: One number for each channel, by which the members' `labels` refer to it.
+        members: The axes of weights that belong to it; their `labels` hold FIXED where other channels are.
+        reasons: For each channel, why it must stay; empty if it can go.
+        inexact: Why the values of the other channels change when some go; empty if they do not.
+    """
+
+    name: str
+    producers: tuple[str, ...]
+    channels: np.ndarray
+    members: tuple[Binding, ...]
+    reasons: tuple[str, ...]
+    inexact: str
+
+    @property
+    def size(self) -> int:
+        """Number of channels."""
+        return len(self.channels)
+
+    @property
+    def free(self) -> np.ndarray:
+        """For each channel, whether it can go."""
+        return np.array([not reason for reason in self.reasons])
+
+    @property
+    def frozen(self) -> str:
+        """Why none of the channels can go; empty if some can."""
+        return "" if self.free.any() else self.reasons[0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChannelAnalysis:
+    """The channel groups of a model. Its `str` is a table.
+
+    Args:
+        model: Name of the model.
+        groups: Every group, in the order of the model.
+        unknown: Operations that no rule covers, by path, and the reason: the channels that reach them stay.
+        fingerprint: The same for models that differ in nothing but values.
+        trace: What is known of each tensor.
+        never_empty: Sets of channels of which one at least must stay: those of one tensor.
+    """
+
+    model: str
+    groups: tuple[ChannelGroup, ...]
+    unknown: dict[str, str]
+    fingerprint: str
+    trace: Trace
+    never_empty: tuple[np.ndarray, ...]
+
+    def __str__(self) -> str:
+        from keras_prune.channels.report import analysis_table
+
+        return analysis_table(self)
+
+
+def analyze_channels(model: keras.Model) -> ChannelAnalysis:
+    """Finds the channels of a model, groups those that must go together, and says which must stay, and why.
+
+    Args:
+        model: A built Sequential or Functional model, models in it included. It is only read.
+
+    Returns:
+        A `ChannelAnalysis`; print it for a table.
+
+    Raises:
+        ValueError: The model is not built, is subclassed, or has pruning masks.
+        TypeError: `model` is no Keras model.
+
+    Example:
+
+    ```python
+    analysis = analyze_channels(model)
+    print(analysis)
+    [group.name for group in analysis.groups if group.frozen]
+    ```
+    """
+    check_model(model)
+    found = trace(model)
+    atoms = found.found.atoms
+    roots = atoms.roots(np.arange(len(atoms)))
+    frozen, inexact = atoms.frozen(), atoms.inexact()
+    owners = _owners(found, roots)
+    members = _members(found, roots, [channels for _, channels in owners])
+    groups = [
+        ChannelGroup(
+            name=names[0],
+            producers=tuple(dict.fromkeys(name.split(":")[0] for name in names)),
+            channels=channels,
+            members=tuple(bindings),
+            reasons=tuple(frozen.get(channel, "") for channel in channels.tolist()),
+            inexact=next((inexact[channel] for channel in channels.tolist() if channel in inexact), ""),
+        )
+        for (names, channels), bindings in zip(owners, members, strict=True)
+    ]
+    never_empty = _rows(found, roots)
+    return ChannelAnalysis(
+        model.name, tuple(groups), dict(found.unknown), _fingerprint(model, groups), found, never_empty
+    )
+
+
+def check_model(model: Any) -> None:
+    """Raises unless channels of this model can be followed."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras model. Received: model={model!r}")
+    if not model.built:
+        raise ValueError(
+            "The model has no weights yet: call it on data, call `build`, or begin it with `keras.Input`. "
+            f"Received: the unbuilt model '{model.name}'"
+        )
+    if not keras_internals.is_graph(model) or not keras_internals.has_graph(model):
+        raise ValueError(
+            "Channels can be followed only through Sequential and Functional models: a subclassed model does not say "
+            f"what it computes. Received: '{model.name}' of class {type(model).__name__}"
+        )
+    if find_masked(model):
+        raise ValueError(
+            "The model has pruning masks; remove them with `strip_pruning` first, and wrap the result again. "
+            f"Received: the model '{model.name}'"
+        )
+
+
+def _owners(found: Trace, roots: np.ndarray) -> list[tuple[list[str], np.ndarray]]:
+    """Layers that share a channel, with all their channels.
+
+    A layer that makes channels of several sorts (heads, and dimensions of each) is named with the sort.
+    """
+    minted = found.found.minted
+    sorts = collections.Counter(owner for owner, _ in minted)
+    names: list[list[str]] = []
+    sets: list[set[int]] = []
+    where: dict[int, int] = {}  # channel -> index of its set
+    for (owner, key), (path, atoms) in minted.items():
+        mine = set(roots[atoms].tolist())
+        target, *others = sorted({where[channel] for channel in mine if channel in where}) or [len(sets)]
+        if target == len(sets):
+            names.append([])
+            sets.append(set())
+        for index in others:
+            names[target] += names[index]
+            sets[target] |= sets[index]
+            where.update(dict.fromkeys(sets[index], target))
+            names[index], sets[index] = [], set()
+        names[target].append(f"{path}:{key}" if sorts[owner] > 1 else path.removesuffix(":layer"))
+        sets[target] |= mine
+        where.update(dict.fromkeys(mine, target))
+    return [(each, np.array(sorted(mine), dtype=np.int64)) for each, mine in zip(names, sets, strict=True) if mine]
+
+
+def _members(found: Trace, roots: np.ndarray, owners: list[np.ndarray]) -> list[list[Binding]]:
+    """The bindings of each group, with the group's channels in place of atoms and FIXED for all others."""
+    group_of = np.full(len(roots) + 1, FIXED)  # FIXED is -1: the last entry
+    for index, channels in enumerate(owners):
+        group_of[channels] = index
+    channel_of = np.append(roots, FIXED)
+    members: list[list[Binding]] = [[] for _ in owners]
+    for binding in found.found.bindings.values():
+        labels = channel_of[binding.labels]
+        groups = group_of[labels]
+        for index in np.unique(groups[groups != FIXED]).tolist():
+            members[index].append(dataclasses.replace(binding, labels=np.where(groups == index, labels, FIXED)))
+    return members
+
+
+def _rows(found: Trace, roots: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The channels of each layer, and of each tensor, that has no others: each set of them once."""
+    rows = [atoms for _, atoms in found.found.minted.values()]
+    rows += [collapse([labels])[0] for labels in found.tensors.values()]
+    sets = (np.unique(roots[row]) for row in rows if row.size and row.min() != FIXED)
+    return tuple({row.tobytes(): row for row in sets}.values())
+
+
+def _fingerprint(model: keras.Model, groups: list[ChannelGroup]) -> str:
+    weights = [[weight.path.rsplit("/", 1)[-1], list(weight.shape)] for weight in model.weights]
+    text = json.dumps([weights, [[group.name, group.size] for group in groups]])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,111 @@
+"""The smaller model: every layer made anew from a changed configuration, every weight cut along its bindings."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune import keras_internals
+from keras_prune.channels.binding import Binding
+from keras_prune.channels.call import Kept
+from keras_prune.channels.graph import Trace
+from keras_prune.cloning import copy_layer, copy_state
+
+
+def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
+    """Returns a new model without the channels that go; the model itself is only read.
+
+    Args:
+        trace: What is known of the model.
+        keep: For each atom, whether it stays.
+
+    Raises:
+        RuntimeError: A layer came out in another shape than its rule says.
+    """
+    builder = _Rebuilder(trace, Kept(keep))
+    model = builder.model(trace.model)
+    builder.copy_states()
+    return model
+
+
+class _Rebuilder:
+    """Remembers what it made: a layer that is used twice, here or in two models inside, stays one layer."""
+
+    def __init__(self, trace: Trace, kept: Kept):
+        self._trace = trace
+        self._kept = kept
+        self._copies: dict[int, Any] = {}
+        self._layers: list[tuple[keras.Layer, keras.Layer]] = []
+        self._cuts: dict[int, list[Binding]] = {}
+        for binding in trace.found.bindings.values():
+            self._cuts.setdefault(id(binding.weight), []).append(binding)
+
+    def model(self, model: keras.Model) -> keras.Model:
+        if isinstance(model, keras.Sequential):
+            inputs = [self._input(tensor) for tensor in model.inputs]
+            copy = type(model)([*inputs, *map(self._operation, model.layers)], name=model.name)
+            for old, new in zip(keras_internals.graph_nodes(model), keras_internals.graph_nodes(copy), strict=True):
+                self._check(old, new.outputs)
+        else:
+            inputs = keras.tree.map_structure(self._input, model.input)
+            nodes = iter(keras_internals.graph_nodes(model))
+            outputs = keras_internals.run_graph(model, inputs, lambda operation: self._checked(operation, next(nodes)))
+            copy = type(model)(inputs, outputs, name=model.name)
+        if not model.trainable:  # reaches every layer in it, so only when it says something
+            copy.trainable = False
+        return copy
+
+    def copy_states(self) -> None:
+        """Fills the weights, once all layers are built."""
+        for old, new in self._layers:
+            copy_state(old, new, self._values)
+
+    def _values(self, variable: keras.Variable) -> np.ndarray:
+        values = np.array(keras.ops.convert_to_numpy(variable.value))
+        for binding in self._cuts.get(id(variable), ()):
+            values = np.compress(self._kept.mask(binding.labels), values, axis=binding.axis)
+        return values
+
+    def _input(self, tensor: Any) -> Any:
+        return keras_internals.copy_input(tensor, self._shape(tensor))
+
+    def _shape(self, tensor: Any) -> tuple[int | None, ...]:
+        """The shape that a tensor of the model must have left."""
+        left = self._kept.shape(self._trace.tensors[id(tensor)])
+        return tuple(None if size is None else now for size, now in zip(tensor.shape, left, strict=True))
+
+    def _checked(self, operation: Any, node: Any) -> Callable[..., Any]:
+        """The new operation, which must give tensors of the shapes that the labels say: a wrong rule is found here."""
+        copy = self._operation(operation)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            outputs = copy(*args, **kwargs)
+            self._check(node, keras.tree.flatten(outputs))
+            return outputs
+
+        return call
+
+    def _check(self, node: Any, outputs: list[Any]) -> None:
+        got = [tuple(tensor.shape) for tensor in outputs]
+        expected = [self._shape(tensor) for tensor in node.outputs]
+        if got != expected:
+            raise RuntimeError(
+                f"The rule for {type(node.operation).__name__} says of '{node.operation.name}' that it gives shapes "
+                f"{expected}, but the smaller layer gives others. Received: {got}"
+            )
+
+    def _operation(self, operation: Any) -> Any:
+        if id(operation) not in self._copies:
+            self._copies[id(operation)] = self._copy(operation)
+        return self._copies[id(operation)]
+
+    def _copy(self, operation: Any) -> Any:
+        if keras_internals.is_graph(operation):
+            return self.model(operation)
+        changes = {key: value(self._kept) for key, value in self._trace.found.changes.get(id(operation), {}).items()}
+        if not isinstance(operation, keras.Layer):
+            return keras_internals.copy_operation(operation, changes)
+        copy = copy_layer(operation, changes)
+        self._layers.append((operation, copy))
+        return copy

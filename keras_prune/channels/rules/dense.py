@@ -1,0 +1,84 @@
+"""Layers that multiply by a matrix: Dense, EinsumDense, Embedding."""
+
+import re
+
+import numpy as np
+from keras import layers
+
+from keras_prune.channels.call import Call, Unsupported
+from keras_prune.channels.rules.activations import apply_activation
+from keras_prune.channels.rules.registry import register_rule
+
+
+@register_rule(layers.Dense)
+def dense(call: Call) -> np.ndarray:
+    layer, (inputs,) = call.operation, call.inputs
+    varying = call.varying(inputs)
+    if varying and varying[-1] != inputs.ndim - 1:  # mixes positions, the same way in each channel
+        apply_activation(call, layer.activation, inputs)
+        return np.broadcast_to(inputs[..., :1], call.fixed().shape)
+    made = call.mint("units", layer.units)
+    apply_activation(call, layer.activation, made)
+    call.bind(layer.kernel, 0, call.vector(inputs), "in")
+    call.bind(layer.kernel, 1, made, "out")
+    call.bind(layer.bias, 0, made, "out")
+    call.resize("units", made)
+    return call.spread(made)
+
+
+@register_rule(layers.Embedding)
+def embedding(call: Call) -> np.ndarray:
+    layer = call.operation
+    call.freeze(call.inputs[0], f"{call.kind} looks it up in a table")
+    made = call.mint("output_dim", layer.output_dim)
+    call.bind(layer.embeddings, 1, made, "out")
+    call.resize("output_dim", made)
+    return call.spread(made)
+
+
+@register_rule(layers.EinsumDense)
+def einsum_dense(call: Call) -> np.ndarray:
+    """Letters of the kernel that the output lacks are read, the last one that the input lacks is made."""
+    layer, (inputs,) = call.operation, call.inputs
+    read, kernel, written = _letters(layer.equation, inputs.ndim)
+    along = [read[axis] for axis in call.varying(inputs)]
+    consumed = [letter for letter in along if letter in kernel and letter not in written]
+    carried = [letter for letter in along if letter not in consumed]
+    if len(along) > 1 and carried:
+        raise Unsupported("its channels lie along several axes of its input")
+    new = [letter for letter in written if letter in kernel and letter not in read]
+    if carried:
+        letter, channels = carried[0], call.vector(inputs, read.index(carried[0]))
+    elif new:
+        letter, channels = new[-1], call.mint("last", call.fixed().shape[written.index(new[-1])])
+    else:
+        letter, channels = "", np.empty(0, np.int64)
+    for axis, each in enumerate(kernel):
+        if each in consumed[-1:]:
+            call.bind(layer.kernel, axis, call.vector(inputs, read.index(each)), "in")
+        elif each in consumed:
+            raise Unsupported("its channels lie along several axes of its input")
+        elif each == letter:
+            call.bind(layer.kernel, axis, channels, "through" if carried else "out")
+        elif each in read and each not in written and call.input_shapes[0][read.index(each)] == 1:
+            call.bind(layer.kernel, axis, call.vector(inputs, read.index(each)), "in")
+    if not letter:
+        return call.fixed()
+    apply_activation(call, layer.activation, channels)
+    where = written.index(letter)
+    place = where - len(written)  # counted from the end, where all shapes agree
+    if layer.bias is not None and letter in layer.bias_axes:
+        call.bind(layer.bias, place, channels, "through" if carried else "out")
+    shape = list(layer.partial_output_shape)
+    if -place <= len(shape) and shape[place] is not None:
+        call.change(
+            "output_shape", lambda kept: [*shape[:place], kept.count(channels), *shape[len(shape) + place + 1 :]]
+        )
+    return call.spread(channels, where)
+
+
+def _letters(equation: str, rank: int) -> tuple[str, str, str]:
+    match = re.fullmatch(r"([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)", equation.replace(" ", ""))
+    if match is None or len(match[1]) != rank:
+        raise Unsupported(f"its equation '{equation}' is not of the form 'ab,bc->ac'")
+    return match[1], match[2], match[3]
