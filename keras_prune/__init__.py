@@ -1,4 +1,4 @@
-"""Pruning for Keras 3: masks applied while `fit` runs, on TensorFlow, JAX and PyTorch."""
+"""Pruning for Keras 3: masks applied while `fit` runs, and channels that really go away; on every backend."""
 
 from keras_prune._version import __version__
 from keras_prune.callbacks import PruningSchedule
