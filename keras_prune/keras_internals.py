@@ -36,6 +36,13 @@ def run_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) ->
     return model._run_through_graph(inputs, operation_fn=replace)
 
 
+def call_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
+    """Calls a Sequential or Functional model on inputs as users pass them, with `replace(operation)` for each
+    operation. A model inside is one operation."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=replace)
+
+
 def has_default_build(layer: keras.Layer) -> bool:
     """Whether the layer's class has no `build` of its own: its sublayers are then built by calling it."""
     return getattr(layer.build, "_is_default", False)

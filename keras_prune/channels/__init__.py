@@ -1,8 +1,10 @@
 """Structured pruning: channels that really go away. Labels -> groups -> plan -> rebuilt model."""
 
 from keras_prune.channels.binding import Binding
+from keras_prune.channels.budget import Budget
 from keras_prune.channels.call import Call, Unsupported
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup, analyze_channels
+from keras_prune.channels.iterative import IterativePruning
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.prune import PrunedChannels, prune_channels
 from keras_prune.channels.report import ChannelReport, GroupReport
@@ -11,6 +13,7 @@ from keras_prune.channels.scores import ChannelImportance
 
 __all__ = [
     "Binding",
+    "Budget",
     "Call",
     "ChannelAnalysis",
     "ChannelGroup",
@@ -18,6 +21,7 @@ __all__ = [
     "ChannelPlan",
     "ChannelReport",
     "GroupReport",
+    "IterativePruning",
     "PrunedChannels",
     "Unsupported",
     "analyze_channels",

@@ -8,43 +8,15 @@ import keras
 import numpy as np
 
 from keras_prune.channels.binding import Binding, Role
+from keras_prune.channels.kept import Kept
 from keras_prune.channels.labels import FIXED, Atoms, collapse, fixed, label_shape, spread
+from keras_prune.channels.work import Axis, Work
 
-Value = Callable[["Kept"], Any]
+Value = Callable[[Kept], Any]
 
 
 class Unsupported(Exception):
     """Raised by a rule, with the reason, for settings it does not know. The channels that reach the operation stay."""
-
-
-class Kept:
-    """Which channels are kept: what sizes are computed from when a model is rebuilt.
-
-    Args:
-        keep: True or False for each atom.
-    """
-
-    def __init__(self, keep: np.ndarray):
-        self._keep = np.append(keep, True)  # the label FIXED is -1: the last entry
-
-    def mask(self, labels: np.ndarray) -> np.ndarray:
-        """Whether each entry stays."""
-        return self._keep[labels]
-
-    def count(self, labels: np.ndarray) -> int:
-        """How many entries of a vector of labels stay."""
-        return int(np.count_nonzero(self.mask(labels)))
-
-    def shape(self, labels: np.ndarray) -> tuple[int, ...]:
-        """The shape that a tensor with these labels has left."""
-        mask = self.mask(collapse([labels])[0])
-        if mask.all():
-            return labels.shape
-        sizes = list(labels.shape)
-        for axis in range(labels.ndim):
-            if mask.shape[axis] > 1:
-                sizes[axis] = int(np.count_nonzero(mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis))))
-        return tuple(sizes)
 
 
 @dataclasses.dataclass
@@ -55,6 +27,7 @@ class Found:
         atoms: The channels.
         bindings: By identity of the weight, and axis.
         minted: The atoms of each layer that makes channels, by layer and key, and the layer's path.
+        work: What is multiplied, for each use of each layer.
         changes: What changes in the configuration of an operation (by identity), by key.
         changed_at: The inputs of the first use of an operation whose configuration changes, by identity.
     """
@@ -62,6 +35,7 @@ class Found:
     atoms: Atoms = dataclasses.field(default_factory=Atoms)
     bindings: dict[tuple[int, int], Binding] = dataclasses.field(default_factory=dict)
     minted: dict[tuple[int, str], tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
+    work: list[Work] = dataclasses.field(default_factory=list)
     changes: dict[int, dict[str, Value]] = dataclasses.field(default_factory=dict)
     changed_at: dict[int, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
 
@@ -78,15 +52,25 @@ class Call:
         input_shapes: The shape of each input tensor, None where unknown.
         output_shapes: The shape of each output tensor.
         found: What was found so far; other methods write to it.
+        times: How often the operation runs for one sample: more than once inside `TimeDistributed`; None: unknown.
     """
 
-    def __init__(self, found: Found, operation: Any, name: str, arguments: tuple[Any, Any], shapes: tuple[Any, Any]):
+    def __init__(
+        self,
+        found: Found,
+        operation: Any,
+        name: str,
+        arguments: tuple[Any, Any],
+        shapes: tuple[Any, Any],
+        times: int | None = 1,
+    ):
         self.operation = operation
         self.name = name
         self.args, self.kwargs = arguments
         self.input_shapes, self.output_shapes = shapes
         self.inputs = [leaf for leaf in keras.tree.flatten(arguments) if isinstance(leaf, Labels)]
         self.found = found
+        self.times = times
 
     @property
     def kind(self) -> str:
@@ -133,6 +117,29 @@ class Call:
             name = weight.path.removeprefix(f"{self.operation.path}/")
         layer, kind = self.name.split(":")[0], type(self.operation).__name__
         self.found.bindings[id(weight), axis] = Binding(layer, kind, name, weight, axis, labels, role)
+
+    def multiply(self, weight: keras.Variable, positions: int | None, *axes: Axis) -> None:
+        """Says that each entry of a weight is multiplied this often for one sample. The MACs are counted from it.
+
+        Args:
+            weight: The variable.
+            positions: How often: for a convolution the size of the image that it makes; None if it is unknown.
+            *axes: Further sizes, or channels along an axis, that multiply the number.
+        """
+        self._add_work(positions, weight, axes)
+
+    def contract(self, positions: int | None, *axes: Axis) -> None:
+        """Says that activations are multiplied with each other, as attention scores are.
+
+        Args:
+            positions: The product of all sizes that do not change; None if it is unknown.
+            *axes: The other axes of the product: the channels along each.
+        """
+        self._add_work(positions, None, axes)
+
+    def _add_work(self, positions: int | None, weight: keras.Variable | None, axes: tuple[Axis, ...]) -> None:
+        known = None if positions is None or self.times is None else positions * self.times
+        self.found.work.append(Work(self.name.split(":")[0], known, weight, axes))
 
     def resize(self, key: str, labels: np.ndarray) -> None:
         """Says that this argument of the operation's configuration is the number of these channels."""

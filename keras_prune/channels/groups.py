@@ -13,6 +13,7 @@ from keras_prune import keras_internals
 from keras_prune.channels.binding import Binding
 from keras_prune.channels.graph import Trace, trace
 from keras_prune.channels.labels import FIXED, collapse
+from keras_prune.channels.tables import table, unknown_lines
 from keras_prune.masks import find_masked
 
 
@@ -73,9 +74,23 @@ class ChannelAnalysis:
     never_empty: tuple[np.ndarray, ...]
 
     def __str__(self) -> str:
-        from keras_prune.channels.report import analysis_table
+        headings = ("Group", "Channels", "Weights [axis]", "State")
+        rows = [(group.name, str(group.size), _weights(group), _state(group)) for group in self.groups]
+        return table(f"Channel groups of '{self.model}'", headings, rows) + unknown_lines(self.unknown)
 
-        return analysis_table(self)
+
+def _weights(group: ChannelGroup) -> str:
+    return ", ".join(dict.fromkeys(f"{member.layer}:{member.name}[{member.axis}]" for member in group.members))
+
+
+def _state(group: ChannelGroup) -> str:
+    if group.frozen:
+        return f"frozen: {group.frozen}"
+    inexact = f"; inexact: {group.inexact}" if group.inexact else ""
+    if group.free.all():
+        return "free" + inexact
+    why = next(reason for reason in group.reasons if reason)
+    return f"{int(group.free.sum())} free; others: {why}" + inexact
 
 
 def analyze_channels(model: keras.Model) -> ChannelAnalysis:

@@ -1,16 +1,21 @@
 """`prune_channels`: a smaller model, the plan that made it, and the report of what was done."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 
+from keras_prune.channels.budget import Budget, meet_budget
 from keras_prune.channels.groups import ChannelAnalysis, analyze_channels
-from keras_prune.channels.plan import ChannelPlan, Limits, make_plan
+from keras_prune.channels.limits import Limits, Scope
+from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.queue import Queue
 from keras_prune.channels.rebuild import rebuild
-from keras_prune.channels.report import ChannelReport, GroupReport
-from keras_prune.channels.scores import ChannelImportance, Score
+from keras_prune.channels.recalibrate import recalibrate_statistics
+from keras_prune.channels.report import ChannelReport, make_report
+from keras_prune.channels.scores import ChannelImportance, Score, score_groups
+from keras_prune.channels.work import Costs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,9 +23,9 @@ class PrunedChannels:
     """What `prune_channels` returns. Its `str` is the report.
 
     Args:
-        model: The smaller model, not compiled.
+        model: The smaller model, not compiled: the state of an optimizer does not fit it.
         plan: Which channels went. Save it, and replay it with `prune_channels(model, plan=plan)`.
-        report: What was done, and what could not be.
+        report: What was asked, what was done, and what could not be.
     """
 
     model: keras.Model
@@ -35,12 +40,16 @@ def prune_channels(
     model: keras.Model,
     ratio: float | None = None,
     *,
+    budget: Budget | None = None,
     ratios: Mapping[str, float | None] | None = None,
     importance: str | Score | ChannelImportance = "l2",
-    scope: str = "group",
+    scope: Scope = "group",
     round_to: int = 1,
     min_channels: int = 1,
     max_ratio: float = 0.9,
+    data: Any = None,
+    loss: Any = None,
+    recalibrate: Any = None,
     strict: bool = False,
     plan: ChannelPlan | None = None,
 ) -> PrunedChannels:
@@ -54,22 +63,29 @@ def prune_channels(
         model: A built Sequential or Functional model. It is not changed.
         ratio: Fraction of the channels to remove, in [0, 1). Half of the channels of every group leaves about a
             quarter of the parameters. By default none, but for what `ratios` says.
+        budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few channels as possible go.
         ratios: Other fractions, by pattern of the layers that make the channels; None: these stay. What such a layer
-            reads is not touched by it. Groups with their own ratio are not part of `scope="global"`.
+            reads is not touched by it. Groups with their own ratio are not part of `scope`.
         importance: `"l2"`, `"l1"`, `"batch_norm_scale"`, `"random"`, a function, or a `ChannelImportance`.
-        scope: `"group"` removes the fraction from each group; `"global"` ranks the channels of all groups together.
+        scope: `"group"` removes the same fraction from each group; `"global"` ranks the channels of all groups
+            together; `"isomorphic"` ranks together those of groups of the same structure (Fang et al. 2024), so that
+            layers of another sort, whose scores mean something else, do not compete.
         round_to: Keep a multiple of this many channels in each group; 8 suits most hardware.
         min_channels: Keep at least this many channels in each group.
         max_ratio: Remove at most this fraction of each group.
+        data: What an importance that needs data is measured on.
+        loss: The loss of those that need one.
+        recalibrate: Inputs on which the BatchNormalization statistics of the smaller model are estimated anew.
         strict: Raise if some operation has no rule.
-        plan: A plan to replay instead; then no `ratio` or `ratios`.
+        plan: A plan to replay instead; then no `ratio`, `budget` or `ratios`.
 
     Returns:
         A `PrunedChannels`: `.model`, `.plan` and `.report`.
 
     Raises:
-        ValueError: A ratio outside [0, 1), conflicting ratios in one group, an unknown pattern or importance, a plan
-            made for another model, a subclassed or unbuilt model, or, with `strict`, an operation without a rule.
+        ValueError: A ratio outside [0, 1), conflicting ratios in one group, an unknown pattern or importance, a budget
+            that cannot be met (the message says the smallest that can), data that do not fit the model, a plan made
+            for another model, a subclassed or unbuilt model, or, with `strict`, an operation without a rule.
         TypeError: `model` is no Keras model.
 
     Example:
@@ -82,36 +98,57 @@ def prune_channels(
     small.fit(x, y)  # what was lost is soon learnt again
     ```
     """
-    if (plan is None) == (ratio is None and not ratios):
-        raise ValueError(
-            f"Pass `ratio` or `ratios`, or a `plan`. Received: ratio={ratio!r}, ratios={ratios!r}, plan={plan!r}"
-        )
-    others = 0.0 if ratio is None else ratio
-    limits = Limits(others, dict(ratios or {}), scope, round_to, min_channels, max_ratio)
+    check_asked(ratio, budget, ratios, plan)
+    limits = Limits(ratio, dict(ratios or {}), scope, round_to, min_channels, max_ratio)
+    return carry_out(model, limits, budget, importance, data, loss, recalibrate, strict, plan)
+
+
+def carry_out(
+    model: keras.Model,
+    limits: Limits,
+    budget: Budget | None,
+    importance: str | Score | ChannelImportance,
+    data: Any,
+    loss: Any,
+    recalibrate: Any,
+    strict: bool,
+    plan: ChannelPlan | None,
+) -> PrunedChannels:
+    """`prune_channels`, of a model that may have lost channels before: see `Limits.original`."""
     score = importance if isinstance(importance, ChannelImportance) else ChannelImportance(importance)
     analysis = analyze_channels(model)
     if strict and analysis.unknown:
         raise ValueError(f"Not every operation has a rule. Received: {'; '.join(analysis.unknown.values())}")
-    plan = make_plan(analysis, limits, score) if plan is None else plan
-    small = rebuild(analysis.trace, plan.keep(analysis))
-    return PrunedChannels(small, plan, _report(analysis, plan, model, small, ratio))
+    trace = analysis.trace
+    costs = Costs(model.weights, trace.found.bindings.values(), trace.found.work)
+    asked: Mapping[str, int] = {}
+    if plan is None:
+        queue = Queue(analysis, limits, score_groups(analysis, score, model, data, loss))
+        length = _length(queue, analysis, costs, model, limits, budget)
+        plan, asked = queue.plan(length), queue.asked(length)
+    keep = plan.keep(analysis)
+    small = rebuild(trace, keep)
+    if recalibrate is not None:
+        recalibrate_statistics(small, recalibrate)
+    return PrunedChannels(small, plan, make_report(analysis, costs, plan, keep, asked, limits, budget))
 
 
-def _report(
-    analysis: ChannelAnalysis, plan: ChannelPlan, model: keras.Model, small: keras.Model, ratio: float | None
-) -> ChannelReport:
-    groups = tuple(
-        GroupReport(
-            name=group.name,
-            before=group.size,
-            after=group.size - len(plan.removed.get(group.name, ())),
-            frozen=group.frozen,
-            inexact=group.inexact,
-        )
-        for group in analysis.groups
-    )
-    return ChannelReport(model.name, ratio, groups, _parameters(model), _parameters(small), analysis.unknown)
+def _length(
+    queue: Queue, analysis: ChannelAnalysis, costs: Costs, model: keras.Model, limits: Limits, budget: Budget | None
+) -> int:
+    if budget is None:
+        return queue.length(limits.ratio or 0.0)
+    return meet_budget(budget, queue, analysis, costs, model, lambda plan: rebuild(analysis.trace, plan.keep(analysis)))
 
 
-def _parameters(model: keras.Model) -> int:
-    return sum(math.prod(weight.shape) for weight in model.weights)
+def check_asked(ratio: Any, budget: Any, ratios: Any, plan: Any = None) -> None:
+    received = f"Received: ratio={ratio!r}, budget={budget!r}, ratios={ratios!r}, plan={plan!r}"
+    if plan is not None and not (ratio is None and budget is None and not ratios):
+        raise ValueError(f"A `plan` says what goes: pass it without `ratio`, `budget` and `ratios`. {received}")
+    if ratio is not None and budget is not None:
+        raise ValueError(f"Pass `ratio` or `budget`, not both. {received}")
+    if plan is None and ratio is None and budget is None and not ratios:
+        raise ValueError(f"Pass `ratio`, `budget` or `ratios`, or a `plan`. {received}")
+    for name, value, cls in (("budget", budget, Budget), ("plan", plan, ChannelPlan)):
+        if value is not None and not isinstance(value, cls):
+            raise TypeError(f"`{name}` must be a {cls.__name__}. {received}")

@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_prune import keras_internals
 from keras_prune.channels.binding import Binding
-from keras_prune.channels.call import Kept
 from keras_prune.channels.graph import Trace
+from keras_prune.channels.kept import Kept
 from keras_prune.cloning import copy_layer, copy_state
 
 

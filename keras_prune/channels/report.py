@@ -1,12 +1,18 @@
-"""What was found, and what was done, as tables."""
+"""What `prune_channels` did, for the model and for each group."""
 
 import dataclasses
-import io
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from keras_prune.channels.groups import ChannelAnalysis
+import numpy as np
+
+from keras_prune.channels.budget import Budget
+from keras_prune.channels.groups import ChannelAnalysis
+from keras_prune.channels.kept import Kept
+from keras_prune.channels.limits import Limits
+from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.tables import table, unknown_lines
+from keras_prune.channels.work import Costs, Work, total
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,14 +22,25 @@ class GroupReport:
     Args:
         name: Its name, as in the analysis.
         before: Number of channels.
+        asked: How many were to be left; None if a plan was replayed.
         after: Number of channels left.
+        parameters_before: Parameters of the layers that make the channels, and of those that scale them. Each weight
+            counts in one group, so the groups add up to the model, but for weights in which nothing can go.
+        parameters_after: Those left: their layers may also have lost what they read.
+        macs_before: Multiply-accumulates of these weights; None if an input has an unknown size.
+        macs_after: Those left.
         frozen: Why none could go; empty if some could.
         inexact: Why the values of the channels that stay change; empty if they do not.
     """
 
     name: str
     before: int
+    asked: int | None
     after: int
+    parameters_before: int
+    parameters_after: int
+    macs_before: int | None
+    macs_after: int | None
     frozen: str
     inexact: str
 
@@ -34,18 +51,25 @@ class ChannelReport:
 
     Args:
         model: Name of the model.
-        ratio: The fraction of channels that was asked for; None if a plan was replayed.
+        ratio: The fraction of channels that was asked for, or None.
+        budget: What was asked for instead, or None.
         groups: What became of each group.
         parameters_before: Parameters of the original model.
         parameters_after: Parameters of the smaller one.
-        unknown: Operations that no rule covers, by path, and the reason.
+        macs_before: Multiply-accumulates of a forward pass of the original for one sample; None if an input has an
+            unknown size. Kernels and attention count, not biases, normalisation, activations and pooling.
+        macs_after: Those of the smaller one.
+        unknown: Operations that no rule covers, by path, and the reason. Their MACs are not counted.
     """
 
     model: str
     ratio: float | None
+    budget: Budget | None
     groups: tuple[GroupReport, ...]
     parameters_before: int
     parameters_after: int
+    macs_before: int | None
+    macs_after: int | None
     unknown: Mapping[str, str]
 
     @property
@@ -59,44 +83,111 @@ class ChannelReport:
         return {group.name: group.inexact for group in self.groups if group.inexact and group.after < group.before}
 
     def __str__(self) -> str:
+        headings = ("Group", "Channels", "Asked", "Left", "Parameters", "Left", "MACs", "Left", "Note")
         rows = [
-            (group.name, str(group.before), str(group.after), group.frozen or group.inexact) for group in self.groups
+            (
+                group.name,
+                str(group.before),
+                "-" if group.asked is None else str(group.asked),
+                str(group.after),
+                f"{group.parameters_before:,}",
+                f"{group.parameters_after:,}",
+                _number(group.macs_before),
+                _number(group.macs_after),
+                group.frozen or group.inexact,
+            )
+            for group in self.groups
         ]
-        text = _table(f"Channels of '{self.model}'", ("Group", "Before", "After", "Note"), rows)
-        fraction = self.parameters_after / max(self.parameters_before, 1)
-        text += f"\nParameters: {self.parameters_before:,} -> {self.parameters_after:,} ({fraction:.1%} left)"
-        return text + _unknown(self.unknown)
+        text = table(f"Channels of '{self.model}'", headings, rows)
+        text += f"\nParameters: {_change(self.parameters_before, self.parameters_after)}"
+        if self.macs_before is None or self.macs_after is None:
+            text += "\nMACs: not known, since an input has an unknown size"
+        else:
+            text += f"\nMACs: {_change(self.macs_before, self.macs_after)}"
+        if self.budget is not None:
+            text += f"\nAsked: {self.budget}"
+        return text + unknown_lines(self.unknown)
 
 
-def analysis_table(analysis: "ChannelAnalysis") -> str:
-    """The table of a `ChannelAnalysis`."""
+def make_report(
+    analysis: ChannelAnalysis,
+    costs: Costs,
+    plan: ChannelPlan,
+    keep: np.ndarray,
+    asked: Mapping[str, int],
+    limits: Limits,
+    budget: Budget | None,
+) -> ChannelReport:
+    """The report of a plan that was carried out.
+
+    Args:
+        analysis: The channels.
+        costs: What the model costs.
+        plan: What went.
+        keep: For each atom, whether it stayed.
+        asked: By name of the group how many channels should go; empty if a plan was replayed.
+        limits: What was asked for.
+        budget: Likewise.
+    """
+    kept, whole = Kept(keep), Kept(np.ones_like(keep))
+    weights, work = _by_group(analysis, costs)
     rows = []
-    for group in analysis.groups:
-        members = dict.fromkeys(f"{member.layer}:{member.name}[{member.axis}]" for member in group.members)
-        state = f"frozen: {group.frozen}" if group.frozen else "free"
-        if not group.frozen and not group.free.all():
-            why = next(reason for reason in group.reasons if reason)
-            state = f"{int(group.free.sum())} free; others: {why}"
-        state += f"; inexact: {group.inexact}" if group.inexact and not group.frozen else ""
-        rows.append((group.name, str(group.size), ", ".join(members), state))
-    text = _table(f"Channel groups of '{analysis.model}'", ("Group", "Channels", "Weights [axis]", "State"), rows)
-    return text + _unknown(analysis.unknown)
+    for index, group in enumerate(analysis.groups):
+        own = asked.get(group.name, limits.count(group, limits.ratio or 0.0))
+        macs = [total([costs.macs_of(each, state) for each in work[index]]) for state in (whole, kept)]
+        rows.append(
+            GroupReport(
+                name=group.name,
+                before=group.size,
+                asked=group.size - own if asked else None,
+                after=group.size - len(plan.removed.get(group.name, ())),
+                parameters_before=sum(costs.size(weight, whole) for weight in weights[index]),
+                parameters_after=sum(costs.size(weight, kept) for weight in weights[index]),
+                macs_before=macs[0],
+                macs_after=macs[1],
+                frozen=group.frozen,
+                inexact=group.inexact,
+            )
+        )
+    return ChannelReport(
+        model=analysis.model,
+        ratio=limits.ratio,
+        budget=budget,
+        groups=tuple(rows),
+        parameters_before=costs.parameters(whole),
+        parameters_after=costs.parameters(kept),
+        macs_before=costs.macs(whole),
+        macs_after=costs.macs(kept),
+        unknown=analysis.unknown,
+    )
 
 
-def _unknown(unknown: Mapping[str, str]) -> str:
-    lines = [f"  {reason}" for reason in unknown.values()]
-    return "\n".join(["", "Channels that reach these stay:", *lines]) if lines else ""
+def _by_group(analysis: ChannelAnalysis, costs: Costs) -> tuple[list[list[Any]], list[list[Work]]]:
+    """The weights and the work of each group: a weight belongs to the channels that it makes, else to those it scales,
+    else to those it reads; work without a weight to the layer's first channels."""
+    groups = analysis.groups
+    owner: dict[int, int] = {}
+    for role in ("out", "through", "in"):
+        for index, group in enumerate(groups):
+            for member in group.members:
+                if member.role == role:
+                    owner.setdefault(id(member.weight), index)
+    makers = {path: index for index, group in reversed(list(enumerate(groups))) for path in group.producers}
+    weights: list[list[Any]] = [[] for _ in groups]
+    work: list[list[Work]] = [[] for _ in groups]
+    for weight in costs.weights:
+        if id(weight) in owner:
+            weights[owner[id(weight)]].append(weight)
+    for each in costs.work:
+        mine = makers.get(each.layer) if each.weight is None else owner.get(id(each.weight))
+        if mine is not None:
+            work[mine].append(each)
+    return weights, work
 
 
-def _table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    from rich import box, console, table  # here, since most programs never print a table
+def _number(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
 
-    grid: Any = table.Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for heading in headings:
-        number = heading in ("Channels", "Before", "After")
-        grid.add_column(heading, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*row)
-    text = io.StringIO()
-    console.Console(file=text, width=120, markup=False).print(grid)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+def _change(before: int, after: int) -> str:
+    return f"{before:,} -> {after:,} ({after / max(before, 1):.1%} left)"

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from keras_prune.channels.binding import Binding
-from keras_prune.channels.groups import ChannelGroup
+from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.channels.labels import FIXED
 
 Score = Callable[[Binding], np.ndarray | None]
@@ -131,6 +131,14 @@ class ChannelImportance:
                 scores = scores / mean
             found.append((np.searchsorted(group.channels, binding.labels[mine]), scores))
         return found
+
+
+def score_groups(
+    analysis: ChannelAnalysis, importance: ChannelImportance, model: keras.Model, data: Any = None, loss: Any = None
+) -> dict[str, np.ndarray]:
+    """The scores of the channels of each group of which some can go, by name of the group."""
+    score = importance.function()
+    return {group.name: importance.rank(group, score) for group in analysis.groups if not group.frozen}
 
 
 def _makes(binding: Binding) -> bool:

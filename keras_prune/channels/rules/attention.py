@@ -6,6 +6,7 @@ from keras import layers
 from keras_prune.channels.call import Call, Unsupported
 from keras_prune.channels.labels import FIXED
 from keras_prune.channels.rules.registry import register_rule
+from keras_prune.channels.work import entries
 
 
 @register_rule(layers.MultiHeadAttention)
@@ -28,6 +29,17 @@ def multi_head_attention(call: Call) -> list[np.ndarray]:
     else:
         values = call.mint("value_dim", settings["value_dim"])
         call.resize("value_dim", values)
+    read, looked_at = (entries(shape[:-1]) for shape in call.input_shapes[:2])
+    pairs = None if read is None or looked_at is None else read * looked_at
+    call.contract(pairs, heads, settings["key_dim"])
+    call.contract(pairs, heads, values)
+    for part, positions in (
+        (layer.query_dense, read),
+        (layer.key_dense, looked_at),
+        (layer.value_dense, looked_at),
+        (layer.output_dense, read),
+    ):
+        call.multiply(part.kernel, positions)
     parts = {layer.query_dense: named["query"], layer.key_dense: key, layer.value_dense: named["value"]}
     for part, given in parts.items():
         channels = call.vector(given)

@@ -8,6 +8,7 @@ from keras import layers
 from keras_prune.channels.call import Call, Unsupported
 from keras_prune.channels.rules.activations import apply_activation
 from keras_prune.channels.rules.registry import register_rule
+from keras_prune.channels.work import entries
 
 
 def channel_axis(layer: Any) -> int:
@@ -19,6 +20,7 @@ def convolution(call: Call) -> np.ndarray:
     layer = call.operation
     axis = channel_axis(layer)
     given = call.vector(call.inputs[0], axis)
+    call.multiply(layer.kernel, _pixels(call.output_shapes[0], axis))
     if layer.groups > 1 and len(given) == layer.groups:  # each filter reads one channel
         made = np.repeat(given, layer.filters // layer.groups)
         apply_activation(call, layer.activation, made)
@@ -44,6 +46,7 @@ def transposed(call: Call) -> np.ndarray:
     layer = call.operation
     axis = channel_axis(layer)
     made = call.mint("filters", layer.filters)
+    call.multiply(layer.kernel, _pixels(call.input_shapes[0], axis))
     apply_activation(call, layer.activation, made)
     call.bind(layer.kernel, -1, call.vector(call.inputs[0], axis), "in")
     call.bind(layer.kernel, -2, made, "out")
@@ -58,6 +61,7 @@ def depthwise(call: Call) -> np.ndarray:
     axis = channel_axis(layer)
     given = call.vector(call.inputs[0], axis)
     made = np.repeat(given, layer.depth_multiplier)
+    call.multiply(layer.kernel, _pixels(call.output_shapes[0], axis))
     apply_activation(call, layer.activation, made)
     call.bind(layer.kernel, -2, given, "through")
     call.bind(layer.bias, 0, made, "through")
@@ -71,12 +75,19 @@ def separable(call: Call) -> np.ndarray:
     given = call.vector(call.inputs[0], axis)
     made = call.mint("filters", layer.filters)
     apply_activation(call, layer.activation, made)
+    for kernel in (layer.depthwise_kernel, layer.pointwise_kernel):
+        call.multiply(kernel, _pixels(call.output_shapes[0], axis))
     call.bind(layer.depthwise_kernel, -2, given, "through")
     call.bind(layer.pointwise_kernel, -2, np.repeat(given, layer.depth_multiplier), "in")
     call.bind(layer.pointwise_kernel, -1, made, "out")
     call.bind(layer.bias, 0, made, "out")
     call.resize("filters", made)
     return call.spread(made, axis)
+
+
+def _pixels(shape: tuple[int | None, ...], axis: int) -> int | None:
+    """The size of an image: of all its axes but that of the channels."""
+    return entries([size for index, size in enumerate(shape) if index != axis % len(shape)])
 
 
 _WINDOWS = [

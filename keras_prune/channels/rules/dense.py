@@ -8,16 +8,21 @@ from keras import layers
 from keras_prune.channels.call import Call, Unsupported
 from keras_prune.channels.rules.activations import apply_activation
 from keras_prune.channels.rules.registry import register_rule
+from keras_prune.channels.work import entries
 
 
 @register_rule(layers.Dense)
 def dense(call: Call) -> np.ndarray:
     layer, (inputs,) = call.operation, call.inputs
     varying = call.varying(inputs)
+    shape = call.input_shapes[0][:-1]
     if varying and varying[-1] != inputs.ndim - 1:  # mixes positions, the same way in each channel
+        axis = varying[-1]
+        call.multiply(layer.kernel, entries(shape[:axis] + shape[axis + 1 :]), call.vector(inputs, axis))
         apply_activation(call, layer.activation, inputs)
         return np.broadcast_to(inputs[..., :1], call.fixed().shape)
     made = call.mint("units", layer.units)
+    call.multiply(layer.kernel, entries(shape))
     apply_activation(call, layer.activation, made)
     call.bind(layer.kernel, 0, call.vector(inputs), "in")
     call.bind(layer.kernel, 1, made, "out")
@@ -41,6 +46,7 @@ def einsum_dense(call: Call) -> np.ndarray:
     """Letters of the kernel that the output lacks are read, the last one that the input lacks is made."""
     layer, (inputs,) = call.operation, call.inputs
     read, kernel, written = _letters(layer.equation, inputs.ndim)
+    sizes = dict(zip(read + written, call.input_shapes[0] + call.output_shapes[0], strict=True))
     along = [read[axis] for axis in call.varying(inputs)]
     consumed = [letter for letter in along if letter in kernel and letter not in written]
     carried = [letter for letter in along if letter not in consumed]
@@ -53,6 +59,9 @@ def einsum_dense(call: Call) -> np.ndarray:
         letter, channels = new[-1], call.mint("last", call.fixed().shape[written.index(new[-1])])
     else:
         letter, channels = "", np.empty(0, np.int64)
+    moved = carried[0] if carried and carried[0] not in kernel else ""
+    positions = entries([None, *(sizes[each] for each in sizes if each not in kernel + moved + read[0])])
+    call.multiply(layer.kernel, positions, *([channels] if moved else []))
     for axis, each in enumerate(kernel):
         if each in consumed[-1:]:
             call.bind(layer.kernel, axis, call.vector(inputs, read.index(each)), "in")

@@ -25,6 +25,8 @@ def recurrent(call: Call) -> list[np.ndarray]:
     if not all(isinstance(state, np.ndarray) and state.shape == (1, layer.units) for state in states):
         raise Unsupported("its initial state is a constant")
     units = call.mint("units", layer.units)
+    for kernel in (cell.kernel, cell.recurrent_kernel):
+        call.multiply(kernel, call.input_shapes[0][1])
     apply_activation(call, cell.activation, units)
     apply_activation(call, getattr(cell, "recurrent_activation", None), units)
     gates = np.tile(units, _GATES[type(layer)])

@@ -16,9 +16,8 @@ def time_distributed(call: Call) -> np.ndarray:
     if 1 in call.varying(inputs):
         raise Unsupported("its channels lie along the axis of time")
     after = call.output_shapes[0]
-    (made,) = _inner(
-        call, "layer", call.operation.layer, inputs.take(0, axis=1), (shape[0], *shape[2:]), after[:1] + after[2:]
-    )
+    one = (shape[0], *shape[2:]), after[:1] + after[2:]
+    (made,) = _inner(call, "layer", call.operation.layer, inputs.take(0, axis=1), *one, times=shape[1])
     return np.broadcast_to(np.expand_dims(made, 1), call.fixed().shape)
 
 
@@ -46,12 +45,15 @@ def _inner(
     inputs: np.ndarray,
     before: tuple[int | None, ...],
     after: tuple[int | None, ...],
+    times: int | None = 1,
 ) -> list[np.ndarray]:
     """Applies the rule of a layer in a layer, and writes what it changes into the outer configuration."""
     rule = find_rule(layer)
     if rule is None:
         raise Unsupported(f"no rule for the {type(layer).__name__} in it (see register_rule)")
-    inner = Call(call.found, layer, f"{call.name}:{key}", ((as_labels(np.asarray(inputs)),), {}), ([before], [after]))
+    arguments: tuple[Any, Any] = (as_labels(np.asarray(inputs)),), {}
+    times = None if times is None or call.times is None else times * call.times
+    inner = Call(call.found, layer, f"{call.name}:{key}", arguments, ([before], [after]), times)
     outputs = rule(inner)
 
     def configuration(kept: Kept) -> dict[str, Any]:

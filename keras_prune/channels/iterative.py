@@ -1,0 +1,118 @@
+"""Pruning in steps, with training in between: what a model loses at once it learns again less well."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+
+from keras_prune.channels.budget import Budget, left_of_all
+from keras_prune.channels.groups import analyze_channels
+from keras_prune.channels.limits import Limits, Scope
+from keras_prune.channels.prune import PrunedChannels, carry_out, check_asked
+from keras_prune.channels.scores import ChannelImportance, Score
+from keras_prune.channels.work import Costs
+
+
+class IterativePruning:
+    """Yields ever smaller models, each made from the one before, which you train in between.
+
+    Each step keeps the same fraction of what is left: after `steps` of them the ratio, or the budget, is reached just
+    as `prune_channels` would reach it at once. Every model is new and not compiled: compile it, so the state of the
+    optimizer (momentum, step) starts afresh, and with it its learning rate schedule.
+
+    Args:
+        model: A built Sequential or Functional model. It is not changed.
+        steps: Number of models.
+        ratio: As in `prune_channels`: of the channels of `model`, the fraction that the last model lacks.
+        budget: As in `prune_channels`, instead of `ratio`; not of latency, which is measured, not counted.
+        ratios: As in `prune_channels`.
+        importance: As in `prune_channels`; measured anew on each model.
+        scope: As in `prune_channels`.
+        round_to: As in `prune_channels`.
+        min_channels: As in `prune_channels`.
+        max_ratio: As in `prune_channels`: of the channels of `model`.
+        data: As in `prune_channels`.
+        loss: As in `prune_channels`.
+        recalibrate: As in `prune_channels`.
+        strict: As in `prune_channels`.
+
+    Raises:
+        ValueError: As `prune_channels`, and `steps` below 1.
+
+    Example:
+
+    ```python
+    for small in IterativePruning(model, steps=3, ratio=0.5):
+        small.compile("adam", "mse")
+        small.fit(x, y, epochs=2)
+    ```
+
+    After the loop `small` is the last model; `results` has the report and the plan of each step.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        steps: int,
+        ratio: float | None = None,
+        *,
+        budget: Budget | None = None,
+        ratios: Mapping[str, float | None] | None = None,
+        importance: str | Score | ChannelImportance = "l2",
+        scope: Scope = "group",
+        round_to: int = 1,
+        min_channels: int = 1,
+        max_ratio: float = 0.9,
+        data: Any = None,
+        loss: Any = None,
+        recalibrate: Any = None,
+        strict: bool = False,
+    ):
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+            raise ValueError(f"`steps` must be an integer of at least 1. Received: steps={steps!r}")
+        check_asked(ratio, budget, ratios)
+        if budget is not None and budget.latency is not None:
+            raise ValueError(f"A budget of latency cannot be reached in steps. Received: budget={budget!r}")
+        Limits(ratio, dict(ratios or {}), scope, round_to, min_channels, max_ratio)  # raises now, not in the loop
+        analysis = analyze_channels(model)
+        self.results: list[PrunedChannels] = []
+        self._model, self._steps = model, steps
+        self._ratio, self._ratios = ratio, dict(ratios or {})
+        self._limits = scope, round_to, min_channels, max_ratio, {group.name: group.size for group in analysis.groups}
+        self._others = importance, data, loss, recalibrate, strict
+        self._costs: dict[str, int | None] = {}
+        self._targets: dict[str, int] = {}
+        if budget is not None:
+            found = analysis.trace.found
+            self._costs = left_of_all(Costs(model.weights, found.bindings.values(), found.work), analysis)
+            self._targets = budget.targets(self._costs)
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __iter__(self) -> Iterator[keras.Model]:
+        self.results = []
+        model = self._model
+        for step in range(1, self._steps + 1):
+            done = step / self._steps
+            ratios = {pattern: _share(ratio, done) for pattern, ratio in self._ratios.items()}
+            limits = Limits(_share(self._ratio, done), ratios, *self._limits)
+            result = carry_out(model, limits, self._budget(done), *self._others, plan=None)
+            self.results.append(result)
+            model = result.model
+            yield model
+
+    def _budget(self, done: float) -> Budget | None:
+        if not self._targets:
+            return None
+        between = {}
+        for name, target in self._targets.items():
+            cost = self._costs[name] or target
+            between[name] = max(target, math.floor(cost * (target / cost) ** done))
+        return Budget(**between)
+
+
+def _share(ratio: float | None, done: float) -> float | None:
+    """The ratio after this fraction of the steps: each keeps the same fraction of what is left."""
+    return None if ratio is None else 1 - (1 - ratio) ** done

@@ -1,0 +1,102 @@
+"""What holds for every channel group: how much of it may go, and how much shall."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
+from keras_prune.patterns import check_patterns, matches
+
+Scope = Literal["group", "global", "isomorphic"]
+_EPSILON = 1e-9  # 0.7 * 10 is 6.999...: a fraction that was meant to be whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much of each group goes.
+
+    Args:
+        ratio: Fraction of the channels to remove, in [0, 1); None: a budget decides.
+        ratios: By pattern of the layers that make channels, another fraction, or None: those stay.
+        scope: Which groups are ranked together: none, all, or those of the same structure.
+        round_to: Keep a multiple of this many channels.
+        min_channels: Keep at least this many.
+        max_ratio: Remove at most this fraction of a group.
+        original: The sizes that fractions refer to, by name of the group, where it is not the present size: a
+            model that is pruned in steps.
+    """
+
+    ratio: float | None = None
+    ratios: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    scope: Scope = "group"
+    round_to: int = 1
+    min_channels: int = 1
+    max_ratio: float = 0.9
+    original: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.ratios, Mapping):
+            raise TypeError(f"`ratios` must map layer patterns to a ratio or None. Received: ratios={self.ratios!r}")
+        named = {f"ratios[{pattern!r}]": ratio for pattern, ratio in self.ratios.items()}
+        for name, value in {"ratio": self.ratio, "max_ratio": self.max_ratio, **named}.items():
+            if not (value is None and name != "max_ratio") and not is_fraction(value):
+                raise ValueError(f"A ratio must be in [0, 1). Received: {name}={value!r}")
+        if self.scope not in get_args(Scope):
+            raise ValueError(f"`scope` must be one of {list(get_args(Scope))}. Received: scope={self.scope!r}")
+        for name, count in {"round_to": self.round_to, "min_channels": self.min_channels}.items():
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={count!r}")
+
+    def check(self, analysis: ChannelAnalysis) -> None:
+        """Raises a `ValueError` if a pattern matches no layer, or layers of one group get different ratios."""
+        check_patterns(self.ratios, [path for group in analysis.groups for path in group.producers], "ratios")
+        for group in analysis.groups:
+            found = self._own(group)
+            if len(set(found.values())) > 1:
+                raise ValueError(
+                    "`ratios` says different things of layers whose channels go together: "
+                    f"{', '.join(group.producers)}. Received: {found}"
+                )
+
+    def has_own(self, group: ChannelGroup) -> bool:
+        """Whether `ratios` names a layer of this group."""
+        return bool(self._own(group))
+
+    def own(self, group: ChannelGroup) -> float | None:
+        """The ratio that `ratios` gives it; None: it stays."""
+        return next(iter(self._own(group).values()))
+
+    def size(self, group: ChannelGroup) -> int:
+        """The number of channels that fractions refer to."""
+        return max(group.size, self.original.get(group.name, 0))
+
+    def count(self, group: ChannelGroup, ratio: float) -> int:
+        """How many channels must go now so that this fraction is gone."""
+        return max(0, part(ratio, self.size(group)) - (self.size(group) - group.size))
+
+    def largest(self, group: ChannelGroup) -> int:
+        """How many channels of a group may go."""
+        stay = max(self.min_channels, self.size(group) - part(self.max_ratio, self.size(group)))
+        return max(0, min(group.size - stay, int(group.free.sum())))
+
+    def rounded(self, group: ChannelGroup, count: int) -> int:
+        """The number that may go of those that shall: never more than was asked for."""
+        count = min(count, self.largest(group))
+        return max(0, count - (count - group.size) % self.round_to)
+
+    def _own(self, group: ChannelGroup) -> dict[str, float | None]:
+        return {
+            pattern: ratio
+            for pattern, ratio in self.ratios.items()
+            if any(matches(pattern, path) for path in group.producers)
+        }
+
+
+def is_fraction(value: Any) -> bool:
+    """Whether it is a number in [0, 1)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+
+
+def part(ratio: float, size: int) -> int:
+    """This fraction of a number, rounded down."""
+    return int(ratio * size + _EPSILON)
