@@ -99,7 +99,7 @@ def prune_channels(
     ```
     """
     check_asked(ratio, budget, ratios, plan)
-    limits = Limits(ratio, dict(ratios or {}), scope, round_to, min_channels, max_ratio)
+    limits = Limits(ratio, {} if ratios is None else ratios, scope, round_to, min_channels, max_ratio)
     return carry_out(model, limits, budget, importance, data, loss, recalibrate, strict, plan)
 
 

@@ -46,7 +46,7 @@ def einsum_dense(call: Call) -> np.ndarray:
     """Letters of the kernel that the output lacks are read, the last one that the input lacks is made."""
     layer, (inputs,) = call.operation, call.inputs
     read, kernel, written = _letters(layer.equation, inputs.ndim)
-    sizes = dict(zip(read + written, call.input_shapes[0] + call.output_shapes[0], strict=True))
+    sizes = dict(zip(written + read, call.output_shapes[0] + call.input_shapes[0], strict=True))
     along = [read[axis] for axis in call.varying(inputs)]
     consumed = [letter for letter in along if letter in kernel and letter not in written]
     carried = [letter for letter in along if letter not in consumed]
