@@ -122,17 +122,19 @@ class Atoms:
         A tensor made by splitting an axis in two, as in a channel shuffle, keeps its last axis prunable: the channels
         at the same place of each part go together.
         """
-        todo = [collapse([array])[0] for array in arrays]
-        todo = [array for array in todo if sum(size > 1 for size in array.shape) > 1]
-        changed = True
-        while changed:
-            changed = False
-            for array in todo:
-                varying = self.varying(array)
-                if len(varying) > 1:
-                    changed = True
-                    for axis in varying[:-1]:
-                        self.unite(array, array.take([0], axis=axis), "it lies in one row with entries that must stay")
+        tables = [collapse([array])[0] for array in arrays]
+        tables = [table for table in tables if sum(size > 1 for size in table.shape) > 1]
+        everything = np.arange(len(self))
+        todo = tables
+        while todo:
+            before = self.roots(everything)
+            for table in todo:
+                for axis in self.varying(table)[:-1]:
+                    self.unite(table, table.take([0], axis=axis), "it lies in one row with entries that must stay")
+            moved = np.append(before != self.roots(everything), False)  # FIXED, the last entry, never moves
+            # What moved in one tensor may be seen in those after it, and in those before it: there and back.
+            tables.reverse()
+            todo = [table for table in tables if moved[table].any()]
 
     def _by_root(self, reasons: dict[int, str]) -> dict[int, str]:
         found: dict[int, str] = {}
