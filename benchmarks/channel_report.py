@@ -16,27 +16,32 @@ def network_rows(network: str, rounds: Answers) -> list[dict[str, Any]]:
 
     Args:
         network: What was pruned.
-        rounds: What each backend, and Torch-Pruning, took in each round. The first round is apart: much is loaded then.
+        rounds: What each backend, and Torch-Pruning, took in each round. The first is apart: much is loaded then.
     """
+    peers = rounds.get(PEER, ())
     rows = []
     for name, answers in rounds.items():
         first, *others = answers
+        if not others:  # it crashed
+            continue
         row: dict[str, Any] = {
             "network": network,
             "name": name,
             "before": first["before"],
             "after": first["after"],
-            "first": first["seconds"],
-            "seconds": statistics.median(answer["seconds"] for answer in others),
-            "cpu": statistics.median(answer["cpu"] for answer in others),
+            "first": first["prune"]["seconds"],
+            "seconds": statistics.median(answer["prune"]["seconds"] for answer in others),
+            "cpu": statistics.median(answer["prune"]["cpu"] for answer in others),
+            "build": statistics.median(answer["build"]["seconds"] for answer in others),
             "rounds": len(others),
         }
-        peers = rounds.get(PEER, ())
         if name != PEER and len(peers) == len(answers):
-            ratios = [mine["seconds"] / peer["seconds"] for mine, peer in zip(answers, peers, strict=True)]
-            ratio = statistics.median(ratios[1:])
-            row |= {"ratio": ratio, "lowest": min(ratios[1:]), "highest": max(ratios[1:])}
-            row |= {"first_ratio": ratios[0], "limit": LIMIT, "ok": ratio <= LIMIT}
+            first_ratio, *ratios = (
+                mine["prune"]["seconds"] / peer["prune"]["seconds"] for mine, peer in zip(answers, peers, strict=True)
+            )
+            ratio = statistics.median(ratios)
+            row |= {"ratio": ratio, "lowest": min(ratios), "highest": max(ratios), "first_ratio": first_ratio}
+            row |= {"limit": LIMIT, "ok": ratio <= LIMIT}
         rows.append(row)
     return rows
 
@@ -52,22 +57,26 @@ def scaling_rows(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def network_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(
         title="Half of the channels of every group removed: seconds, and ratio to Torch-Pruning (lowest - highest)",
-        caption="first: the first call in a process. Parameters: those that are trained, in millions.",
+        caption="first: the first call in a process. building: what the framework takes to make the network. "
+        "Parameters: those that are trained, in millions.",
     )
-    for name in ("network", "", "first", "seconds", "CPU time", "ratio", "limit", "", "first ratio", "parameters"):
-        table.add_column(name, justify="left" if name in ("network", "") else "right", no_wrap=True)
+    for name in ("network", ""):
+        table.add_column(name)
+    for name in ("seconds", "CPU time", "ratio", "limit", "", "first", "ratio", "building", "parameters"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         compared = "ratio" in row
         table.add_row(
             row["network"],
             row["name"],
-            f"{row['first']:.2f}",
-            f"{row['seconds']:.2f}",
-            f"{row['cpu']:.2f}",
+            f"{row['seconds']:.3f}",
+            f"{row['cpu']:.3f}",
             f"{row['ratio']:.2f} ({row['lowest']:.2f} - {row['highest']:.2f})" if compared else "-",
             f"{row['limit']:.2f}" if compared else "-",
             verdict(row["ok"]) if compared else "-",
+            f"{row['first']:.3f}",
             f"{row['first_ratio']:.2f}" if compared else "-",
+            f"{row['build']:.3f}",
             f"{row['before'] / 1e6:.2f} -> {row['after'] / 1e6:.2f}",
         )
     return table

@@ -20,7 +20,7 @@ from absl import app, flags
 from measurement import Measurement, console, machine
 from processes import Worker
 
-NETWORKS = ("ResNet50", "DenseNet121", "MobileNetV2", "EfficientNetB0")
+NETWORKS = ["ResNet50", "DenseNet121", "MobileNetV2", "EfficientNetB0"]
 
 _SMOKE = flags.DEFINE_bool("smoke", False, "One network of small images, one round, small chains: whether all runs.")
 _PEER_PYTHON = flags.DEFINE_string("torch_pruning_python", None, "Python with Torch-Pruning; without: not measured.")
@@ -43,7 +43,7 @@ def measure_network(network: str) -> Measurement:
     measurement = Measurement(workers)
     for number in range(2 if _SMOKE.value else 1 + _ROUNDS.value):
         measurement.round()
-        done = (f"{name} {answer['seconds']:.2f} s" for name, answer in measurement.latest().items())
+        done = (f"{name} {answer['prune']['seconds']:.3f} s" for name, answer in measurement.latest().items())
         console.print(f"{network}: {f'round {number}' if number else 'first'}: {', '.join(done)}")
     measurement.close()
     return measurement
@@ -52,7 +52,8 @@ def measure_network(network: str) -> Measurement:
 def measure_scaling() -> Measurement:
     nodes = ["20", "40"] if _SMOKE.value else _NODES.value
     arguments = [f"--nodes={count}" for count in nodes]
-    measurement = Measurement({"tensorflow": Worker(sys.executable, "scaling.py", arguments, {"KERAS_BACKEND": "tensorflow"})})
+    worker = Worker(sys.executable, "scaling.py", arguments, {"KERAS_BACKEND": "tensorflow"})
+    measurement = Measurement({"tensorflow": worker})
     while measurement.round():
         answer = measurement.latest()["tensorflow"]
         console.print(f"Chain of {answer['nodes']} nodes: analysis {answer['analyze']:.3f} s")
@@ -70,9 +71,7 @@ def main(_: list[str]) -> None:
     results = {
         "smoke": _SMOKE.value,
         "machine": computer,
-        "networks": [
-            row for name, done in networks.items() for row in channel_report.network_rows(name, done.answers)
-        ],
+        "networks": [row for name, done in networks.items() for row in channel_report.network_rows(name, done.answers)],
         "scaling": channel_report.scaling_rows(scaling.answers["tensorflow"]),
     }
     console.print()

@@ -4,12 +4,13 @@ A model is a chain of blocks: convolution, BatchNormalization, ReLU, convolution
 block has a group of its own; one more group goes through all additions, and so has as many members as there are blocks.
 """
 
+import statistics
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import backends
+import clock
 import keras
 from absl import app, flags
 from keras import layers
@@ -31,21 +32,14 @@ def build(nodes: int) -> keras.Model:
     return keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
 
 
-def timed(action: Any, *arguments: Any) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = action(*arguments)
-    backends.settle()
-    return time.perf_counter() - start, result
-
-
 def measurements() -> Iterator[dict[str, Any]]:
     prune_channels(build(100), 0.5)  # whatever is loaded or filled once
     yield {"versions": backends.versions()}
     for nodes in _NODES.value:
-        built, model = timed(build, nodes)
-        analysed = sorted(timed(analyze_channels, model)[0] for _ in range(REPEATS))[REPEATS // 2]
-        pruned, _ = timed(prune_channels, model, 0.5)
-        yield {"nodes": nodes, "build": built, "analyze": analysed, "prune": pruned}
+        built, model = clock.timed(build, nodes)
+        analysed = statistics.median(clock.timed(analyze_channels, model)[0]["seconds"] for _ in range(REPEATS))
+        pruned, _ = clock.timed(prune_channels, model, 0.5)
+        yield {"nodes": nodes, "build": built["seconds"], "analyze": analysed, "prune": pruned["seconds"]}
 
 
 def main(_: list[str]) -> None:

@@ -1,7 +1,7 @@
 """Four networks for PyTorch, layer by layer those of torchvision, and of `keras.applications` likewise.
 
-They are written out because torchvision is tied to one build of PyTorch each. That they are the same networks is checked
-by their numbers of parameters (`PARAMETERS`, as torchvision publishes them) before anything is measured.
+They are written out because each torchvision is tied to one build of PyTorch. That they are the same networks is
+checked by their numbers of parameters (`PARAMETERS`, as torchvision publishes them) before anything is measured.
 """
 
 from collections.abc import Callable
@@ -113,7 +113,7 @@ def densenet121() -> Network:
 
 
 class InvertedResidual(nn.Module):
-    """A block of MobileNetV2 (Sandler et al. 2018), and with squeeze and excitation of EfficientNet (Tan and Le 2019)."""
+    """A block of MobileNetV2 (Sandler et al. 2018); with squeeze and excitation, of EfficientNet (Tan and Le 2019)."""
 
     def __init__(
         self,

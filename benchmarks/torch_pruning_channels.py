@@ -5,10 +5,10 @@ environment of its own and imports nothing of keras_prune.
 """
 
 import importlib.metadata
-import time
 from collections.abc import Iterator
 from typing import Any
 
+import clock
 import torch
 import torch_networks
 import torch_pruning as tp
@@ -19,27 +19,25 @@ _NETWORK = flags.DEFINE_enum("network", "ResNet50", sorted(torch_networks.PARAME
 _SIZE = flags.DEFINE_integer("size", 224, "Height and width of its images.")
 
 
+def prune(model: torch.nn.Module, images: torch.Tensor) -> None:
+    pruner = tp.pruner.MagnitudePruner(
+        model,
+        images,
+        importance=tp.importance.MagnitudeImportance(p=2),
+        pruning_ratio=0.5,
+        ignored_layers=[model.classifier],
+    )
+    pruner.step()
+
+
 def measurements() -> Iterator[dict[str, Any]]:
     images = torch.randn(1, 3, _SIZE.value, _SIZE.value)
     yield {"versions": {name: importlib.metadata.version(name) for name in ("torch", "torch-pruning")}}
     while True:
-        model = torch_networks.build(_NETWORK.value)
+        built, model = clock.timed(torch_networks.build, _NETWORK.value)
         before = count(model)
-        start, cpu = time.perf_counter(), time.process_time()
-        pruner = tp.pruner.MagnitudePruner(
-            model,
-            images,
-            importance=tp.importance.MagnitudeImportance(p=2),
-            pruning_ratio=0.5,
-            ignored_layers=[model.classifier],
-        )
-        pruner.step()
-        yield {
-            "seconds": time.perf_counter() - start,
-            "cpu": time.process_time() - cpu,
-            "before": before,
-            "after": count(model),
-        }
+        pruned, _ = clock.timed(prune, model, images)
+        yield {"build": built, "prune": pruned, "before": before, "after": count(model)}
 
 
 def count(model: torch.nn.Module) -> int:

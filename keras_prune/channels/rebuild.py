@@ -24,8 +24,8 @@ def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
         RuntimeError: A layer came out in another shape than its rule says.
     """
     try:
-        # In this scope Keras makes variables without a value, and at its end gives them the one that they are told here:
-        # no initialiser draws what is overwritten at once, which would take about as long as all the rest.
+        # In this scope Keras makes variables without a value, and at its end gives them the one named meanwhile: no
+        # initialiser draws what would be overwritten at once, which takes about as long as all the rest.
         with keras.StatelessScope():
             return _Rebuilder(trace, Kept(keep)).rebuilt()
     except ValueError:
