@@ -113,7 +113,8 @@ class Atoms:
             return np.full(labels.shape[axis], FIXED)
         small = collapse([labels], keep=axis)[0]
         first = small[tuple(slice(None) if i == axis else slice(0, 1) for i in range(labels.ndim))]
-        self.unite(small, first, reason)
+        if small.size > first.size:
+            self.unite(small, first, reason)
         return first.reshape(-1)
 
     def make_rectangular(self, arrays: Sequence[np.ndarray]) -> None:
