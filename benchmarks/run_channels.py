@@ -28,18 +28,24 @@ _BACKENDS = flags.DEFINE_list("backends", ["tensorflow"], "Backends to measure: 
 _NETWORKS = flags.DEFINE_list("networks", NETWORKS, "Networks to prune.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds after the first.", lower_bound=1)
 _SIZE = flags.DEFINE_integer("size", 224, "Height and width of the images. Torch-Pruning runs the network once.")
-_NODES = flags.DEFINE_list("nodes", ["100", "300", "1000", "3000", "10000"], "Sizes of the chains; none: leave out.")
+_THREADS = flags.DEFINE_integer("threads", None, "Threads of each process; on a busy machine 1 disturbs PyTorch least.")
+_NODES = flags.DEFINE_list("nodes", ["100", "300", "1000", "3000", "10000"], "Sizes of the chains.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write the results to.")
+
+
+def environment() -> dict[str, str]:
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return dict.fromkeys(names, str(_THREADS.value)) if _THREADS.value else {}
 
 
 def measure_network(network: str) -> Measurement:
     arguments = [f"--network={network}", f"--size={32 if _SMOKE.value else _SIZE.value}"]
     workers = {
-        backend: Worker(sys.executable, "channels.py", arguments, {"KERAS_BACKEND": backend})
+        backend: Worker(sys.executable, "channels.py", arguments, environment() | {"KERAS_BACKEND": backend})
         for backend in _BACKENDS.value
     }
     if _PEER_PYTHON.value:
-        workers[channel_report.PEER] = Worker(_PEER_PYTHON.value, "torch_pruning_channels.py", arguments, {})
+        workers[channel_report.PEER] = Worker(_PEER_PYTHON.value, "torch_pruning_channels.py", arguments, environment())
     measurement = Measurement(workers)
     for number in range(2 if _SMOKE.value else 1 + _ROUNDS.value):
         measurement.round()
@@ -51,8 +57,9 @@ def measure_network(network: str) -> Measurement:
 
 def measure_scaling() -> Measurement:
     nodes = ["20", "40"] if _SMOKE.value else _NODES.value
-    arguments = [f"--nodes={count}" for count in nodes]
-    worker = Worker(sys.executable, "scaling.py", arguments, {"KERAS_BACKEND": "tensorflow"})
+    worker = Worker(
+        sys.executable, "scaling.py", [f"--nodes={count}" for count in nodes], {"KERAS_BACKEND": "tensorflow"}
+    )
     measurement = Measurement({"tensorflow": worker})
     while measurement.round():
         answer = measurement.latest()["tensorflow"]
@@ -78,6 +85,8 @@ def main(_: list[str]) -> None:
     console.print(channel_report.network_table(results["networks"]))
     console.print(channel_report.scaling_table(results["scaling"]))
     console.print(", ".join(f"{name} {value}" for name, value in computer.items()), highlight=False)
+    if computer["load"] > 0.5:
+        console.print("The machine was busy, which slows several threads down far more than one: see --threads.")
     if not _PEER_PYTHON.value:
         console.print("Torch-Pruning was not measured: pass --torch_pruning_python, as `make bench-channels` does.")
     if _SMOKE.value:

@@ -18,7 +18,7 @@ from processes import serve
 
 from keras_prune import analyze_channels, prune_channels
 
-_NODES = flags.DEFINE_multi_integer("nodes", [100, 1000], "Sizes of models.")
+_NODES = flags.DEFINE_multi_integer("nodes", [], "Sizes of models.")
 REPEATS = 3  # of the analysis; the table shows the median
 BLOCK = 5  # nodes
 
