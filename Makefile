@@ -11,7 +11,7 @@ PYTEST ?= -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch lint format bench clean
+.PHONY: demo test test-tensorflow test-jax test-torch lint format bench bench-channels clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -41,6 +41,10 @@ format: $(VENV)/.dev
 bench: $(VENV)/.test .venv-tfmot/.tfmot
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/run.py --tfmot_python .venv-tfmot/bin/python
 
+# PyTorch is pinned for its build for processors; Torch-Pruning stands beside it in an environment of its own.
+bench-channels: $(VENV)/.test .venv-torch-pruning/.torch-pruning
+	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/run_channels.py --torch_pruning_python .venv-torch-pruning/bin/python
+
 $(VENV)/.%: $(SETUP)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -e ".[$*]"
@@ -51,5 +55,10 @@ $(VENV)/.%: $(SETUP)
 	.venv-tfmot/bin/python -m pip install --quiet ".[tfmot]"
 	touch $@
 
+.venv-torch-pruning/.torch-pruning: $(SETUP)
+	test -x .venv-torch-pruning/bin/python || $(PYTHON) -m venv .venv-torch-pruning
+	.venv-torch-pruning/bin/python -m pip install --quiet ".[torch-pruning]"
+	touch $@
+
 clean:
-	rm -rf .venv .venv-tfmot build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-tfmot .venv-torch-pruning build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -106,7 +106,7 @@ def step_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             f"{row['pruned_ms']:.1f}",
             _ratio(row),
             f"{row['limit']:.2f}",
-            _verdict(row["ok"]),
+            verdict(row["ok"]),
             f"{row['cpu_ratio']:.3f}",
             _ratio(tfmot) if tfmot else "-",
             f"{tfmot['cpu_ratio']:.3f}" if tfmot else "-",
@@ -128,10 +128,10 @@ def update_table(rows: Sequence[Mapping[str, Any]], sparsities: Sequence[float],
             row["backend"],
             *(f"{row['seconds'][str(sparsity)]:.3f}" for sparsity in sparsities),
             f"{row['limit']:.1f}" if limits else "-",
-            _verdict(row["ok"]) if limits else "-",
+            verdict(row["ok"]) if limits else "-",
             "-" if row["memory"] is None else f"{row['memory']:.2f}",
             f"{row['memory_limit']:.1f}" if limits else "-",
-            _verdict(row["memory_ok"]) if limits else "-",
+            verdict(row["memory_ok"]) if limits else "-",
         )
     return table
 
@@ -140,5 +140,5 @@ def _ratio(row: Mapping[str, Any]) -> str:
     return f"{row['ratio']:.3f} ({row['lowest']:.3f} - {row['highest']:.3f})"
 
 
-def _verdict(ok: bool | None) -> str:
+def verdict(ok: bool | None) -> str:
     return {True: "[green]ok[/]", False: "[red]miss[/]", None: "-"}[ok]

@@ -11,20 +11,15 @@ A limit that is missed is shown as such, and is no error: the exit code is 1 onl
 """
 
 import json
-import os
-import platform
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
 
 import networks
 import report
 from absl import app, flags
-from processes import Worker, WorkerError
-from rich.console import Console
+from measurement import Measurement, console, machine
+from processes import Worker
 from turns import FREQUENCIES
 
 _SMOKE = flags.DEFINE_bool("smoke", False, "Tiny networks and one round, to see whether everything runs.")
@@ -37,63 +32,22 @@ SPARSITIES = (0.5, 0.8, 0.9, 0.95)
 SLOW = ("jax", "torch")  # on processors, convolutions above all: they have every second round only
 WEIGHTS = {False: "25 million", True: "250 thousand"}
 
-console = Console(width=None if sys.stdout.isatty() else 160)
 
-
-class Measurement:
-    """The worker processes of one measurement, asked in turn. One that crashes drops out.
-
-    Args:
-        script: What to run on each backend.
-        tfmot_script: What to run with tfmot.
-        arguments: Flags for both.
-    """
-
-    def __init__(self, script: str, tfmot_script: str, arguments: list[str]):
-        arguments = [*arguments, *(["--smoke"] if _SMOKE.value else [])]
-        self.crashed = False
-        self.answers: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        self.versions: dict[str, str] = {}
-        self._workers = {
-            backend: Worker(sys.executable, script, arguments, {"KERAS_BACKEND": backend})
-            for backend in _BACKENDS.value
-        }
-        if _TFMOT_PYTHON.value:
-            self._workers[report.TFMOT] = Worker(_TFMOT_PYTHON.value, tfmot_script, arguments, {})
-        self._in_turn(lambda name, answer: self.versions.update(answer.get("versions", {})))
-
-    def round(self, leave_out: Collection[str] = ()) -> bool:
-        """Asks each process once, but for those to leave out; False: none has anything left to measure."""
-        before = sum(map(len, self.answers.values()))
-        self._in_turn(lambda name, answer: self.answers[name].append(answer), leave_out)
-        return sum(map(len, self.answers.values())) > before
-
-    def latest(self) -> dict[str, dict[str, Any]]:
-        return {name: answers[-1] for name, answers in self.answers.items()}
-
-    def close(self) -> None:
-        for worker in self._workers.values():
-            worker.close()
-
-    def _in_turn(self, receive: Callable[[str, dict[str, Any]], Any], leave_out: Collection[str] = ()) -> None:
-        for name, worker in list(self._workers.items()):
-            if name in leave_out:
-                continue
-            try:
-                answer = worker.ask()
-            except WorkerError as error:
-                console.print(f"{name}: {error}", style="red", markup=False)
-                self.crashed = True
-                self._workers.pop(name).close()
-                continue
-            if answer is not None:
-                receive(name, answer)
+def start(script: str, tfmot_script: str, arguments: list[str]) -> Measurement:
+    """The workers of one measurement: a script for each backend, and one for tfmot."""
+    arguments = [*arguments, *(["--smoke"] if _SMOKE.value else [])]
+    workers = {
+        backend: Worker(sys.executable, script, arguments, {"KERAS_BACKEND": backend}) for backend in _BACKENDS.value
+    }
+    if _TFMOT_PYTHON.value:
+        workers[report.TFMOT] = Worker(_TFMOT_PYTHON.value, tfmot_script, arguments, {})
+    return Measurement(workers)
 
 
 def measure_steps(network: str) -> Measurement:
     rounds = 1 if _SMOKE.value else _ROUNDS.value
     console.print(f"{network.upper()}: compiling")
-    measurement = Measurement("step.py", "tfmot_step.py", [f"--network={network}", f"--rounds={rounds}"])
+    measurement = start("step.py", "tfmot_step.py", [f"--network={network}", f"--rounds={rounds}"])
     for number in range(rounds):
         measurement.round(leave_out=SLOW if number % 2 else ())
         ratios = (
@@ -108,7 +62,7 @@ def measure_steps(network: str) -> Measurement:
 def measure_updates() -> Measurement:
     console.print("Mask updates: building")
     sparsities = [f"--sparsity={sparsity}" for sparsity in SPARSITIES]
-    measurement = Measurement("mask_update.py", "tfmot_mask_update.py", sparsities)
+    measurement = start("mask_update.py", "tfmot_mask_update.py", sparsities)
     while measurement.round():
         done = (f"{name} {answer['seconds']:.3f} s" for name, answer in measurement.latest().items())
         console.print(f"Mask updates: {', '.join(done)}")
@@ -116,29 +70,14 @@ def measure_updates() -> Measurement:
     return measurement
 
 
-def machine(versions: dict[str, str]) -> dict[str, Any]:
-    processor = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        processor = names[0] if names else processor
-    return {
-        "processor": processor,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        **versions,
-    }
-
-
 def main(_: list[str]) -> None:
-    start = time.perf_counter()
-    load = os.getloadavg()[0]
+    began = time.perf_counter()
+    computer = machine({})
     steps = {network: measure_steps(network) for network in networks.NETWORKS}
     updates = measure_updates()
     results = {
         "smoke": _SMOKE.value,
-        "machine": {**machine(steps["cnn"].versions), "load": round(load, 2)},
+        "machine": computer | steps["cnn"].versions,
         "steps": [row for network, done in steps.items() for row in report.step_rows(network, done.answers)],
         "updates": report.update_rows(updates.answers),
     }
@@ -150,7 +89,7 @@ def main(_: list[str]) -> None:
         console.print("tfmot was not measured: pass --tfmot_python, as `make bench` does.")
     if _SMOKE.value:
         console.print("The numbers of --smoke mean nothing: the networks are tiny.")
-    console.print(f"Took {time.perf_counter() - start:.0f} s.")
+    console.print(f"Took {time.perf_counter() - began:.0f} s.")
     if _OUTPUT.value:
         Path(_OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
     if updates.crashed or any(done.crashed for done in steps.values()):

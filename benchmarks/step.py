@@ -3,10 +3,10 @@
 The backend is that of `KERAS_BACKEND`. How the models are paired, and why, is in `turns.py`.
 """
 
-import importlib.metadata
 from collections.abc import Iterator
 from typing import Any
 
+import backends
 import keras
 import networks
 import turns
@@ -20,14 +20,6 @@ _ROUNDS = flags.DEFINE_integer("rounds", 6, "Rounds that may be asked for: the s
 _SMOKE = flags.DEFINE_bool("smoke", False, "Tiny networks.")
 
 
-def settle() -> None:
-    """Waits for steps that are still being computed: JAX returns before they are."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        jax.block_until_ready(jax.live_arrays())
-
-
 def start(model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> turns.PausedFit:
     x, y = networks.random_data(_NETWORK.value, turns.total_steps(_ROUNDS.value) + 1)
 
@@ -35,7 +27,7 @@ def start(model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> turn
         hold = turns.holding_callback(keras, paused)
         model.fit(x, y, batch_size=networks.BATCH, verbose=0, callbacks=[*callbacks, hold])
 
-    return turns.PausedFit(fit, settle)
+    return turns.PausedFit(fit, backends.settle)
 
 
 def prune(model: keras.Model, frequency: int) -> turns.PausedFit:
@@ -52,17 +44,9 @@ def measure() -> Iterator[dict[str, Any]]:
     fits = {str(frequency): prune(model, frequency) for frequency in turns.FREQUENCIES}
     fits = {"dense": start(model, []), **fits}
     turns.warm_up(fits)
-    backend = keras.backend.backend()
-    yield {"versions": {name: importlib.metadata.version(name) for name in ("keras", _distribution(backend))}}
+    yield {"versions": backends.versions()}
     while True:
         yield {name: cost._asdict() for name, cost in turns.run_turns(fits).items()}
-
-
-def _distribution(backend: str) -> str:
-    if backend != "tensorflow":
-        return backend
-    installed = importlib.metadata.packages_distributions()["tensorflow"]
-    return "tensorflow" if "tensorflow" in installed else installed[0]
 
 
 def main(_: list[str]) -> None:

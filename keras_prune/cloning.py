@@ -62,7 +62,7 @@ def copy_state(
         values: What the copy of a variable gets: by default what the variable holds.
     """
     for old, new in zip(source.variables, target.variables, strict=True):
-        new.assign(values(old))
+        keras_internals.set_value(new, values(old))
     layers = keras_internals.flatten(source), keras_internals.flatten(target)
     for old, new in zip(*layers, strict=True):
         if new.trainable != old.trainable:

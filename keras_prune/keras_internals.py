@@ -146,6 +146,20 @@ def as_numpy(variable: keras.Variable) -> np.ndarray:
     return view
 
 
+def set_value(variable: keras.Variable, value: np.ndarray) -> None:
+    """Gives a variable a value: its first one, if Keras puts that off, as it does in a `keras.StatelessScope`.
+
+    Raises:
+        ValueError: The value has another shape.
+    """
+    if variable._value is not None:
+        variable.assign(value)
+        return
+    if tuple(variable.shape) != value.shape:
+        raise ValueError(f"Variable '{variable.path}' has shape {tuple(variable.shape)}. Received: {value.shape}")
+    variable._initializer = lambda shape, dtype: value
+
+
 def graph_nodes(model: keras.Model) -> list[Any]:
     """The nodes of a Sequential or Functional model in the order of computation, without its inputs.
 

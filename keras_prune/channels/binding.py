@@ -6,6 +6,8 @@ from typing import Literal
 import keras
 import numpy as np
 
+from keras_prune import keras_internals
+
 Role = Literal["out", "in", "through"]
 
 
@@ -33,6 +35,6 @@ class Binding:
     role: Role
 
     def slices(self) -> np.ndarray:
-        """The weights as a matrix: one row for each position along the axis."""
-        values = keras.ops.convert_to_numpy(self.weight.value)
+        """The weights as a matrix, which is only to be read: one row for each position along the axis."""
+        values = keras_internals.as_numpy(self.weight)
         return np.moveaxis(values, self.axis, 0).reshape(values.shape[self.axis], -1)

@@ -105,8 +105,9 @@ class Call:
             return
         if not any(weight is variable for variable in self.operation.variables):
             raise Unsupported("its weights are quantised or computed (LoRA), not plain variables")
-        axis %= len(weight.shape)
-        if labels.shape != (weight.shape[axis],):
+        shape = tuple(weight.shape)
+        axis %= len(shape)
+        if labels.shape != (shape[axis],):
             raise Unsupported(f"axis {axis} of its weight '{weight.name}' has not one position for each channel")
         bound = self.found.bindings.get((id(weight), axis))
         if bound is not None:  # a layer that is used again

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Any
@@ -42,7 +43,7 @@ class ChannelGroup:
         """Number of channels."""
         return len(self.channels)
 
-    @property
+    @functools.cached_property
     def free(self) -> np.ndarray:
         """For each channel, whether it can go."""
         return np.array([not reason for reason in self.reasons])
@@ -196,6 +197,10 @@ def _members(found: Trace, roots: np.ndarray, owners: list[np.ndarray]) -> list[
     for binding in found.found.bindings.values():
         labels = channel_of[binding.labels]
         groups = group_of[labels]
+        if (groups == groups[:1]).all():  # as for most bindings: all its channels are of one group, or none is of any
+            for index in groups[:1][groups[:1] != FIXED].tolist():
+                members[index].append(dataclasses.replace(binding, labels=labels))
+            continue
         for index in np.unique(groups[groups != FIXED]).tolist():
             members[index].append(dataclasses.replace(binding, labels=np.where(groups == index, labels, FIXED)))
     return members
@@ -205,7 +210,9 @@ def _rows(found: Trace, roots: np.ndarray) -> tuple[np.ndarray, ...]:
     """The channels of each layer, and of each tensor, that has no others: each set of them once."""
     rows = [atoms for _, atoms in found.found.minted.values()]
     rows += [collapse([labels])[0] for labels in found.tensors.values()]
-    sets = (np.unique(roots[row]) for row in rows if row.size and row.min() != FIXED)
+    channels = (roots[row].ravel() for row in rows if row.size and row.min() != FIXED)
+    different = {row.tobytes(): row for row in channels}  # most tensors have the channels of others
+    sets = map(np.unique, different.values())
     return tuple({row.tobytes(): row for row in sets}.values())
 
 

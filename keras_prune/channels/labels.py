@@ -15,27 +15,39 @@ FIXED = -1
 
 
 class Atoms:
-    """The atoms of a model: a union-find of those that must go together, and the reasons why some must stay."""
+    """The atoms of a model: a union-find of those that must go together, and the reasons why some must stay.
+
+    `_parent` holds for each atom an earlier one of the same set, or the atom itself: the root of its set. There is room
+    for more at its end, and its last entry is always FIXED, so that FIXED (-1) leads to itself.
+    """
 
     def __init__(self) -> None:
-        self._parent: list[int] = []
+        self._parent = np.full(1024, FIXED)
+        self._count = 0
         self._frozen: dict[int, str] = {}
         self._inexact: dict[int, str] = {}
 
     def __len__(self) -> int:
-        return len(self._parent)
+        return self._count
 
     def mint(self, count: int) -> np.ndarray:
         """Returns the labels of `count` new channels."""
-        start = len(self._parent)
-        self._parent.extend(range(start, start + count))
-        return np.arange(start, start + count)
+        made = np.arange(self._count, self._count + count)
+        self._count += count
+        if self._count >= len(self._parent):
+            self._parent = np.append(self._parent, np.full(self._count, FIXED))
+        self._parent[made] = made
+        return made
 
     def roots(self, labels: np.ndarray) -> np.ndarray:
         """The labels with each atom replaced by the first of those united with it. FIXED stays FIXED."""
-        unique, inverse = np.unique(labels, return_inverse=True)
-        found = np.array([FIXED if atom == FIXED else self._find(int(atom)) for atom in unique], dtype=np.int64)
-        return found[inverse].reshape(labels.shape)
+        parent = self._parent
+        found = parent[labels]
+        while not np.array_equal(above := parent[found], found):
+            parent[found] = above = parent[above]  # half the way for whoever comes next
+            found = above
+        parent[labels] = found
+        return found
 
     def unite(self, first: np.ndarray, second: np.ndarray, reason: str) -> None:
         """Lets the atoms at the same places of two arrays (broadcast) go together; those opposite FIXED must stay.
@@ -45,14 +57,17 @@ class Atoms:
             second: Labels; the shapes must broadcast.
             reason: Why an atom opposite FIXED must stay.
         """
-        arrays = collapse(np.broadcast_arrays(first, second))
-        pairs = np.unique(np.stack([array.ravel() for array in arrays], axis=1), axis=0)
-        for one, other in pairs[pairs[:, 0] != pairs[:, 1]].tolist():
-            if FIXED in (one, other):
-                self._frozen.setdefault(max(one, other), reason)
-            else:
-                low, high = sorted((self._find(one), self._find(other)))
-                self._parent[high] = low
+        one, other = (array.ravel() for array in collapse(np.broadcast_arrays(first, second)))
+        beside_fixed = (one == FIXED) != (other == FIXED)
+        if beside_fixed.any():
+            self.freeze(np.maximum(one, other)[beside_fixed], reason)
+        one, other = one[~beside_fixed], other[~beside_fixed]
+        while len(one):
+            one, other = self.roots(one), self.roots(other)
+            apart = one != other
+            one, other = one[apart], other[apart]
+            # Where an atom meets several others one of them wins; the next round unites the rest.
+            self._parent[np.maximum(one, other)] = np.minimum(one, other)
 
     def freeze(self, labels: np.ndarray, reason: str, override: bool = False) -> None:
         """Makes these channels stay. The first reason given is reported, unless another overrides it."""
@@ -98,7 +113,8 @@ class Atoms:
             return np.full(labels.shape[axis], FIXED)
         small = collapse([labels], keep=axis)[0]
         first = small[tuple(slice(None) if i == axis else slice(0, 1) for i in range(labels.ndim))]
-        self.unite(small, first, reason)
+        if small.size > first.size:
+            self.unite(small, first, reason)
         return first.reshape(-1)
 
     def make_rectangular(self, arrays: Sequence[np.ndarray]) -> None:
@@ -107,30 +123,25 @@ class Atoms:
         A tensor made by splitting an axis in two, as in a channel shuffle, keeps its last axis prunable: the channels
         at the same place of each part go together.
         """
-        todo = [collapse([array])[0] for array in arrays]
-        todo = [array for array in todo if sum(size > 1 for size in array.shape) > 1]
-        changed = True
-        while changed:
-            changed = False
-            for array in todo:
-                varying = self.varying(array)
-                if len(varying) > 1:
-                    changed = True
-                    for axis in varying[:-1]:
-                        self.unite(array, array.take([0], axis=axis), "it lies in one row with entries that must stay")
-
-    def _find(self, atom: int) -> int:
-        root = atom
-        while self._parent[root] != root:
-            root = self._parent[root]
-        while self._parent[atom] != root:
-            self._parent[atom], atom = root, self._parent[atom]
-        return root
+        tables = [collapse([array])[0] for array in arrays]
+        tables = [table for table in tables if sum(size > 1 for size in table.shape) > 1]
+        everything = np.arange(len(self))
+        todo = tables
+        while todo:
+            before = self.roots(everything)
+            for table in todo:
+                for axis in self.varying(table)[:-1]:
+                    self.unite(table, table.take([0], axis=axis), "it lies in one row with entries that must stay")
+            moved = np.append(before != self.roots(everything), False)  # FIXED, the last entry, never moves
+            # What moved in one tensor may be seen in those after it, and in those before it: there and back.
+            tables.reverse()
+            todo = [table for table in tables if moved[table].any()]
 
     def _by_root(self, reasons: dict[int, str]) -> dict[int, str]:
         found: dict[int, str] = {}
-        for atom, reason in reasons.items():
-            found.setdefault(self._find(atom), reason)
+        roots = self.roots(np.array(list(reasons), dtype=np.int64))
+        for root, reason in zip(roots.tolist(), reasons.values(), strict=True):
+            found.setdefault(root, reason)
         return found
 
 

@@ -84,18 +84,18 @@ class Queue:
 
     def _refill(self, removed: dict[str, list[int]]) -> None:
         """Brings back the best channel of each tensor that would have none."""
-        where = {
-            int(channel): (group.name, place)
-            for group in self._analysis.groups
-            for place, channel in enumerate(group.channels)
-        }
-        gone = {name: set(places) for name, places in removed.items()}
+        groups = self._analysis.groups
+        gone = np.zeros(len(self._analysis.trace.found.atoms), dtype=bool)
+        owner, place = np.zeros(len(gone), dtype=int), np.zeros(len(gone), dtype=int)
+        for index, group in enumerate(groups):
+            gone[group.channels[removed.get(group.name, [])]] = True
+            owner[group.channels], place[group.channels] = index, np.arange(group.size)
         for row in self._analysis.never_empty:
-            places = [where[channel] for channel in row.tolist()]
-            if all(place in gone.get(name, ()) for name, place in places):
-                name, place = max(places, key=lambda item: (self._scores[item[0]][item[1]], -item[1]))
-                gone[name].discard(place)
-                removed[name].remove(place)
+            if gone[row].all():
+                channels = [(self._scores[groups[owner[each]].name][place[each]], -place[each], each) for each in row]
+                best = max(channels)[2]
+                gone[best] = False
+                removed[groups[owner[best]].name].remove(place[best])
 
 
 def _order(group: ChannelGroup, scores: np.ndarray) -> np.ndarray:

@@ -23,10 +23,14 @@ def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
     Raises:
         RuntimeError: A layer came out in another shape than its rule says.
     """
-    builder = _Rebuilder(trace, Kept(keep))
-    model = builder.model(trace.model)
-    builder.copy_states()
-    return model
+    try:
+        # In this scope Keras makes variables without a value, and at its end gives them the one named meanwhile: no
+        # initialiser draws what would be overwritten at once, which takes about as long as all the rest.
+        with keras.StatelessScope():
+            return _Rebuilder(trace, Kept(keep)).rebuilt()
+    except ValueError:
+        # Some layer needs the values of its variables while it is built, as a stateful LSTM does, or cannot be built.
+        return _Rebuilder(trace, Kept(keep)).rebuilt()
 
 
 class _Rebuilder:
@@ -41,7 +45,14 @@ class _Rebuilder:
         for binding in trace.found.bindings.values():
             self._cuts.setdefault(id(binding.weight), []).append(binding)
 
-    def model(self, model: keras.Model) -> keras.Model:
+    def rebuilt(self) -> keras.Model:
+        """The smaller model, with its weights."""
+        model = self._model(self._trace.model)
+        for old, new in self._layers:  # once all layers are built
+            copy_state(old, new, self._values)
+        return model
+
+    def _model(self, model: keras.Model) -> keras.Model:
         if isinstance(model, keras.Sequential):
             inputs = [self._input(tensor) for tensor in model.inputs]
             copy = type(model)([*inputs, *map(self._operation, model.layers)], name=model.name)
@@ -56,16 +67,13 @@ class _Rebuilder:
             copy.trainable = False
         return copy
 
-    def copy_states(self) -> None:
-        """Fills the weights, once all layers are built."""
-        for old, new in self._layers:
-            copy_state(old, new, self._values)
-
     def _values(self, variable: keras.Variable) -> np.ndarray:
-        values = np.array(keras.ops.convert_to_numpy(variable.value))
+        values = whole = keras_internals.as_numpy(variable)
         for binding in self._cuts.get(id(variable), ()):
-            values = np.compress(self._kept.mask(binding.labels), values, axis=binding.axis)
-        return values
+            mask = self._kept.mask(binding.labels)
+            if not mask.all():
+                values = np.compress(mask, values, axis=binding.axis)
+        return np.array(values) if values is whole else values
 
     def _input(self, tensor: Any) -> Any:
         return keras_internals.copy_input(tensor, self._shape(tensor))
@@ -102,7 +110,7 @@ class _Rebuilder:
 
     def _copy(self, operation: Any) -> Any:
         if keras_internals.is_graph(operation):
-            return self.model(operation)
+            return self._model(operation)
         changes = {key: value(self._kept) for key, value in self._trace.found.changes.get(id(operation), {}).items()}
         if not isinstance(operation, keras.Layer):
             return keras_internals.copy_operation(operation, changes)

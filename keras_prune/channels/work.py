@@ -45,6 +45,7 @@ class Costs:
     def __init__(self, weights: Sequence[keras.Variable], bindings: Iterable[Binding], work: Sequence[Work]):
         self.weights = weights
         self.work = work
+        self._shapes = {id(weight): tuple(weight.shape) for weight in weights}
         self._axes: dict[int, list[tuple[int, np.ndarray]]] = {}
         for binding in bindings:
             self._axes.setdefault(id(binding.weight), []).append((binding.axis, binding.labels))
@@ -70,7 +71,7 @@ class Costs:
 
     def size(self, weight: keras.Variable, kept: Kept) -> int:
         """Number of entries that a weight has left."""
-        shape = list(weight.shape)
+        shape = list(self._shapes[id(weight)])
         for axis, labels in self._axes.get(id(weight), ()):
             shape[axis] = kept.count(labels)
         return math.prod(shape)

@@ -1,0 +1,72 @@
+"""One measurement: several worker processes asked in turn, and what they answered."""
+
+import os
+import platform
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from processes import Worker, WorkerError
+from rich.console import Console
+
+console = Console(width=None if sys.stdout.isatty() else 160)
+
+
+class Measurement:
+    """The worker processes of one measurement, asked in turn. One that crashes drops out.
+
+    Args:
+        workers: The processes, just started, by name. Their first answer may hold `versions`, and is no measurement.
+    """
+
+    def __init__(self, workers: Mapping[str, Worker]):
+        self.crashed = False
+        self.answers: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.versions: dict[str, str] = {}
+        self._workers = dict(workers)
+        self._in_turn(lambda name, answer: self.versions.update(answer.get("versions", {})))
+
+    def round(self, leave_out: Collection[str] = ()) -> bool:
+        """Asks each process once, but for those to leave out; False: none has anything left to measure."""
+        before = sum(map(len, self.answers.values()))
+        self._in_turn(lambda name, answer: self.answers[name].append(answer), leave_out)
+        return sum(map(len, self.answers.values())) > before
+
+    def latest(self) -> dict[str, dict[str, Any]]:
+        return {name: answers[-1] for name, answers in self.answers.items()}
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.close()
+
+    def _in_turn(self, receive: Callable[[str, dict[str, Any]], Any], leave_out: Collection[str] = ()) -> None:
+        for name, worker in list(self._workers.items()):
+            if name in leave_out:
+                continue
+            try:
+                answer = worker.ask()
+            except WorkerError as error:
+                console.print(f"{name}: {error}", style="red", markup=False)
+                self.crashed = True
+                self._workers.pop(name).close()
+                continue
+            if answer is not None:
+                receive(name, answer)
+
+
+def machine(versions: Mapping[str, str]) -> dict[str, Any]:
+    """What the numbers were measured on. To be called before measuring, which is load of its own."""
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        processor = names[0] if names else processor
+    return {
+        "processor": processor,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        **versions,
+    }
