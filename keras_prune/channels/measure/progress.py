@@ -25,7 +25,7 @@ def track(items: Iterable[T], total: int | None, title: str) -> Iterator[T]:
         rest = passed if total is None else passed / max(count, 1) * (total - count)
         if bar is None and min(passed, rest) > PATIENCE:
             print(title)
-            bar = keras.utils.Progbar(total)
+            bar = keras.utils.Progbar(total, interval=1.0)
         if bar is not None:
             bar.update(count, finalize=False)
         yield item
