@@ -32,8 +32,10 @@ def is_graph(model: object) -> bool:
 
 
 def run_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
-    """Calls the graph of a Functional model on new inputs, with `replace(operation)` for each operation."""
-    return model._run_through_graph(inputs, operation_fn=replace)
+    """Calls the graph of a Sequential or Functional model on new symbolic inputs, with `replace(operation)` for each
+    operation, in the order of `graph_nodes`."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return graph._run_through_graph(inputs, operation_fn=replace)
 
 
 def call_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
@@ -41,6 +43,12 @@ def call_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -
     operation. A model inside is one operation."""
     graph = model._functional if isinstance(model, keras.Sequential) else model
     return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=replace)
+
+
+def compiled_loss(model: keras.Model) -> tuple[Any, Any] | None:
+    """The loss that a model was compiled with, as it was passed, and the weights of the losses; None without one."""
+    found = getattr(model, "_compile_loss", None)
+    return None if found is None else (found._user_loss, found._user_loss_weights)
 
 
 def has_default_build(layer: keras.Layer) -> bool:
@@ -181,6 +189,11 @@ def graph_ends(model: keras.Model) -> tuple[list[Any], list[Any]]:
     """The input and output tensors that `graph_nodes` begin and end with."""
     graph = model._functional if isinstance(model, keras.Sequential) else model
     return list(graph.inputs), list(graph.outputs)
+
+
+def input_structure(model: keras.Model) -> Any:
+    """The input tensors of a Sequential or Functional model: one, or lists or dicts of them, as its inputs come."""
+    return (model._functional if isinstance(model, keras.Sequential) else model)._inputs_struct
 
 
 def operation_classes(*names: str) -> list[type]:
