@@ -207,6 +207,10 @@ class Call:
         self.found.one_size.add(id(self.operation))
         self.found.arguments.setdefault(id(self.operation), {})[position, name] = value
 
+    def shape_of(self, labels: np.ndarray) -> tuple[int | None, ...]:
+        """The shape of the input tensor with these labels, None where unknown."""
+        return next(shape for given, shape in zip(self.inputs, self.input_shapes, strict=True) if given is labels)
+
     def argument(self, position: int, name: str, default: Any = None) -> Any:
         """An argument of the call, however it was passed."""
         return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
@@ -226,6 +230,18 @@ class Call:
     def varying(self, labels: np.ndarray) -> tuple[int, ...]:
         """The axes of a tensor along which its channels lie."""
         return self.found.atoms.varying(labels)
+
+    def channels(self, labels: np.ndarray) -> tuple[int | None, np.ndarray]:
+        """The axis of a tensor along which its channels lie, and the channels; None if there are no two.
+
+        Of several axes it is the last, as in the end it will be: see `Atoms.make_rectangular`. A channel that is alone
+        in a tensor stays, since the tensor must.
+        """
+        varying = self.varying(labels)
+        if varying:
+            return varying[-1], self.vector(labels, varying[-1])
+        self.freeze(labels, f"{self.kind} reads a tensor of a single channel")
+        return None, np.empty(0, np.int64)
 
     def vector(self, labels: np.ndarray, axis: int = -1) -> np.ndarray:
         """The channels along an axis of a tensor; all other positions are treated alike."""

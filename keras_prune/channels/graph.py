@@ -103,7 +103,7 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix:
 
 def _freeze_all(result: Trace, call: Call, reason: str) -> None:
     """Lets stay what reaches an operation, and what its rule made or bound before it gave up, here or elsewhere."""
-    frozen = list(call.inputs)
+    frozen: list[np.ndarray] = list(call.inputs)
     if isinstance(call.operation, keras.Layer):
         owners = {id(part) for part in keras_internals.flatten(call.operation)}
         weights = {id(weight) for weight in call.operation.variables}

@@ -1,6 +1,7 @@
 """Attention with projections: heads go as a whole, and dimensions of all heads together."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -79,7 +80,7 @@ def _project(call: Call, heads: dict[str, np.ndarray], keys: np.ndarray, values:
         if name == "output":
             continue
         dimensions = keys if name in ("query", "key") else values
-        factor = {"mutes": True, "rescale": root} if name == "query" else {}
+        factor: dict[str, Any] = {"mutes": True, "rescale": root} if name == "query" else {}
         call.bind(part.kernel, 0, call.vector(given[name]), "in")
         call.bind(part.kernel, 1, heads[name], "out")
         call.bind(part.kernel, 2, dimensions, "out", **factor)
@@ -94,11 +95,10 @@ def _project(call: Call, heads: dict[str, np.ndarray], keys: np.ndarray, values:
     return made
 
 
-def _count(
-    call: Call, parts: dict[str, keras.Layer], heads: np.ndarray, keys: np.ndarray, values: np.ndarray
-) -> None:
+def _count(call: Call, parts: dict[str, keras.Layer], heads: np.ndarray, keys: np.ndarray, values: np.ndarray) -> None:
     """The multiplications: of the kernels, of each query with each key, and of the scores with the values."""
-    asking, asked = (entries(shape[:-1]) for shape in call.input_shapes[:2])
+    given = _given(call)
+    asking, asked = (entries(call.shape_of(given[name])[:-1]) for name in ("query", "value"))
     pairs = None if asking is None or asked is None else asking * asked
     call.contract(pairs, heads, keys)
     call.contract(pairs, heads, values)

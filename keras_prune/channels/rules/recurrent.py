@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_prune.channels.call import Call, Kept, Unsupported
+from keras_prune.channels.call import Call, Kept, Labels, Unsupported
 from keras_prune.channels.rules.activations import apply_activation
 from keras_prune.channels.rules.convolution import channel_axis
 from keras_prune.channels.rules.registry import register_rule
@@ -66,7 +66,7 @@ def convolutional(call: Call) -> list[np.ndarray]:
 
 def _sequence(call: Call) -> np.ndarray:
     sequence = call.argument(0, "sequences")
-    if not isinstance(sequence, np.ndarray) or sequence.dtype.kind != "i" or len(call.args) > 2:
+    if not isinstance(sequence, Labels) or len(call.args) > 2:
         raise Unsupported("it is called in a way that is not known")
     return sequence
 
@@ -78,7 +78,7 @@ def _bind(
     units = call.mint(key, size)
     apply_activation(call, cell.activation, units)
     apply_activation(call, getattr(cell, "recurrent_activation", None), units)
-    steps = call.input_shapes[0][1]
+    steps = call.shape_of(_sequence(call))[1]
     for kernel in (cell.kernel, cell.recurrent_kernel):
         call.multiply(kernel, None if steps is None else steps * pixels)
     columns = np.tile(units, gates or _CELLS[type(cell)][0])
@@ -93,11 +93,12 @@ def _bind(
 def _outputs(call: Call, states: list[np.ndarray], last: np.ndarray | None = None, axis: int = -1) -> list[np.ndarray]:
     """The labels of the output and, if it returns them, of the states; those it begins with go together with them."""
     begin = [leaf for leaf in keras.tree.flatten(call.argument(1, "initial_state")) if leaf is not None]
-    if begin and (len(begin) != len(states) or not all(isinstance(state, np.ndarray) for state in begin)):
+    if begin and (len(begin) != len(states) or not all(isinstance(state, Labels) for state in begin)):
         raise Unsupported("its initial state is a constant")
     for given, units in zip(begin, states, strict=False):
         call.unite(call.vector(given, axis), units)
     last = states[0] if last is None else last
     output = axis if axis == -1 or not call.operation.return_sequences else axis + 1
     found = [call.spread(last, output)]
-    return found + [call.spread(units, axis, place) for place, units in enumerate(states[: len(call.output_shapes) - 1], 1)]
+    returned = states[: len(call.output_shapes) - 1]
+    return found + [call.spread(units, axis, place) for place, units in enumerate(returned, 1)]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from keras_prune import keras_internals
 from keras_prune.channels.call import Call
 
 Rule = Callable[[Call], Any]
@@ -62,3 +63,8 @@ def register_rule(*classes: type) -> Callable[[R], R]:
 def find_rule(operation: Any) -> Rule | None:
     """The rule for this operation's exact class, if there is one."""
     return _RULES.get(type(operation))
+
+
+def register_operation(*names: str) -> Callable[[R], R]:
+    """`register_rule` for `keras.ops` operations, by module and class: `"numpy.Add"`. This Keras may lack some."""
+    return register_rule(*keras_internals.operation_classes(*names))

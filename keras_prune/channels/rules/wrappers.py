@@ -51,13 +51,13 @@ def bidirectional(call: Call) -> list[np.ndarray]:
         given = {"initial_state": list(state)} if state else {}
         parts.append(_inner(call, key, call.inputs[:1], given, call.input_shapes, shapes, part))
     forward, backward = [part[0] for part in parts]
+    if forward.shape != backward.shape:
+        raise Unsupported("its two layers give tensors of different sizes")
+    call.unite(forward, backward)  # Keras takes the shape of one for that of both, whatever it does with them
     if layer.merge_mode == "concat":
         found = [np.concatenate([forward, backward], axis=-1)]
-    elif layer.merge_mode is None:
-        found = [forward, backward]
     else:
-        call.unite(forward, backward)
-        found = [forward]
+        found = [forward, backward][:merged]
     return [*found, *parts[0][1:], *parts[1][1:]]
 
 
