@@ -68,7 +68,7 @@ def masked(model, copy, trace, kept):
 
     def mask(tensor, labels):
         keep = kept.mask(collapse([labels])[0])
-        return tensor if keep.all() else tensor * keep.astype(tensor.dtype)
+        return tensor if keep.all() else ops.where(keep, tensor, ops.zeros_like(tensor))
 
     def replace(operation):
         node = next(nodes)

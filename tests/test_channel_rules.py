@@ -2,12 +2,13 @@
 
 import channel_zoo
 import channel_zoo_layers
+import channel_zoo_ops
 import pytest
 from channel_zoo import check
 
-CORE = channel_zoo_layers.CORE
-MORE = channel_zoo_layers.MORE
-INEXACT = channel_zoo_layers.INEXACT
+CORE = channel_zoo_layers.CORE + channel_zoo_ops.CORE
+MORE = channel_zoo_layers.MORE + channel_zoo_ops.MORE
+INEXACT = channel_zoo_layers.INEXACT | channel_zoo_ops.INEXACT
 
 
 @pytest.mark.parametrize(

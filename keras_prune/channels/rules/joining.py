@@ -49,7 +49,10 @@ def _join(call: Call, axis: int) -> np.ndarray:
         for other in others:
             call.unite(first, other)
         return first
-    return np.broadcast_to(np.concatenate(collapse(inputs, keep=axis), axis), call.fixed().shape)
+    small = collapse(inputs, keep=axis)
+    others = np.broadcast_shapes(*(given.take([0], axis).shape for given in small))  # one may be of unknown size
+    wide = [np.broadcast_to(each, (*others[:axis], each.shape[axis], *others[axis + 1 :])) for each in small]
+    return np.broadcast_to(np.concatenate(wide, axis), call.fixed().shape)
 
 
 def _parts(call: Call) -> Sequence[np.ndarray]:
