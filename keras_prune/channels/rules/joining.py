@@ -52,7 +52,8 @@ def _join(call: Call, axis: int) -> np.ndarray:
     small = collapse(inputs, keep=axis)
     others = np.broadcast_shapes(*(given.take([0], axis).shape for given in small))  # one may be of unknown size
     wide = [np.broadcast_to(each, (*others[:axis], each.shape[axis], *others[axis + 1 :])) for each in small]
-    return np.broadcast_to(np.concatenate(wide, axis), call.fixed().shape)
+    joined = np.concatenate(wide, axis)
+    return np.broadcast_to(joined, np.broadcast_shapes(joined.shape, call.fixed().shape))
 
 
 def _parts(call: Call) -> Sequence[np.ndarray]:
