@@ -41,6 +41,7 @@ def functions_of_one_number():
         lambda x: ops.clip(x, 0.2, 0.7),
         lambda x: ops.full_like(x, 2.0) * x,
         lambda x: ops.threshold(x, 0.3, 0.1),
+        lambda x: ops.convert_to_tensor(x, dtype="float16"),
         lambda x: ops.saturate_cast(x * 8, "int32"),
         lambda x: ops.bitwise_invert(ops.cast(x * 8, "int32")),
         lambda x: ops.bitwise_not(ops.cast(x * 8, "int32")),

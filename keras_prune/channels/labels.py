@@ -109,15 +109,14 @@ class Atoms:
         """
         todo = [collapse([array])[0] for array in arrays]
         todo = [array for array in todo if sum(size > 1 for size in array.shape) > 1]
-        changed = True
-        while changed:
-            changed = False
+        everything = np.arange(len(self))
+        while True:
+            before = self.roots(everything)
             for array in todo:
-                varying = self.varying(array)
-                if len(varying) > 1:
-                    changed = True
-                    for axis in varying[:-1]:
-                        self.unite(array, array.take([0], axis=axis), "it lies in one row with entries that must stay")
+                for axis in self.varying(array)[:-1]:
+                    self.unite(array, array.take([0], axis=axis), "it lies in one row with entries that must stay")
+            if np.array_equal(before, self.roots(everything)):  # what still varies lies opposite FIXED, and is frozen
+                return
 
     def _find(self, atom: int) -> int:
         root = atom

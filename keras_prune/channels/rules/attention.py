@@ -128,5 +128,10 @@ def attention(call: Call) -> list[np.ndarray]:
     if isinstance(call.operation, layers.AdditiveAttention):
         call.bind(call.operation.scale, 0, channels, "in")
     call.read()
-    made = call.spread(call.vector(value))
+    values = call.vector(value)
+    asking, asked = (entries(call.shape_of(given)[:-1]) for given in (query, value))
+    pairs = None if asking is None or asked is None else asking * asked
+    call.contract(pairs, channels)
+    call.contract(pairs, values)
+    made = call.spread(values)
     return [made, *(call.fixed(output) for output in range(1, len(call.output_shapes)))]

@@ -61,6 +61,13 @@ def rescaling(call: Call) -> np.ndarray:
     return call.inputs[0]
 
 
+@register_rule(layers.Masking)
+def masking(call: Call) -> np.ndarray:
+    if has_channels(call.inputs[0]):
+        raise Unsupported("which steps it masks depends on all channels")
+    return call.inputs[0]
+
+
 @register_rule(layers.Dropout)
 def dropout(call: Call) -> np.ndarray:
     noise = call.operation.noise_shape
