@@ -203,9 +203,8 @@ def single_channel():
 
 def einsum_denses():
     inputs = keras.Input((6, 5))
-    x = layers.EinsumDense("abc,cde->abde", (None, 3, 8), bias_axes="de", name="split")(inputs)
-    x = layers.EinsumDense("abde,def->abf", (None, 8), bias_axes="f", name="join")(x)
-    x = layers.Reshape((6, 8))(x)
+    x = layers.EinsumDense("abc,cde->abde", (6, 3, 8), bias_axes="de", name="split")(inputs)
+    x = layers.EinsumDense("abde,def->abf", (6, 8), bias_axes="f", name="join")(x)
     x = layers.EinsumDense("abc,bc->abc", (6, 8), bias_axes="c", name="scale")(x)
     x = layers.EinsumDense("abc,bd->adc", (4, 8), bias_axes="d", name="positions")(x)
     return keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x)))

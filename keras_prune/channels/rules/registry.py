@@ -20,7 +20,8 @@ def register_rule(*classes: type) -> Callable[[R], R]:
     the earlier one. Without a rule, the channels that reach a layer stay.
 
     A number of channels in the layer's configuration is told of by `call.resize("units", channels)`; channels that the
-    layer makes by `call.mint`.
+    layer makes by `call.mint`. A layer that sums over channels, or multiplies some with others, without a weight that
+    says how much each counts, says so by `call.read()`.
 
     Args:
         *classes: Subclasses of `keras.Layer` (or of `keras.Operation`).
