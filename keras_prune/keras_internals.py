@@ -214,3 +214,11 @@ def application_classes(*names: str) -> list[type]:
     pairs = (name.split(".") for name in names)
     found = (getattr(getattr(applications, module, None), name, None) for module, name in pairs)
     return [cls for cls in found if cls is not None]
+
+
+def attention_projections(layer: keras.Layer) -> dict[str, keras.Layer]:
+    """The layers in a `MultiHeadAttention` or `GroupQueryAttention`: query, key, value, output and perhaps gate."""
+    names = {"query": "_query_dense", "key": "_key_dense", "value": "_value_dense", "output": "_output_dense"}
+    if getattr(layer, "_gate_dense", None) is not None:
+        names["gate"] = "_gate_dense"
+    return {name: getattr(layer, attribute) for name, attribute in names.items()}

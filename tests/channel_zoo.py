@@ -5,7 +5,9 @@ import numpy as np
 from keras import layers, ops
 
 import keras_prune as kp
-from keras_prune.channels.call import Kept
+from keras_prune import keras_internals
+from keras_prune.channels.kept import Kept
+from keras_prune.channels.labels import collapse
 
 
 def randomise(model, seed=0):
@@ -51,13 +53,40 @@ def zeroed(model, plan):
     copy = kp.strip_pruning(model)  # of a model without masks: a plain copy
     twins = {id(old): new for old, new in zip(model.weights, copy.weights, strict=True)}
     for binding in analysis.trace.found.bindings.values():
-        if binding.role != "in":
+        if not binding.mutes:
             continue
         twin = twins[id(binding.weight)]
         values = np.array(ops.convert_to_numpy(twin.value))
         np.moveaxis(values, binding.axis, 0)[~kept.mask(binding.labels)] = 0
         twin.assign(values)
-    return copy
+    return masked(model, copy, analysis.trace, kept) if analysis.trace.found.readers else copy
+
+
+def masked(model, copy, trace, kept):
+    """The copy, with zeros in place of removed channels where operations read them without weights."""
+    nodes = iter(keras_internals.graph_nodes(model))
+
+    def mask(tensor, labels):
+        keep = kept.mask(collapse([labels])[0])
+        return tensor if keep.all() else ops.where(keep, tensor, ops.zeros_like(tensor))
+
+    def replace(operation):
+        node = next(nodes)
+        if id(node.operation) not in trace.found.readers:
+            return operation
+        labels = iter([trace.tensors[id(tensor)] for tensor in node.arguments.keras_tensors])
+        tree = keras.tree.map_structure
+
+        def call(*arguments, **named):
+            arguments, named = tree(
+                lambda leaf: mask(leaf, next(labels)) if isinstance(leaf, keras.KerasTensor) else leaf,
+                (arguments, named),
+            )
+            return operation(*arguments, **named)
+
+        return call
+
+    return keras.Model(copy.inputs, keras_internals.run_graph(copy, copy.inputs, replace))
 
 
 def check(model, ratio=0.5, **arguments):

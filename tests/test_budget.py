@@ -211,7 +211,7 @@ def test_isomorphic_scope_ranks_groups_of_one_structure_together():
     def score(binding):
         return scores.get(binding.layer) if binding.role == "out" and len(binding.weight.shape) > 1 else None
 
-    importance = ChannelImportance(score, normalize=False)
+    importance = ChannelImportance(score, normalize="none")
     removed = {}
     for scope in ("group", "global", "isomorphic"):
         plan = kp.prune_channels(stages(), 0.5, scope=scope, importance=importance, max_ratio=0.75).plan

@@ -1,7 +1,8 @@
 """The one table behind structured pruning: which axis of which weight belongs to which channels."""
 
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -24,6 +25,10 @@ class Binding:
         labels: The atom, or FIXED, at each position along that axis.
         role: `"out"`: these weights make the channel. `"in"`: they read it; with zeros here the channel has no effect.
             `"through"`: they belong to it and neither make nor read it (scales, depthwise kernels).
+        mutes: Whether, with zeros here, the channel has no effect. True of what reads it, and of the one factor of a
+            product of two channels that both go: the query's dimensions, which are multiplied by the key's.
+        rescale: What the weights that are left are multiplied by when the model is rebuilt, a function of `Kept`: the
+            query's, since attention divides its scores by the root of the number of dimensions. None: nothing.
     """
 
     layer: str
@@ -33,6 +38,8 @@ class Binding:
     axis: int
     labels: np.ndarray
     role: Role
+    mutes: bool
+    rescale: Callable[[Any], float] | None = None
 
     @property
     def makes(self) -> bool:

@@ -29,7 +29,10 @@ class Found:
         minted: The atoms of each layer that makes channels, by layer and key, and the layer's path.
         work: What is multiplied, for each use of each layer.
         changes: What changes in the configuration of an operation (by identity), by key.
-        changed_at: The inputs of the first use of an operation whose configuration changes, by identity.
+        arguments: What changes in the arguments of its calls (by identity), by position and name.
+        readers: Operations (by identity) that read channels without a weight; see `Call.read`.
+        uses: Every use of each operation (by identity).
+        one_size: Operations (by identity) all uses of which must keep the same channels.
     """
 
     atoms: Atoms = dataclasses.field(default_factory=Atoms)
@@ -37,7 +40,22 @@ class Found:
     minted: dict[tuple[int, str], tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
     work: list[Work] = dataclasses.field(default_factory=list)
     changes: dict[int, dict[str, Value]] = dataclasses.field(default_factory=dict)
-    changed_at: dict[int, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
+    arguments: dict[int, dict[tuple[int, str], Value]] = dataclasses.field(default_factory=dict)
+    readers: set[int] = dataclasses.field(default_factory=set)
+    uses: dict[int, list["Call"]] = dataclasses.field(default_factory=dict)
+    one_size: set[int] = dataclasses.field(default_factory=set)
+
+    def unite_uses(self) -> None:
+        """Lets the channels that reach an operation with one configuration go together in all its uses."""
+        for operation in self.one_size:
+            first, *others = self.uses[operation]
+            for other in others:
+                for earlier, now in zip(first.inputs, other.inputs, strict=True):
+                    if earlier.shape == now.shape:
+                        first.unite(earlier, now)
+                    else:
+                        first.freeze(earlier, f"{first.kind} is used on tensors of different shapes")
+                        first.freeze(now, f"{first.kind} is used on tensors of different shapes")
 
 
 class Call:
@@ -71,6 +89,7 @@ class Call:
         self.inputs = [leaf for leaf in keras.tree.flatten(arguments) if isinstance(leaf, Labels)]
         self.found = found
         self.times = times
+        found.uses.setdefault(id(operation), []).append(self)
 
     @property
     def kind(self) -> str:
@@ -89,7 +108,16 @@ class Call:
             self.found.minted[where] = self.name, self.found.atoms.mint(count)
         return self.found.minted[where][1]
 
-    def bind(self, weight: keras.Variable | None, axis: int, labels: np.ndarray, role: Role) -> None:
+    def bind(
+        self,
+        weight: keras.Variable | None,
+        axis: int,
+        labels: np.ndarray,
+        role: Role,
+        *,
+        mutes: bool | None = None,
+        rescale: Callable[[Kept], float] | None = None,
+    ) -> None:
         """Says which channel each position along one axis of a weight belongs to.
 
         Args:
@@ -97,6 +125,8 @@ class Call:
             axis: The axis.
             labels: Their channels: a vector.
             role: `"out"`, `"in"` or `"through"`; see `Binding`.
+            mutes: Whether, with zeros here, the channel has no effect: by default where the role is `"in"`.
+            rescale: What the weights that are left are multiplied by, a function of `Kept`.
 
         Raises:
             Unsupported: The layer computes this weight from others (LoRA, quantisation), or the sizes differ.
@@ -117,7 +147,16 @@ class Call:
         if weight.path.startswith(f"{self.operation.path}/"):  # a sublayer's: "query/kernel"
             name = weight.path.removeprefix(f"{self.operation.path}/")
         layer, kind = self.name.split(":")[0], type(self.operation).__name__
-        self.found.bindings[id(weight), axis] = Binding(layer, kind, name, weight, axis, labels, role)
+        self.found.bindings[id(weight), axis] = Binding(
+            layer, kind, name, weight, axis, labels, role, role == "in" if mutes is None else mutes, rescale
+        )
+
+    def read(self) -> None:
+        """Says that the operation reads channels without a weight, as a sum over channels or a product of two does.
+
+        A channel that is zero in all its inputs has no effect on what it returns.
+        """
+        self.found.readers.add(id(self.operation))
 
     def multiply(self, weight: keras.Variable, positions: int | None, *axes: Axis) -> None:
         """Says that each entry of a weight is multiplied this often for one sample. The MACs are counted from it.
@@ -155,14 +194,27 @@ class Call:
             key: Name of the argument in the configuration.
             value: A function of `Kept`.
         """
-        first = self.found.changed_at.setdefault(id(self.operation), self.inputs)
-        for earlier, now in zip(first, self.inputs, strict=True):
-            if earlier.shape == now.shape:
-                self.unite(earlier, now)
-            else:
-                self.freeze(earlier, f"{self.kind} is used on tensors of different shapes")
-                self.freeze(now, f"{self.kind} is used on tensors of different shapes")
+        self.found.one_size.add(id(self.operation))
         self.found.changes.setdefault(id(self.operation), {})[key] = value
+
+    def rewrite(self, position: int, name: str, value: Value) -> None:
+        """Says that this argument of the operation's call, which is no tensor, is computed from what is kept.
+
+        Args:
+            position: Its position among the arguments.
+            name: Its name, for calls that pass it by name.
+            value: A function of `Kept`.
+        """
+        self.found.one_size.add(id(self.operation))
+        self.found.arguments.setdefault(id(self.operation), {})[position, name] = value
+
+    def shape_of(self, labels: np.ndarray) -> tuple[int | None, ...]:
+        """The shape of the input tensor with these labels, None where unknown."""
+        return next(shape for given, shape in zip(self.inputs, self.input_shapes, strict=True) if given is labels)
+
+    def argument(self, position: int, name: str, default: Any = None) -> Any:
+        """An argument of the call, however it was passed."""
+        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
 
     def unite(self, first: np.ndarray, second: np.ndarray) -> None:
         """Lets the channels at the same places of two arrays go together."""
@@ -179,6 +231,18 @@ class Call:
     def varying(self, labels: np.ndarray) -> tuple[int, ...]:
         """The axes of a tensor along which its channels lie."""
         return self.found.atoms.varying(labels)
+
+    def channels(self, labels: np.ndarray) -> tuple[int | None, np.ndarray]:
+        """The axis of a tensor along which its channels lie, and the channels; None if there are no two.
+
+        Of several axes it is the last, as in the end it will be: see `Atoms.make_rectangular`. A channel that is alone
+        in a tensor stays, since the tensor must.
+        """
+        varying = self.varying(labels)
+        if varying:
+            return varying[-1], self.vector(labels, varying[-1])
+        self.freeze(labels, f"{self.kind} reads a tensor of a single channel")
+        return None, np.empty(0, np.int64)
 
     def vector(self, labels: np.ndarray, axis: int = -1) -> np.ndarray:
         """The channels along an axis of a tensor; all other positions are treated alike."""

@@ -23,6 +23,7 @@ class Trace:
             the other went together with them.
         names: The path of each operation, by identity.
         unknown: Operations without a rule, or whose rule gave up, and the reason.
+        given_up: Those whose rule gave up in some use, by identity: they keep their weights in every other.
     """
 
     model: keras.Model
@@ -30,6 +31,7 @@ class Trace:
     tensors: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
     names: dict[int, str] = dataclasses.field(default_factory=dict)
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
+    given_up: set[int] = dataclasses.field(default_factory=set)
 
 
 def trace(model: keras.Model) -> Trace:
@@ -44,6 +46,7 @@ def trace(model: keras.Model) -> Trace:
     result = Trace(model)
     inputs, _ = keras_internals.graph_ends(model)
     outputs = _trace_graph(result, model, [fixed(tensor.shape) for tensor in inputs], "")
+    result.found.unite_uses()
     for labels in outputs:
         result.found.atoms.freeze(labels, "model output", override=True)
     result.found.atoms.make_rectangular(list(result.tensors.values()))
@@ -81,22 +84,33 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix:
     try:
         if rule is None:
             raise Unsupported("no rule for this class (see register_rule)")
+        if id(operation) in result.given_up:
+            raise Unsupported("it is also used in a way that is not known")
         _check_plain(operation)
         for key, value in call.kwargs.items():
-            if "mask" in key and isinstance(value, np.ndarray):
-                call.freeze(value, f"{call.kind} uses it as a mask")
+            for leaf in keras.tree.flatten(value) if "mask" in key else ():
+                if isinstance(leaf, np.ndarray):
+                    call.freeze(leaf, f"{call.kind} uses it as a mask")
         return [settle(*pair) for pair in zip(_as_list(rule(call)), shapes[1], strict=True)]
     except Unsupported as error:
         reason = f"{call.kind}: {error}"
-    if rule is not None or operation_matters(operation, call):
-        result.unknown[name] = reason
-    for given in call.inputs:
-        result.found.atoms.freeze(given, reason)
-    owners = {id(part) for part in keras_internals.flatten(operation)} if isinstance(operation, keras.Layer) else set()
-    for (owner, _), (_, atoms) in result.found.minted.items():  # what its rule made before it gave up
-        if owner in owners:
-            result.found.atoms.freeze(atoms, reason)
+    if operation_matters(operation, call):
+        result.unknown.setdefault(name, reason)
+        result.given_up.add(id(operation))
+        _freeze_all(result, call, reason)
     return [fixed(shape) for shape in shapes[1]]
+
+
+def _freeze_all(result: Trace, call: Call, reason: str) -> None:
+    """Lets stay what reaches an operation, and what its rule made or bound before it gave up, here or elsewhere."""
+    frozen: list[np.ndarray] = list(call.inputs)
+    if isinstance(call.operation, keras.Layer):
+        owners = {id(part) for part in keras_internals.flatten(call.operation)}
+        weights = {id(weight) for weight in call.operation.variables}
+        frozen += [atoms for (owner, _), (_, atoms) in result.found.minted.items() if owner in owners]
+        frozen += [each.labels for (weight, _), each in result.found.bindings.items() if weight in weights]
+    for labels in frozen:
+        result.found.atoms.freeze(labels, reason)
 
 
 def _trace_inner_model(result: Trace, node: Any, labels: dict[int, np.ndarray], name: str) -> list[np.ndarray]:

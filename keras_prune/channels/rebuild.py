@@ -73,6 +73,8 @@ class _Rebuilder:
             mask = self._kept.mask(binding.labels)
             if not mask.all():
                 values = np.compress(mask, values, axis=binding.axis)
+            if binding.rescale is not None:
+                values = values * np.asarray(binding.rescale(self._kept), values.dtype)
         return np.array(values) if values is whole else values
 
     def _input(self, tensor: Any) -> Any:
@@ -86,8 +88,14 @@ class _Rebuilder:
     def _checked(self, operation: Any, node: Any) -> Callable[..., Any]:
         """The new operation, which must give tensors of the shapes that the labels say: a wrong rule is found here."""
         copy = self._operation(operation)
+        arguments = self._trace.found.arguments.get(id(operation), {})
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            for (position, name), value in arguments.items():
+                if name in kwargs:
+                    kwargs[name] = value(self._kept)
+                else:
+                    args = (*args[:position], value(self._kept), *args[position + 1 :])
             outputs = copy(*args, **kwargs)
             self._check(node, keras.tree.flatten(outputs))
             return outputs

@@ -3,12 +3,17 @@
 from keras_prune.channels.rules import (
     applications,
     attention,
+    axes,
+    contraction,
     convolution,
     dense,
     elementwise,
+    indexing,
+    joining,
     movement,
     normalization,
     recurrent,
+    reduction,
     wrappers,
 )
 from keras_prune.channels.rules.registry import find_rule, register_rule
@@ -16,13 +21,18 @@ from keras_prune.channels.rules.registry import find_rule, register_rule
 __all__ = [
     "applications",
     "attention",
+    "axes",
+    "contraction",
     "convolution",
     "dense",
     "elementwise",
     "find_rule",
+    "indexing",
+    "joining",
     "movement",
     "normalization",
     "recurrent",
+    "reduction",
     "register_rule",
     "wrappers",
 ]

@@ -1,9 +1,14 @@
-"""Attention: heads go as a whole."""
+"""Attention with projections: heads go as a whole, and dimensions of all heads together."""
 
+import math
+from typing import Any
+
+import keras
 import numpy as np
 from keras import layers
 
-from keras_prune.channels.call import Call, Unsupported
+from keras_prune import keras_internals
+from keras_prune.channels.call import Call, Kept, Labels, Unsupported
 from keras_prune.channels.labels import FIXED
 from keras_prune.channels.rules.registry import register_rule
 from keras_prune.channels.work import entries
@@ -11,51 +16,122 @@ from keras_prune.channels.work import entries
 
 @register_rule(layers.MultiHeadAttention)
 def multi_head_attention(call: Call) -> list[np.ndarray]:
-    layer = call.operation
-    if len(call.output_shapes) > 1:
-        raise Unsupported("its attention scores are used, which have an axis of heads")
-    if getattr(layer, "_use_gate", False):
-        raise Unsupported("it has a gate")
-    named = dict(zip(("query", "value", "key"), call.args, strict=False)) | call.kwargs
-    if not all(isinstance(named.get(name), np.ndarray) for name in ("query", "value")) or len(call.args) > 3:
-        raise Unsupported("it is called in a way that is not known")
-    key = named["value"] if named.get("key") is None else named["key"]
-    settings = layer.get_config()
+    settings = call.operation.get_config()
     heads = call.mint("num_heads", settings["num_heads"])
-    # Query and key keep their dimensions, since the scores are divided by the root of their number. So do values of the
-    # same dimension: Keras on JAX (3.15) cannot run values of another one. Where they differ already, values may go.
-    if settings["value_dim"] in (None, settings["key_dim"]):
-        values = np.full(settings["key_dim"], FIXED)
-    else:
-        values = call.mint("value_dim", settings["value_dim"])
-        call.resize("value_dim", values)
-    read, looked_at = (entries(shape[:-1]) for shape in call.input_shapes[:2])
-    pairs = None if read is None or looked_at is None else read * looked_at
-    call.contract(pairs, heads, settings["key_dim"])
-    call.contract(pairs, heads, values)
-    for part, positions in (
-        (layer.query_dense, read),
-        (layer.key_dense, looked_at),
-        (layer.value_dense, looked_at),
-        (layer.output_dense, read),
-    ):
-        call.multiply(part.kernel, positions)
-    parts = {layer.query_dense: named["query"], layer.key_dense: key, layer.value_dense: named["value"]}
-    for part, given in parts.items():
-        channels = call.vector(given)
-        call.bind(part.kernel, 0, channels, "in")
-        call.bind(part.kernel, 1, heads, "out")
-        call.bind(part.bias, 0, heads, "out")
-    call.bind(layer.value_dense.kernel, 2, values, "out")
-    call.bind(layer.value_dense.bias, 1, values, "out")
-    output = layer.output_dense
-    if len(output.kernel.shape) != 3:
-        raise Unsupported("its `output_shape` has several axes")
-    made = call.mint("output", output.kernel.shape[-1])
-    call.bind(output.kernel, 0, heads, "in")
-    call.bind(output.kernel, 1, values, "in")
-    call.bind(output.kernel, 2, made, "out")
-    call.bind(output.bias, 0, made, "out")
+    keys = call.mint("key_dim", settings["key_dim"])
+    # Values of the same dimension go with the keys: Keras on JAX (3.15) can run no others.
+    same = settings["value_dim"] in (None, settings["key_dim"])
+    values = keys if same else call.mint("value_dim", settings["value_dim"])
+    made = _project(call, {"query": heads, "key": heads}, keys, values)
     call.resize("num_heads", heads)
-    call.change("output_shape", lambda kept: [kept.count(made)])
-    return [call.spread(made)]
+    call.resize("key_dim", keys)
+    call.resize("value_dim", values)
+    shape = settings["output_shape"] or [len(made)]
+    call.change("output_shape", lambda kept: [*shape[:-1], kept.count(made)])
+    return _outputs(call, made, heads)
+
+
+@register_rule(layers.GroupQueryAttention)
+def grouped_query_attention(call: Call) -> list[np.ndarray]:
+    """Every key has as many queries as the others: either goes with all of its own, or one query of each key goes."""
+    layer = call.operation
+    keys, queries = layer.num_key_value_heads, layer.num_query_heads // layer.num_key_value_heads
+    if keys >= queries:  # whichever leaves the finer choice
+        few = call.mint("num_key_value_heads", keys)
+        many = np.repeat(few, queries)
+        call.resize("num_key_value_heads", few)
+    else:
+        few = np.full(keys, FIXED)
+        many = np.tile(call.mint("num_query_heads", queries), keys)
+    dimensions = call.mint("head_dim", layer.head_dim)
+    made = _project(call, {"query": many, "key": few}, dimensions, dimensions)
+    call.unite(made, call.vector(_given(call)["query"]))  # its output is as wide as its query: there is no setting
+    call.resize("num_query_heads", many)
+    call.resize("head_dim", dimensions)
+    return _outputs(call, made, many)
+
+
+def _given(call: Call) -> dict[str, np.ndarray]:
+    """The labels of query, key and value."""
+    given = {name: call.argument(place, name) for place, name in enumerate(("query", "value", "key"))}
+    if given["key"] is None:
+        given["key"] = given["value"]
+    if not all(isinstance(labels, Labels) for labels in given.values()) or len(call.args) > 3:
+        raise Unsupported("it is called in a way that is not known")
+    return given
+
+
+def _project(call: Call, heads: dict[str, np.ndarray], keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Binds the kernels; returns the channels of the output.
+
+    The scores are the products of query and key, divided by the root of the number of their dimensions. What a
+    dimension that goes would have added is missing in them, no more: the query is multiplied by what the root changes.
+    """
+
+    def root(kept: Kept) -> float:
+        return math.sqrt(kept.count(keys) / len(keys))
+
+    parts = keras_internals.attention_projections(call.operation)
+    given = _given(call)
+    given["gate"] = given["query"]
+    heads = heads | {"value": heads["key"], "gate": heads["query"]}
+    _count(call, parts, heads["query"], keys, values)
+    for name, part in parts.items():
+        if name == "output":
+            continue
+        dimensions = keys if name in ("query", "key") else values
+        factor: dict[str, Any] = {"mutes": True, "rescale": root} if name == "query" else {}
+        call.bind(part.kernel, 0, call.vector(given[name]), "in")
+        call.bind(part.kernel, 1, heads[name], "out")
+        call.bind(part.kernel, 2, dimensions, "out", **factor)
+        call.bind(part.bias, 0, heads[name], "out")
+        call.bind(part.bias, 1, dimensions, "out", **factor)
+    output = parts["output"]
+    made = call.mint("output", output.kernel.shape[-1])
+    call.bind(output.kernel, 0, heads["query"], "in")
+    call.bind(output.kernel, 1, values, "in")
+    call.bind(output.kernel, -1, made, "out")
+    call.bind(output.bias, -1, made, "out")
+    return made
+
+
+def _count(call: Call, parts: dict[str, keras.Layer], heads: np.ndarray, keys: np.ndarray, values: np.ndarray) -> None:
+    """The multiplications: of the kernels, of each query with each key, and of the scores with the values."""
+    given = _given(call)
+    asking, asked = (entries(call.shape_of(given[name])[:-1]) for name in ("query", "value"))
+    pairs = None if asking is None or asked is None else asking * asked
+    call.contract(pairs, heads, keys)
+    call.contract(pairs, heads, values)
+    for name, part in parts.items():
+        call.multiply(part.kernel, asked if name in ("key", "value") else asking)
+
+
+def _outputs(call: Call, made: np.ndarray, heads: np.ndarray) -> list[np.ndarray]:
+    found = [call.spread(made)]
+    if len(call.output_shapes) > 1:  # attention scores, with an axis of heads
+        shape = call.output_shapes[1]
+        if len(shape) != 4 or shape[1] != len(heads):
+            raise Unsupported("its attention scores are used, and have more axes than batch, heads, queries and keys")
+        found.append(call.spread(heads, 1, output=1))
+    return found
+
+
+@register_rule(layers.Attention, layers.AdditiveAttention)
+def attention(call: Call) -> list[np.ndarray]:
+    """No kernels: the channels of query and key are read by their product, those of the values pass through."""
+    query, value, *rest = call.args[0] if call.args else call.kwargs["inputs"]
+    key = rest[0] if rest else value
+    if not all(isinstance(labels, Labels) for labels in (query, key, value)) or len(call.args) > 1:
+        raise Unsupported("it is called in a way that is not known")
+    channels = call.vector(query)
+    call.unite(channels, call.vector(key))
+    if isinstance(call.operation, layers.AdditiveAttention):
+        call.bind(call.operation.scale, 0, channels, "in")
+    call.read()
+    values = call.vector(value)
+    asking, asked = (entries(call.shape_of(given)[:-1]) for given in (query, value))
+    pairs = None if asking is None or asked is None else asking * asked
+    call.contract(pairs, channels)
+    call.contract(pairs, values)
+    made = call.spread(values)
+    return [made, *(call.fixed(output) for output in range(1, len(call.output_shapes)))]

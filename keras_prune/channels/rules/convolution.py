@@ -2,17 +2,19 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import layers
 
 from keras_prune.channels.call import Call, Unsupported
 from keras_prune.channels.rules.activations import apply_activation
-from keras_prune.channels.rules.registry import register_rule
+from keras_prune.channels.rules.registry import register_operation, register_rule
 from keras_prune.channels.work import entries
 
 
 def channel_axis(layer: Any) -> int:
-    return 1 if layer.data_format == "channels_first" else -1
+    """The axis of the channels of a layer or operation; one without `data_format` follows Keras's setting."""
+    return 1 if (layer.data_format or keras.config.image_data_format()) == "channels_first" else -1
 
 
 @register_rule(layers.Conv1D, layers.Conv2D, layers.Conv3D)
@@ -108,6 +110,8 @@ _WINDOWS = [
 
 
 @register_rule(*_WINDOWS, layers.Resizing, layers.CenterCrop)
+@register_operation("image.Resize", "image.PadImages", "image.CropImages", "nn.MaxPool", "nn.AveragePool")
+@register_operation("nn.AdaptiveMaxPool", "nn.AdaptiveAveragePool")
 def window(call: Call) -> np.ndarray:
     layer = call.operation
     # The layers of one dimension without `data_format` know channels last only.
@@ -124,6 +128,11 @@ def global_pooling(call: Call) -> np.ndarray:
     axis = channel_axis(layer)
     vector = call.vector(call.inputs[0], axis)
     return call.spread(vector, axis if layer.keepdims else -1)
+
+
+@register_operation("nn.Conv", "nn.DepthwiseConv", "nn.SeparableConv", "nn.ConvTranspose")
+def kernel_of_none(call: Call) -> np.ndarray:
+    raise Unsupported("its kernel is no weight of a layer")
 
 
 @register_rule(layers.RepeatVector)

@@ -41,6 +41,24 @@ def embedding(call: Call) -> np.ndarray:
     return call.spread(made)
 
 
+@register_rule(*([layers.ReversibleEmbedding] if hasattr(layers, "ReversibleEmbedding") else []))
+def reversible_embedding(call: Call) -> np.ndarray:
+    """Looks up, or multiplies by a table turned round, the same one unless they are untied."""
+    layer = call.operation
+    made = call.mint("output_dim", layer.output_dim)
+    call.bind(layer.embeddings, 1, made, "out")
+    call.bind(getattr(layer, "reverse_embeddings", None), 0, made, "in")
+    call.resize("output_dim", made)
+    if not call.argument(1, "reverse", False):
+        call.freeze(call.inputs[0], f"{call.kind} looks it up in a table")
+        return call.spread(made)
+    table = layer.embeddings if layer.tie_weights else layer.reverse_embeddings
+    call.multiply(table, entries(call.input_shapes[0][:-1]))
+    call.unite(made, call.vector(call.inputs[0]))
+    call.read()  # zeros in a table that is shared would reach further
+    return call.fixed()
+
+
 @register_rule(layers.EinsumDense)
 def einsum_dense(call: Call) -> np.ndarray:
     """Letters of the kernel that the output lacks are read, the last one that the input lacks is made."""

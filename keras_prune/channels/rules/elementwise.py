@@ -4,31 +4,35 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_prune import keras_internals
 from keras_prune.channels.call import Call, Labels, Unsupported, has_channels
 from keras_prune.channels.labels import fixed
 from keras_prune.channels.rules.activations import apply_activation
-from keras_prune.channels.rules.registry import register_rule
+from keras_prune.channels.rules.registry import register_operation, register_rule
 
 _LAYERS = "ReLU LeakyReLU ELU Identity ActivityRegularization AlphaDropout GaussianDropout GaussianNoise"
 _MERGES = [layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Multiply, layers.Subtract]
-_NN = (
-    "Relu Relu6 Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid LeakyRelu "
-    "HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh HardShrink Threshold"
-)
-_NUMPY = (
-    "Absolute Abs Add Arctan Arctan2 Ceil Clip Copy Cos Cosh Divide DivideNoNan Equal Exp Exp2 Expm1 Floor "
-    "FloorDivide Greater GreaterEqual Less LessEqual Log Log10 Log1p Log2 Logaddexp LogicalAnd LogicalNot LogicalOr "
-    "Maximum Minimum Mod Multiply Negative NotEqual OnesLike Power Reciprocal Round Sign Sin Sinh Sqrt Square Subtract "
-    "Tan Tanh TrueDivide Where ZerosLike"
-)
-_OTHER = ["core.Cast", "core.SaturateCast", "core.StopGradient", "math.Erf", "math.Erfc", "math.Rsqrt"]
-_OPERATIONS = keras_internals.operation_classes(
-    *(f"nn.{name}" for name in _NN.split()), *(f"numpy.{name}" for name in _NUMPY.split()), *_OTHER
-)
+_OPERATIONS = {
+    "nn": """
+        Relu Relu6 Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid LeakyRelu
+        HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh HardShrink Threshold Polar
+    """,
+    "numpy": """
+        Absolute Abs Add Angle Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh BitwiseAnd BitwiseInvert
+        BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor Cbrt Ceil Clip Conj Conjugate Copy Cos Cosh
+        Deg2rad Divide
+        DivideNoNan Equal Exp Exp2 Expm1 Fabs Floor FloorDivide Fmax Fmin Fmod FullLike Gcd Greater GreaterEqual
+        Heaviside Hypot I0 Imag Isclose Isfinite Isinf Isnan Isneginf Isposinf Isreal Lcm Ldexp LeftShift Less LessEqual
+        Log Log10 Log1p Log2 Logaddexp Logaddexp2 LogicalAnd LogicalNot LogicalOr LogicalXor Maximum Minimum Mod
+        Multiply NanToNum Negative Nextafter NotEqual OnesLike Power Rad2deg Real Reciprocal RightShift Round Select
+        Sign Signbit Sin Sinc Sinh Sqrt Square Subtract Tan Tanh TrueDivide Trunc Where ZerosLike
+    """,
+    "core": "Cast ConvertToTensor SaturateCast StopGradient",
+    "math": "Erf Erfc Erfinv Rsqrt",
+}
 
 
-@register_rule(*(getattr(layers, name) for name in _LAYERS.split()), *_OPERATIONS)
+@register_rule(*(getattr(layers, name) for name in _LAYERS.split()))
+@register_operation(*(f"{module}.{name}" for module, names in _OPERATIONS.items() for name in names.split()))
 def elementwise(call: Call) -> np.ndarray:
     return _merge(call, _operands(call))
 
@@ -57,6 +61,13 @@ def rescaling(call: Call) -> np.ndarray:
     return call.inputs[0]
 
 
+@register_rule(layers.Masking)
+def masking(call: Call) -> np.ndarray:
+    if has_channels(call.inputs[0]):
+        raise Unsupported("which steps it masks depends on all channels")
+    return call.inputs[0]
+
+
 @register_rule(layers.Dropout)
 def dropout(call: Call) -> np.ndarray:
     noise = call.operation.noise_shape
@@ -76,7 +87,8 @@ def prelu(call: Call) -> np.ndarray:
     return inputs
 
 
-@register_rule(layers.Softmax, *keras_internals.operation_classes("nn.Softmax", "nn.LogSoftmax"))
+@register_rule(layers.Softmax)
+@register_operation("nn.Softmax", "nn.LogSoftmax", "nn.Sparsemax")
 def softmax(call: Call) -> np.ndarray:
     axis, (inputs, *masks) = call.operation.axis, call.inputs
     axes = range(inputs.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
@@ -85,16 +97,37 @@ def softmax(call: Call) -> np.ndarray:
     return inputs
 
 
+@register_operation("nn.Glu")
+def gated_linear_unit(call: Call) -> np.ndarray:
+    """The second half of an axis gates the first."""
+    inputs, axis = call.inputs[0], call.operation.axis % call.inputs[0].ndim
+    size = call.input_shapes[0][axis]
+    if size is None:
+        raise Unsupported("it halves an axis of unknown size")
+    halves = np.split(inputs, 2, axis)
+    call.unite(*halves)
+    return halves[0]
+
+
+@register_operation("nn.BatchNorm")
+def batch_normalization(call: Call) -> np.ndarray:
+    """Its statistics, scale and offset are vectors along one axis."""
+    (inputs, _), *vectors = _operands(call)
+    channels = call.vector(inputs, call.operation.axis)
+    for labels, _ in vectors:
+        call.unite(channels, labels)
+    return inputs
+
+
 Operand = tuple[np.ndarray, tuple[int | None, ...]]  # labels, and the shape with None for unknown sizes
 
 
 def _operands(call: Call) -> list[Operand]:
     """All operands; arrays that are no tensors of the graph have no channels that can go."""
-    shapes = iter(call.input_shapes)
     operands: list[Operand] = []
     for leaf in keras.tree.flatten((call.args, call.kwargs)):
         if isinstance(leaf, Labels):
-            operands.append((np.asarray(leaf), next(shapes)))
+            operands.append((np.asarray(leaf), call.shape_of(leaf)))
         elif len(getattr(leaf, "shape", ())) > 0:
             operands.append((fixed(tuple(leaf.shape)), tuple(leaf.shape)))
     return operands

@@ -2,18 +2,14 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 from keras import layers
 
-from keras_prune import keras_internals
 from keras_prune.channels.call import Call, Kept, Unsupported, has_channels
-from keras_prune.channels.labels import collapse
-from keras_prune.channels.rules.registry import register_rule
-
-
-def operation(*names: str) -> Any:
-    return register_rule(*keras_internals.operation_classes(*(f"numpy.{name}" for name in names)))
+from keras_prune.channels.labels import FIXED
+from keras_prune.channels.rules.axes import along, axes_of
+from keras_prune.channels.rules.convolution import channel_axis
+from keras_prune.channels.rules.registry import register_operation, register_rule
 
 
 @register_rule(layers.Flatten)
@@ -31,7 +27,7 @@ def reshape_layer(call: Call) -> np.ndarray:
     return labels
 
 
-@operation("Reshape")
+@register_operation("numpy.Reshape")
 def reshape(call: Call) -> np.ndarray:
     labels = _reshape(call, call.inputs[0])
     target = call.operation.newshape
@@ -44,27 +40,27 @@ def permute(call: Call) -> np.ndarray:
     return np.transpose(call.inputs[0], (0, *call.operation.dims))
 
 
-@operation("Transpose")
+@register_operation("numpy.Transpose")
 def transpose(call: Call) -> np.ndarray:
     return np.transpose(call.inputs[0], call.operation.axes)
 
 
-@operation("Swapaxes")
+@register_operation("numpy.Swapaxes")
 def swapaxes(call: Call) -> np.ndarray:
     return np.swapaxes(call.inputs[0], call.operation.axis1, call.operation.axis2)
 
 
-@operation("Moveaxis")
+@register_operation("numpy.Moveaxis")
 def moveaxis(call: Call) -> np.ndarray:
     return np.moveaxis(call.inputs[0], call.operation.source, call.operation.destination)
 
 
-@operation("ExpandDims")
+@register_operation("numpy.ExpandDims")
 def expand_dims(call: Call) -> np.ndarray:
     return np.expand_dims(call.inputs[0], call.operation.axis)
 
 
-@operation("Squeeze")
+@register_operation("numpy.Squeeze")
 def squeeze(call: Call) -> np.ndarray:
     axis = call.operation.axis
     if axis is None:  # not those that are 1 because their size is not known
@@ -72,88 +68,103 @@ def squeeze(call: Call) -> np.ndarray:
     return np.squeeze(call.inputs[0], tuple(axis) if isinstance(axis, list) else axis)
 
 
-@register_rule(layers.Concatenate)
-@operation("Concatenate")
-def concatenate(call: Call) -> np.ndarray:
-    """Along the axis the labels follow each other; at the other places they belong to one row and stay a rectangle."""
-    inputs = call.inputs
-    axis = call.operation.axis % inputs[0].ndim
-    if len(keras.tree.flatten(call.args[0])) != len(inputs):
-        raise Unsupported("it joins tensors with constants")
-    if call.output_shapes[0][axis] is None:  # of unknown size, so no axis of channels
-        if any(axis in call.varying(given) for given in inputs):
-            raise Unsupported("it joins along an axis of unknown size")
-        first, *others = [given.take([0], axis) for given in inputs]
-        for other in others:
-            call.unite(first, other)
-        return first
-    return np.broadcast_to(np.concatenate(collapse(inputs, keep=axis), axis), call.fixed().shape)
+@register_operation("numpy.Flip", "numpy.Fliplr", "numpy.Flipud")
+def flip(call: Call) -> np.ndarray:
+    axes = {"Fliplr": 1, "Flipud": 0}
+    return np.flip(call.inputs[0], axes.get(type(call.operation).__name__, getattr(call.operation, "axis", None)))
 
 
-@operation("Split")
-def split(call: Call) -> list[np.ndarray]:
-    (inputs,), sections = call.inputs, call.operation.indices_or_sections
-    axis = call.operation.axis % inputs.ndim
-    if call.input_shapes[0][axis] is None:
-        raise Unsupported("it splits an axis of unknown size")
-    parts = np.split(inputs, sections if isinstance(sections, int) else list(sections), axis)
-    if axis in call.varying(inputs):
-        vectors = [call.vector(part, axis) for part in parts]
-
-        def indices(kept: Kept) -> list[int]:
-            return np.cumsum([kept.count(vector) for vector in vectors])[:-1].tolist()
-
-        call.change("indices_or_sections", indices)
-    return parts
+@register_operation("numpy.Rot90")
+def rotate(call: Call) -> np.ndarray:
+    return along(call, list(call.operation.axes))
 
 
-@operation("Stack")
-def stack(call: Call) -> np.ndarray:
-    if len(keras.tree.flatten(call.args[0])) != len(call.inputs):
-        raise Unsupported("it joins tensors with constants")
-    return np.stack(call.inputs, axis=call.operation.axis)
+@register_operation("numpy.Roll")
+def roll(call: Call) -> np.ndarray:
+    """Rolled channels: as many as are left of those that come round."""
+    shift, axis = call.operation.shift, call.operation.axis
+    place, channels = call.channels(call.inputs[0])
+    if place is None or place not in axes_of(axis, call.inputs[0].ndim):
+        return along(call, axis)
+    if not isinstance(axis, int) or not isinstance(shift, int):
+        raise Unsupported("it rolls several axes, that of the channels among them")
+    first = len(channels) - shift % len(channels)
+    call.change("shift", lambda kept: kept.count(channels[first:]))
+    return call.spread(np.roll(channels, shift), axis)
 
 
-@operation("GetItem")
-def get_item(call: Call) -> np.ndarray:
-    """Indexing, as in `x[:, 0]`, along other axes than that of the channels."""
-    inputs, key = call.inputs[0], call.args[1] if len(call.args) > 1 else call.kwargs["key"]
-    keys = list(key) if isinstance(key, tuple) else [key]
-    if not all(each is None or each is Ellipsis or isinstance(each, int | slice) for each in keys):
-        raise Unsupported("its index is no plain number or slice")
-    missing = inputs.ndim - sum(each is not None and each is not Ellipsis for each in keys)
-    where = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
-    keys[where : where + 1] = [slice(None)] * missing
-    varying = call.varying(inputs)
-    axis = written = 0
-    found = None
-    for each in keys:  # the axes of the input, of the output, and the one of the channels
-        if axis in varying and each is not None and each != slice(None):
-            raise Unsupported("it takes some of the channels")
-        if axis in varying and each is not None:
-            found = written
-        axis += each is not None
-        written += not isinstance(each, int)
-    if len(varying) > 1:
-        raise Unsupported("its channels lie along several axes")
-    if found is None:
-        return np.broadcast_to(inputs.flat[0], call.fixed().shape)
-    return call.spread(call.vector(inputs, varying[0]), found)
+@register_operation("numpy.Tile")
+def tile(call: Call) -> np.ndarray:
+    repeats = call.operation.repeats
+    repeats = [repeats] if isinstance(repeats, int) else list(repeats)
+    axis, channels = call.channels(call.inputs[0])
+    if axis is None:
+        return call.fixed()
+    place = axis - call.inputs[0].ndim  # counted from the end, where both begin
+    return call.spread(np.tile(channels, repeats[place] if -place <= len(repeats) else 1), place)
 
 
-@operation("Mean", "Sum", "Max", "Min", "Amax", "Amin", "Prod", "Std", "Var", "Any", "All")
-def reduce(call: Call) -> np.ndarray:
-    inputs, axis = np.asarray(call.inputs[0]), call.operation.axis
-    axes = range(inputs.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
-    axes = sorted(each % inputs.ndim for each in axes)
-    varying = call.varying(inputs)
-    if set(axes) & set(varying) and has_channels(inputs):
-        raise Unsupported("its result mixes the channels")
-    if not varying:
-        call.freeze(inputs, f"{call.kind} reduces a single channel")
-    for each in axes:
-        inputs = inputs.take([0], axis=each)
-    return inputs if call.operation.keepdims else np.squeeze(inputs, tuple(axes))
+@register_operation("numpy.Repeat")
+def repeat(call: Call) -> np.ndarray:
+    repeats, axis = np.ravel(call.operation.repeats), call.operation.axis
+    place, channels = call.channels(call.inputs[0])
+    if place is None:
+        return call.fixed()
+    if axis is None:
+        raise Unsupported("it makes a vector of all entries")
+    if place == axis % call.inputs[0].ndim:
+        if len(repeats) > 1:
+            raise Unsupported("it repeats each channel another number of times")
+        channels = np.repeat(channels, repeats[0])
+    return call.spread(channels, place)
+
+
+@register_operation("numpy.Pad")
+def pad(call: Call) -> np.ndarray:
+    """Entries that are added are none of the channels, and stay."""
+    widths, mode = call.operation.pad_width, call.operation.mode
+    axis, channels = call.channels(call.inputs[0])
+    if axis is None:
+        return call.fixed()
+    before, after = widths[axis] if len(widths) > 1 else widths[0]
+    if before + after and mode != "constant":
+        raise Unsupported(f"it pads the channels in mode '{mode}'")
+    return call.spread(np.pad(channels, (before, after), constant_values=FIXED), axis)
+
+
+@register_operation("numpy.BroadcastTo")
+def broadcast_to(call: Call) -> np.ndarray:
+    shape = tuple(call.operation.shape)
+    axis, channels = call.channels(call.inputs[0])
+    if axis is None:
+        return call.fixed()
+    place = axis - call.inputs[0].ndim + len(shape)
+    call.change("shape", lambda kept: (*shape[:place], kept.count(channels), *shape[place + 1 :]))
+    return call.spread(channels, place)
+
+
+@register_operation("nn.DepthToSpace")
+def depth_to_space(call: Call) -> np.ndarray:
+    """Each channel of the larger image takes as many of the smaller one as a block has pixels."""
+    axis = channel_axis(call.operation)
+    channels = call.vector(call.inputs[0], axis).reshape(call.operation.block_size**2, -1)
+    if axis == 1:  # the pixels of a channel follow each other
+        channels = channels.reshape(channels.shape[1], -1).T
+    call.unite(channels, channels[:1])
+    return call.spread(channels[0], axis)
+
+
+@register_operation("nn.SpaceToDepth")
+def space_to_depth(call: Call) -> np.ndarray:
+    axis = channel_axis(call.operation)
+    channels, block = call.vector(call.inputs[0], axis), call.operation.block_size**2
+    return call.spread(np.repeat(channels, block) if axis == 1 else np.tile(channels, block), axis)
+
+
+@register_operation("numpy.Tril", "numpy.Triu")
+def triangle(call: Call) -> np.ndarray:
+    """What is set to zero depends on the position along the last two axes."""
+    return along(call, [-1, -2])
 
 
 def _reshape(call: Call, inputs: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from keras_prune import keras_internals
 from keras_prune.channels.call import Call
 
 Rule = Callable[[Call], Any]
@@ -19,7 +20,8 @@ def register_rule(*classes: type) -> Callable[[R], R]:
     the earlier one. Without a rule, the channels that reach a layer stay.
 
     A number of channels in the layer's configuration is told of by `call.resize("units", channels)`; channels that the
-    layer makes by `call.mint`.
+    layer makes by `call.mint`. A layer that sums over channels, or multiplies some with others, without a weight that
+    says how much each counts, says so by `call.read()`.
 
     Args:
         *classes: Subclasses of `keras.Layer` (or of `keras.Operation`).
@@ -62,3 +64,8 @@ def register_rule(*classes: type) -> Callable[[R], R]:
 def find_rule(operation: Any) -> Rule | None:
     """The rule for this operation's exact class, if there is one."""
     return _RULES.get(type(operation))
+
+
+def register_operation(*names: str) -> Callable[[R], R]:
+    """`register_rule` for `keras.ops` operations, by module and class: `"numpy.Add"`. This Keras may lack some."""
+    return register_rule(*keras_internals.operation_classes(*names))

@@ -1,5 +1,6 @@
-"""Layers around a layer: TimeDistributed and Bidirectional. The rule of the inner layer does the work."""
+"""Layers around a layer. The rule of the inner layer does the work."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,8 @@ from keras import layers
 from keras_prune.channels.call import Call, Kept, Unsupported, as_labels
 from keras_prune.channels.rules.registry import find_rule, register_rule
 
+Shape = tuple[int | None, ...]
+
 
 @register_rule(layers.TimeDistributed)
 def time_distributed(call: Call) -> np.ndarray:
@@ -16,45 +19,69 @@ def time_distributed(call: Call) -> np.ndarray:
     if 1 in call.varying(inputs):
         raise Unsupported("its channels lie along the axis of time")
     after = call.output_shapes[0]
-    one = (shape[0], *shape[2:]), after[:1] + after[2:]
-    (made,) = _inner(call, "layer", call.operation.layer, inputs.take(0, axis=1), *one, times=shape[1])
+    step = inputs.take(0, axis=1)
+    one = [(shape[0], *shape[2:])], [after[:1] + after[2:]]
+    (made,) = _inner(call, "layer", [step], {}, *one, times=shape[1])
     return np.broadcast_to(np.expand_dims(made, 1), call.fixed().shape)
+
+
+@register_rule(layers.SpectralNormalization)
+def spectral_normalization(call: Call) -> np.ndarray:
+    """The kernel is scaled as a whole, while training only, from a singular vector with an entry for each column."""
+    layer = call.operation
+    (made,) = _inner(call, "layer", call.inputs, {}, call.input_shapes, call.output_shapes)
+    columns = call.found.bindings.get((id(layer.kernel), len(layer.kernel.shape) - 1))
+    if columns is not None:
+        call.bind(layer.vector_u, 1, columns.labels, "through")
+    return made
 
 
 @register_rule(layers.Bidirectional)
 def bidirectional(call: Call) -> list[np.ndarray]:
-    layer, inputs, shape = call.operation, call.inputs[0], call.input_shapes[0]
-    named = dict(zip(("sequences", "initial_state"), call.args, strict=False)) | call.kwargs
-    if named.get("initial_state") is not None or layer.return_state or layer.merge_mode is None:
-        raise Unsupported("it takes or returns states, or gives two tensors")
+    layer = call.operation
+    begin = call.argument(1, "initial_state") or []
+    half = len(begin) // 2
+    merged = 2 if layer.merge_mode is None else 1
+    states = call.output_shapes[merged:]
     parts = []
-    for key in ("forward_layer", "backward_layer"):
-        part = getattr(layer, key)
-        after = (*call.output_shapes[0][:-1], part.units)
-        parts += _inner(call, "layer" if key == "forward_layer" else key, part, inputs, shape, after)
+    for key, state in {"layer": begin[:half], "backward_layer": begin[half:]}.items():
+        part = layer.forward_layer if key == "layer" else layer.backward_layer
+        output = part.compute_output_shape(call.input_shapes[0])
+        shapes = [tuple(output[0] if layer.return_state else output), *states[: len(states) // 2]]
+        given = {"initial_state": list(state)} if state else {}
+        parts.append(_inner(call, key, call.inputs[:1], given, call.input_shapes, shapes, part))
+    forward, backward = [part[0] for part in parts]
+    if forward.shape != backward.shape:
+        raise Unsupported("its two layers give tensors of different sizes")
+    call.unite(forward, backward)  # Keras takes the shape of one for that of both, whatever it does with them
     if layer.merge_mode == "concat":
-        return [np.concatenate(parts, axis=-1)]
-    call.unite(*parts)
-    return parts[:1]
+        found = [np.concatenate([forward, backward], axis=-1)]
+    else:
+        found = [forward, backward][:merged]
+    return [*found, *parts[0][1:], *parts[1][1:]]
 
 
 def _inner(
     call: Call,
     key: str,
-    layer: keras.Layer,
-    inputs: np.ndarray,
-    before: tuple[int | None, ...],
-    after: tuple[int | None, ...],
+    args: Sequence[np.ndarray],
+    kwargs: Mapping[str, Any],
+    before: Sequence[Shape],
+    after: Sequence[Shape],
+    layer: keras.Layer | None = None,
     times: int | None = 1,
 ) -> list[np.ndarray]:
     """Applies the rule of a layer in a layer, and writes what it changes into the outer configuration."""
+    layer = getattr(call.operation, key) if layer is None else layer
     rule = find_rule(layer)
     if rule is None:
         raise Unsupported(f"no rule for the {type(layer).__name__} in it (see register_rule)")
-    arguments: tuple[Any, Any] = (as_labels(np.asarray(inputs)),), {}
+    arguments = tuple(as_labels(np.asarray(labels)) for labels in args), dict(kwargs)
     times = None if times is None or call.times is None else times * call.times
-    inner = Call(call.found, layer, f"{call.name}:{key}", arguments, ([before], [after]), times)
+    inner = Call(call.found, layer, f"{call.name}:{key}", arguments, (before, after), times)
     outputs = rule(inner)
+    if id(layer) in call.found.readers:
+        call.read()
 
     def configuration(kept: Kept) -> dict[str, Any]:
         changed = keras.saving.serialize_keras_object(layer)

@@ -1,0 +1,95 @@
+"""Rules of structured pruning: every layer and operation of Keras is tried, or stands in a list with the reason."""
+
+import inspect
+
+import channel_stays
+import channel_zoo
+import channel_zoo_layers
+import channel_zoo_ops
+import keras
+import numpy as np
+import pytest
+from channel_zoo import check
+from keras.src import ops as operations
+
+import keras_prune as kp
+from keras_prune import keras_internals
+from keras_prune.channels.kept import Kept
+from keras_prune.channels.labels import collapse
+
+CORE = channel_zoo_layers.CORE + channel_zoo_ops.CORE
+MORE = channel_zoo_layers.MORE + channel_zoo_ops.MORE
+INEXACT = channel_zoo_layers.INEXACT | channel_zoo_ops.INEXACT
+
+
+@pytest.mark.parametrize(
+    "build",
+    [pytest.param(each, marks=pytest.mark.core) for each in CORE] + MORE,
+    ids=[each.__name__ for each in CORE + MORE],
+)
+def test_small_model_computes_what_the_zeroed_original_does(build):
+    model = build()
+    result, error = check(model)
+    assert (error is None) == (build.__name__ in INEXACT)
+    assert result.model.count_params() < 0.75 * model.count_params()
+    assert not result.report.unknown
+    again = kp.prune_channels(result.model, 0.0).report  # what was predicted of the small model is so
+    assert again.macs_before == result.report.macs_after
+    assert again.parameters_before == result.report.parameters_after
+    assert sum(np.prod(weight.shape) for weight in result.model.weights) == result.report.parameters_after
+
+
+def tried(model):
+    """The layers and operations of a model at which channels arrive, or are made, that can go."""
+    analysis = kp.analyze_channels(model)
+    atoms = analysis.trace.found.atoms
+    keep = np.ones(len(atoms), dtype=bool)
+    for group in analysis.groups:
+        keep[group.channels[group.free]] = False
+    kept = Kept(keep[atoms.roots(np.arange(len(atoms)))])
+    for part in filter(keras_internals.is_graph, keras_internals.flatten(model)):
+        for node in keras_internals.graph_nodes(part):
+            labels = [analysis.trace.tensors[id(each)] for each in (*node.arguments.keras_tensors, *node.outputs)]
+            if not all(kept.mask(collapse([each])[0]).all() for each in labels):
+                layer = isinstance(node.operation, keras.Layer)
+                yield from map(type, keras_internals.flatten(node.operation) if layer else [node.operation])
+
+
+@pytest.fixture(scope="module")
+def all_tried():
+    return {cls for build in channel_zoo.EXACT + CORE + MORE for cls in tried(build())}
+
+
+def public_layers():
+    classes = inspect.getmembers(keras.layers, inspect.isclass)
+    return {cls: cls.__name__ for _, cls in classes if issubclass(cls, keras.Layer)}
+
+
+def public_operations():
+    modules = ("core", "einops", "image", "linalg", "math", "nn", "numpy")
+    return {
+        cls: f"{name}.{cls.__name__}"
+        for name in modules
+        for _, cls in inspect.getmembers(getattr(operations, name), inspect.isclass)
+        if issubclass(cls, keras.Operation) and cls.__module__ == f"keras.src.ops.{name}"
+    }
+
+
+@pytest.mark.parametrize(
+    ("classes", "listed", "zoo"),
+    [
+        (public_layers(), channel_stays.LAYERS, "channel_zoo_layers.py"),
+        (public_operations(), channel_stays.OPERATIONS, "channel_zoo_ops.py"),
+    ],
+    ids=["layers", "operations"],
+)
+def test_everything_of_keras_is_tried_or_listed(classes, listed, zoo, all_tried):
+    stay = channel_stays.names(listed)
+    known = {name for cls, name in classes.items() if cls in all_tried}
+    missing = sorted(set(classes.values()) - known - stay)
+    assert not missing, (
+        f"No model tries these, and no reason is given why channels stay at them: {missing}. Write a rule in "
+        f"keras_prune/channels/rules/ and a model in tests/{zoo}, or name it with the reason in tests/channel_stays.py."
+    )
+    assert not sorted(known & stay), "These are tried: take them out of tests/channel_stays.py."
+    assert not sorted(stay - set(classes.values())), "Keras has none of these: take them out of tests/channel_stays.py."
