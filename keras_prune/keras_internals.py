@@ -32,8 +32,10 @@ def is_graph(model: object) -> bool:
 
 
 def run_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
-    """Calls the graph of a Functional model on new inputs, with `replace(operation)` for each operation."""
-    return model._run_through_graph(inputs, operation_fn=replace)
+    """Calls the graph of a Sequential or Functional model on new symbolic inputs, with `replace(operation)` for each
+    operation, in the order of `graph_nodes`."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return graph._run_through_graph(inputs, operation_fn=replace)
 
 
 def call_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
@@ -41,6 +43,12 @@ def call_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -
     operation. A model inside is one operation."""
     graph = model._functional if isinstance(model, keras.Sequential) else model
     return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=replace)
+
+
+def compiled_loss(model: keras.Model) -> tuple[Any, Any] | None:
+    """The loss that a model was compiled with, as it was passed, and the weights of the losses; None without one."""
+    found = getattr(model, "_compile_loss", None)
+    return None if found is None else (found._user_loss, found._user_loss_weights)
 
 
 def has_default_build(layer: keras.Layer) -> bool:

@@ -121,13 +121,13 @@ def test_global_scope_takes_the_lowest_of_all_groups():
             scores[binding.layer] if binding.layer in scores and binding.role == "out" and binding.axis == 1 else None
         )
 
-    plain = ChannelImportance(score, normalize=False)
+    plain = ChannelImportance(score, normalize="none")
     result = kp.prune_channels(model, 0.5, scope="global", importance=plain, max_ratio=0.75)
     assert result.plan.removed == {"first": (0, 1, 2, 3, 4, 5), "second": (0, 1, 2)}
 
 
 @pytest.mark.parametrize(
-    "importance", ["l1", "l2", "random", "batch_norm_scale", ChannelImportance("l1", "max", False)]
+    "importance", ["l1", "l2", "random", "batch_norm_scale", ChannelImportance("l1", "max", "none")]
 )
 def test_importances(importance):
     check(residual(), 0.5, importance=importance)

@@ -5,6 +5,7 @@ from keras_prune.channels.budget import Budget
 from keras_prune.channels.call import Call, Unsupported
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup, analyze_channels
 from keras_prune.channels.iterative import IterativePruning
+from keras_prune.channels.measure import Reading, Statistics
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.prune import PrunedChannels, prune_channels
 from keras_prune.channels.report import ChannelReport, GroupReport
@@ -23,6 +24,8 @@ __all__ = [
     "GroupReport",
     "IterativePruning",
     "PrunedChannels",
+    "Reading",
+    "Statistics",
     "Unsupported",
     "analyze_channels",
     "prune_channels",

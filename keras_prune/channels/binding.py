@@ -32,7 +32,14 @@ class Binding:
     labels: np.ndarray
     role: Role
 
+    @property
+    def makes(self) -> bool:
+        """Whether these are the weights that make the channel, biases apart: a filter, a column of a matrix."""
+        return self.role == "out" and len(self.weight.shape) > 1 and not self.name.endswith("bias")
+
     def slices(self) -> np.ndarray:
-        """The weights as a matrix: one row for each position along the axis."""
+        """The weights as a matrix: one row for each position along the axis; in float32 at least."""
         values = keras.ops.convert_to_numpy(self.weight.value)
+        if values.dtype.itemsize < 4:  # squares of half precision overflow
+            values = values.astype(np.float32)
         return np.moveaxis(values, self.axis, 0).reshape(values.shape[self.axis], -1)

@@ -1,6 +1,7 @@
-"""How much a channel matters: a score from each weight that makes it, combined over its group."""
+"""How much a channel matters: a score from each weight that belongs to it, combined over its group."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,51 +11,77 @@ import numpy as np
 from keras_prune.channels.binding import Binding
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.channels.labels import FIXED
+from keras_prune.channels.measure import Statistics
+from keras_prune.importance.activation_weight import activation_weight
+from keras_prune.importance.apoz import apoz
+from keras_prune.importance.batch_norm import batch_norm_scale
+from keras_prune.importance.chance import Random
+from keras_prune.importance.entropy import entropy
+from keras_prune.importance.fisher import fisher
+from keras_prune.importance.geometric_median import fpgm
+from keras_prune.importance.lamp import lamp
+from keras_prune.importance.loss_change import loss_change
+from keras_prune.importance.mean_activation import mean_activation
+from keras_prune.importance.norms import l1, l2
+from keras_prune.importance.taylor import taylor
 
-Score = Callable[[Binding], np.ndarray | None]
+Score = Callable[[Binding], np.ndarray | None] | Callable[[Binding, Statistics], np.ndarray | None]
+Combine = Literal["mean", "sum", "max"]
+Normalize = Literal["auto", "mean", "max", "none"]
 
-
-def l1(binding: Binding) -> np.ndarray | None:
-    """Sum of the absolute weights of a filter (Li et al. 2017, "Pruning filters for efficient convnets")."""
-    return np.abs(binding.slices()).sum(axis=1) if _makes(binding) else None
-
-
-def l2(binding: Binding) -> np.ndarray | None:
-    """Euclidean norm of the weights of a filter."""
-    return np.sqrt(np.square(binding.slices()).sum(axis=1)) if _makes(binding) else None
-
-
-def batch_norm_scale(binding: Binding) -> np.ndarray | None:
-    """The scale that BatchNormalization gives a channel (Liu et al. 2017, "Network slimming")."""
-    is_scale = "BatchNormalization" in binding.kind and binding.name.endswith("gamma")
-    return np.abs(binding.slices())[:, 0] if is_scale else None
-
-
-class Random:
-    """Chance: the control that any importance must beat.
-
-    Args:
-        seed: The same scores for the same seed, from a new instance.
-    """
-
-    def __init__(self, seed: int | None = None):
-        self._rng = np.random.default_rng(seed)
-
-    def __call__(self, binding: Binding) -> np.ndarray | None:
-        return self._rng.random(len(binding.labels)) if _makes(binding) else None
+_BY_NAME: dict[str, Score] = {
+    "l1": l1,
+    "l2": l2,
+    "random": Random(),
+    "batch_norm_scale": batch_norm_scale,
+    "fpgm": fpgm,
+    "lamp": lamp,
+    "taylor": taylor,
+    "fisher": fisher,
+    "mean_activation": mean_activation,
+    "apoz": apoz,
+    "entropy": entropy,
+    "activation_weight": activation_weight,
+    "loss_change": loss_change,
+}
+# Those whose scores mean the same in every layer: a share, a change of the loss.
+_COMPARABLE = {"lamp", "taylor", "fisher", "apoz", "entropy", "loss_change"}
 
 
 @dataclasses.dataclass(frozen=True)
 class ChannelImportance:
     """How channels are scored.
 
+    | `score` | needs | what it computes for a channel | source |
+    |---|---|---|---|
+    | `"l2"` | | Euclidean norm of the weights that make it | Li et al. 2017 |
+    | `"l1"` | | sum of their absolute values | Li et al. 2017 |
+    | `"fpgm"` | | sum of the distances of its filter to the others of the layer | He et al. 2019 |
+    | `"lamp"` | | its squared norm, over that of itself and all larger ones of the layer | Lee et al. 2021 |
+    | `"batch_norm_scale"` | | the absolute scale that BatchNormalization gives it | Liu et al. 2017 |
+    | `"random"` | | chance, which follows `keras.utils.set_random_seed` | |
+    | `"mean_activation"` | data | mean absolute value that the next layer reads | Molchanov et al. 2017 |
+    | `"apoz"` | data | fraction of the values that it reads and that are above zero | Hu et al. 2016 |
+    | `"entropy"` | data | entropy of its mean value in a sample | Luo and Wu 2017 |
+    | `"activation_weight"` | data | mean absolute value, times the sum of the absolute weights that read it | Sun et al. 2023 |
+    | `"taylor"` | data, loss | change of the loss without it, to first order | Molchanov et al. 2017, 2019 |
+    | `"fisher"` | data, loss | the same at a minimum of the loss, to second order | Theis et al. 2018 |
+    | `"loss_change"` | data, loss | what the loss really changes: an evaluation for each channel | Molchanov et al. 2017 |
+
+    A function of your own takes a `Binding`, an axis of a weight, and, if it has a second argument without a default,
+    a `Statistics`, which measures on `data` what it is asked for. It returns one score for each position along the
+    axis, higher = keep, or None where it has nothing to say. Channels of which it says nothing are ordered by `"l2"`,
+    and are worth as much, on average, as the others of their group.
+
     Args:
-        score: `"l2"`, `"l1"`, `"batch_norm_scale"`, `"random"`, or a function `binding -> scores`: one score for each
-            position along the binding's axis, higher = keep, or None where the function has nothing to say. A group
-            in which it says nothing is scored by `"l2"`.
-        combine: How the scores of the layers that share a channel become one: `"mean"`, `"sum"` or `"max"`.
-        normalize: Divide the scores of each weight by their mean first, so that layers of larger weights do not
-            drown the others, and groups can be compared in `scope="global"`.
+        score: One of the names above, or a function `binding -> scores` or `(binding, statistics) -> scores`.
+        combine: How the scores of the layers that share a channel become one: `"mean"`, `"sum"` or `"max"`. In one
+            weight a channel may have several positions, as behind a `Flatten` or in the gates of an LSTM: their mean
+            counts.
+        normalize: Divide the scores of each weight by their `"mean"` or `"max"` first, so that layers of larger weights
+            do not drown the others in a group, and groups can be compared in `scope="global"`; or `"none"`. `"auto"` is
+            `"none"` for `"lamp"`, `"taylor"`, `"fisher"`, `"apoz"`, `"entropy"` and `"loss_change"`, whose scores mean
+            the same in every layer, and `"mean"` for all others.
 
     Raises:
         ValueError: Another value.
@@ -63,87 +90,118 @@ class ChannelImportance:
 
     ```python
     def largest(binding):
-        return abs(binding.slices()).max(axis=1) if binding.role == "out" else None
+        return abs(binding.slices()).max(axis=1) if binding.makes else None
+
+    def steady(binding, statistics):
+        samples = statistics.samples(binding)
+        return None if samples is None else samples.std(axis=0)
 
     prune_channels(model, 0.5, importance=ChannelImportance(largest, combine="max"))
+    prune_channels(model, 0.5, importance=steady, data=x)
+    prune_channels(model, 0.5, importance="taylor", data=(x, y), loss="mse", scope="global")
     ```
     """
 
     score: str | Score = "l2"
-    combine: Literal["mean", "sum", "max"] = "mean"
-    normalize: bool = True
+    combine: Combine = "mean"
+    normalize: Normalize = "auto"
 
     def __post_init__(self) -> None:
-        if self.score not in _BY_NAME and not callable(self.score):
+        if not callable(self.score) and not (isinstance(self.score, str) and self.score in _BY_NAME):
             raise ValueError(
-                f"`importance` must be one of {sorted(_BY_NAME)}, a function `binding -> scores` or a "
-                f"`ChannelImportance`. Received: importance={self.score!r}"
+                f"`importance` must be one of {sorted(_BY_NAME)}, a function `binding -> scores` or "
+                "`(binding, statistics) -> scores`, or a `ChannelImportance`. "
+                f"Received: importance={self.score!r}"
             )
         if self.combine not in ("mean", "sum", "max"):
             raise ValueError(f'`combine` must be "mean", "sum" or "max". Received: combine={self.combine!r}')
+        if self.normalize not in ("auto", "mean", "max", "none"):
+            raise ValueError(
+                f'`normalize` must be "auto", "mean", "max" or "none". Received: normalize={self.normalize!r}'
+            )
 
-    def function(self) -> Score:
+    def function(self) -> Callable[[Binding, Statistics], np.ndarray | None]:
         """The function behind `score`; random scores start afresh."""
-        if not isinstance(self.score, str):
-            return self.score
-        if self.score == "random":
-            return Random(int(keras.random.randint((), 0, 2**31 - 1)))  # follows `keras.utils.set_random_seed`
-        return _BY_NAME[self.score]
+        found: Any = _BY_NAME[self.score] if isinstance(self.score, str) else self.score
+        if isinstance(found, Random) and isinstance(self.score, str):
+            found = Random(int(keras.random.randint((), 0, 2**31 - 1)))  # follows `keras.utils.set_random_seed`
+        return found if _takes_statistics(found) else lambda binding, statistics: found(binding)
 
-    def rank(self, group: ChannelGroup, score: Score) -> np.ndarray:
-        """The score of each channel of a group.
-
-        Raises:
-            ValueError: The function returned scores of another size, or not finite.
-        """
-        found = self._collect(group, score)
-        if not found:
-            found = self._collect(group, l2)
-        if not found:
-            return np.ones(group.size)
-        total = np.zeros(group.size)
-        count = np.zeros(group.size)
-        for places, scores in found:
-            if self.combine == "max":
-                np.maximum.at(total, places, scores)
-            else:
-                np.add.at(total, places, scores)
-            np.add.at(count, places, 1)
-        return total / np.maximum(count, 1) if self.combine == "mean" else total
-
-    def _collect(self, group: ChannelGroup, score: Score) -> list[tuple[np.ndarray, np.ndarray]]:
-        found = []
-        for binding in group.members:
-            scores = score(binding)
-            if scores is None:
-                continue
-            scores = np.asarray(scores, dtype=np.float64)
-            if scores.shape != binding.labels.shape or not np.isfinite(scores).all():
-                raise ValueError(
-                    "An importance must return one finite score for each position along the binding's axis. Received: "
-                    f"scores of shape {scores.shape} for {len(binding.labels)} positions of '{binding.layer}', or not "
-                    "finite"
-                )
-            mine = binding.labels != FIXED
-            scores = scores[mine]
-            mean = np.abs(scores).mean()
-            if self.normalize and mean > 0:
-                scores = scores / mean
-            found.append((np.searchsorted(group.channels, binding.labels[mine]), scores))
-        return found
+    def scale(self) -> Normalize:
+        """What the scores of each weight are divided by: `normalize`, decided."""
+        if self.normalize != "auto":
+            return self.normalize
+        return "none" if isinstance(self.score, str) and self.score in _COMPARABLE else "mean"
 
 
 def score_groups(
     analysis: ChannelAnalysis, importance: ChannelImportance, model: keras.Model, data: Any = None, loss: Any = None
 ) -> dict[str, np.ndarray]:
-    """The scores of the channels of each group of which some can go, by name of the group."""
-    score = importance.function()
-    return {group.name: importance.rank(group, score) for group in analysis.groups if not group.frozen}
+    """The scores of the channels of each group of which some can go, by name of the group.
+
+    Args:
+        analysis: The channels of the model.
+        importance: How they are scored.
+        model: The model. It is only read.
+        data: What an importance that needs data is measured on; see `prune_channels`.
+        loss: The loss of those that need one.
+
+    Raises:
+        ValueError: The importance returned scores of another size, or not finite; it needs data or a loss that is not
+            there; or the data do not fit the model.
+        TypeError: `data` holds no batches.
+    """
+    score, statistics = importance.function(), Statistics(analysis, model, data, loss)
+    return {
+        group.name: _score(group, lambda binding: score(binding, statistics), importance)
+        for group in analysis.groups
+        if not group.frozen
+    }
 
 
-def _makes(binding: Binding) -> bool:
-    """Whether the weights are those that make the channel, biases apart."""
-    return binding.role == "out" and len(binding.weight.shape) > 1 and not binding.name.endswith("bias")
+def _score(group: ChannelGroup, score: Callable[[Binding], Any], importance: ChannelImportance) -> np.ndarray:
+    scores, said = _combine(group, score, importance.combine, importance.scale())
+    if not said.all():
+        others, _ = _combine(group, l2, importance.combine, "mean")
+        scale = scores[said].mean() / max(others[said].mean(), 1e-30) if said.any() else 1.0
+        scores = np.where(said, scores, others * scale)
+    return scores
 
 
-_BY_NAME: dict[str, Score] = {"l1": l1, "l2": l2, "batch_norm_scale": batch_norm_scale, "random": Random()}
+def _combine(
+    group: ChannelGroup, score: Callable[[Binding], Any], combine: Combine, scale: Normalize
+) -> tuple[np.ndarray, np.ndarray]:
+    """The score of each channel, and whether anything was said of it."""
+    rows = np.full((len(group.members), group.size), np.nan)
+    for row, binding in zip(rows, group.members, strict=True):
+        scores = score(binding)
+        if scores is None:
+            continue
+        scores = np.asarray(scores, dtype=np.float64)
+        mine = binding.labels != FIXED
+        if scores.shape != binding.labels.shape or not np.isfinite(scores[mine]).all():
+            raise ValueError(
+                "An importance must return one finite score for each position along the binding's axis. Received: "
+                f"scores of shape {scores.shape} for {len(binding.labels)} positions of '{binding.layer}', or not finite"
+            )
+        places = np.searchsorted(group.channels, binding.labels[mine])
+        counts = np.bincount(places, minlength=group.size)
+        sums = np.bincount(places, scores[mine], minlength=group.size)
+        row[counts > 0] = sums[counts > 0] / counts[counts > 0]
+        size = 0.0 if scale == "none" else getattr(np, f"nan{scale}")(np.abs(row))
+        row /= size or 1.0
+    said = ~np.isnan(rows).all(axis=0)
+    found = rows[:, said]
+    scores = np.zeros(group.size)
+    scores[said] = {"mean": np.nanmean, "sum": np.nansum, "max": np.nanmax}[combine](found, axis=0) if said.any() else 0
+    return scores, said
+
+
+def _takes_statistics(score: Callable[..., Any]) -> bool:
+    """Whether a function has a second argument that must be passed."""
+    try:
+        parameters = inspect.signature(score).parameters.values()
+    except (TypeError, ValueError):  # of some functions written in C
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in positional and each.default is inspect.Parameter.empty for each in parameters) > 1

@@ -1,0 +1,31 @@
+"""A progress bar, but only for what takes long."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import keras
+
+T = TypeVar("T")
+PATIENCE = 5.0  # seconds without a word
+
+
+def track(items: Iterable[T], total: int | None, title: str) -> Iterator[T]:
+    """Passes the items on, and shows how many were done once they have taken some seconds.
+
+    Args:
+        items: What is worked through.
+        total: Their number, if known.
+        title: What is done, printed above the bar.
+    """
+    start = time.monotonic()
+    bar = None
+    for count, item in enumerate(items):
+        if bar is None and time.monotonic() - start > PATIENCE:
+            print(title)
+            bar = keras.utils.Progbar(total)
+        if bar is not None:
+            bar.update(count, finalize=False)
+        yield item
+    if bar is not None:
+        bar.update(count + 1, finalize=True)

@@ -1,0 +1,22 @@
+"""Chance: the control that any importance must beat."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from keras_prune.channels.binding import Binding
+
+
+class Random:
+    """Random scores.
+
+    Args:
+        seed: The same scores for the same seed, from a new instance.
+    """
+
+    def __init__(self, seed: int | None = None):
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, binding: "Binding") -> np.ndarray | None:
+        return self._rng.random(len(binding.labels)) if binding.makes else None

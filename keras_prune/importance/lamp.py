@@ -1,0 +1,24 @@
+"""LAMP: what share of the rest a filter is (Lee et al. 2021, "Layer-adaptive sparsity for the magnitude-based pruning")."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from keras_prune.channels.binding import Binding
+
+
+def lamp(binding: "Binding") -> np.ndarray | None:
+    """The squared norm of a filter over the sum of its own and all larger ones of the layer.
+
+    The paper scores single weights; here a filter takes the place of a weight. In one layer the order is that of the
+    norm. The largest filter of every layer scores 1, so layers can be compared: it is meant for `scope="global"`.
+    """
+    if not binding.makes:
+        return None
+    squares = np.square(binding.slices(), dtype=np.float64).sum(axis=1)
+    order = np.argsort(squares, kind="stable")
+    remaining = np.cumsum(squares[order][::-1])[::-1]
+    scores = np.empty_like(squares)
+    scores[order] = np.divide(squares[order], remaining, out=np.zeros_like(remaining), where=remaining > 0)
+    return scores

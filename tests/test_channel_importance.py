@@ -1,0 +1,549 @@
+"""Importance of channels: each criterion against an oracle that computes it otherwise."""
+
+import keras
+import numpy as np
+import pytest
+from channel_zoo import batch, gate, nested, outputs, randomise, recurrent, residual, shared, two_outputs, zeroed
+from keras import layers, ops
+from zoo import BACKEND
+
+import keras_prune as kp
+from keras_prune.channels import ChannelImportance, ChannelPlan, Statistics
+from keras_prune.channels.scores import score_groups
+
+OF_WEIGHTS = ["l1", "l2", "fpgm", "lamp"]
+OF_DATA = ["mean_activation", "apoz", "entropy", "activation_weight", "taylor", "fisher", "loss_change"]
+
+
+def scores(model, importance, data=None, loss=None):
+    if not isinstance(importance, ChannelImportance):
+        importance = ChannelImportance(importance)
+    return score_groups(kp.analyze_channels(model), importance, model, data, loss)
+
+
+def raw(score, combine="mean"):
+    return ChannelImportance(score, combine, normalize="none")
+
+
+def values(variable):
+    return np.array(ops.convert_to_numpy(variable.value), dtype="float64")
+
+
+def mlp(units=(5, 4), inputs=3):
+    x = given = keras.Input((inputs,))
+    for index, count in enumerate(units):
+        x = layers.Dense(count, activation="relu", name=f"dense{index}")(x)
+    return randomise(keras.Model(given, layers.Dense(2, name="out")(x)))
+
+
+def targets(model, x, seed=3):
+    rng = np.random.default_rng(seed)
+    return keras.tree.map_structure(lambda out: rng.normal(size=out.shape), model.predict_on_batch(x))
+
+
+def filters(kernel, axis=-1):
+    return [kernel.take(index, axis).ravel() for index in range(kernel.shape[axis])]
+
+
+def test_norms_against_loops():
+    model = residual()
+    rows = filters(values(model.get_layer("narrow0").kernel))
+    assert np.allclose(scores(model, raw("l1"))["narrow0"], [np.abs(row).sum() for row in rows])
+    assert np.allclose(scores(model, raw("l2"))["narrow0"], [np.linalg.norm(row) for row in rows])
+
+
+def test_fpgm_against_loops():
+    model = residual()
+    rows = filters(values(model.get_layer("narrow1").kernel))
+    expected = [sum(np.linalg.norm(one - other) for other in rows) for one in rows]
+    assert np.allclose(scores(model, raw("fpgm"))["narrow1"], expected)
+
+
+def test_fpgm_drops_the_filter_between_the_others():
+    model = mlp((3,), inputs=2)
+    model.get_layer("dense0").kernel.assign([[10, 5, 0], [10, 5, 0]])
+    assert scores(model, "fpgm")["dense0"].argmin() == 1
+    assert scores(model, "l2")["dense0"].argmin() == 2
+
+
+def test_lamp_against_loops():
+    model = residual()
+    rows = filters(values(model.get_layer("narrow0").kernel))
+    expected = []
+    for row in rows:
+        larger = sum(other @ other for other in rows if other @ other >= row @ row)
+        expected.append(row @ row / larger)
+    found = scores(model, "lamp")["narrow0"]
+    assert np.allclose(found, expected)
+    assert found.max() == 1
+
+
+def test_lamp_of_zero_filters_is_zero():
+    model = mlp((3,))
+    model.get_layer("dense0").kernel.assign(np.zeros((3, 3)))
+    assert scores(model, raw("lamp"))["dense0"].tolist() == [0, 0, 0]
+
+
+def loss_of(model, x, y):
+    model.compile(loss="mse", jit_compile=BACKEND == "jax")
+    return model.test_on_batch(x, y)
+
+
+def scaled(model, group, channel, factor):
+    """The model with the weights that read a channel times `factor`, in float64."""
+    copy = kp.strip_pruning(model)
+    twins = {id(old): new for old, new in zip(model.weights, copy.weights, strict=True)}
+    for member in group.members:
+        if member.role == "in":
+            kernel = values(twins[id(member.weight)])
+            np.moveaxis(kernel, member.axis, 0)[member.labels == channel] *= factor
+            twins[id(member.weight)].assign(kernel)
+    return copy
+
+
+@pytest.fixture
+def float64():
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx(before)
+
+
+@pytest.mark.parametrize("build", [residual, gate, shared, nested, recurrent], ids=lambda build: build.__name__)
+def test_effects_are_the_slope_of_the_loss_in_the_size_of_a_channel(build, float64):
+    model = randomise(build())
+    x = batch(model, 4)
+    y = targets(model, x)
+    analysis = kp.analyze_channels(model)
+    statistics = Statistics(analysis, model, (x, y), "mse")
+    checked = 0
+    for group in analysis.groups:
+        if group.frozen:
+            continue
+        for member in group.members:
+            effects = statistics.effects(member)
+            assert effects.shape == (1, len(member.labels))
+            for place in (0, len(member.labels) - 1):
+                channel = member.labels[place]
+                if channel < 0 or checked >= 12:
+                    continue
+                step = 1e-5
+                up, down = (loss_of(scaled(model, group, channel, 1 + sign * step), x, y) for sign in (1, -1))
+                slope = (float(up) - float(down)) / (2 * step)
+                assert abs(effects[0, place] - slope) <= 1e-6 * max(1, abs(slope)), (group.name, place)
+                checked += 1
+    assert checked >= 6
+
+
+def by_hand(model, x, y):
+    """Loss gradients of the first layer's channels of `mlp((n,))`, each sample alone: y·dJ/dy in NumPy."""
+    first, out = model.get_layer("dense0"), model.get_layer("out")
+    hidden = np.maximum(x @ values(first.kernel) + values(first.bias), 0)
+    error = hidden @ values(out.kernel) + values(out.bias) - y
+    return hidden * (2 * error / y.shape[1] @ values(out.kernel).T)
+
+
+@pytest.mark.core
+def test_taylor_and_fisher_against_backpropagation_by_hand():
+    model = mlp((6,))
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, 3)).astype("float32"), rng.normal(size=(12, 2)).astype("float32")
+    batches = [(x[start : start + 4], y[start : start + 4]) for start in (0, 4, 8)]
+    means = by_hand(model, x, y).reshape(3, 4, 6).mean(axis=1)
+    assert np.allclose(scores(model, "taylor", batches, "mse")["dense0"], np.abs(means).mean(axis=0), rtol=1e-4)
+    assert np.allclose(scores(model, "fisher", batches, "mse")["dense0"], (means**2).mean(axis=0) / 2, rtol=1e-4)
+    singles = [(x[index : index + 1], y[index : index + 1]) for index in range(12)]
+    assert np.allclose(
+        scores(model, "fisher", singles, "mse")["dense0"], (by_hand(model, x, y) ** 2).mean(axis=0) / 2, rtol=1e-4
+    )
+
+
+@pytest.mark.core
+def test_activations_against_a_submodel():
+    model = randomise(residual())
+    x = batch(model, 40)  # two batches, of 32 and 8
+    relu = model.get_layer("wide0").input
+    read = outputs(keras.Model(model.input, relu), x)[0]
+    assert np.allclose(
+        scores(model, raw("mean_activation"), x)["narrow0"], np.abs(read).mean(axis=(0, 1, 2)), rtol=1e-4
+    )
+    assert np.allclose(scores(model, "apoz", x)["narrow0"], (read > 0).mean(axis=(0, 1, 2)), rtol=1e-4)
+    product = np.abs(read).mean(axis=(0, 1, 2)) * np.abs(values(model.get_layer("wide0").kernel)).sum(axis=(0, 1, 3))
+    assert np.allclose(scores(model, raw("activation_weight"), x)["narrow0"], product, rtol=1e-4)
+
+
+def test_entropy_against_a_submodel():
+    model = randomise(residual())
+    x = batch(model, 40)
+    means = outputs(keras.Model(model.input, model.get_layer("wide0").input), x)[0].mean(axis=(1, 2))
+    edges = np.linspace(means.min(), means.max(), 33)
+    expected = []
+    for column in means.T:
+        share = np.histogram(column, edges)[0] / len(column)
+        expected.append(-sum(each * np.log(each) for each in share if each > 0))
+    assert np.allclose(scores(model, "entropy", x)["narrow0"], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_every_reader_of_a_channel_counts():
+    model = randomise(residual())
+    x = batch(model, 8)
+    names = ["narrow0", "narrow1", "out"]
+    read = outputs(keras.Model(model.input, [model.get_layer(name).input for name in names]), x)
+    means = [np.abs(each).mean(axis=tuple(range(each.ndim - 1))) for each in read]
+    for combine, function in {"mean": np.mean, "sum": np.sum, "max": np.max}.items():
+        found = scores(model, raw("mean_activation", combine), x)["stem"]
+        assert np.allclose(found, function(means, axis=0), rtol=1e-4)
+        normalised = [each / each.max() for each in means]
+        found = scores(model, ChannelImportance("mean_activation", combine, "max"), x)["stem"]
+        assert np.allclose(found, function(normalised, axis=0), rtol=1e-4)
+
+
+def flat():
+    inputs = keras.Input((4, 4, 2))
+    x = layers.Conv2D(3, 3, activation="relu", name="conv")(inputs)
+    return randomise(keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x))))
+
+
+def test_behind_a_flatten_each_position_meets_its_own_weights():
+    model = flat()
+    x = batch(model, 8)
+    read = np.abs(outputs(keras.Model(model.input, model.get_layer("out").input), x)[0]).mean(axis=0)
+    products = read * np.abs(values(model.get_layer("out").kernel)).sum(axis=1)
+    found = scores(model, raw("activation_weight"), x)["conv"]
+    assert np.allclose(found, products.reshape(4, 3).mean(axis=0), rtol=1e-4)
+
+
+def test_a_recurrent_layer_reads_what_it_made():
+    inputs = keras.Input((5, 2))
+    x = layers.LSTM(4, return_sequences=True, name="lstm")(inputs)
+    model = randomise(keras.Model(inputs, layers.GlobalMaxPooling1D()(x)))
+    model = keras.Model(inputs, layers.Dense(2, name="out")(model.output))
+    x = batch(model, 8)
+    made, pooled = outputs(keras.Model(model.input, [model.get_layer("lstm").output, model.get_layer("out").input]), x)
+    expected = (np.abs(made).mean(axis=(0, 1)) + np.abs(pooled).mean(axis=0)) / 2
+    assert np.allclose(scores(model, raw("mean_activation"), x)["lstm"], expected, rtol=1e-4)
+
+
+def test_inside_a_nested_model_and_of_a_shared_layer():
+    model = randomise(nested())
+    x = batch(model, 8)
+    found = scores(model, raw("mean_activation"), x)
+    inner = model.get_layer("inner")
+    first = outputs(keras.Model(model.input, inner.inbound if hasattr(inner, "inbound") else model.input), x)[0]
+    stem = outputs(keras.Model(model.input, model.get_layer("stem").output), x)[0]
+    dense = keras.Model(inner.input, inner.get_layer("dense").output)
+    added = stem + outputs(inner, stem.astype("float32"))[0]
+    reads = [np.abs(outputs(dense, each.astype("float32"))[0]).mean(axis=0) for each in (stem, np.sin(added))]
+    assert first.shape
+    assert np.allclose(found["inner/dense"], np.mean(reads, axis=0), rtol=1e-4)
+
+
+@pytest.mark.core
+def test_loss_change_against_zeroing():
+    model = randomise(nested())
+    x = batch(model, 8)
+    y = targets(model, x)
+    analysis = kp.analyze_channels(model)
+    found = scores(model, "loss_change", (x, y), "mse")
+    before = float(loss_of(kp.strip_pruning(model), x, y))
+    for group in analysis.groups[:2]:
+        for place in range(0, group.size, 3):
+            plan = ChannelPlan(analysis.fingerprint, {group.name: (place,)})
+            change = abs(float(loss_of(zeroed(model, plan), x, y)) - before)
+            assert abs(found[group.name][place] - change) <= 1e-5 * max(1, before)
+
+
+def test_loss_change_weighs_batches_by_their_samples():
+    model = mlp((4,))
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
+    uneven = scores(model, "loss_change", (x, y), "mse")["dense0"]  # batches of 32 and 8
+    assert np.allclose(uneven, scores(model, "loss_change", [(x, y)], "mse")["dense0"], rtol=1e-3, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """A trained network with four dead channels among the others, of the largest weights of all."""
+    keras.utils.set_random_seed(1)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(256, 8, 8, 1)).astype("float32")
+    quarter = np.abs(x).reshape(256, 2, 4, 2, 4).sum(axis=(2, 4)).reshape(256, 4)
+    y = quarter.argmax(axis=1)
+    inputs = keras.Input((8, 8, 1))
+    z = layers.Conv2D(12, 3, activation="relu", padding="same", name="conv")(inputs)
+    z = layers.Flatten()(layers.AveragePooling2D(4)(z))
+    z = layers.Dense(16, activation="relu", name="dense")(z)
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax", name="out")(z))
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, epochs=15, verbose=0)
+    dead = {"conv": (1, 4, 5, 10), "dense": (0, 3, 8, 15)}
+    for name, places in dead.items():
+        layer = model.get_layer(name)
+        kernel, bias = values(layer.kernel), values(layer.bias)
+        kernel[..., places] = 10 * np.sign(kernel[..., places])
+        bias[list(places)] = -1e4
+        layer.kernel.assign(kernel)
+        layer.bias.assign(bias)
+    return model, x, y, dead
+
+
+@pytest.mark.parametrize("importance", OF_DATA)
+def test_useless_channels_go(planted, importance):
+    model, x, y, dead = planted
+    ratios = {"conv": 4 / 12, "dense": 4 / 16}
+    result = kp.prune_channels(model, ratios=ratios, importance=importance, data=(x, y))
+    assert result.plan.removed == dead
+    assert kp.prune_channels(model, ratios=ratios, importance="l2").plan.removed != dead
+    assert np.allclose(outputs(result.model, x[:8])[0], outputs(model, x[:8])[0], atol=1e-5)
+
+
+def noisy():
+    inputs = keras.Input((4,))
+    x = layers.BatchNormalization()(layers.Dense(6, name="first", kernel_regularizer="l2")(inputs))
+    x = layers.Dropout(0.5)(layers.Dense(5, activation="relu", name="second", activity_regularizer="l2")(x))
+    return randomise(keras.Model(inputs, layers.Dense(2, name="out")(layers.GaussianNoise(1.0)(x))))
+
+
+@pytest.mark.parametrize("importance", OF_DATA)
+def test_measured_as_in_inference_and_without_regularisation(importance):
+    model = noisy()
+    x = batch(model, 16)
+    y = targets(model, x)
+    found = scores(model, importance, (x, y), "mse")
+    assert all(np.array_equal(found[name], again) for name, again in scores(model, importance, (x, y), "mse").items())
+    plain = layers.Dropout(0.0)
+    inputs = keras.Input((4,))
+    z = layers.BatchNormalization()(layers.Dense(6, name="first")(inputs))
+    z = plain(layers.Dense(5, activation="relu", name="second")(z))
+    quiet = keras.Model(inputs, layers.Dense(2, name="out")(z))
+    quiet.set_weights(
+        [weight for weight in model.get_weights() if weight.dtype.kind == "f"][: len(quiet.get_weights())]
+    )
+    for name, expected in scores(quiet, importance, (x, y), "mse").items():
+        assert np.allclose(found[name], expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.core
+def test_the_model_stays_as_it_was():
+    inputs = keras.Input((4,))
+    x = layers.BatchNormalization()(layers.Dense(6, name="first")(inputs))
+    model = randomise(keras.Model(inputs, layers.Dense(2, name="out")(layers.Dropout(0.5)(x))))
+    model.get_layer("first").trainable = False
+    model.compile("adam", "mse", metrics=["mae"])
+    x = batch(model, 16)
+    y = targets(model, x)
+    model.train_on_batch(x, y)
+    state = [values(variable) for variable in [*model.variables, *model.optimizer.variables]]
+    kept = model.optimizer, model.loss, model.train_function
+    for importance in ("taylor", "loss_change", "mean_activation"):
+        kp.prune_channels(model, 0.5, importance=importance, data=(x, y))
+    after = [values(variable) for variable in [*model.variables, *model.optimizer.variables]]
+    assert all(np.array_equal(old, new) for old, new in zip(state, after, strict=True))
+    assert kept[0] is model.optimizer and kept[1:] == (model.loss, model.train_function)
+    assert [layer.trainable for layer in model.layers] == [True, False, True, True, True]
+    assert all(layer.output is not None for layer in model.layers)  # Keras raises where a layer was called twice
+    model.train_on_batch(x, y)
+
+
+def two_inputs():
+    a, b = keras.Input((3,), name="a"), keras.Input((2,), name="b")
+    x = layers.Dense(6, activation="relu", name="dense")(layers.Concatenate()([a, b]))
+    return randomise(keras.Model({"a": a, "b": b}, layers.Dense(2, name="out")(x)))
+
+
+class Sequence(keras.utils.PyDataset):
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        return self.batches[index]
+
+
+def forms(x, y):
+    import tensorflow as tf
+    import torch
+
+    batches = [(x[:32], y[:32]), (x[32:], y[32:])]
+    both = torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y))
+    return {
+        "arrays": (x, y),
+        "list": batches,
+        "weights": (x, y, np.ones(len(x))),
+        "PyDataset": Sequence(batches),
+        "tf.data": tf.data.Dataset.from_tensor_slices((x, y)).batch(32),
+        "DataLoader": torch.utils.data.DataLoader(both, batch_size=32),
+        "tensors": (ops.convert_to_tensor(x), ops.convert_to_tensor(y)),
+    }
+
+
+@pytest.mark.parametrize("importance", ["taylor", "entropy", "loss_change"])
+def test_data_may_have_any_form_that_fit_takes(importance):
+    model = mlp((6,))
+    x = batch(model, 40)
+    y = targets(model, x).astype("float32")
+    expected = scores(model, importance, (x, y), "mse")["dense0"]
+    for name, data in forms(x, y).items():
+        assert np.allclose(scores(model, importance, data, "mse")["dense0"], expected, rtol=1e-4, atol=1e-7), name
+
+
+def test_inputs_may_be_dicts_or_lists():
+    model = two_inputs()
+    rng = np.random.default_rng(0)
+    x = {"b": rng.normal(size=(8, 2)), "a": rng.normal(size=(8, 3)), "more": np.zeros(8)}
+    expected = scores(model, "mean_activation", {"a": x["a"], "b": x["b"]})["dense"]
+    assert np.array_equal(scores(model, "mean_activation", x)["dense"], expected)
+    assert np.array_equal(scores(model, "mean_activation", [(x, None)])["dense"], expected)
+    model = randomise(shared())
+    pair = batch(model, 8)
+    assert np.array_equal(
+        scores(model, "mean_activation", pair)["first"], scores(model, "mean_activation", [(pair,)])["first"]
+    )
+
+
+def test_a_loss_may_have_any_form_that_compile_takes():
+    model = mlp((6,))
+    x = batch(model, 8)
+    y = targets(model, x)
+    expected = scores(model, "taylor", (x, y), "mse")["dense0"]
+    function = lambda true, predicted: ops.mean(ops.square(true - predicted), axis=-1)  # noqa: E731
+    for loss in (keras.losses.MeanSquaredError(), function):
+        assert np.allclose(scores(model, "taylor", (x, y), loss)["dense0"], expected, rtol=1e-5)
+    model.compile(loss="mse")
+    assert np.array_equal(scores(model, "taylor", (x, y))["dense0"], expected)
+    other = scores(model, "taylor", (x, y), "mae")["dense0"]  # what is passed counts, not what was compiled
+    assert not np.allclose(other, expected)
+
+
+def test_the_losses_of_several_outputs_have_weights():
+    model = randomise(two_outputs())
+    x = batch(model, 8)
+    y = targets(model, x)
+    of = {name: scores(model, "taylor", (x, y), {name: "mse"})["conv"] for name in y}
+    model.compile(loss={"features": "mse", "classes": "mse"}, loss_weights={"features": 0.0, "classes": 2.0})
+    assert np.allclose(scores(model, "taylor", (x, y))["conv"], 2 * of["classes"], rtol=1e-4)
+
+
+def test_sample_weights_count():
+    model = mlp((6,))
+    x = batch(model, 8)
+    y = targets(model, x)
+    weight = np.array([1.0] * 4 + [0.0] * 4)
+    found = scores(model, "loss_change", (x, y, weight), "mse")["dense0"]
+    assert np.allclose(found, scores(model, "loss_change", (x[:4], y[:4]), "mse")["dense0"] / 2, rtol=1e-3, atol=1e-7)
+
+
+X, Y = np.ones((8, 3), "float32"), np.ones((8, 2), "float32")
+
+
+@pytest.mark.parametrize(
+    ("importance", "data", "loss", "message"),
+    [
+        ("taylor", None, "mse", "measured on data: pass `data=x`"),
+        ("apoz", None, None, "measured on data: pass `data=x`"),
+        ("taylor", (X, Y), None, "needs a loss: pass `loss`"),
+        ("loss_change", X, "mse", "targets: pass"),
+        ("apoz", np.ones((8, 4)), None, r"expected keras_tensor.* \(None, 3\). Received: x of shape \(8, 4\)"),
+        ("apoz", np.ones((8, 3, 3)), None, r"Received: x of shape \(8, 3, 3\)"),
+        ("apoz", {"b": X}, None, "does not fit the inputs"),
+        ("apoz", (X, Y[:7]), None, r"shape \(\(8, 3\), \(7, 2\)\)"),
+        ("taylor", [(X, Y[:7])], "mse", r"x of shape \(8, 3\), y of shape \(7, 2\)"),
+        ("taylor", (X, np.ones((8, 5))), "mse", r"outputs of shape \(None, 2\).*Received: y of shape \(8, 5\)"),
+        ("loss_change", (X, np.ones((8, 5))), "mse", r"outputs of shape \(None, 2\).*Received: y of shape \(8, 5\)"),
+        ("apoz", X[:0], None, "at least one sample"),
+        ("apoz", [], None, "it holds no batches"),
+        ("apoz", [X[:0]], None, "at least one sample"),
+        ("apoz", X * np.nan, None, "finite. Received: x with NaN"),
+        ("taylor", (X, Y * np.inf), "mse", "finite. Received: y with NaN"),
+        ("taylor", (X, Y), "mse_", "mse_"),
+        (lambda binding, statistics: np.ones(1), X, None, "one finite score"),
+        (lambda binding, statistics: np.full(len(binding.labels), np.nan), X, None, "one finite score"),
+    ],
+)
+def test_bad_data(importance, data, loss, message):
+    with pytest.raises(ValueError, match=f"(?s){message}") as caught:
+        kp.prune_channels(mlp((6,)), 0.5, importance=importance, data=data, loss=loss)
+    assert "Received: " in str(caught.value)
+
+
+def test_data_that_cannot_be_read_again():
+    with pytest.raises(TypeError, match="readable more than once"):
+        scores(mlp(), "apoz", (X for _ in range(2)))
+    with pytest.raises(TypeError, match="must be arrays"):
+        scores(mlp(), "apoz", 3)
+
+
+def test_data_that_never_end():
+    class Endless(list):
+        def cardinality(self):
+            return -1
+
+    with pytest.raises(ValueError, match="never ends"):
+        scores(mlp(), "apoz", Endless())
+
+
+def test_a_loss_that_is_not_finite():
+    def explodes(true, predicted):
+        return ops.log(ops.sum(predicted, axis=-1) * 0)
+
+    for importance in ("taylor", "loss_change"):
+        with pytest.raises(ValueError, match="must be finite"):
+            scores(mlp(), importance, (X, Y), explodes)
+
+
+@pytest.mark.parametrize("arguments", [{"combine": "min"}, {"normalize": False}, {"normalize": "sum"}, {"score": "l3"}])
+def test_bad_arguments(arguments):
+    with pytest.raises(ValueError, match="Received: "):
+        ChannelImportance(**arguments)
+
+
+def test_a_function_of_the_users_may_have_statistics():
+    model = mlp((6,))
+    x = batch(model, 16)
+
+    def steady(binding, statistics, power=2):
+        samples = statistics.samples(binding)
+        return None if samples is None else samples.std(axis=0) ** power
+
+    hidden = outputs(keras.Model(model.input, model.get_layer("dense0").output), x)[0]
+    assert np.allclose(scores(model, raw(steady), x)["dense0"], hidden.std(axis=0) ** 2, rtol=1e-3)
+
+    def plain(binding, power=2):
+        return np.arange(len(binding.labels)) ** power if binding.makes else None
+
+    assert scores(model, raw(plain))["dense0"].tolist() == [0, 1, 4, 9, 16, 25]
+
+
+def test_channels_of_which_nothing_is_said_are_ordered_by_their_norm():
+    model = mlp((4, 4))
+    model.get_layer("dense0").kernel.assign(np.array([[1, 2, 3, 4]] * 3))
+
+    def some(binding):
+        return np.array([10.0, 20.0, 30.0, 40.0]) if binding.layer == "dense1" and binding.makes else None
+
+    found = scores(model, raw(some))
+    assert found["dense1"].tolist() == [10, 20, 30, 40]
+    assert np.allclose(found["dense0"], [0.4, 0.8, 1.2, 1.6])
+
+
+def test_heads_are_ordered_by_their_norm_where_activations_are_not_seen():
+    tokens = keras.Input((5, 8))
+    y = layers.MultiHeadAttention(4, 2, name="attention")(tokens, tokens)
+    model = randomise(keras.Model(tokens, layers.Dense(2, name="out")(layers.GlobalAveragePooling1D()(y))))
+    x = batch(model, 8)
+    heads = "attention:num_heads"
+    assert np.array_equal(scores(model, "apoz", x)[heads], scores(model, "l2")[heads])
+    assert not np.allclose(scores(model, "taylor", (x, targets(model, x)), "mse")[heads], scores(model, "l2")[heads])
+
+
+def test_long_measurements_say_how_far_they_are(monkeypatch, capsys):
+    from keras_prune.channels.measure import progress
+
+    assert list(progress.track("abc", 3, "Letters")) == list("abc")
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    assert list(progress.track("abc", 3, "Letters")) == list("abc")
+    assert "Letters" in (shown := capsys.readouterr().out) and "3/3" in shown
