@@ -44,6 +44,7 @@ _BY_NAME: dict[str, Score] = {
     "activation_weight": activation_weight,
     "loss_change": loss_change,
 }
+_COMBINE: dict[str, Callable[..., np.ndarray]] = {"mean": np.nanmean, "sum": np.nansum, "max": np.nanmax}
 # Those whose scores mean the same in every layer: a share, a change of the loss.
 _COMPARABLE = {"lamp", "taylor", "fisher", "apoz", "entropy", "loss_change"}
 
@@ -56,17 +57,17 @@ class ChannelImportance:
     |---|---|---|---|
     | `"l2"` | | Euclidean norm of the weights that make it | Li et al. 2017 |
     | `"l1"` | | sum of their absolute values | Li et al. 2017 |
-    | `"fpgm"` | | sum of the distances of its filter to the others of the layer | He et al. 2019 |
-    | `"lamp"` | | its squared norm, over that of itself and all larger ones of the layer | Lee et al. 2021 |
-    | `"batch_norm_scale"` | | the absolute scale that BatchNormalization gives it | Liu et al. 2017 |
-    | `"random"` | | chance, which follows `keras.utils.set_random_seed` | |
+    | `"fpgm"` | | sum of the distances of its filter to those of the layer | He et al. 2019 |
+    | `"lamp"` | | its squared norm, over that of itself and all larger ones | Lee et al. 2021 |
+    | `"batch_norm_scale"` | | the absolute scale in BatchNormalization | Liu et al. 2017 |
+    | `"random"` | | chance, after `keras.utils.set_random_seed` | |
     | `"mean_activation"` | data | mean absolute value that the next layer reads | Molchanov et al. 2017 |
-    | `"apoz"` | data | fraction of the values that it reads and that are above zero | Hu et al. 2016 |
+    | `"apoz"` | data | fraction of those values that are above zero | Hu et al. 2016 |
     | `"entropy"` | data | entropy of its mean value in a sample | Luo and Wu 2017 |
-    | `"activation_weight"` | data | mean absolute value, times the sum of the absolute weights that read it | Sun et al. 2023 |
+    | `"activation_weight"` | data | mean absolute value, times the absolute weights that read it | Sun et al. 2023 |
     | `"taylor"` | data, loss | change of the loss without it, to first order | Molchanov et al. 2017, 2019 |
-    | `"fisher"` | data, loss | the same at a minimum of the loss, to second order | Theis et al. 2018 |
-    | `"loss_change"` | data, loss | what the loss really changes: an evaluation for each channel | Molchanov et al. 2017 |
+    | `"fisher"` | data, loss | to second order, at a minimum of the loss | Theis et al. 2018 |
+    | `"loss_change"` | data, loss | real change of the loss: an evaluation for each channel | Molchanov et al. 2017 |
 
     A function of your own takes a `Binding`, an axis of a weight, and, if it has a second argument without a default,
     a `Statistics`, which measures on `data` what it is asked for. It returns one score for each position along the
@@ -182,18 +183,20 @@ def _combine(
         if scores.shape != binding.labels.shape or not np.isfinite(scores[mine]).all():
             raise ValueError(
                 "An importance must return one finite score for each position along the binding's axis. Received: "
-                f"scores of shape {scores.shape} for {len(binding.labels)} positions of '{binding.layer}', or not finite"
+                f"scores of shape {scores.shape} for {len(binding.labels)} positions of '{binding.layer}', or not "
+                "finite"
             )
         places = np.searchsorted(group.channels, binding.labels[mine])
         counts = np.bincount(places, minlength=group.size)
         sums = np.bincount(places, scores[mine], minlength=group.size)
         row[counts > 0] = sums[counts > 0] / counts[counts > 0]
-        size = 0.0 if scale == "none" else getattr(np, f"nan{scale}")(np.abs(row))
-        row /= size or 1.0
+        if scale != "none":
+            row /= float(_COMBINE[scale](np.abs(row))) or 1.0
     said = ~np.isnan(rows).all(axis=0)
     found = rows[:, said]
     scores = np.zeros(group.size)
-    scores[said] = {"mean": np.nanmean, "sum": np.nansum, "max": np.nanmax}[combine](found, axis=0) if said.any() else 0
+    if said.any():
+        scores[said] = _COMBINE[combine](found, axis=0)
     return scores, said
 
 

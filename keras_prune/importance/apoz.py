@@ -1,4 +1,5 @@
-"""APoZ, the average percentage of zeros: a channel that is mostly off matters little (Hu et al. 2016, "Network trimming")."""
+"""APoZ, the average percentage of zeros: a channel that is mostly off matters little (Hu et al. 2016, "Network
+trimming")."""
 
 from typing import TYPE_CHECKING
 

@@ -11,18 +11,16 @@ if TYPE_CHECKING:
 
 
 def entropy(binding: "Binding", statistics: "Statistics", bins: int = 32) -> np.ndarray | None:
-    """Entropy, in nats, of the mean value of a channel in a sample, over samples, in bins of equal width.
+    """Entropy, in nats, of the mean value of a channel in a sample, over the samples, in bins of equal width.
 
-    The bins span the values of all channels of the layer: with a range of its own, a channel of tiny values would tell
-    as much as one of large values.
+    As in the paper the bins span the values of the channel itself, so its scale does not matter. A channel that is the
+    same in all samples, but for rounding, has entropy 0.
     """
     samples = statistics.samples(binding)
     if samples is None:
         return None
-    low, high = samples.min(), samples.max()
-    if low == high:
-        return np.zeros(samples.shape[1])
-    index = np.minimum(((samples - low) / (high - low) * bins).astype(int), bins - 1)
-    counts = np.stack([np.count_nonzero(index == each, axis=0) for each in range(bins)])
-    share = counts / len(index)
+    low, high = samples.min(axis=0), samples.max(axis=0)
+    width = np.where(high - low > 1e-5 * np.abs(samples).max(axis=0), high - low, np.inf)
+    index = np.minimum(((samples - low) / width * bins).astype(int), bins - 1)
+    share = np.stack([np.mean(index == each, axis=0) for each in range(bins)])
     return -(share * np.log(np.where(share > 0, share, 1))).sum(axis=0)

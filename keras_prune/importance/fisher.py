@@ -1,5 +1,5 @@
-"""Fisher: the change of the loss without a channel, to second order, at a minimum of the loss (Theis et al. 2018, "Faster
-gaze prediction with dense networks and Fisher pruning")."""
+"""Fisher: the change of the loss without a channel, to second order, at a minimum of the loss (Theis et al. 2018,
+"Faster gaze prediction with dense networks and Fisher pruning")."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,5 @@
-"""LAMP: what share of the rest a filter is (Lee et al. 2021, "Layer-adaptive sparsity for the magnitude-based pruning")."""
+"""LAMP: what share a filter has of what is left without the smaller ones (Lee et al. 2021, "Layer-adaptive sparsity
+for the magnitude-based pruning")."""
 
 from typing import TYPE_CHECKING
 

@@ -1,5 +1,5 @@
-"""Taylor: the change of the loss without a channel, to first order (Molchanov et al. 2017, "Pruning convolutional neural
-networks for resource efficient inference"; 2019, "Importance estimation for neural network pruning")."""
+"""Taylor: the change of the loss without a channel, to first order (Molchanov et al. 2017, "Pruning convolutional
+neural networks for resource efficient inference"; 2019, "Importance estimation for neural network pruning")."""
 
 from typing import TYPE_CHECKING
 

@@ -91,7 +91,8 @@ def check_inputs(model: keras.Model, x: Any) -> Any:
     if len(given) != len(wanted) or not all(map(_fits, given, wanted)):
         raise ValueError(
             f"`data` does not fit the inputs of the model '{model.name}': expected "
-            f"{', '.join(f'{tensor.name} {tuple(tensor.shape)}' for tensor in wanted)}. Received: x of shape {shapes(x)}"
+            f"{', '.join(f'{tensor.name} {tuple(tensor.shape)}' for tensor in wanted)}. "
+            f"Received: x of shape {shapes(x)}"
         )
     return x
 

@@ -59,7 +59,7 @@ def make_runnable(trace: Trace) -> Runnable:
     outputs = copier.run(model, inputs)
     copy = AtInference(inputs, outputs, name=model.name)
     copy.output_names = getattr(model, "output_names", copy.output_names)  # by which losses are told apart
-    twins = {}
+    twins: dict[int, keras.Variable] = {}
     for old, new in copier.layers():
         copy_state(old, new)
         twins.update((id(variable), twin) for variable, twin in zip(old.variables, new.variables, strict=True))
