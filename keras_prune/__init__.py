@@ -2,7 +2,14 @@
 
 from keras_prune._version import __version__
 from keras_prune.callbacks import PruningSchedule
-from keras_prune.channels import Budget, IterativePruning, analyze_channels, prune_channels, register_rule
+from keras_prune.channels import (
+    Budget,
+    ChannelImportance,
+    IterativePruning,
+    analyze_channels,
+    prune_channels,
+    register_rule,
+)
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.masks import apply_masks, stateless_apply_masks
 from keras_prune.prunable import register_prunable
@@ -21,6 +28,7 @@ from keras_prune.wrapping import strip_pruning, wrap_pruning
 
 __all__ = [
     "Budget",
+    "ChannelImportance",
     "ConstantSparsity",
     "CosineDecay",
     "ExponentialDecay",

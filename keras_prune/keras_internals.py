@@ -177,6 +177,11 @@ def graph_ends(model: keras.Model) -> tuple[list[Any], list[Any]]:
     return list(graph.inputs), list(graph.outputs)
 
 
+def input_structure(model: keras.Model) -> Any:
+    """The input tensors of a Sequential or Functional model: one, or lists or dicts of them, as its inputs come."""
+    return (model._functional if isinstance(model, keras.Sequential) else model)._inputs_struct
+
+
 def operation_classes(*names: str) -> list[type]:
     """The classes of these `keras.ops` operations: `"numpy.Add"`. Those that this Keras lacks are left out."""
     pairs = (name.split(".") for name in names)

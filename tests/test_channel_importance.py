@@ -438,6 +438,55 @@ def test_the_losses_of_several_outputs_have_weights():
     assert np.allclose(scores(model, "taylor", (x, y))["conv"], 2 * of["classes"], rtol=1e-4)
 
 
+def test_sequential_models_and_lookups():
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    inner = keras.Sequential([layers.Dense(7, name="second"), layers.ReLU()], name="inner")
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(6, name="first"), inner, layers.Dense(2)])
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    assert list(scores(model, "taylor", (x, y), "mse")) == ["first", "inner/second"]
+    words = layers.TextVectorization(output_sequence_length=3)
+    words.adapt(["a b c", "c d"])
+    text = keras.Input((), dtype="string")
+    z = layers.GlobalAveragePooling1D()(layers.Embedding(6, 4, name="embedding")(words(text)))
+    model = keras.Model(text, layers.Dense(2)(z))
+    x = np.array(["a", "b c", "d"], dtype=object)
+    read = outputs(keras.Model(text, z), ops.convert_to_tensor(x.tolist()))[0]
+    assert np.allclose(scores(model, raw("mean_activation"), x)["embedding"], np.abs(read).mean(axis=0), rtol=1e-4)
+
+
+def test_half_precision_is_near_to_full():
+    model = mlp((6,))
+    half = keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.Dense(6, activation="relu", dtype="mixed_float16", name="dense0"),
+            layers.Dense(2, dtype="mixed_float16"),
+        ]
+    )
+    half.set_weights(model.get_weights())
+    x = batch(model, 8)
+    y = targets(model, x)
+    for importance in ("taylor", "fisher", "mean_activation", "loss_change"):
+        full = scores(model, importance, (x, y), "mse")["dense0"]
+        assert np.allclose(scores(half, importance, (x, y), "mse")["dense0"], full, rtol=0.05, atol=2e-3)
+
+
+def test_pruning_in_steps_measures_each_model_anew():
+    model = mlp((8,))
+    x = batch(model, 16)
+    y = targets(model, x)
+    model.compile("sgd", "mse")
+    steps = kp.IterativePruning(model, 2, 0.75, importance="taylor", data=(x, y))
+    widths = []
+    for small in steps:
+        widths.append(small.get_layer("dense0").units)
+        with pytest.raises(ValueError, match="needs a loss"):
+            kp.prune_channels(small, 0.5, importance="taylor", data=(x, y))
+        small.compile("sgd", "mse")
+    assert widths == [4, 2]
+
+
 def test_sample_weights_count():
     model = mlp((6,))
     x = batch(model, 8)

@@ -12,12 +12,16 @@ from zoo import BACKEND
 
 import keras_prune as kp
 from keras_prune import importance
+from keras_prune.channels import Statistics
 
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
 
 FENCE = re.compile(r"```python\n(.*?)```", re.S)
 ROOT = pathlib.Path(__file__).parents[1]
-DOCUMENTED = [getattr(kp, name) for name in kp.__all__ if callable(getattr(kp, name))] + [importance.magnitude]
+DOCUMENTED = [getattr(kp, name) for name in kp.__all__ if callable(getattr(kp, name))] + [
+    importance.magnitude,
+    Statistics,
+]
 # What needs no example of its own: a result, and classes that `wrap_pruning` makes.
 WITHOUT_EXAMPLE = {kp.SparsitySummary, kp.PrunedModel, kp.PruningWrapper, kp.Selection}
 

@@ -66,15 +66,20 @@ def prune_channels(
         budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few channels as possible go.
         ratios: Other fractions, by pattern of the layers that make the channels; None: these stay. What such a layer
             reads is not touched by it. Groups with their own ratio are not part of `scope`.
-        importance: `"l2"`, `"l1"`, `"batch_norm_scale"`, `"random"`, a function, or a `ChannelImportance`.
+        importance: How channels are scored: a name, a function, or a `ChannelImportance`, which lists the names. Of
+            the weights alone: `"l2"`, `"l1"`, `"fpgm"`, `"lamp"`, `"batch_norm_scale"`, `"random"`. With data:
+            `"mean_activation"`, `"apoz"`, `"entropy"`, `"activation_weight"`. With data and a loss: `"taylor"`,
+            `"fisher"`, and `"loss_change"`, which evaluates the model once for each channel.
         scope: `"group"` removes the same fraction from each group; `"global"` ranks the channels of all groups
             together; `"isomorphic"` ranks together those of groups of the same structure (Fang et al. 2024), so that
             layers of another sort, whose scores mean something else, do not compete.
         round_to: Keep a multiple of this many channels in each group; 8 suits most hardware.
         min_channels: Keep at least this many channels in each group.
         max_ratio: Remove at most this fraction of each group.
-        data: What an importance that needs data is measured on.
-        loss: The loss of those that need one.
+        data: What an importance that needs data is measured on: arrays `x` or `(x, y)`, in batches of 32, or batches of
+            them that can be read more than once (a list, a `tf.data.Dataset`, a `PyDataset`, a torch `DataLoader`).
+            A few hundred samples do. The model is run as in inference, on a copy.
+        loss: The loss of those that need one, as `compile` takes it; by default that which the model was compiled with.
         recalibrate: Inputs on which the BatchNormalization statistics of the smaller model are estimated anew.
         strict: Raise if some operation has no rule.
         plan: A plan to replay instead; then no `ratio`, `budget` or `ratios`.

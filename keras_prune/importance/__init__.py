@@ -1,7 +1,10 @@
-"""Importance: how much a weight matters, as a score; higher = keep.
+"""Importance: how much a weight or a channel matters, as a score; higher = keep. One idea a file.
 
-An importance is a function `weight -> scores` of NumPy arrays of the same shape. It returns a new array, which the
-caller may overwrite. One idea a file; `get` finds them by name, and any function of that form does instead of a name.
+Of a weight it is a function `weight -> scores` of NumPy arrays of the same shape. It returns a new array, which the
+caller may overwrite. `get` finds them by name, and any function of that form does instead of a name.
+
+Of a channel it is a function `binding -> scores`, or `(binding, statistics) -> scores` if it is measured on data: a
+score for each position along an axis of a weight, or None. `keras_prune.channels.ChannelImportance` finds them by name.
 """
 
 from collections.abc import Callable

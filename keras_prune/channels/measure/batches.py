@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_prune import keras_internals
+
 Batch = tuple[Any, Any, Any]
 BATCH_SIZE = 32
 
@@ -81,13 +83,12 @@ def check_inputs(model: keras.Model, x: Any) -> Any:
     Raises:
         ValueError: They do not; the message names the shapes.
     """
-    wanted = list(model.inputs)
-    given = keras.tree.flatten(x)
+    expected = keras_internals.input_structure(model)
+    if isinstance(x, dict) and not isinstance(expected, dict):  # Keras finds them by the names of the inputs
+        expected = {tensor.name: tensor for tensor in keras.tree.flatten(expected)}
     if isinstance(x, dict):
-        names = list(model.input) if isinstance(model.input, dict) else [tensor.name for tensor in wanted]
-        wanted = [model.input[name] for name in names] if isinstance(model.input, dict) else wanted
-        x = {name: x[name] for name in names if name in x}
-        given = list(x.values())
+        x = {name: x[name] for name in expected if name in x}
+    wanted, given = keras.tree.flatten(expected), keras.tree.flatten(x)
     if len(given) != len(wanted) or not all(map(_fits, given, wanted)):
         raise ValueError(
             f"`data` does not fit the inputs of the model '{model.name}': expected "

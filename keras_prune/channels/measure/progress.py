@@ -11,7 +11,7 @@ PATIENCE = 5.0  # seconds without a word
 
 
 def track(items: Iterable[T], total: int | None, title: str) -> Iterator[T]:
-    """Passes the items on, and shows how many were done once they have taken some seconds.
+    """Passes the items on; shows how many were done, once they have taken some seconds and some more are to come.
 
     Args:
         items: What is worked through.
@@ -21,7 +21,9 @@ def track(items: Iterable[T], total: int | None, title: str) -> Iterator[T]:
     start = time.monotonic()
     bar = None
     for count, item in enumerate(items):
-        if bar is None and time.monotonic() - start > PATIENCE:
+        passed = time.monotonic() - start
+        rest = passed if total is None else passed / max(count, 1) * (total - count)
+        if bar is None and min(passed, rest) > PATIENCE:
             print(title)
             bar = keras.utils.Progbar(total)
         if bar is not None:

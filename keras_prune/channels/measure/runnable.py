@@ -55,7 +55,7 @@ def make_runnable(trace: Trace) -> Runnable:
     """
     model = trace.model
     copier = _Copier(trace)
-    inputs = keras.tree.map_structure(keras_internals.copy_input, model.input)
+    inputs = keras.tree.map_structure(keras_internals.copy_input, keras_internals.input_structure(model))
     outputs = copier.run(model, inputs)
     copy = AtInference(inputs, outputs, name=model.name)
     copy.output_names = getattr(model, "output_names", copy.output_names)  # by which losses are told apart

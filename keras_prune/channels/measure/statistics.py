@@ -29,6 +29,16 @@ class Statistics:
         model: The model. It is only read.
         data: As `prune_channels` takes it.
         loss: Likewise.
+
+    Example:
+
+    ```python
+    def least_rise(binding, statistics):  # channels without which the loss falls go first
+        return statistics.loss_changes(binding) if binding.role == "in" else None
+
+    importance = ChannelImportance(least_rise, normalize="none")
+    prune_channels(model, 0.5, importance=importance, data=(x, y), loss="mse")
+    ```
     """
 
     def __init__(self, analysis: ChannelAnalysis, model: keras.Model, data: Any = None, loss: Any = None):
