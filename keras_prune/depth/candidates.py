@@ -46,7 +46,7 @@ class Candidate:
 
     Args:
         name: Path of the sum, of the layer, or of the model inside. The second use of a layer is `"name#2"`, and where
-            a sum adds several branches, that of its third operand is `"name[2]"`.
+            a sum adds several branches, that of its third operand is `"name:2"`.
         kind: `"branch"`, `"layer"` or `"model"`.
         cuts: What changes in the graph.
         nodes: The uses of operations that are no longer computed then, but for those inside of models.
@@ -129,7 +129,7 @@ def _branches(structure: Structure, graph: Graph, reasons: dict[str, str]) -> li
             elif counts[index] and shared:
                 _explain(structure, node, own[index], counts[index] <= max(counts[other] for other in others), reasons)
         for index in mine:
-            name = _name(structure, node) + (f"[{index}]" if len(mine) > 1 else "")
+            name = _name(structure, node) + (f":{index}" if len(mine) > 1 else "")
             found.append(_candidate(structure, name, "branch", [Cut(node, index)], [*own[index]]))
     return found
 
@@ -261,7 +261,7 @@ def _rank(structure: Structure, candidates: list[Candidate]) -> list[Candidate]:
     reasons: dict[str, str] = {}
 
     def around(candidate: Candidate) -> list[Candidate]:
-        return [each for each in holders[id(candidate.cuts[0].node)] if each is not candidate]
+        return [each for each in holders.get(id(candidate.cuts[0].node), ()) if each is not candidate]
 
     branches = [candidate for candidate in candidates if candidate.kind == "branch"]
     for branch in branches:

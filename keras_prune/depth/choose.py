@@ -88,7 +88,8 @@ class LayerQueue:
 
 def make_queue(analysis: LayerAnalysis, scores: Mapping[str, float]) -> LayerQueue:
     """Orders the candidates, and leaves out those without which the model could not be carried out any more."""
-    order = sorted(analysis.ranked[::-1], key=lambda each: scores[each.name])
+    position = {each.name: index for index, each in enumerate(analysis.candidates)}
+    order = sorted(analysis.ranked, key=lambda each: (scores[each.name], -position[each.name]))
     queue: list[Candidate] = []
     skipped: dict[str, str] = {}
     for each in order:

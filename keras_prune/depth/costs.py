@@ -36,9 +36,9 @@ class DepthCosts:
         self._uses: list[tuple[tuple[Any, ...], list[Work]]] = []
         count: dict[str, int] = {}
         for path, nodes in uses:  # each use of a layer has an equal part of its work, one after the other
-            work, index = of_layer.get(path, []), count.get(path, 0)
-            size = len(work) // times[path]
-            self._uses.append((nodes, work[index * size : (index + 1) * size]))
+            own, index = of_layer.get(path, []), count.get(path, 0)
+            size = len(own) // times[path]
+            self._uses.append((nodes, own[index * size : (index + 1) * size]))
             count[path] = index + 1
 
     def left(self, left: Left) -> dict[str, int | None]:
