@@ -7,6 +7,7 @@ from keras import layers, ops
 
 import keras_prune as kp
 from keras_prune.depth import LayerPlan
+from keras_prune.masks import walk_layers
 
 
 def silenced(model, paths):
@@ -30,7 +31,7 @@ def feed(model, size=2, seed=1):
         integer = "int" in str(tensor.dtype)
         return rng.integers(0, 10, shape) if integer else rng.normal(size=shape).astype("float32")
 
-    return keras.tree.map_structure(draw, model.input)
+    return keras.tree.map_structure(draw, model.inputs[0] if isinstance(model, keras.Sequential) else model.input)
 
 
 def values(model):
@@ -38,7 +39,7 @@ def values(model):
 
 
 def all_layers(model):
-    return [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model | layers.InputLayer)]
+    return [layer for _, layer in walk_layers(model)]
 
 
 def check(model, zeroed, tolerance=1e-6, **arguments):

@@ -165,7 +165,7 @@ def test_layers_in_sequences_of_any_length():
     result = kp.prune_layers(model, ["gru1", "lstm"])
     check_counts(model, result)
     reference = recurrent(skip=["gru1", "lstm"])
-    for layer in reference.layers:
+    for layer in reference.layers[1:]:
         layer.set_weights(model.get_layer(layer.name).get_weights())
     assert difference(outputs(result.model, x), outputs(reference, x)) <= 1e-6
     assert difference(outputs(result.model, x), outputs(model, x)) > 1e-4
@@ -173,7 +173,7 @@ def test_layers_in_sequences_of_any_length():
 
 def test_paths_that_must_stay():
     a, b = keras.Input((8,), name="a"), keras.Input((8,), name="b")
-    x = a + layers.Dense(8, name="mix")(ops.concatenate([a, layers.Dense(8, name="of_b")(b)]))
+    x = a + layers.Dense(8, name="mix")(ops.concatenate([a, layers.Dense(8, name="of_b")(b)], axis=-1))
     model = keras.Model([a, b], layers.Dense(2, name="out")(x))
     with pytest.raises(ValueError, match="input 'b' would no longer reach an output"):
         kp.prune_layers(model, "mix")
@@ -202,7 +202,7 @@ def test_something_with_weights_stays_before_each_output():
 
 def test_what_contains_other_candidates_does_not_count_with_them():
     """A long skip around two blocks, and a block in a block."""
-    inputs = keras.Input((8,))
+    inputs = keras.Input((6,))
     x = stem = layers.Dense(8, name="stem")(inputs)
     for index in range(2):
         y = layers.Dense(8, activation="relu", name=f"one{index}")(x)
@@ -259,7 +259,7 @@ def test_layers_that_cannot_go(layer, reason):
     inputs = keras.Input((4, 8))
     made = layer(inputs)
     made = made[0] if isinstance(made, list | tuple) else made
-    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(made)))
+    model = keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(made)))
     assert any(reason in found for found in kp.analyze_layers(model).reasons.values())
 
 
@@ -325,7 +325,8 @@ def test_layers_that_do_nothing_go_first():
     )
     for index in (2, 3):
         model.get_layer(f"layer{index}").set_weights([np.eye(8), np.zeros(8)])  # after ReLU, the identity
-    x, y = data()
+    x, _ = data()
+    y = model.predict(x, verbose=0)  # so that no layer does harm
     for importance in ("block_influence", "activation_change", "loss_change"):
         result = kp.prune_layers(model, ratio=0.4, importance=importance, data=(x, y), loss="mse")
         assert result.plan.removed == ("layer2", "layer3")
@@ -476,10 +477,10 @@ def test_plans_of_other_models_are_refused(tmp_path):
         ({"ratio": 0.5, "importance": "l3"}, ValueError, "`importance` must be one of"),
         ({"ratio": 0.5, "importance": lambda candidate: None}, ValueError, "one finite number"),
         ({"ratio": 0.5, "importance": lambda candidate: np.nan}, ValueError, "one finite number"),
-        ({"ratio": 0.5, "importance": "block_influence"}, ValueError, "needs `data`"),
-        ({"ratio": 0.5, "importance": "loss_change", "data": np.ones((2, 8))}, ValueError, "and `loss`"),
-        ({"ratio": 0.5, "importance": "block_influence", "data": np.ones((2, 9))}, ValueError, "do not fit"),
-        ({"ratio": 0.5, "importance": "block_influence", "data": []}, ValueError, "no batch"),
+        ({"ratio": 0.5, "importance": "block_influence"}, ValueError, "measured on data"),
+        ({"ratio": 0.5, "importance": "loss_change", "data": np.ones((2, 8))}, ValueError, "needs a loss"),
+        ({"ratio": 0.5, "importance": "block_influence", "data": np.ones((2, 9))}, ValueError, "does not fit"),
+        ({"ratio": 0.5, "importance": "block_influence", "data": []}, ValueError, "no batches"),
         (
             {"ratio": 0.5, "importance": "loss_change", "loss": "mse", "data": np.ones((2, 8), "float32")},
             ValueError,

@@ -27,21 +27,22 @@ def choose_named(analysis: LayerAnalysis, patterns: Sequence[str]) -> list[Candi
     check_patterns(patterns, list(dict.fromkeys([*names, *paths])), "names")
     chosen: dict[str, Candidate] = {}
     reasons: dict[str, str] = {}
+    for node in structure.nodes:
+        path = structure.path(node)
+        if is_layer(node) and any(matches(pattern, path) for pattern in patterns):
+            own = [each for each in analysis.candidates if each.kind != "branch" and each.cuts[0].node is node]
+            around = [each for each in analysis.candidates if each.kind == "branch" and node in each.vanishing]
+            found = own or sorted(around, key=lambda each: len(each.vanishing))[:1]
+            chosen.update((each.name, each) for each in found)
+            if not found:
+                reasons[path] = analysis.reasons.get(path, "no branch holds it")
+    for candidate in analysis.candidates:
+        if any(matches(pattern, candidate.name) for pattern in patterns):
+            chosen[candidate.name] = candidate
+    gone = {structure.path(node) for each in chosen.values() for node in each.vanishing} | set(chosen) | set(reasons)
     for pattern in patterns:
-        found = [each for each in analysis.candidates if matches(pattern, each.name)]
-        for node in structure.nodes:
-            if is_layer(node) and matches(pattern, structure.path(node)):
-                own = [each for each in analysis.candidates if each.kind != "branch" and each.cuts[0].node is node]
-                around = [each for each in analysis.candidates if each.kind == "branch" and node in each.vanishing]
-                found += own or sorted(around, key=lambda each: len(each.vanishing))[:1]
-                if not own and not around:
-                    path = structure.path(node)
-                    reasons[path] = analysis.reasons.get(path, "no branch holds it")
-        if not found and not reasons:
-            reasons[pattern] = (
-                "it has no weights or is a normalisation: it goes with the layer before it, or the branch that it is in"
-            )
-        chosen.update((each.name, each) for each in found)
+        if not any(matches(pattern, path) for path in gone):
+            reasons[pattern] = "it has no weights or is a normalisation: such a layer goes with the one before it"
     if reasons:
         lines = "; ".join(f"'{path}': {reason}" for path, reason in reasons.items())
         raise ValueError(f"`names` names what cannot be removed: {lines}. Received: names={list(patterns)}")

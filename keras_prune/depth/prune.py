@@ -1,7 +1,7 @@
 """`prune_layers`: a model of fewer layers, the plan that made it, and the report of what was done."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -43,7 +43,7 @@ def prune_layers(
     budget: Budget | None = None,
     importance: str | Score = "l2",
     data: Any = None,
-    loss: str | Callable[[Any, Any], Any] | None = None,
+    loss: Any = None,
     plan: LayerPlan | None = None,
 ) -> PrunedLayers:
     """Removes whole layers, or whole residual branches.
@@ -66,10 +66,11 @@ def prune_layers(
             what a candidate is given and what it gives, for each vector along the last axis (Men et al. 2024,
             "ShortGPT: Layers in large language models are more redundant than you expect"), `"activation_change"` the
             relative Euclidean distance of each sample's tensor; both need `data`. `"loss_change"` is how much the loss
-            grows without the candidate, below 0 if it falls; it needs `data` with targets, and `loss`. `"random"` is
+            grows without the candidate, below 0 if it falls; it needs `data` with targets, and a loss. `"random"` is
             the control that the others must beat. Or a function `candidate -> score`, higher = keep.
-        data: What they are measured on: `x`, `(x, y)`, or an iterable of batches of these.
-        loss: Name of a loss, or a function of targets and outputs.
+        data: What they are measured on: arrays `x`, `(x, y)` or `(x, y, sample_weight)`, or batches of these that can
+            be read more than once (a `tf.data.Dataset`, `PyDataset`, `DataLoader` or list).
+        loss: As `compile` takes it; by default what the model was compiled with.
         plan: A plan to replay instead.
 
     Returns:
@@ -95,7 +96,7 @@ def prune_layers(
     ```
     """
     check_asked(names, ratio, budget, plan)
-    check_importance(importance, data, loss)
+    check_importance(importance)
     analysis = analyze_layers(model)
     scores: dict[str, float] = {}
     skipped: dict[str, str] = {}

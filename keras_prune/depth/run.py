@@ -6,7 +6,6 @@ from typing import Any
 import keras
 
 from keras_prune import keras_internals
-from keras_prune.depth.left import Left
 
 Make = Callable[[], Callable[..., Any]]
 
@@ -28,11 +27,6 @@ def run(model: keras.Model, inputs: Any, call: Callable[[Any, Make], Callable[..
         return call(next(nodes), lambda: _inside(operation, call))
 
     return keras_internals.call_graph(model, inputs, replace)
-
-
-def run_left(model: keras.Model, inputs: Any, left: Left) -> Any:
-    """Calls what is left of a model on data."""
-    return run(model, inputs, left.call)
 
 
 def _inside(operation: Any, call: Callable[[Any, Make], Callable[..., Any]]) -> Callable[..., Any]:
