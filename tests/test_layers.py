@@ -79,10 +79,10 @@ def test_expected_candidates():
     assert strided.layers == ("c1", "c2", "c_bn", "c")
     assert strided.parameters == sum(residual().get_layer(name).count_params() for name in strided.layers)
     assert strided.macs == 4 * 4 * (8 * 12 * 9 + 12 * 12 * 9)
-    assert "as the shortcut" in analysis.reasons["c_shortcut"]
+    assert "as its shortcut" in analysis.reasons["c_shortcut"]
     assert "changes the shape" in analysis.reasons["stem"]
     text = str(analysis)
-    assert all(name in text for name in [*found, "c_shortcut", "as the shortcut"])
+    assert all(name in text for name in [*found, "c_shortcut", "as its shortcut"])
 
 
 @pytest.mark.parametrize("which", [["a"], ["b"], ["c", "d"], ["a_bn", "a"], ["a", "b", "c"]])
@@ -229,7 +229,7 @@ def test_what_contains_other_candidates_does_not_count_with_them():
     [
         ("steem", "Did you mean 'stem'"),
         ("stem", r"'stem': it changes the shape from \(None, 8, 8, 3\) to \(None, 8, 8, 8\)"),
-        (["a", "c_shortcut"], "as the shortcut"),
+        (["a", "c_shortcut"], "as its shortcut"),
         ("*_relu", "it has no weights or is a normalisation"),
         ("out", "changes the shape"),
         ("*", "'stem': it changes the shape"),
@@ -266,9 +266,10 @@ def test_layers_that_cannot_go(layer, reason):
 def test_towers_of_equal_depth_have_no_shortcut():
     inputs = keras.Input((8,))
     x = layers.Add(name="both")([layers.Dense(6, name="one")(inputs), layers.Dense(6, name="two")(inputs)])
-    analysis = kp.analyze_layers(keras.Model(inputs, layers.Dense(2)(x)))
+    analysis = kp.analyze_layers(keras.Model(inputs, layers.Dense(2, name="out")(x)))
     assert not analysis.candidates
-    assert set(analysis.reasons) == {"one", "two", "dense"}
+    assert set(analysis.reasons) == {"one", "two", "out"}
+    assert all("no shortcut" in analysis.reasons[name] for name in ("one", "two"))
 
 
 def deep(planted=(1, 4), blocks=6, width=16):
@@ -347,7 +348,18 @@ def test_change_is_what_it_says():
             assert score == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("build", [nested, transformer, recurrent], ids=lambda build: build.__name__)
+def masked_inside():
+    """A mask that goes into a model."""
+    sequence = keras.Input((None, 6))
+    y = layers.GRU(6, return_sequences=True, name="first")(sequence)
+    y = layers.GRU(6, return_sequences=True, name="second")(y)
+    encoder = keras.Model(sequence, layers.SimpleRNN(6, return_sequences=True, name="third")(y), name="encoder")
+    tokens = keras.Input((7,), dtype="int32")
+    x = encoder(layers.Embedding(10, 6, mask_zero=True, name="embedding")(tokens))
+    return keras.Model(tokens, layers.Dense(2, name="out")(layers.GlobalAveragePooling1D()(x)))
+
+
+@pytest.mark.parametrize("build", [nested, transformer, masked_inside], ids=lambda build: build.__name__)
 def test_loss_change_is_that_of_the_pruned_model(build):
     model = randomise(build())
     x = feed(model, 6)
@@ -363,6 +375,50 @@ def test_loss_change_is_that_of_the_pruned_model(build):
     for row in ranked:
         small = kp.prune_layers(model, plan=only_plan(model, row.name)).model
         assert row.score == pytest.approx(loss(small) - loss(model), rel=1e-3, abs=1e-5), row.name
+
+
+def test_loss_is_that_of_compile_and_regularisation_does_not_count():
+    inputs = keras.Input((8,))
+    x = layers.Dense(6, activity_regularizer="l2", name="stem")(inputs)
+    x = x + layers.Dense(6, kernel_regularizer="l2", name="branch")(x)
+    model = keras.Model(inputs, {"a": layers.Dense(2, name="a")(x), "b": layers.Dense(3, name="b")(x)})
+    model.compile("adam", loss={"a": "mse", "b": "mae"}, loss_weights={"a": 1.0, "b": 2.0})
+    x, y = feed(model, 6), {"a": np.ones((6, 2), "float32"), "b": np.ones((6, 3), "float32")}
+    kept = model.optimizer
+    (row,) = kp.prune_layers(model, ratio=0, importance="loss_change", data=(x, y)).report.candidates
+    assert model.optimizer is kept
+
+    def loss(one):
+        made = {name: ops.convert_to_numpy(value) for name, value in one(x).items()}
+        return np.mean((made["a"] - 1) ** 2) + 2 * np.mean(np.abs(made["b"] - 1))
+
+    assert row.score == pytest.approx(loss(kp.prune_layers(model, "branch").model) - loss(model), rel=1e-4)
+
+
+@pytest.mark.parametrize("importance", ["l1", "l2"])
+def test_size_of_weights_is_relative_to_that_of_new_ones(importance):
+    model = residual()
+    scores = {
+        each.name: each.score for each in kp.prune_layers(model, ratio=0, importance=importance).report.candidates
+    }
+    ranked = {name: score for name, score in scores.items() if score is not None}
+    assert all(0.6 < score < 1.4 for score in ranked.values()), ranked
+    for weight in model.get_layer("a2").weights:
+        weight.assign(weight * 0.01)
+    again = {each.name: each.score for each in kp.prune_layers(model, ratio=0, importance=importance).report.candidates}
+    assert again["a"] == pytest.approx(scores["a"] * 0.01 ** (1 / 3), rel=1e-4)  # one of three layers
+    assert {name for name in ranked if again[name] != scores[name]} == {"a"}
+
+
+def test_outputs_may_become_one_tensor(tmp_path):
+    inputs = keras.Input((4,))
+    x = layers.Dense(8, name="stem")(inputs)
+    y = layers.Add(name="sum")([x, layers.Dense(8, name="branch")(x)])
+    result = check(keras.Model(inputs, {"a": x, "b": y}), ["branch"], names="branch")
+    result.model.save(tmp_path / "one.keras")
+    loaded = keras.models.load_model(tmp_path / "one.keras")
+    x = feed(loaded)
+    assert difference(outputs(loaded, x), outputs(result.model, x)) <= 1e-6
 
 
 def test_ratio_takes_the_lowest_scores():

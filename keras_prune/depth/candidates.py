@@ -40,6 +40,10 @@ _FOLLOWERS = (
 )
 
 
+_SHORTCUT = "has it as its shortcut: it brings the start of the branch to the branch's shape"
+_TOWERS = "has no shortcut: its other operand has as many layers"
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidate:
     """Something that can be removed from a model.
@@ -78,7 +82,8 @@ class Candidate:
 
 def is_follower(node: Any) -> bool:
     """Whether the operation belongs to the layer before it: normalisation, activation, dropout."""
-    return isinstance(node.operation, _FOLLOWERS)
+    operation = node.operation
+    return isinstance(operation.layer if isinstance(operation, layers.TimeDistributed) else operation, _FOLLOWERS)
 
 
 def is_layer(node: Any) -> bool:
@@ -103,7 +108,8 @@ def find_candidates(structure: Structure) -> tuple[list[Candidate], dict[str, st
     order = {id(node): index for index, node in enumerate(structure.nodes)}
     found.sort(key=lambda candidate: order[id(candidate.cuts[0].node)])
     taken = {path for candidate in found for path in candidate.layers}
-    return _rank(structure, found), {path: reason for path, reason in reasons.items() if path not in taken}
+    wanted = [structure.path(node) for node in structure.nodes if is_layer(node)]
+    return _rank(structure, found), {path: reasons[path] for path in wanted if path in reasons and path not in taken}
 
 
 def is_covered(uses: Iterable[tuple[int, ...]], gone: Collection[tuple[int, ...]]) -> bool:
@@ -127,21 +133,15 @@ def _branches(structure: Structure, graph: Graph, reasons: dict[str, str]) -> li
             if counts[index] and fits and any(counts[other] < counts[index] for other in shared):
                 mine.append(index)
             elif counts[index] and shared:
-                _explain(structure, node, own[index], counts[index] <= max(counts[other] for other in others), reasons)
+                reason = f"without it, the sum '{structure.path(node)}' would have another shape"
+                if fits:
+                    more = any(counts[other] > counts[index] for other in shared)
+                    reason = f"the sum '{structure.path(node)}' " + (_SHORTCUT if more else _TOWERS)
+                reasons.update((structure.path(each), reason) for each in structure.with_inner(own[index]))
         for index in mine:
             name = _name(structure, node) + (f":{index}" if len(mine) > 1 else "")
             found.append(_candidate(structure, name, "branch", [Cut(node, index)], [*own[index]]))
     return found
-
-
-def _explain(structure: Structure, node: Any, own: list[Any], smaller: bool, reasons: dict[str, str]) -> None:
-    sum_name = structure.path(node)
-    reason = f"it gives the branch that '{sum_name}' adds it to its shape, as the shortcut"
-    if not smaller:
-        reason = f"without it, '{sum_name}' would give another shape"
-    for each in structure.with_inner(own):
-        if is_layer(each):
-            reasons[structure.path(each)] = reason
 
 
 def _own(graph: Graph, node: Any, tensor: Any) -> list[Any]:
@@ -190,9 +190,11 @@ def _why_not(node: Any) -> str:
     if len(node.outputs) != 1:
         return f"it gives {len(node.outputs)} tensors"
     given, made = next(iter(tensors.values())), node.outputs[0]
-    before, after = _probe(node, given)
-    if before != after:
-        return f"it changes the shape from {tuple(given.shape)} to {tuple(made.shape)}"
+    for before, after in ((tuple(given.shape), tuple(made.shape)), _probe(node, given)):
+        if not after:
+            return f"whether it keeps the shape {before} is not known before the model runs"
+        if before != after:
+            return f"it changes the shape from {before} to {after}"
     return "" if given.dtype == made.dtype else f"it changes the type from {given.dtype} to {made.dtype}"
 
 
@@ -209,9 +211,12 @@ def _probe(node: Any, given: Any) -> tuple[tuple[int | None, ...], tuple[int | N
             (leaf.shape[0], *(_SOME if size is None else size for size in leaf.shape[1:])), leaf.dtype
         )
 
-    arguments = keras.tree.map_structure(concrete, (node.arguments.args, node.arguments.kwargs))
-    made = node.operation.compute_output_spec(*arguments[0], **arguments[1])
-    return tuple(concrete(given).shape), tuple(made.shape)
+    args, kwargs = keras.tree.map_structure(concrete, (node.arguments.args, node.arguments.kwargs))
+    try:
+        made = node.operation.compute_output_spec(*args, **kwargs)
+    except Exception:  # whatever the backend raises: the layer does not take this size
+        return shape, ()
+    return tuple(concrete(given).shape), tuple(keras.tree.flatten(made)[0].shape)
 
 
 def _followers(graph: Graph, node: Any) -> list[Any]:

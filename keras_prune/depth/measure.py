@@ -112,7 +112,7 @@ def measure_loss(
             outputs = run(structure.model, x, left.call)
             with no_loss(copy, y):
                 found = copy.compute_loss(None, y, outputs, sample_weight=weight, training=False)
-            total += size * float(found)
+            total += size * float(_as_array(found))
             count += size
         if not math.isfinite(total):
             raise ValueError(f"The loss must be finite. Received: loss={total / count}")

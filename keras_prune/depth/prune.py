@@ -61,8 +61,8 @@ def prune_layers(
             scores; of equal scores the last in the model.
         budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few candidates as possible go,
             in the order of their scores.
-        importance: How candidates are ranked. `"l2"` and `"l1"` are means of their weights, which say little of layers
-            outside of branches: small weights are not the identity. `"block_influence"` is 1 - cosine similarity of
+        importance: How candidates are ranked. `"l2"` and `"l1"` are the size of their weights, about 1 for new ones.
+            They say little of layers outside of branches, of which small weights are not the identity. `"block_influence"` is 1 - cosine similarity of
             what a candidate is given and what it gives, for each vector along the last axis (Men et al. 2024,
             "ShortGPT: Layers in large language models are more redundant than you expect"), `"activation_change"` the
             relative Euclidean distance of each sample's tensor; both need `data`. `"loss_change"` is how much the loss
@@ -74,7 +74,8 @@ def prune_layers(
         plan: A plan to replay instead.
 
     Returns:
-        A `PrunedLayers`: `.model`, `.plan` and `.report`.
+        A `PrunedLayers`: `.model`, `.plan` and `.report`. Keras names an output after the layer that makes it: that
+        may be another one now.
 
     Raises:
         ValueError: Not exactly one of `names`, `ratio`, `budget` and `plan`; a pattern that matches nothing, or a layer

@@ -17,17 +17,18 @@ Score = Callable[[Candidate], float]
 
 
 def l1(candidate: Candidate) -> float:
-    """Mean absolute weight of each layer of the candidate, of these the geometric mean: see `l2`."""
-    return _geometric_mean([float(np.mean(np.abs(values))) for values in _weights(candidate)])
+    """Mean absolute weight, relative to that of a layer of this size: see `l2`."""
+    return _combine(candidate, lambda values: float(np.mean(np.abs(values))))
 
 
 def l2(candidate: Candidate) -> float:
-    """Root mean square of the weights of each layer of the candidate, of these the geometric mean.
+    """Root mean square of the weights, relative to that of a layer of this size: about 1 if it were new.
 
-    A branch multiplies its layers: if one of them gives nearly nothing, so does the branch. The mean in place of the
-    norm, or large layers would always matter most.
+    Of the norm itself large layers have more, of the mean wide ones less, whatever they do. It is relative to the
+    spread that Glorot and Bengio (2010) begin with. A branch multiplies its layers, and gives nearly nothing if one of
+    them does: the score of a candidate is the geometric mean of those of its layers.
     """
-    return _geometric_mean([float(np.sqrt(np.mean(np.square(values)))) for values in _weights(candidate)])
+    return _combine(candidate, lambda values: float(np.sqrt(np.mean(np.square(values)))))
 
 
 _OF_WEIGHTS: dict[str, Score] = {"l1": l1, "l2": l2}
@@ -86,18 +87,19 @@ def _finite(score: Any, candidate: Candidate) -> float:
     return number
 
 
-def _weights(candidate: Candidate) -> list[np.ndarray]:
-    """What is multiplied: the kernels of each layer, and the scales of normalisations."""
+def _combine(candidate: Candidate, size: Callable[[np.ndarray], float]) -> float:
+    """The geometric mean over the layers of the mean over the kernels of each; of normalisations their scale."""
     found = []
     for operation in candidate.operations:
         if not isinstance(operation, keras.Layer) or isinstance(operation, keras.Model):
             continue
         weights = list(find_prunable(operation).weights.values()) or [getattr(operation, "gamma", None)]
-        values = [np.asarray(keras.ops.convert_to_numpy(each.value), "float64") for each in weights if each is not None]
-        if values:
-            found.append(np.concatenate([each.ravel() for each in values]))
-    return found
+        arrays = [np.asarray(keras.ops.convert_to_numpy(each.value), "float64") for each in weights if each is not None]
+        if arrays:
+            found.append(float(np.mean([size(array) * np.sqrt(_fan(array.shape)) for array in arrays])))
+    return float(np.exp(np.mean(np.log(found)))) if found and min(found) > 0 else 0.0
 
 
-def _geometric_mean(values: list[float]) -> float:
-    return float(np.exp(np.mean(np.log(values)))) if values and min(values) > 0 else 0.0
+def _fan(shape: tuple[int, ...]) -> float:
+    """The mean number of inputs and outputs of an entry, as initialisers count them."""
+    return float(np.prod(shape[:-2], initial=1.0) * (shape[-2] + shape[-1]) / 2) if len(shape) > 1 else 1.0
