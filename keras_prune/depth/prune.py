@@ -62,12 +62,13 @@ def prune_layers(
         budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few candidates as possible go,
             in the order of their scores.
         importance: How candidates are ranked. `"l2"` and `"l1"` are the size of their weights, about 1 for new ones.
-            They say little of layers outside of branches, of which small weights are not the identity. `"block_influence"` is 1 - cosine similarity of
-            what a candidate is given and what it gives, for each vector along the last axis (Men et al. 2024,
-            "ShortGPT: Layers in large language models are more redundant than you expect"), `"activation_change"` the
-            relative Euclidean distance of each sample's tensor; both need `data`. `"loss_change"` is how much the loss
-            grows without the candidate, below 0 if it falls; it needs `data` with targets, and a loss. `"random"` is
-            the control that the others must beat. Or a function `candidate -> score`, higher = keep.
+            They say little of layers outside of branches, of which small weights are not the identity.
+            `"block_influence"` is 1 - cosine similarity of what a candidate is given and what it gives, for each vector
+            along the last axis (Men et al. 2024, "ShortGPT: Layers in large language models are more redundant than
+            you expect"), `"activation_change"` the relative Euclidean distance of each sample's tensor; both need
+            `data`. `"loss_change"` is how much the loss grows without the candidate, below 0 if it falls; it needs
+            `data` with targets, and a loss. `"random"` is the control that the others must beat. Or a function
+            `candidate -> score`, higher = keep.
         data: What they are measured on: arrays `x`, `(x, y)` or `(x, y, sample_weight)`, or batches of these that can
             be read more than once (a `tf.data.Dataset`, `PyDataset`, `DataLoader` or list).
         loss: As `compile` takes it; by default what the model was compiled with.
