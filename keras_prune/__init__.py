@@ -10,6 +10,7 @@ from keras_prune.channels import (
     prune_channels,
     register_rule,
 )
+from keras_prune.depth import analyze_layers, prune_layers
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.masks import apply_masks, stateless_apply_masks
 from keras_prune.prunable import register_prunable
@@ -46,8 +47,10 @@ __all__ = [
     "Threshold",
     "__version__",
     "analyze_channels",
+    "analyze_layers",
     "apply_masks",
     "prune_channels",
+    "prune_layers",
     "prune_once",
     "register_prunable",
     "register_rule",

@@ -8,7 +8,7 @@ import tempfile
 import types
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -17,6 +17,16 @@ from keras import ops
 from keras_prune import keras_internals
 
 Replace = Callable[[str, keras.Layer], keras.Layer]
+
+
+class Changes(Protocol):
+    """Which uses of operations (nodes of a graph, see `keras_internals.graph_nodes`) a copy leaves out or changes."""
+
+    def is_live(self, node: Any) -> bool:
+        """Whether the copy has the node."""
+
+    def call(self, node: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        """What to call in place of the operation, which `make` returns."""
 
 
 def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> keras.Layer:
@@ -75,38 +85,54 @@ def copy_state(
             new.finalize_state()
 
 
-def copy_model(model: keras.Model, replace: Replace) -> keras.Model:
+def copy_model(model: keras.Model, replace: Replace, changes: Changes | None = None) -> keras.Model:
     """Copies a Sequential or Functional model, models inside it included, with `replace(path, layer)` for each layer.
 
     Args:
         model: A built model. It is not changed.
         replace: Returns a new layer for a layer of the model, to be called as the old one was; it may be unbuilt.
+        changes: What is called otherwise, or not at all.
 
     Returns:
         A new model of the same class, inputs, outputs and names, not compiled. Its variables are fresh.
     """
-    return _Copier(replace).model(model, "")
+    return _Copier(replace, changes).model(model, "")
 
 
 class _Copier:
     """Remembers what it copied: a layer used twice, here or in two models inside, stays one layer."""
 
-    def __init__(self, replace: Replace):
+    def __init__(self, replace: Replace, changes: Changes | None):
         self._replace = replace
+        self._changes = changes
         self._copies: dict[int, Any] = {}
 
     def model(self, model: keras.Model, prefix: str) -> keras.Model:
         if isinstance(model, keras.Sequential):
             inputs = [keras_internals.copy_input(tensor) for tensor in model.inputs]
-            layers = [self._operation(layer, prefix) for layer in model.layers]
+            layers = [self._operation(layer, prefix) for layer in self._live_layers(model)]
             copy = type(model)([*inputs, *layers], name=model.name)
         else:
             inputs = keras.tree.map_structure(keras_internals.copy_input, model.input)
-            outputs = keras_internals.run_graph(model, inputs, lambda operation: self._operation(operation, prefix))
+            outputs = keras_internals.run_graph(model, inputs, self._call(model, prefix))
             copy = type(model)(inputs, outputs, name=model.name)
         if not model.trainable:  # reaches every layer in it, so only when it says something
             copy.trainable = False
         return copy
+
+    def _live_layers(self, model: keras.Sequential) -> list[keras.Layer]:
+        if self._changes is None:
+            return model.layers
+        live = {id(node.operation) for node in keras_internals.graph_nodes(model) if self._changes.is_live(node)}
+        return [layer for layer in model.layers if id(layer) in live]
+
+    def _call(self, model: keras.Model, prefix: str) -> Callable[[Any], Callable[..., Any]]:
+        """What `run_graph` calls for each operation."""
+        changes = self._changes
+        if changes is None:
+            return lambda operation: self._operation(operation, prefix)
+        nodes = iter(keras_internals.graph_nodes(model))
+        return lambda operation: changes.call(next(nodes), lambda: self._operation(operation, prefix))
 
     def _operation(self, operation: Any, prefix: str) -> Any:
         if id(operation) not in self._copies:

@@ -1,4 +1,4 @@
-"""Budgets: what a model may cost, and the shortest part of the queue that must go for it."""
+"""Budgets: what a model may cost, and the shortest part of a queue that must go for it."""
 
 import dataclasses
 import tempfile
@@ -11,7 +11,6 @@ import keras
 from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.kept import Kept
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.channels.queue import Queue
 from keras_prune.channels.work import Costs
 
 _PROBES = 7  # exported files for a budget of latency: each halves what is left to search
@@ -94,51 +93,47 @@ def count_costs(costs: Costs, kept: Kept) -> dict[str, int | None]:
 
 def meet_budget(
     budget: Budget,
-    queue: Queue,
-    analysis: ChannelAnalysis,
-    costs: Costs,
-    model: keras.Model,
-    build: Callable[[ChannelPlan], keras.Model],
+    original: keras.Model,
+    costs: Mapping[str, int | None],
+    longest: int,
+    left: Callable[[int], Mapping[str, int | None]],
+    build: Callable[[int], keras.Model],
+    hint: str = "",
 ) -> int:
-    """Returns the length of the shortest part of the queue without which the model is within the budget.
+    """Returns the length of the shortest part of a queue without which the model is within the budget.
 
     Args:
         budget: The budget.
-        queue: In which order channels go.
-        analysis: The channels.
-        costs: Counts what is left.
-        model: The original.
-        build: Makes the smaller model of a plan.
+        original: The model.
+        costs: What it costs, by the names that budgets use.
+        longest: The length of the queue.
+        left: What is left of the costs without this much of the queue.
+        build: Makes the model without this much of the queue.
+        hint: What to do if the budget cannot be met.
 
     Raises:
         ValueError: The budget cannot be met; the message says what can.
     """
-
-    def left(length: int) -> dict[str, int | None]:
-        return count_costs(costs, Kept(queue.plan(length).keep(analysis)))
-
-    targets = budget.targets(left_of_all(costs, analysis))
-    smallest = left(len(queue))
+    targets = budget.targets(costs)
+    smallest = left(longest)
     missed = {name: smallest[name] for name, target in targets.items() if _above(smallest[name], target)}
     if missed:
         reachable = ", ".join(f"{name}={count:,}" for name, count in missed.items())
         raise ValueError(
-            f"The budget cannot be met: the smallest model that the limits allow has {reachable}. Allow more with "
-            f"`max_ratio`, `min_channels`, `round_to` or `ratios`. Received: {budget}, that is {targets}"
+            f"The budget cannot be met: the smallest model that the limits allow has {reachable}. {hint}"
+            f"Received: {budget}, that is {targets}"
         )
-    length = _first(
-        0, len(queue), lambda each: not any(_above(left(each)[name], goal) for name, goal in targets.items())
-    )
+    length = _first(0, longest, lambda each: not any(_above(left(each)[name], goal) for name, goal in targets.items()))
     if budget.latency is None:
         return length
-    goal = budget.latency * _latency(model)
-    reached = _latency(build(queue.plan(len(queue))))
+    goal = budget.latency * _latency(original)
+    reached = _latency(build(longest))
     if reached > goal:
         raise ValueError(
             f"The budget cannot be met: the smallest model that the limits allow takes {reached:.3g} ms. "
             f"Received: {budget}, that is {goal:.3g} ms on this machine"
         )
-    return _first(length, len(queue), lambda each: _latency(build(queue.plan(each))) <= goal, _PROBES)
+    return _first(length, longest, lambda each: _latency(build(each)) <= goal, _PROBES)
 
 
 def left_of_all(costs: Costs, analysis: ChannelAnalysis) -> dict[str, int | None]:

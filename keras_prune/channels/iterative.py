@@ -74,13 +74,12 @@ class IterativePruning:
         check_asked(ratio, budget, ratios)
         if budget is not None and budget.latency is not None:
             raise ValueError(f"A budget of latency cannot be reached in steps. Received: budget={budget!r}")
-        Limits(
-            ratio, {} if ratios is None else ratios, scope, round_to, min_channels, max_ratio
-        )  # raises now, not in the loop
+        ratios = {} if ratios is None else ratios
+        Limits(ratio, ratios, scope, round_to, min_channels, max_ratio)  # raises now, not in the loop
         analysis = analyze_channels(model)
         self.results: list[PrunedChannels] = []
         self._model, self._steps = model, steps
-        self._ratio, self._ratios = ratio, dict(ratios or {})
+        self._ratio, self._ratios = ratio, dict(ratios)
         self._limits = scope, round_to, min_channels, max_ratio, {group.name: group.size for group in analysis.groups}
         self._others = importance, data, loss, recalibrate, strict
         self._costs: dict[str, int | None] = {}

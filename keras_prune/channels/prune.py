@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
-from keras_prune.channels.budget import Budget, meet_budget
+from keras_prune.channels.budget import Budget, count_costs, left_of_all, meet_budget
 from keras_prune.channels.groups import ChannelAnalysis, analyze_channels
+from keras_prune.channels.kept import Kept
 from keras_prune.channels.limits import Limits, Scope
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.queue import Queue
@@ -143,7 +144,15 @@ def _length(
 ) -> int:
     if budget is None:
         return queue.length(limits.ratio or 0.0)
-    return meet_budget(budget, queue, analysis, costs, model, lambda plan: rebuild(analysis.trace, plan.keep(analysis)))
+
+    def left(length: int) -> Mapping[str, int | None]:
+        return count_costs(costs, Kept(queue.plan(length).keep(analysis)))
+
+    def build(length: int) -> keras.Model:
+        return rebuild(analysis.trace, queue.plan(length).keep(analysis))
+
+    hint = "Allow more with `max_ratio`, `min_channels`, `round_to` or `ratios`. "
+    return meet_budget(budget, model, left_of_all(costs, analysis), len(queue), left, build, hint)
 
 
 def check_asked(ratio: Any, budget: Any, ratios: Any, plan: Any = None) -> None:

@@ -11,7 +11,7 @@ from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.kept import Kept
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.channels.tables import table, unknown_lines
+from keras_prune.channels.tables import cost_lines, number, table, unknown_lines
 from keras_prune.channels.work import Costs, Work, total
 
 
@@ -92,18 +92,14 @@ class ChannelReport:
                 str(group.after),
                 f"{group.parameters_before:,}",
                 f"{group.parameters_after:,}",
-                _number(group.macs_before),
-                _number(group.macs_after),
+                number(group.macs_before),
+                number(group.macs_after),
                 group.frozen or group.inexact,
             )
             for group in self.groups
         ]
         text = table(f"Channels of '{self.model}'", headings, rows)
-        text += f"\nParameters: {_change(self.parameters_before, self.parameters_after)}"
-        if self.macs_before is None or self.macs_after is None:
-            text += "\nMACs: not known, since an input has an unknown size"
-        else:
-            text += f"\nMACs: {_change(self.macs_before, self.macs_after)}"
+        text += cost_lines(self.parameters_before, self.parameters_after, self.macs_before, self.macs_after)
         if self.budget is not None:
             text += f"\nAsked: {self.budget}"
         return text + unknown_lines(self.unknown)
@@ -183,11 +179,3 @@ def _by_group(analysis: ChannelAnalysis, costs: Costs) -> tuple[list[list[Any]],
         if mine is not None:
             work[mine].append(each)
     return weights, work
-
-
-def _number(count: int | None) -> str:
-    return "-" if count is None else f"{count:,}"
-
-
-def _change(before: int, after: int) -> str:
-    return f"{before:,} -> {after:,} ({after / max(before, 1):.1%} left)"

@@ -25,3 +25,20 @@ def unknown_lines(unknown: Mapping[str, str]) -> str:
     """The operations without a rule, a line each."""
     lines = [f"  {reason}" for reason in unknown.values()]
     return "\n".join(["", "Channels that reach these stay:", *lines]) if lines else ""
+
+
+def number(count: int | None) -> str:
+    """A number with commas; a dash if it is not known."""
+    return "-" if count is None else f"{count:,}"
+
+
+def cost_lines(parameters_before: int, parameters_after: int, macs_before: int | None, macs_after: int | None) -> str:
+    """What a model cost, and costs now, a line each."""
+    text = f"\nParameters: {_change(parameters_before, parameters_after)}"
+    if macs_before is None or macs_after is None:
+        return text + "\nMACs: not known, since an input has an unknown size"
+    return text + f"\nMACs: {_change(macs_before, macs_after)}"
+
+
+def _change(before: int, after: int) -> str:
+    return f"{before:,} -> {after:,} ({after / max(before, 1):.1%} left)"

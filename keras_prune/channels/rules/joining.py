@@ -45,8 +45,8 @@ def _join(call: Call, axis: int) -> np.ndarray:
     if call.output_shapes[0][axis] is None:  # of unknown size, so no axis of channels
         if any(axis in call.varying(given) for given in inputs):
             raise Unsupported("it joins along an axis of unknown size")
-        first, *others = [given.take([0], axis) for given in inputs]
-        for other in others:
+        first, *more = [given.take([0], axis) for given in inputs]
+        for other in more:
             call.unite(first, other)
         return first
     small = collapse(inputs, keep=axis)

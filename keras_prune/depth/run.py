@@ -1,0 +1,35 @@
+"""Running a model step by step: with some uses of layers passed by, or with a look at each tensor."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_prune import keras_internals
+
+Make = Callable[[], Callable[..., Any]]
+
+
+def run(model: keras.Model, inputs: Any, call: Callable[[Any, Make], Callable[..., Any]]) -> Any:
+    """Calls a model on data, in inference mode, with `call(node, make)` for each node of its graphs.
+
+    Args:
+        model: A Sequential or Functional model. It is not changed.
+        inputs: A batch of inputs, as the model takes them.
+        call: Returns what is called for a node; `make` returns the operation itself. See `Left.call`.
+
+    Returns:
+        The outputs.
+    """
+    nodes = iter(keras_internals.graph_nodes(model))
+
+    def replace(operation: Any) -> Callable[..., Any]:
+        return call(next(nodes), lambda: _inside(operation, call))
+
+    return keras_internals.call_graph(model, inputs, replace)
+
+
+def _inside(operation: Any, call: Callable[[Any, Make], Callable[..., Any]]) -> Callable[..., Any]:
+    if not keras_internals.is_graph(operation):
+        return operation
+    return lambda inputs, **_: run(operation, inputs, call)
