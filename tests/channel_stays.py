@@ -9,8 +9,8 @@ LAYERS = {
         RandomTranslation RandomZoom Solarization
     """,
     "it stands in front of all channels: it turns data into numbers": """
-        CategoryEncoding Discretization HashedCrossing Hashing IntegerLookup MelSpectrogram Normalization STFTSpectrogram
-        StringLookup TextVectorization
+        CategoryEncoding Discretization HashedCrossing Hashing IntegerLookup MelSpectrogram Normalization
+        STFTSpectrogram StringLookup TextVectorization
     """,
     "which steps it masks depends on all channels": "Masking",
     "it may compute anything": "FlaxLayer JaxLayer Lambda TFSMLayer TorchModuleWrapper",

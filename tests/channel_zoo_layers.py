@@ -206,7 +206,7 @@ def einsum_denses():
     x = layers.EinsumDense("abc,cde->abde", (6, 3, 8), bias_axes="de", name="split")(inputs)
     x = layers.EinsumDense("abde,def->abf", (6, 8), bias_axes="f", name="join")(x)
     x = layers.EinsumDense("abc,bc->abc", (6, 8), bias_axes="c", name="scale")(x)
-    x = layers.EinsumDense("abc,bd->adc", (4, 8), bias_axes="d", name="positions")(x)
+    x = layers.EinsumDense("abc,bd->adc", (4, 8), name="positions")(x)
     return keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x)))
 
 

@@ -65,6 +65,7 @@ def weights(*shape):
         (lambda x: layers.Attention()([x, x], mask=[x[..., 0] > 0.5, x[..., 1] > 0.5]), "takes it by its number"),
         (lambda x: layers.Attention()([x, weights(1, 3, 8)]), "way that is not known"),
         (lambda x: layers.LSTM(8)(x, initial_state=[np.zeros((2, 8), "float32")] * 2), "initial state is a constant"),
+        (layers.EinsumDense("abc,bd->adc", (4, 8), bias_axes="d"), "bias lies along another axis"),
         (lambda x: ops.softmax(x), "sum is taken over the channels"),
         (lambda x: ops.sparsemax(x), "sum is taken over the channels"),
         (lambda x: ops.prod(x, axis=-1), "depends on the others"),
@@ -154,7 +155,7 @@ def test_attention_keeps_its_scale_and_bits_where_nothing_goes():
     assert difference(outputs(result.model, data), outputs(model, data)) == 0
 
 
-FRONT = [line.split() for reason, line in channel_stays.LAYERS.items() if "changes images" in reason][0]
+FRONT = next(line.split() for reason, line in channel_stays.LAYERS.items() if "changes images" in reason)
 ARGUMENTS = {
     "MaxNumBoundingBoxes": None,  # takes boxes
     "Pipeline": ([layers.Rescaling(0.5)],),

@@ -93,6 +93,9 @@ def einsum_dense(call: Call) -> np.ndarray:
         return call.fixed()
     apply_activation(call, layer.activation, channels)
     where = written.index(letter)
+    if layer.bias is not None and where == len(written) - 1 and letter not in layer.bias_axes:
+        # On TensorFlow Keras (3.15) adds a bias of other axes along the last one as soon as their sizes agree.
+        raise Unsupported("its bias lies along another axis than the last, which must keep its size")
     place = where - len(written)  # counted from the end, where all shapes agree
     if layer.bias is not None and letter in layer.bias_axes:
         call.bind(layer.bias, place, channels, "through" if carried else "out")
