@@ -180,12 +180,17 @@ def seeds() -> Iterator[int]:
 
 
 def train(model: keras.Model, epochs: int, learning_rate: float, x: Any, y: np.ndarray | None = None) -> None:
-    """Trains a classifier. `x` are inputs for the labels `y`, or a `keras.utils.PyDataset` of both."""
+    """Trains a classifier. `x` are inputs for the labels `y`, or a `keras.utils.PyDataset` of both.
+
+    The learning rate falls to zero, as a cosine. Labels are classes, or a probability for each class.
+    """
     if not epochs:
         return
     steps = epochs * (len(x) if y is None else -(-len(x) // FLAGS.batch_size))
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    model.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    labels = x[0][1] if y is None else y
+    loss = "sparse_categorical_crossentropy" if labels.ndim == 1 else "categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(schedule), loss, metrics=["accuracy"])
     model.fit(x, y, batch_size=None if y is None else FLAGS.batch_size, epochs=epochs, verbose=2)
 
 
