@@ -33,7 +33,9 @@ FLAGS = helpers.define_flags(
 flags.DEFINE_string("model", None, "A .keras file of a trained model for CIFAR-10, with inputs from 0 to 255.")
 flags.DEFINE_float("macs", 0.5, "The fraction of the multiply-accumulates that may be left, in (0, 1).")
 flags.DEFINE_string("importance", "l2", "Which channels matter; see `kp.prune_channels`.")
-flags.DEFINE_enum("scope", "isomorphic", ["group", "global", "isomorphic"], "Among which channels those that go are chosen.")
+flags.DEFINE_enum(
+    "scope", "isomorphic", ["group", "global", "isomorphic"], "Among which channels those that go are chosen."
+)
 flags.DEFINE_float("distill", 0.5, "How much of the labels, in training on, is what the dense model answers.")
 helpers.check_flag("distill", lambda value: 0 <= value <= 1, "in [0, 1]")
 helpers.check_flag("model", lambda value: value is None or Path(value).is_file(), "a file that exists")

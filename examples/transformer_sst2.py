@@ -80,6 +80,10 @@ def main() -> None:
     data = data._replace(x_train=data.x_train.astype("int32"), x_test=data.x_test.astype("int32"))
     if min(data.x_train.min(), data.x_test.min()) < 0:
         raise helpers.BadData("Ids of words must be at least 0. Received: negative ones")
+    if not data.x_test.any(axis=1).all():
+        raise helpers.BadData("A sentence in x_test must have a word. Received: one of zeros alone")
+    some = data.x_train.any(axis=1)  # the mean over no words is not a number, and would make all weights that
+    data = data._replace(x_train=data.x_train[some], y_train=data.y_train[some])
     words = int(max(data.x_train.max(), data.x_test.max())) + 1
     comparison = helpers.Comparison(data)
     for _ in helpers.seeds():

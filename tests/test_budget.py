@@ -118,7 +118,9 @@ def test_a_budget_that_is_met_already_takes_nothing():
 def test_a_budget_that_cannot_be_met_says_what_can():
     model = residual()
     smallest = kp.prune_channels(model, 0.99, max_ratio=0.5).report
-    with pytest.raises(ValueError, match=rf"cannot be met.*macs={smallest.macs_after:,}.*Received: Budget\(macs=1000\)"):
+    with pytest.raises(
+        ValueError, match=rf"cannot be met.*macs={smallest.macs_after:,}.*Received: Budget\(macs=1000\)"
+    ):
         kp.prune_channels(model, budget=kp.Budget(macs=1000), max_ratio=0.5)
     kp.prune_channels(model, budget=kp.Budget(macs=smallest.macs_after), max_ratio=0.5)
 

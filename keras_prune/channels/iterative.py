@@ -74,7 +74,9 @@ class IterativePruning:
         check_asked(ratio, budget, ratios)
         if budget is not None and budget.latency is not None:
             raise ValueError(f"A budget of latency cannot be reached in steps. Received: budget={budget!r}")
-        Limits(ratio, {} if ratios is None else ratios, scope, round_to, min_channels, max_ratio)  # raises now, not in the loop
+        Limits(
+            ratio, {} if ratios is None else ratios, scope, round_to, min_channels, max_ratio
+        )  # raises now, not in the loop
         analysis = analyze_channels(model)
         self.results: list[PrunedChannels] = []
         self._model, self._steps = model, steps
