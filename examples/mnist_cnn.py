@@ -21,14 +21,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import helpers
 import keras
 import mnist_data
 import numpy as np
 from absl import app, flags, logging
+from helpers import check_flag, print_table
 from matplotlib.figure import Figure
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import keras_prune as kp
 import tflite_export
@@ -45,6 +44,7 @@ BY_SPARSITY = {"percentile": kp.Percentile(), "global": kp.Percentile(scope="glo
 # ... and these whatever is below a threshold, without a schedule: how much goes depends on the weights.
 BY_THRESHOLD = {"threshold": kp.Threshold, "relative": kp.RelativeThreshold, "std": kp.StdThreshold}
 
+HEADINGS = ("model", "test accuracy", "parameters", "non-zeros", "bytes", "zipped", "latency, ms (p10-p90)")
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("epochs", 5, "Epochs of dense training.")
 flags.DEFINE_integer("prune_epochs", 5, "Epochs over which the sparsity rises.")
@@ -59,15 +59,6 @@ flags.DEFINE_string("data", None, "An .npz file with x_train, y_train, x_test, y
 flags.DEFINE_string("output", "out/mnist_cnn", "Folder for what is written.")
 flags.DEFINE_integer("seed", 0, "Seed of the weights and of the order of the images.")
 flags.DEFINE_bool("smoke", False, "Few images, and small defaults for the rest: done in seconds.")
-
-
-def check_flag(name: str, good: Callable[[Any], bool], rule: str) -> None:
-    def check(value: Any) -> bool:
-        if not good(value):
-            raise flags.ValidationError(f"must be {rule}. Received: {value}")  # absl names the flag
-        return True
-
-    flags.register_validator(name, check)
 
 
 for _name in ("epochs", "prune_epochs", "batch_size", "frequency"):
@@ -120,23 +111,7 @@ class Recorder(keras.callbacks.Callback):
         self.test_accuracy.append((len(self.sparsity), logs["val_accuracy"]))
 
 
-def build_model() -> keras.Model:
-    return keras.Sequential(
-        [
-            keras.Input((28, 28, 1), name="image"),
-            keras.layers.Conv2D(32, 3, activation="relu"),
-            keras.layers.MaxPooling2D(),
-            keras.layers.Conv2D(64, 3, activation="relu"),
-            keras.layers.MaxPooling2D(),
-            keras.layers.Flatten(),
-            keras.layers.Dense(128, activation="relu"),
-            keras.layers.Dense(10, activation="softmax"),
-        ],
-        name="mnist_cnn",
-    )
-
-
-def train(model: keras.Model, data: mnist_data.Mnist, epochs: int, callbacks: list[keras.callbacks.Callback]) -> None:
+def train(model: keras.Model, data: helpers.Data, epochs: int, callbacks: list[keras.callbacks.Callback]) -> None:
     if not model.compiled:
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(
@@ -167,26 +142,17 @@ def table_row(name: str, model: keras.Model, accuracy: float, report: tflite_exp
     return [name, f"{accuracy:.2%}", f"{counts.parameters:,}", f"{counts.parameters - counts.zeros:,}", *file]
 
 
-def evaluate_model(name: str, model: keras.Model, data: mnist_data.Mnist) -> list[str]:
+def evaluate_model(name: str, model: keras.Model, data: helpers.Data) -> list[str]:
     result = model.evaluate(data.x_test, data.y_test, verbose=0, return_dict=True)
     return table_row(name, model, result["accuracy"], None)
 
 
-def export_model(name: str, model: keras.Model, path: Path, data: mnist_data.Mnist) -> list[str]:
+def export_model(name: str, model: keras.Model, path: Path, data: helpers.Data) -> list[str]:
     """Writes the file, which `export` compares with the model, and tests what was written on the whole test set."""
     report = tflite_export.export(model, path, inputs=data.x_test)
     print(report)
     labels = tflite_export.predict(path, data.x_test).argmax(-1)
     return table_row(name, model, np.mean(labels == data.y_test), report)
-
-
-def print_table(rows: list[list[str]]) -> None:
-    table = Table("model", box=box.SIMPLE_HEAD)
-    for heading in ("test accuracy", "parameters", "non-zeros", "bytes", "zipped", "latency, ms (p10-p90)"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=120).print(table)
 
 
 def plot(recorder: Recorder, path: Path) -> None:
@@ -223,7 +189,7 @@ def main(arguments: list[str]) -> None:
     recorder = Recorder()
 
     # 1. An ordinary model, trained as ever.
-    dense = build_model()
+    dense = mnist_data.build_model()
     train(dense, data, FLAGS.epochs, [recorder.begin("dense training")])
 
     # 2. A copy whose kernels have masks, pruned while `fit` runs.
@@ -245,7 +211,7 @@ def main(arguments: list[str]) -> None:
         export_model("pruned.tflite, stripped", stripped, output / "pruned.tflite", data),
     ]
     plot(recorder, output / "training.png")
-    print_table(rows)
+    print_table(HEADINGS, rows)
     more = FLAGS.prune_epochs + FLAGS.finetune_epochs
     print(f"The pruned model was trained for {FLAGS.epochs} + {more} epochs, the dense one for {FLAGS.epochs}.")
     print("Scattered zeros make a file smaller only once it is zipped, and not faster: LiteRT multiplies by them too.")

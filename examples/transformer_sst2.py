@@ -1,0 +1,100 @@
+"""Takes half the heads and widths out of a small Transformer that reads sentences, and trains what is left.
+
+    pip install keras-prune[demo]
+    python examples/transformer_sst2.py --data=sst2.npz    # minutes without a GPU
+    python examples/transformer_sst2.py --smoke            # on sentences that are made up, in seconds
+    python examples/transformer_sst2.py --helpshort
+
+The file holds ids of words, (samples, steps), 0 for none: of the sentences of SST-2, say, which are at
+nlp.stanford.edu/sentiment, with 1 for a good word and 0 for a bad one as labels. The network has a layer that
+`keras_prune` has never seen; `positions` below is all that it must be told. The example prints what went and a table
+that compares the models, and writes dense and small as .keras and .tflite to the folder `--output`.
+"""
+
+import helpers
+import keras
+import numpy as np
+from keras import layers
+
+import keras_prune as kp
+
+WIDTH, HEADS = 64, 4
+FLAGS = helpers.define_flags(
+    data="ids of words, (samples, steps), 0 for none. Without it, some are made up.",
+    output="out/transformer_sst2",
+    epochs=4,
+    finetune_epochs=2,
+    learning_rate=1e-3,
+    finetune_learning_rate=1e-3,
+    batch_size=64,
+    seeds=3,
+)
+
+
+@keras.saving.register_keras_serializable("examples")
+class Positions(layers.Layer):
+    """Adds to each step a vector that says where it stands."""
+
+    supports_masking = True
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.vectors = self.add_weight(shape=shape[1:], initializer="uniform", name="vectors")
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return x + self.vectors
+
+
+@kp.register_rule(Positions)
+def positions(call):
+    """The last axis of the weight holds the channels that come in, which go out again."""
+    call.bind(call.operation.vectors, -1, call.vector(call.inputs[0]), "through")
+    return call.inputs[0]
+
+
+def build_model(words: int, steps: int, classes: int) -> keras.Model:
+    inputs = keras.Input((steps,), dtype="int32", name="words")
+    x = layers.Embedding(words, WIDTH, mask_zero=True)(inputs)
+    x = layers.Dropout(0.2)(Positions()(x))
+    y = layers.LayerNormalization()(x)
+    y = layers.MultiHeadAttention(HEADS, WIDTH // HEADS)(y, y)
+    x = layers.Add()([x, layers.Dropout(0.1)(y)])
+    y = layers.LayerNormalization()(x)
+    y = layers.Dense(WIDTH)(layers.Dense(2 * WIDTH, activation="relu")(y))
+    x = layers.LayerNormalization()(layers.Add()([x, layers.Dropout(0.1)(y)]))
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling1D()(x))
+    outputs = layers.Dense(classes, activation="softmax")(x)
+    return keras.Model(inputs, outputs, name="transformer")
+
+
+def make_up() -> helpers.Data:
+    """Words at random, of which every fourth belongs to the class."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 1000)
+    x = rng.integers(1, 500, (1000, 24))
+    x = np.where(rng.random(x.shape) < 0.25, 500 + 50 * y[:, None] + x % 50, x)
+    return helpers.Data(x[:800], y[:800], x[800:], y[800:])
+
+
+def main() -> None:
+    data = helpers.prepare(helpers.load(("steps",), np.integer, make_up))
+    data = data._replace(x_train=data.x_train.astype("int32"), x_test=data.x_test.astype("int32"))
+    if min(data.x_train.min(), data.x_test.min()) < 0:
+        raise helpers.BadData("Ids of words must be at least 0. Received: negative ones")
+    if not data.x_test.any(axis=1).all():
+        raise helpers.BadData("A sentence in x_test must have a word. Received: one of zeros alone")
+    some = data.x_train.any(axis=1)  # the mean over no words is not a number, and would make all weights that
+    data = data._replace(x_train=data.x_train[some], y_train=data.y_train[some])
+    words = int(max(data.x_train.max(), data.x_test.max())) + 1
+    comparison = helpers.Comparison(data)
+    for _ in helpers.seeds():
+        # 1. An ordinary model, trained as ever.
+        dense = build_model(words, steps=data.x_train.shape[1], classes=int(data.y_train.max()) + 1)
+        helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, data.x_train, data.y_train)
+
+        # 2. A new model with half the heads and widths, then trained on, as the dense one is: a fair comparison.
+        comparison.add(dense, kp.prune_channels(dense, 0.5), data.x_train, data.y_train)
+    comparison.finish()
+
+
+if __name__ == "__main__":
+    helpers.run(main)

@@ -1,0 +1,185 @@
+"""The examples of structured pruning run as a user runs them, on data of seconds."""
+
+import io
+import re
+import types
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from example_runs import digits, import_example, run_example
+from keras import layers
+
+import tflite_export
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the examples end with an export, which needs TensorFlow"
+)
+
+
+@pytest.fixture(scope="module")
+def helpers():
+    return import_example("helpers")
+
+
+def images(count, seed):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, 32, 32, 3), "uint8"), rng.integers(0, 10, (count, 1), "uint8")
+
+
+def spectrograms(count, seed):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, 9, 5)).astype("float16"), rng.integers(0, 4, count, "uint8")
+
+
+def sentences(count, seed):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 99, (count, 12), "uint16"), rng.integers(0, 2, count, "uint8")
+
+
+KEYS = "x_train", "y_train", "x_test", "y_test"
+FILES = ["dense.keras", "dense.tflite", "small.keras", "small.tflite"]
+STRUCTURED = {
+    "resnet8_cifar10": images,
+    "mnist_channels": digits,
+    "gru_spoken_digits": spectrograms,
+    "transformer_sst2": sentences,
+}
+
+
+def write_data(path, make):
+    np.savez(path, **dict(zip(KEYS, (*make(150, 1), *make(40, 2)), strict=True)))
+    return path
+
+
+def comparison(printed):
+    """The rows of the printed table: accuracy, parameters, MACs, channels."""
+    rows = re.findall(r"^ +((?:dense|pruned)(?:, trained on)?)  +(\S+)%  +(\S+)  +(\S+)  +(\S+) *$", printed, re.M)
+    return {name: [float(number.replace(",", "")) for number in numbers] for name, *numbers in rows}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", STRUCTURED)
+def test_a_structured_example_prints_its_table_and_writes_checked_files(script, tmp_path):
+    data = write_data(tmp_path / "data.npz", STRUCTURED[script])
+    done = run_example(tmp_path, "--smoke", f"--data={data}", f"--output={tmp_path / 'new/output'}", script=script)
+    assert done.returncode == 0, done.stderr
+    assert "made up" not in done.stdout
+    table = comparison(done.stdout)
+    assert list(table) == ["dense", "pruned", "pruned, trained on", "dense, trained on"]
+    assert table["dense"][1:] == table["dense, trained on"][1:]
+    assert table["pruned"][1:] == table["pruned, trained on"][1:]
+    folder = tmp_path / "new/output"
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert [path.name for path in (tmp_path / "cwd").iterdir()] == []
+    macs, channels = (np.divide(table["pruned"][i], table["dense"][i]) for i in (2, 3))
+    if script == "resnet8_cifar10":
+        assert 0.47 < macs <= 0.5
+    else:
+        assert channels == 0.5
+        assert macs < 0.5
+    with np.load(data) as arrays:
+        x, y = arrays["x_test"], arrays["y_test"]
+    if script == "mnist_channels":
+        x = x[..., None] / np.float32(255)
+    x = x.astype("int32" if script == "transformer_sst2" else "float32")
+    for name, row in (("dense", "dense, trained on"), ("small", "pruned, trained on")):
+        assert sum(map(np.size, weights_of(folder / f"{name}.keras"))) == table[row][1]
+        labels = tflite_export.predict(folder / f"{name}.tflite", x).argmax(-1)
+        assert np.mean(labels == y.reshape(-1)) * 100 == pytest.approx(table[row][0], abs=2.6)  # one sample of forty
+
+
+def weights_of(path):
+    """The arrays of weights in a `.keras` file, whatever classes it needs, without the states of training."""
+    found = []
+    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        file.visititems(lambda name, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+        return [item[()] for item in found if not re.search("seed_generator|optimizer", item.name)]
+
+
+@pytest.mark.slow
+def test_a_given_model_is_pruned_as_it_is(tmp_path):
+    given = keras.Sequential(
+        [keras.Input((32, 32, 3)), layers.Conv2D(8, 3), layers.GlobalAveragePooling2D(), layers.Dense(10)]
+    )
+    given.save(tmp_path / "given.keras")
+    data = write_data(tmp_path / "data.npz", images)
+    files = f"--data={data}", f"--model={tmp_path / 'given.keras'}", f"--output={tmp_path / 'output'}"
+    flags = "--finetune_epochs=0", "--nocontrol", "--macs=0.3"
+    done = run_example(tmp_path, *files, *flags, script="resnet8_cifar10")
+    assert done.returncode == 0, done.stderr
+    assert "Epoch" not in done.stdout
+    x, y = images(40, 2)
+    accuracy = np.mean(given.predict(x.astype("float32"), verbose=0).argmax(-1) == y[:, 0])
+    table = comparison(done.stdout)
+    assert table["dense"] == [pytest.approx(100 * accuracy), given.count_params(), 30 * 30 * 27 * 8 + 80, 8]
+    assert table["pruned"][2:] == [30 * 30 * 27 * 2 + 20, 2]
+    assert table["pruned"] == table["pruned, trained on"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "flag", "content", "message"),
+    [
+        ("gru_spoken_digits", "data", b"text", r"The data must be an \.npz file of arrays\. Received: "),
+        ("resnet8_cifar10", "model", b"text", r"--model must be a \.keras file\. Received: "),
+        ("transformer_sst2", "data", None, "--data=.*missing: must be a file that exists. Received: "),
+    ],
+)
+def test_a_bad_file_ends_a_structured_example_without_a_trace(script, flag, content, message, tmp_path):
+    path = tmp_path / "missing"
+    if content is not None:
+        path = tmp_path / "file"
+        path.write_bytes(content)
+    data = [] if flag == "data" else [f"--data={write_data(tmp_path / 'data.npz', STRUCTURED[script])}"]
+    done = run_example(tmp_path, *data, f"--{flag}={path}", f"--output={tmp_path / 'output'}", script=script)
+    assert done.returncode == 1
+    assert re.search(message, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "output").exists()
+
+
+SEQUENCES = dict(zip(KEYS, (*spectrograms(9, 1), *spectrograms(5, 2)), strict=True)) | {"y_train": np.arange(9) % 4}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, None),
+        ({"x_test": SEQUENCES["x_test"].astype("float64")}, None),
+        ({"y_train": np.arange(9)[:, None] % 4}, None),
+        ({"x_train": np.zeros((9, 3))}, r"x_train must be .* \(samples, steps, features\). Received: float64 of"),
+        ({"x_train": np.zeros((9, 9, 5), int)}, r"x_train must be floating of .* Received: int64 of \(9, 9, 5\)"),
+        ({"x_test": np.zeros((5, 9, 4))}, r"x_test must be .* \(samples, 9, 5\). Received: .* of \(5, 9, 4\)"),
+        ({"x_test": np.full((5, 9, 5), np.nan)}, "x_test must be finite. Received: 225 numbers that are not"),
+        ({"y_test": np.full(5, 4)}, "y_test must be 5 labels from 0 to 3. Received: "),
+        ({"y_train": np.full(9, -1)}, "y_train must be 9 labels from 0 to "),
+    ],
+)
+def test_sequences_are_read_or_refused(helpers, tmp_path, change, message):
+    path = tmp_path / "data.npz"
+    np.savez(path, **SEQUENCES | change)
+    if message is None:
+        data = helpers.read(path, ("steps", "features"), np.floating)
+        np.testing.assert_array_equal(data.x_test, SEQUENCES["x_test"])
+        assert [y.shape for y in (data.y_train, data.y_test)] == [(9,), (5,)]
+        return
+    with pytest.raises(helpers.BadData, match=message):
+        helpers.read(path, ("steps", "features"), np.floating)
+
+
+def test_without_a_file_it_is_said_that_data_are_made_up(helpers, monkeypatch, capsys):
+    monkeypatch.setattr(helpers, "FLAGS", types.SimpleNamespace(data=None))
+    assert helpers.load(("steps",), np.integer, lambda: "made up") == "made up"
+    assert "THE NUMBERS BELOW MEAN NOTHING" in capsys.readouterr().out
+
+
+def test_what_is_held_out_is_not_trained_on_and_is_no_test_sample(helpers):
+    x = np.arange(45)
+    data = helpers.Data(x[:40], -x[:40], x[40:], -x[40:]).hold_out()
+    assert len(data.x_test) == 4
+    assert sorted([*data.x_train, *data.x_test]) == list(range(40))
+    for samples, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
+        np.testing.assert_array_equal(labels, -samples)
