@@ -13,7 +13,7 @@ from keras_prune.channels.limits import Limits, Scope
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.queue import Queue
 from keras_prune.channels.rebuild import rebuild
-from keras_prune.channels.recalibrate import recalibrate_statistics
+from keras_prune.channels.recalibrate import recalibrate_statistics, recalibration_batches
 from keras_prune.channels.report import ChannelReport, make_report
 from keras_prune.channels.scores import ChannelImportance, Score, score_groups
 from keras_prune.channels.work import Costs
@@ -81,7 +81,8 @@ def prune_channels(
             them that can be read more than once (a list, a `tf.data.Dataset`, a `PyDataset`, a torch `DataLoader`).
             A few hundred samples do. The model is run as in inference, on a copy.
         loss: The loss of those that need one, as `compile` takes it; by default that which the model was compiled with.
-        recalibrate: Inputs on which the BatchNormalization statistics of the smaller model are estimated anew.
+        recalibrate: Inputs (in a form that `data` may have) on which the BatchNormalization statistics of the smaller
+            model are estimated anew, before any training: a cheap gain. Layers that are not trainable keep theirs.
         strict: Raise if some operation has no rule.
         plan: A plan to replay instead; then no `ratio`, `budget` or `ratios`.
 
@@ -123,8 +124,10 @@ def carry_out(
     """`prune_channels`, of a model that may have lost channels before: see `Limits.original`."""
     score = importance if isinstance(importance, ChannelImportance) else ChannelImportance(importance)
     analysis = analyze_channels(model)
+    limits.check(analysis)
     if strict and analysis.unknown:
         raise ValueError(f"Not every operation has a rule. Received: {'; '.join(analysis.unknown.values())}")
+    batches = None if recalibrate is None else recalibration_batches(model, recalibrate)
     trace = analysis.trace
     costs = Costs(model.weights, trace.found.bindings.values(), trace.found.work)
     asked: Mapping[str, int] = {}
@@ -134,8 +137,8 @@ def carry_out(
         plan, asked = queue.plan(length), queue.asked(length)
     keep = plan.keep(analysis)
     small = rebuild(trace, keep)
-    if recalibrate is not None:
-        recalibrate_statistics(small, recalibrate)
+    if batches is not None:
+        recalibrate_statistics(small, batches)
     return PrunedChannels(small, plan, make_report(analysis, costs, plan, keep, asked, limits, budget))
 
 

@@ -18,15 +18,12 @@ class Queue:
 
     Args:
         analysis: The channels.
-        limits: What may go. Groups that have a ratio of their own are not queued: theirs always go.
+        limits: What may go, checked against the analysis. Groups that have a ratio of their own are not queued: theirs
+            always go.
         scores: By name of the group the score of each channel, higher = keep.
-
-    Raises:
-        ValueError: A pattern in `limits` matches no layer, or one group gets different ratios.
     """
 
     def __init__(self, analysis: ChannelAnalysis, limits: Limits, scores: Mapping[str, np.ndarray]):
-        limits.check(analysis)
         free = [group for group in analysis.groups if not group.frozen]
         self._analysis, self._limits, self._scores = analysis, limits, scores
         self._order = {group.name: _order(group, scores[group.name]) for group in free}

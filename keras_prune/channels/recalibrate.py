@@ -1,14 +1,34 @@
 """BatchNormalization statistics, estimated anew: what flows through a smaller model has another mean and variance."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from keras_prune import keras_internals
+from keras_prune.channels.measure.batches import Batches
+from keras_prune.channels.measure.progress import track
+
+BATCH_SIZE = 256  # larger than for other measurements: a variance within a small batch comes out too low
 
 
-def recalibrate_statistics(model: keras.Model, batches: Iterable[Any]) -> None:
+def recalibration_batches(model: keras.Model, data: Any) -> Batches:
+    """The batches to recalibrate on, the first of which was checked.
+
+    Args:
+        model: The model, or the one that it will be made of: both take the same inputs.
+        data: As `Batches` takes it; targets are not needed.
+
+    Raises:
+        ValueError: No samples, or they do not fit the model.
+        TypeError: Something that holds no batches, or that can be read only once.
+    """
+    batches = Batches(data, model, with_targets=False, batch_size=BATCH_SIZE)
+    next(iter(batches))
+    return batches
+
+
+def recalibrate_statistics(model: keras.Model, batches: Batches) -> None:
     """Replaces the moving statistics of every BatchNormalization layer by their mean over these batches, in place.
 
     Everything else runs as in inference: dropout is off. Layers that are not trainable keep their statistics, as in
@@ -16,15 +36,15 @@ def recalibrate_statistics(model: keras.Model, batches: Iterable[Any]) -> None:
 
     Args:
         model: A built Sequential or Functional model.
-        batches: Batches of inputs, as the model takes them.
+        batches: Batches of its inputs.
     """
     norms = [layer for layer in keras_internals.flatten(model) if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in norms]
     try:
-        for count, batch in enumerate(batches):
+        for count, (inputs, *_) in enumerate(track(batches, batches.count, "Recalibrating")):
             for layer in norms:
                 layer.momentum = count / (count + 1)  # so that the moving average is the mean of all batches
-            _run(model, batch)
+            _run(model, inputs)
     finally:
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum

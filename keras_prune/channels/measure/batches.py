@@ -21,20 +21,21 @@ class Batches:
             lists of arrays.
         model: The model that they must fit.
         with_targets: Whether `y` is needed.
+        batch_size: Of arrays: the samples in a batch.
 
     Raises:
         ValueError: No data, or (when read) empty, not finite or not fitting the model.
         TypeError: Something that holds no batches, or that can be read only once.
     """
 
-    def __init__(self, data: Any, model: keras.Model, with_targets: bool):
+    def __init__(self, data: Any, model: keras.Model, with_targets: bool, batch_size: int = BATCH_SIZE):
         if data is None:
             raise ValueError(
                 "This importance is measured on data: pass `data=x`, or `data=(x, y)` if it needs the loss. "
                 "Received: data=None"
             )
         self._model, self._with_targets = model, with_targets
-        self._source = _source(data, len(model.inputs))
+        self._source = _source(data, len(model.inputs), batch_size)
 
     def __len__(self) -> int:
         """The number of batches; raises a `TypeError` where it is not known."""
@@ -115,11 +116,11 @@ def _fits(array: np.ndarray, tensor: Any) -> bool:
     )
 
 
-def _source(data: Any, inputs: int) -> Iterable[Any]:
+def _source(data: Any, inputs: int, batch_size: int) -> Iterable[Any]:
     if isinstance(data, keras.utils.PyDataset):
         return _Indexed(data)
     if isinstance(data, tuple) or _is_array(data) or isinstance(data, dict) or _is_inputs(data, inputs):
-        return _Slices(data if isinstance(data, tuple) else (data,))
+        return _Slices(data if isinstance(data, tuple) else (data,), batch_size)
     if isinstance(data, str | bytes) or not hasattr(data, "__iter__"):
         raise TypeError(
             "`data` must be arrays `x` or `(x, y)`, or batches of them (a `tf.data.Dataset`, `PyDataset`, `DataLoader` "
@@ -139,7 +140,8 @@ def _source(data: Any, inputs: int) -> Iterable[Any]:
 class _Slices:
     """Arrays in batches."""
 
-    def __init__(self, arrays: tuple[Any, ...]):
+    def __init__(self, arrays: tuple[Any, ...], batch_size: int):
+        self._batch_size = batch_size
         self._arrays = keras.tree.map_structure(lambda leaf: None if leaf is None else _to_numpy(leaf), arrays)
         sizes = {len(leaf) if leaf.ndim else 0 for leaf in keras.tree.flatten(self._arrays) if leaf is not None}
         if len(sizes) != 1 or 0 in sizes:
@@ -150,11 +152,11 @@ class _Slices:
         self._size = sizes.pop()
 
     def __len__(self) -> int:
-        return -(-self._size // BATCH_SIZE)
+        return -(-self._size // self._batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        for start in range(0, self._size, BATCH_SIZE):
-            part = slice(start, start + BATCH_SIZE)
+        for start in range(0, self._size, self._batch_size):
+            part = slice(start, start + self._batch_size)
             yield keras.tree.map_structure(lambda leaf, part=part: None if leaf is None else leaf[part], self._arrays)
 
 
