@@ -428,18 +428,3 @@ def test_bad_models():
         kp.analyze_channels(kp.wrap_pruning(mlp()))
     with pytest.raises(TypeError, match="takes the classes"):
         kp.register_rule("Dense")
-
-
-SMALL = {"MobileNetV2": 32, "ResNet50V2": 32, "DenseNet121": 32, "EfficientNetB0": 32, "VGG16": 32, "Xception": 71}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*SMALL, "ConvNeXtTiny"])
-def test_applications(name):
-    size = SMALL.get(name, 32)
-    model = getattr(keras.applications, name)(weights=None, classes=10, input_shape=(size, size, 3))
-    result, error = check(model)
-    assert list(result.report.frozen.values()) == ["model output"]
-    assert result.model.count_params() < 0.3 * model.count_params()
-    assert (error is None) == (name == "ConvNeXtTiny")  # LayerNormalization
-    assert not result.report.unknown

@@ -1,0 +1,17 @@
+"""One network of each family of `keras.applications`; `make proof` takes all 40 and writes docs/applications.md."""
+
+import pytest
+from applications import FAMILIES, prove
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_applications(name):
+    found = prove(name)
+    assert set(found["frozen"].values()) == {"model output"}
+    assert found["parameters"][1] < 0.3 * found["parameters"][0]
+    if name == "ConvNeXtTiny":
+        assert found["inexact"]
+        assert all("LayerNormalization" in why for why in found["inexact"])
+    else:
+        assert found["error"] <= 1e-5
