@@ -11,7 +11,7 @@ PYTEST ?= -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch lint format bench bench-channels clean
+.PHONY: demo test test-tensorflow test-jax test-torch proof lint format bench bench-channels clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -27,6 +27,11 @@ test-jax: $(VENV)/.test
 
 test-torch: $(VENV)/.test
 	KERAS_BACKEND=torch $(BIN)/python -m pytest $(PYTEST) -m core
+
+# All 40 networks of keras.applications against the oracle; writes docs/applications.md. After an interruption:
+# `make proof PROOF=--resume`. Some of them: `make proof PROOF="VGG16 ResNet50"`.
+proof: $(VENV)/.test
+	KERAS_BACKEND=tensorflow PYTHONPATH=. $(BIN)/python tests/applications.py $(PROOF)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
