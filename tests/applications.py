@@ -16,7 +16,7 @@ import numpy as np
 from channel_zoo import batch, check, difference, outputs, randomise
 from keras import ops
 
-from keras_prune.channels.recalibrate import recalibrate_statistics
+from keras_prune.channels.recalibrate import recalibrate_statistics, recalibration_batches
 
 # The smallest images that these allow; all others take 32 x 32.
 SIZES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
@@ -69,7 +69,7 @@ def enliven(model):
             usual = np.prod(weight.shape[:-1]) ** -0.5
             if values.std() < 0.5 * usual:
                 weight.assign(values * (usual / values.std()))
-    recalibrate_statistics(model, [batch(model, 16, seed=2)])
+    recalibrate_statistics(model, recalibration_batches(model, batch(model, 16, seed=2)))
     rng = np.random.default_rng(3)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
