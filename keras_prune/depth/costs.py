@@ -25,7 +25,7 @@ class DepthCosts:
 
     def __init__(self, structure: Structure, trace: Trace):
         self._kept = Kept(np.ones(len(trace.found.atoms), dtype=bool))
-        self._costs = Costs((), (), ())
+        self._costs = Costs(trace.model.weights, (), ())
         uses = list(structure.walk())
         of_layer: dict[str, list[Work]] = {}
         for work in trace.found.work:

@@ -105,6 +105,8 @@ def take(call: Call) -> np.ndarray:
     inputs, indices = call.inputs[0], call.argument(1, "indices")
     axis = call.operation.axis
     if isinstance(indices, Labels):
+        if axis is not None and axis % inputs.ndim in call.varying(inputs):
+            raise Unsupported("which channels it takes is computed")
         call.freeze(indices, f"{call.kind} uses it as an index")
     along, channels = call.channels(inputs)
     if along is None:
@@ -114,8 +116,8 @@ def take(call: Call) -> np.ndarray:
     axis, rank = axis % inputs.ndim, np.ndim(indices)
     if along != axis:
         return call.spread(channels, along if along < axis else along + rank - 1)
-    if isinstance(indices, Labels) or rank != 1:
-        raise Unsupported("which channels it takes is computed")
+    if rank != 1:
+        raise Unsupported("which channels it takes is no vector")
     chosen = _places(indices, len(channels))
 
     def renumber(kept: Kept) -> np.ndarray:
