@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from channel_zoo import EXACT, batch, check, difference, outputs, randomise, residual, sizes_unknown, zeroed
-from keras import layers
+from keras import layers, ops
 
 import keras_prune as kp
 from keras_prune.channels import ChannelImportance, budget
@@ -226,3 +226,18 @@ def test_isomorphic_scope_ranks_groups_of_one_structure_together():
 
 def test_oracle_over_groups_of_one_structure():
     check(residual(), 0.4, scope="isomorphic")
+
+
+@pytest.mark.parametrize("scores", [(1, 2, 3, 4, 5, 6), (6, 5, 4, 3, 2, 1)])
+def test_rounding_holds_where_a_channel_comes_back(scores):
+    """A half of a tensor that is split would be empty: with the one that it gets back comes another."""
+    inputs = keras.Input((5,))
+    left, right = ops.split(layers.Dense(6, name="dense")(inputs), 2, axis=-1)
+    x = layers.Dense(4, name="left")(left) + layers.Dense(4, name="right")(right)
+    model = keras.Model(inputs, layers.Dense(2, name="out")(x))
+
+    def importance(binding):
+        return np.array(scores) if binding.layer == "dense" and binding.makes else None
+
+    result, _ = check(model, 0.75, round_to=2, importance=importance)
+    assert next(group.after for group in result.report.groups if group.name == "dense") == 4

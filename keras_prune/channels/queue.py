@@ -80,7 +80,7 @@ class Queue:
         return self._scores[group.name][self._order[group.name]][: self._limits.largest(group)]
 
     def _refill(self, removed: dict[str, list[int]]) -> None:
-        """Brings back the best channel of each tensor that would have none."""
+        """Brings back the best channel of each tensor that would have none, and those that round its group up."""
         groups = self._analysis.groups
         gone = np.zeros(len(self._analysis.trace.found.atoms), dtype=bool)
         owner, place = np.zeros(len(gone), dtype=int), np.zeros(len(gone), dtype=int)
@@ -92,7 +92,13 @@ class Queue:
                 channels = [(self._scores[groups[owner[each]].name][place[each]], -place[each], each) for each in row]
                 best = max(channels)[2]
                 gone[best] = False
-                removed[groups[owner[best]].name].remove(place[best])
+                group = groups[owner[best]]
+                places = removed[group.name]
+                places.remove(place[best])
+                more = -(group.size - len(places)) % self._limits.round_to
+                back = places[-more:] if more else []  # the last to go, so the best
+                del places[len(places) - len(back) :]
+                gone[group.channels[back]] = False
 
 
 def _order(group: ChannelGroup, scores: np.ndarray) -> np.ndarray:
