@@ -339,24 +339,6 @@ def test_channels_first_shapes():
     assert small.get_layer("out").kernel.shape == (4 * 36, 2)
 
 
-@pytest.mark.core
-@pytest.mark.parametrize("build", [nested], ids=lambda build: build.__name__)
-def test_result_can_be_saved_trained_and_masked(build, tmp_path):
-    model = randomise(build())
-    x = batch(model, 8)
-    small = kp.prune_channels(model, 0.5).model
-    small.save(tmp_path / "small.keras")
-    loaded = keras.models.load_model(tmp_path / "small.keras")
-    assert difference(outputs(loaded, x), outputs(small, x)) <= 1e-6
-    small.compile("sgd", "mse")
-    y = np.zeros(small.output_shape[1:])[None].repeat(8, 0)
-    small.fit(x, y, epochs=1, verbose=0)
-    wrapped = kp.wrap_pruning(small)
-    assert difference(outputs(wrapped, x), outputs(small, x)) <= 1e-6
-    again = kp.prune_channels(kp.strip_pruning(wrapped), 0.5)
-    assert again.model.count_params() < small.count_params()
-
-
 def test_trainable_flags_names_and_classes_stay():
     model = mlp()
     model.get_layer("first").trainable = False
