@@ -11,7 +11,7 @@ PYTEST ?= -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch proof lint format bench bench-channels clean
+.PHONY: demo test test-tensorflow test-jax test-torch proof fuzz lint format bench bench-channels clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -32,6 +32,10 @@ test-torch: $(VENV)/.test
 # `make proof PROOF=--resume`. Some of them: `make proof PROOF="VGG16 ResNet50"`.
 proof: $(VENV)/.test
 	KERAS_BACKEND=tensorflow PYTHONPATH=. $(BIN)/python tests/applications.py $(PROOF)
+
+# Random graphs other than those of the suite, and more: some tens of minutes.
+fuzz: $(VENV)/.test
+	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/test_fuzz.py -s
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
