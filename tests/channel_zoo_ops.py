@@ -233,7 +233,6 @@ def parts():
         lambda x: x[..., :3],
         lambda x: x[:, None, ::2, 2:-1],
         lambda x: ops.multiply(x[..., ::2], x[..., 1::2]),
-        lambda x: x[..., ::-1],
         lambda x: x[..., 2],
         lambda x: x[:, -1, -1:],
         lambda x: ops.slice(x, (0, 1, 2), (2, 2, 4)),
@@ -247,6 +246,10 @@ def parts():
         lambda x: ops.unstack(x, axis=1),
         units=12,
     )
+
+
+def backwards():
+    return branches(lambda x: x[..., ::-1])  # which PyTorch cannot
 
 
 def halves_of_a_batch():
@@ -333,6 +336,7 @@ MORE = [
     averaged_over_channels,
     joined,
     joined_batches,
+    backwards,
     halves_of_a_batch,
     rotary,
     attention_by_hand,
