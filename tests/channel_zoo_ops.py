@@ -236,7 +236,6 @@ def parts():
         lambda x: x[..., 2],
         lambda x: x[:, -1, -1:],
         lambda x: ops.slice(x, (0, 1, 2), (2, 2, 4)),
-        lambda x: ops.slice(x, [0, 0, 3], [-1, -1, -1]),
         lambda x: ops.take(x, [5, 1, 1, -1], axis=-1),
         lambda x: ops.take(x, [[0, 1], [2, 3]], axis=1),
         lambda x: ops.split(x, [2, 5], axis=-1),
@@ -246,6 +245,10 @@ def parts():
         lambda x: ops.unstack(x, axis=1),
         units=12,
     )
+
+
+def slices_to_the_end():
+    return branches(lambda x: ops.slice(x, [0, 0, 3], [-1, -1, -1]))  # Keras (3.15) on PyTorch leaves out the last entry
 
 
 def backwards():
@@ -337,6 +340,7 @@ MORE = [
     joined,
     joined_batches,
     backwards,
+    slices_to_the_end,
     halves_of_a_batch,
     rotary,
     attention_by_hand,
