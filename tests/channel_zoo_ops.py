@@ -248,7 +248,7 @@ def parts():
 
 
 def slices_to_the_end():
-    return branches(lambda x: ops.slice(x, [0, 0, 3], [-1, -1, -1]))  # Keras (3.15) on PyTorch leaves out the last entry
+    return branches(lambda x: ops.slice(x, [0, 0, 3], [-1, -1, -1]))  # Keras on PyTorch drops the last entry
 
 
 def backwards():

@@ -31,7 +31,7 @@ def test_small_model_computes_what_the_zeroed_original_does(build):
     model = build()
     result, error = check(model)
     assert (error is None) == (build.__name__ in INEXACT)
-    assert result.model.count_params() < 0.75 * model.count_params()
+    assert result.model.count_params() < 0.9 * model.count_params()
     assert not result.report.unknown
     again = kp.prune_channels(result.model, 0.0).report  # what was predicted of the small model is so
     assert again.macs_before == result.report.macs_after
