@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from channel_zoo import check
+from keras import layers
 from keras.src import ops as operations
 
 import keras_prune as kp
@@ -93,3 +94,14 @@ def test_everything_of_keras_is_tried_or_listed(classes, listed, zoo, all_tried)
     )
     assert not sorted(known & stay), "These are tried: take them out of tests/channel_stays.py."
     assert not sorted(stay - set(classes.values())), "Keras has none of these: take them out of tests/channel_stays.py."
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="Keras adds the bias wrongly on TensorFlow only")
+def test_heads_of_one_dimension_are_refused_where_keras_mistakes_their_bias():
+    inputs = keras.Input((2, 5))
+    x = layers.Dense(8, name="before")(inputs)
+    x = layers.MultiHeadAttention(4, 2, name="attention")(x, x)
+    model = keras.Model(inputs, layers.Dense(3, name="out")(layers.Flatten()(x)))
+    with pytest.raises(ValueError, match=r"min_channels=2.*Received: 2 heads of one dimension left in 'attention'"):
+        kp.prune_channels(model, 0.5)
+    check(model, 0.5, min_channels=2)

@@ -24,7 +24,7 @@ def multi_head_attention(call: Call) -> list[np.ndarray]:
     values = keys if same else call.mint("value_dim", settings["value_dim"])
     made = _project(call, {"query": heads, "key": heads}, keys, values)
     call.resize("num_heads", heads)
-    call.resize("key_dim", keys)
+    call.change("key_dim", lambda kept: _dimensions(call, heads, keys, kept))
     call.resize("value_dim", values)
     shape = settings["output_shape"] or [len(made)]
     call.change("output_shape", lambda kept: [*shape[:-1], kept.count(made)])
@@ -47,7 +47,7 @@ def grouped_query_attention(call: Call) -> list[np.ndarray]:
     made = _project(call, {"query": many, "key": few}, dimensions, dimensions)
     call.unite(made, call.vector(_given(call)["query"]))  # its output is as wide as its query: there is no setting
     call.resize("num_query_heads", many)
-    call.resize("head_dim", dimensions)
+    call.change("head_dim", lambda kept: _dimensions(call, many, dimensions, kept))
     return _outputs(call, made, many)
 
 
@@ -93,6 +93,28 @@ def _project(call: Call, heads: dict[str, np.ndarray], keys: np.ndarray, values:
     call.bind(output.kernel, -1, made, "out")
     call.bind(output.bias, -1, made, "out")
     return made
+
+
+def _dimensions(call: Call, heads: np.ndarray, dimensions: np.ndarray, kept: Kept) -> int:
+    """How many dimensions each head has left.
+
+    Keras on TensorFlow (3.15) takes a bias of as many heads of one dimension as there are time steps for one of the
+    time steps: rather an error than a wrong model.
+    """
+    count = kept.count(dimensions)
+    lengths = {shape[1] for shape in call.input_shapes}
+    if (
+        count == 1 < len(dimensions)
+        and kept.count(heads) in lengths
+        and call.operation.get_config()["use_bias"]
+        and keras.backend.backend() == "tensorflow"
+    ):
+        raise ValueError(
+            "Keras on TensorFlow adds the bias of heads of one dimension along the wrong axis when there are as many "
+            f"heads as time steps: keep more with `min_channels=2` or `ratios`. Received: {kept.count(heads)} heads of "
+            f"one dimension left in '{call.name}'"
+        )
+    return count
 
 
 def _count(call: Call, parts: dict[str, keras.Layer], heads: np.ndarray, keys: np.ndarray, values: np.ndarray) -> None:
