@@ -129,13 +129,12 @@ def main() -> None:
             dense = load_model()
 
         # 2. As few channels go as leave half the multiplications. What flows through has other statistics then.
-        sample = data.x_train[:2048].astype("float32")
         result = kp.prune_channels(
             dense,
             budget=kp.Budget(macs=FLAGS.macs),
             importance=FLAGS.importance,
             scope=FLAGS.scope,
-            recalibrate=np.split(sample, range(256, len(sample), 256)),
+            recalibrate=data.x_train[:2048].astype("float32"),
         )
 
         # 3. What is left is trained on labels that say, too, which other classes the dense model thought of

@@ -368,9 +368,15 @@ def test_plans_of_other_models_are_refused(tmp_path):
         kp.prune_channels(residual(), plan=ChannelPlan(plan.fingerprint, {"out": (0,)}))
     with pytest.raises(ValueError, match="without channels"):
         kp.prune_channels(residual(), plan=ChannelPlan(plan.fingerprint, {"stem": tuple(range(8))}))
-    (tmp_path / "no.json").write_text("[1, 2]")
-    with pytest.raises(ValueError, match="no channel plan"):
-        ChannelPlan.load(tmp_path / "no.json")
+    for content in ("[1, 2]", '{"removed": {}}', '{"fingerprint": "a", "removed": {"b": ["c"]}}'):
+        (tmp_path / "no.json").write_text(content)
+        with pytest.raises(ValueError, match="no channel plan"):
+            ChannelPlan.load(tmp_path / "no.json")
+    plan.save(tmp_path / "plan.json")
+    with pytest.raises(TypeError):
+        ChannelPlan(plan.fingerprint, {"stem": (object(),)}).save(tmp_path / "plan.json")
+    assert ChannelPlan.load(tmp_path / "plan.json") == plan  # the file that was there stays
+    assert {path.name for path in tmp_path.iterdir()} == {"no.json", "plan.json"}
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,8 @@ class IterativePruning:
         self._model, self._steps = model, steps
         self._ratio, self._ratios = ratio, dict(ratios)
         self._limits = scope, round_to, min_channels, max_ratio, {group.name: group.size for group in analysis.groups}
-        self._others = importance, data, loss, recalibrate, strict
+        score = importance if isinstance(importance, ChannelImportance) else ChannelImportance(importance)
+        self._others = score, data, loss, recalibrate, strict
         self._costs: dict[str, int | None] = {}
         self._targets: dict[str, int] = {}
         if budget is not None:

@@ -1,13 +1,13 @@
 """Plans: which channels go. A plan is plain data, can be saved, and replayed on a model of the same structure."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 
 from keras_prune.channels.groups import ChannelAnalysis
+from keras_prune.plan_files import read_plan, write_plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +24,8 @@ class ChannelPlan:
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes the plan as JSON."""
-        content = {"fingerprint": self.fingerprint, "removed": {k: list(v) for k, v in self.removed.items()}}
-        pathlib.Path(path).write_text(json.dumps(content, indent=1) + "\n")
+        removed = {name: list(positions) for name, positions in self.removed.items()}
+        write_plan(path, {"fingerprint": self.fingerprint, "removed": removed})
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> "ChannelPlan":
@@ -35,10 +35,9 @@ class ChannelPlan:
             ValueError: The file holds something else.
         """
         try:
-            content = json.loads(pathlib.Path(path).read_text())
-            removed = {str(name): tuple(map(int, positions)) for name, positions in content["removed"].items()}
-            return cls(str(content["fingerprint"]), removed)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            fingerprint, removed = read_plan(path, "removed", dict)
+            return cls(fingerprint, {name: tuple(map(int, positions)) for name, positions in removed.items()})
+        except (TypeError, ValueError) as error:
             raise ValueError(f"The file holds no channel plan. Received: '{path}' ({error})") from error
 
     def keep(self, analysis: ChannelAnalysis) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Plans: what is removed. A plan is plain data, can be saved, and replayed on a model of the same structure."""
 
 import dataclasses
-import json
 import pathlib
+
+from keras_prune.plan_files import read_plan, write_plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +20,7 @@ class LayerPlan:
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes the plan as JSON."""
-        content = {"fingerprint": self.fingerprint, "removed_layers": list(self.removed)}
-        pathlib.Path(path).write_text(json.dumps(content, indent=1) + "\n")
+        write_plan(path, {"fingerprint": self.fingerprint, "removed_layers": list(self.removed)})
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> "LayerPlan":
@@ -30,10 +30,7 @@ class LayerPlan:
             ValueError: The file holds something else.
         """
         try:
-            content = json.loads(pathlib.Path(path).read_text())
-            removed = content["removed_layers"]
-            if not isinstance(removed, list):
-                raise TypeError(f"'removed_layers' is {removed!r}")
-            return cls(str(content["fingerprint"]), tuple(map(str, removed)))
-        except (KeyError, TypeError, ValueError) as error:
+            fingerprint, removed = read_plan(path, "removed_layers", list)
+            return cls(fingerprint, tuple(map(str, removed)))
+        except ValueError as error:
             raise ValueError(f"The file holds no layer plan. Received: '{path}' ({error})") from error
