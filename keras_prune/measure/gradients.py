@@ -49,7 +49,7 @@ def batch_gradients(
     Raises:
         ValueError: The loss cannot be computed.
     """
-    if not isinstance(model.optimizer, Recorder):
+    if not isinstance(getattr(model, "optimizer", None), Recorder):  # Keras sets it in `compile`
         wanted = {id(variable) for variable in weights}
         for variable in model.trainable_variables:  # the others need no gradients
             variable.trainable = id(variable) in wanted
