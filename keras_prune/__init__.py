@@ -10,6 +10,7 @@ from keras_prune.channels import (
     prune_channels,
     register_rule,
 )
+from keras_prune.controllers import IterativeMagnitude, RewindPoint, copy_masks
 from keras_prune.depth import analyze_layers, prune_layers
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.masks import apply_masks, stateless_apply_masks
@@ -33,6 +34,7 @@ __all__ = [
     "ConstantSparsity",
     "CosineDecay",
     "ExponentialDecay",
+    "IterativeMagnitude",
     "IterativePruning",
     "Percentile",
     "PolynomialDecay",
@@ -40,6 +42,7 @@ __all__ = [
     "PruningSchedule",
     "PruningWrapper",
     "RelativeThreshold",
+    "RewindPoint",
     "Selection",
     "SparsitySummary",
     "StdThreshold",
@@ -49,6 +52,7 @@ __all__ = [
     "analyze_channels",
     "analyze_layers",
     "apply_masks",
+    "copy_masks",
     "prune_channels",
     "prune_layers",
     "prune_once",
