@@ -10,7 +10,7 @@ from keras_prune.channels import (
     prune_channels,
     register_rule,
 )
-from keras_prune.controllers import IterativeMagnitude, RewindPoint, copy_masks
+from keras_prune.controllers import HoldAccuracy, IterativeMagnitude, RewindPoint, copy_masks
 from keras_prune.depth import analyze_layers, prune_layers
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.masks import apply_masks, stateless_apply_masks
@@ -34,6 +34,7 @@ __all__ = [
     "ConstantSparsity",
     "CosineDecay",
     "ExponentialDecay",
+    "HoldAccuracy",
     "IterativeMagnitude",
     "IterativePruning",
     "Percentile",

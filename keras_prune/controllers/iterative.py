@@ -175,13 +175,13 @@ def _sparsities(final: float | None, rounds: int | None, fraction: float | None)
             )
         return (None,) * rounds
     if rounds is not None:
-        return tuple(1.0 - (1.0 - final) ** (number / rounds) for number in range(1, rounds)) + (final,)
+        return (*(1.0 - (1.0 - final) ** (number / rounds) for number in range(1, rounds)), final)
     fraction = 0.2 if fraction is None else fraction
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
         raise ValueError(f"`fraction` must be a number in (0, 1). Received: fraction={fraction!r}")
     # A hair less than exact, so that 1 - 0.8 ** n as `final` takes n rounds despite rounding.
     count = max(math.ceil(math.log1p(-final) / math.log1p(-fraction) - 1e-9), 1)
-    return tuple(1.0 - (1.0 - fraction) ** number for number in range(1, count)) + (final,)
+    return (*(1.0 - (1.0 - fraction) ** number for number in range(1, count)), final)
 
 
 def _check_rewind(model: Any, rewind: Any, rewind_to: Any, trained: bool) -> None:
