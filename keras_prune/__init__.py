@@ -10,6 +10,7 @@ from keras_prune.channels import (
     prune_channels,
     register_rule,
 )
+from keras_prune.controllers import HoldAccuracy, IterativeMagnitude, RewindPoint, copy_masks
 from keras_prune.depth import analyze_layers, prune_layers
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.masks import apply_masks, stateless_apply_masks
@@ -49,6 +50,8 @@ __all__ = [
     "ConstantSparsity",
     "CosineDecay",
     "ExponentialDecay",
+    "HoldAccuracy",
+    "IterativeMagnitude",
     "IterativePruning",
     "NByM",
     "Percentile",
@@ -57,6 +60,7 @@ __all__ = [
     "PruningSchedule",
     "PruningWrapper",
     "RelativeThreshold",
+    "RewindPoint",
     "RigL",
     "Selection",
     "SparsitySummary",
@@ -68,6 +72,7 @@ __all__ = [
     "analyze_channels",
     "analyze_layers",
     "apply_masks",
+    "copy_masks",
     "prune_channels",
     "prune_layers",
     "prune_once",

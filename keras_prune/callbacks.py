@@ -10,13 +10,12 @@ from keras import ops
 
 from keras_prune.importance import Importance
 from keras_prune.masks import MaskedWeight, apply_masks, find_masked
-from keras_prune.measure.weights import WeightStatistics
+from keras_prune.measure.rule import Measured
 from keras_prune.regrowth import Regrowth
 from keras_prune.rule import PruningRule, Target, Targets
 from keras_prune.schedules import ConstantSparsity, SparsitySchedule, check_sparsity, check_step
 from keras_prune.selection import Percentile, Selection
 from keras_prune.training import keep_masks
-from keras_prune.training_data import TrainingData
 from keras_prune.update import update_masks
 
 _IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
@@ -120,7 +119,7 @@ class PruningSchedule(keras.callbacks.Callback):
         self._weights: list[MaskedWeight] = []
         self._kept: dict[int, int] = {}  # entries of each weight, by the `id` of its mask
         self._sparsity = 0.0
-        self._statistics: WeightStatistics | None = None
+        self._measured: Measured | None = None
         self._last_update: int | None = None
         self._known_step, self._known_batch = 0, 0
 
@@ -161,7 +160,7 @@ class PruningSchedule(keras.callbacks.Callback):
         self.rule.check_weights(weights)
         super().set_model(keep_masks(model))
         self._weights = weights
-        self._statistics = WeightStatistics(model, self.data, self.loss) if self.rule.needs_data else None
+        self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)
         self._last_update = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -171,7 +170,8 @@ class PruningSchedule(keras.callbacks.Callback):
                 "`targets`. Received: two PruningSchedule callbacks"
             )
         self._last_update = None
-        self._measured_data()  # there are some, or this raises
+        if self._measured is not None:
+            self._measured.check()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # Not in `on_train_begin`: a `BackupAndRestore` listed later restores its state there.
@@ -230,10 +230,9 @@ class PruningSchedule(keras.callbacks.Callback):
         if due is None or due == self._last_update:
             return
         optimizer = getattr(self.model, "optimizer", None)  # on JAX, `self.model` brings the variables up to date
-        if self._statistics is not None:
-            self._statistics.renew(self._measured_data(due))
+        statistics = self._measured.now(due) if self._measured is not None else None
         kept = update_masks(
-            self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, optimizer, self._statistics
+            self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, optimizer, statistics
         )
         self._last_update = due
         self._count(kept)
@@ -245,19 +244,6 @@ class PruningSchedule(keras.callbacks.Callback):
         self._kept |= kept
         total = sum(weight.size for weight in self._weights)
         self._sparsity = 1.0 - sum(self._kept.get(id(weight.mask), weight.size) for weight in self._weights) / total
-
-    def _measured_data(self, step: int | None = None) -> Any:
-        """What the importance is measured on now; without a step, nothing, but it is checked that there will be."""
-        if self._statistics is None or self.data is not None:
-            return self.data
-        training: TrainingData | None = getattr(self._model, "_training_data", None)
-        if training is None:
-            raise ValueError(
-                "Outside of `fit` nobody knows the data that this importance is measured on: pass `data`. "
-                f"Received: data=None with importance={self.rule.importance!r}, regrowth={self.rule.regrowth!r}"
-            )
-        training.check()
-        return None if step is None else training.sample(self.data_batches, seed=step)
 
     def _sparsity_at(self, own: Target, step: int) -> float:
         # The step that was due, not the one that was reached: so `steps_per_execution` and resuming change nothing.

@@ -262,3 +262,12 @@ def attention_projections(layer: keras.Layer) -> dict[str, keras.Layer]:
     if getattr(layer, "_gate_dense", None) is not None:
         names["gate"] = "_gate_dense"
     return {name: getattr(layer, attribute) for name, attribute in names.items()}
+
+
+def metric_direction(model: keras.Model, name: str) -> str | None:
+    """Whether the compiled metric of this name is better when it goes "up" or "down"; None if it does not say."""
+    for group in model.metrics:
+        for metric in getattr(group, "metrics", [group]):
+            if metric.name == name and getattr(metric, "_direction", None) in ("up", "down"):
+                return metric._direction
+    return None

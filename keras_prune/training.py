@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import keras
 
-from keras_prune.masks import find_masked, masked_sparsity, stateless_apply_masks, walk_layers
+from keras_prune.masks import apply_masks, find_masked, masked_sparsity, stateless_apply_masks, walk_layers
 from keras_prune.moving import add_movement, seen_movement, stateless_add_movement
 from keras_prune.training_data import TrainingData
 from keras_prune.wrappers import PruningWrapper, attach_masks
@@ -72,9 +72,11 @@ class PrunedModel:
         data = TrainingData(x, y, kwargs.get("sample_weight"), kwargs.get("validation_split", 0.0))
         object.__setattr__(self, "_training_data", data)  # not an attribute that Keras tracks
         try:
-            return super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
+            history = super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
         finally:
             object.__delattr__(self, "_training_data")
+        apply_masks(self)  # the optimizer wrote its moving averages into the weights after the last epoch
+        return history
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:

@@ -124,11 +124,11 @@ def test_a_group_that_does_not_fit_is_refused_before_anything_changes():
 
 def test_more_than_the_pattern_gives_is_refused():
     model = keras.Sequential([keras.Input((8,)), layers.Dense(4)])
-    with pytest.raises(ValueError, match="prunes 0.5 at most. Received: sparsity=0.6"):
+    with pytest.raises(ValueError, match=r"prunes 0\.5 at most\. Received: sparsity=0\.6"):
         kp.prune_once(model, 0.6, selection=kp.NByM(2, 4))
-    with pytest.raises(ValueError, match="0.5 at most"):
+    with pytest.raises(ValueError, match=r"0\.5 at most"):
         kp.PruningSchedule(kp.PolynomialDecay(final_sparsity=0.9, end_step=10), kp.NByM(2, 4))
-    with pytest.raises(ValueError, match="0.5 at most"):
+    with pytest.raises(ValueError, match=r"0\.5 at most"):
         kp.PruningSchedule(kp.ConstantSparsity(0.5), kp.NByM(2, 4), targets={"dense*": 0.7})
 
 
@@ -209,7 +209,9 @@ def test_bad_blocks_are_refused(bad):
 def test_presets_are_blocks_of_inputs():
     dense = keras.Sequential([keras.Input((32,)), layers.Dense(8, name="dense")])
     for preset, rows in ((kp.LITERT_1X4, 4), (kp.LITERT_1X16, 16)):
-        (kernel,) = [w for w in kp.strip_pruning(kp.prune_once(dense, 0.5, selection=preset)).weights if w.name == "kernel"]
+        (kernel,) = [
+            w for w in kp.strip_pruning(kp.prune_once(dense, 0.5, selection=preset)).weights if w.name == "kernel"
+        ]
         zeros = (np.array(kernel) == 0).reshape(32 // rows, rows, 8)
         assert (zeros.all(axis=1) == zeros.any(axis=1)).all()
         assert zeros.mean() == 0.5

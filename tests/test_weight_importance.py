@@ -8,7 +8,7 @@ from zoo import BACKEND, Subclassed
 
 import keras_prune as kp
 from keras_prune import importance as importances
-from keras_prune.masks import find_masked
+from keras_prune.masks import find_masked, masked_sparsity
 from keras_prune.measure.weights import SingleWeights, WeightStatistics
 
 CRITERIA = [
@@ -230,7 +230,7 @@ def test_bad_input_is_named_and_changes_nothing(data):
     model = network()
     with pytest.raises(ValueError, match=r"'magnitude'.*'wanda'.*Received: importance='wonder'"):
         kp.prune_once(model, 0.5, importance="wonder")
-    with pytest.raises(ValueError, match="pass `data`. Received: importance='wanda'"):
+    with pytest.raises(ValueError, match=r"pass `data`\. Received: importance='wanda'"):
         kp.prune_once(model, 0.5, importance="wanda")
     with pytest.raises(ValueError, match="needs a loss"):
         kp.prune_once(model, 0.5, importance="taylor", data=data)
@@ -266,7 +266,7 @@ def test_subclassed_models_are_measured_on_a_copy(rng):
         model.compile("sgd", "mse")
         pruned = kp.prune_once(model, 0.5, importance=name, data=(x, y))
         assert pruned is model
-        assert kp.summary(pruned).sparsity == pytest.approx(0.5, abs=0.02)
+        assert masked_sparsity(find_masked(pruned)) == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="the other backends compute the same numbers")
