@@ -223,7 +223,8 @@ def test_criteria_are_measured_on_what_fit_trains_on(name, form, rng):
         def __getitem__(self, index):
             return x[16 * index : 16 * index + 16], y[16 * index : 16 * index + 16]
 
-    pruning = kp.PruningSchedule(kp.ConstantSparsity(0.75), importance=name, frequency=2, **arguments)
+    schedule = kp.PolynomialDecay(final_sparsity=0.75, end_step=4)  # several updates
+    pruning = kp.PruningSchedule(schedule, importance=name, frequency=1, **arguments)
     if form == "dataset":
         model.fit(Data(), verbose=0, callbacks=[pruning])
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_prune import keras_internals
 from keras_prune.masks import MaskedWeight, find_masked
@@ -217,7 +218,7 @@ class WeightStatistics:
             self._twins = {id(old.weight): new for old, new in pairs}
         elif self._stale:
             for old, new in zip(self._model.weights, self._copy[0].weights, strict=True):
-                new.assign(old.value)
+                new.assign(np.array(ops.convert_to_numpy(old.value)))  # JAX would share, and lose, the array itself
         self._stale = False
         return self._copy
 
