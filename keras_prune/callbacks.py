@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from keras_prune.importance import Importance
-from keras_prune.masks import MaskedWeight, apply_masks, find_masked
-from keras_prune.measure.rule import Measured
+from keras_prune.masks import MaskedWeight, apply_masks
+from keras_prune.measured import Measured
 from keras_prune.regrowth import Regrowth
 from keras_prune.rule import PruningRule, Target, Targets
 from keras_prune.schedules import ConstantSparsity, SparsitySchedule, check_sparsity, check_step
@@ -18,7 +18,7 @@ from keras_prune.selection import Percentile, Selection
 from keras_prune.training import keep_masks
 from keras_prune.update import update_masks
 
-_IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
+IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
 
 
 class PruningSchedule(keras.callbacks.Callback):
@@ -150,21 +150,14 @@ class PruningSchedule(keras.callbacks.Callback):
     # What the callback does, and when.
 
     def set_model(self, model: keras.Model) -> None:
-        weights = find_masked(model)
-        if not weights:
-            raise ValueError(
-                "PruningSchedule needs a model with masks: train the model that `wrap_pruning(model)` returns. "
-                f"Received: the model '{model.name}', which has none"
-            )
-        self.rule.check(list(dict.fromkeys(weight.layer for weight in weights)))
-        self.rule.check_weights(weights)
+        weights = self.rule.weights_of(model, "PruningSchedule")
         super().set_model(keep_masks(model))
         self._weights = weights
         self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)
         self._last_update = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if self.params.setdefault(_IN_THIS_FIT, self) is not self:
+        if self.params.setdefault(IN_THIS_FIT, self) is not self:
             raise ValueError(
                 "One PruningSchedule a fit: two would undo each other's masks. Give layers their own sparsity with "
                 "`targets`. Received: two PruningSchedule callbacks"

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import keras
 import numpy as np
 
 from keras_prune import importance as importances
 from keras_prune.allocation import erk
 from keras_prune.importance import Importance
-from keras_prune.masks import MaskedWeight
+from keras_prune.masks import MaskedWeight, find_masked
 from keras_prune.patterns import check_patterns, matches
 from keras_prune.regrowth import Regrowth
 from keras_prune.schedules import check_sparsity
@@ -95,6 +96,22 @@ class PruningRule:
     @property
     def needs_data(self) -> bool:
         return importances.needs_data(self.importance) or (self.regrowth is not None and self.regrowth.needs_data)
+
+    def weights_of(self, model: keras.Model, user: str) -> list[MaskedWeight]:
+        """The masked weights of a model that `user`, a callback, shall prune by this rule.
+
+        Raises:
+            ValueError: There are none, a target names none of their layers, or one cannot be pruned so.
+        """
+        weights = find_masked(model)
+        if not weights:
+            raise ValueError(
+                f"{user} needs a model with masks: train the model that `wrap_pruning(model)` returns. "
+                f"Received: the model '{model.name}', which has none"
+            )
+        self.check(list(dict.fromkeys(weight.layer for weight in weights)))
+        self.check_weights(weights)
+        return weights
 
     def check(self, paths: Sequence[str]) -> None:
         """Raises a `ValueError` if a target names none of these layers."""

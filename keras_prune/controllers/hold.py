@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import keras
 
-from keras_prune.callbacks import _IN_THIS_FIT as SCHEDULE_IN_THIS_FIT
+from keras_prune.callbacks import IN_THIS_FIT as SCHEDULE_IN_THIS_FIT
 from keras_prune.controllers.direction import lower_is_better
 from keras_prune.controllers.records import Records
 from keras_prune.controllers.snapshot import Snapshot
 from keras_prune.importance import Importance
-from keras_prune.masks import apply_masks, find_masked, masked_sparsity
-from keras_prune.measure.rule import Measured
+from keras_prune.masks import apply_masks, masked_sparsity
+from keras_prune.measured import Measured
 from keras_prune.rule import PruningRule, Target
 from keras_prune.schedules import check_sparsity, check_step
 from keras_prune.selection import Percentile, Selection
@@ -169,14 +169,7 @@ class HoldAccuracy(keras.callbacks.Callback):
     _lower_is_better = False
 
     def set_model(self, model: keras.Model) -> None:
-        weights = find_masked(model)
-        if not weights:
-            raise ValueError(
-                "HoldAccuracy needs a model with masks: train the model that `wrap_pruning(model)` returns. "
-                f"Received: the model '{model.name}', which has none"
-            )
-        self.rule.check(list(dict.fromkeys(weight.layer for weight in weights)))
-        self.rule.check_weights(weights)
+        weights = self.rule.weights_of(model, "HoldAccuracy")
         super().set_model(keep_masks(model))
         self._weights = weights
         self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)

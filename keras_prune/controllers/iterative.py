@@ -12,7 +12,7 @@ from keras_prune.controllers.rewind import RewindPoint
 from keras_prune.controllers.snapshot import Snapshot
 from keras_prune.importance import Importance
 from keras_prune.masks import find_masked, masked_sparsity
-from keras_prune.measure.rule import Measured
+from keras_prune.measured import Measured
 from keras_prune.rule import PruningRule, Target
 from keras_prune.schedules import check_sparsity, check_step
 from keras_prune.selection import Percentile, Selection
