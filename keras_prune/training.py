@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import keras
 
-from keras_prune.masks import find_masked, masked_sparsity, stateless_apply_masks, walk_layers
+from keras_prune.masks import apply_masks, find_masked, masked_sparsity, stateless_apply_masks, walk_layers
 from keras_prune.wrappers import PruningWrapper, attach_masks
 
 _register = keras.saving.register_keras_serializable(package="keras_prune", name="PrunedModel")
@@ -38,6 +38,12 @@ class PrunedModel:
             else:
                 masked.weight.assign(masked.weight.value * masked.mask.value)
         return result
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras. Moving averages, which an optimizer writes into the weights after the last step, are masked."""
+        history = super().fit(*args, **kwargs)  # type: ignore[misc]
+        apply_masks(self)
+        return history
 
     def set_weights(self, weights: list[Any]) -> None:
         """As in Keras; warns when the weights bring back a less sparse model, masks included."""
