@@ -146,7 +146,7 @@ def run(main: Callable[[], None]) -> None:
             raise app.UsageError(f"Only flags are understood. Received: {' '.join(arguments[1:])}")
         logging.set_verbosity(logging.WARNING)  # else absl shows all that TensorFlow tells while it exports
         if FLAGS.smoke:
-            for name in ("epochs", "finetune_epochs", "seeds"):
+            for name in {"epochs", "finetune_epochs", "seeds"} & set(FLAGS):
                 FLAGS.set_default(name, 1)
             FLAGS.set_default("batch_size", 32)
         try:

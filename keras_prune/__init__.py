@@ -10,10 +10,13 @@ from keras_prune.channels import (
     prune_channels,
     register_rule,
 )
+from keras_prune.controllers import HoldAccuracy, IterativeMagnitude, RewindPoint, copy_masks
 from keras_prune.depth import analyze_layers, prune_layers
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.masks import apply_masks, stateless_apply_masks
+from keras_prune.measure.weights import StatisticsOfOne
 from keras_prune.prunable import register_prunable
+from keras_prune.regrowth import SET, RigL
 from keras_prune.schedules import (
     ConstantSparsity,
     CosineDecay,
@@ -21,27 +24,47 @@ from keras_prune.schedules import (
     PolynomialDecay,
     StepDecay,
 )
-from keras_prune.selection import Percentile, RelativeThreshold, Selection, StdThreshold, Threshold
+from keras_prune.selection import (
+    LITERT_1X4,
+    LITERT_1X16,
+    Block,
+    NByM,
+    Percentile,
+    RelativeThreshold,
+    Selection,
+    StdThreshold,
+    Threshold,
+)
 from keras_prune.training import PrunedModel
 from keras_prune.update import prune_once
 from keras_prune.wrappers import PruningWrapper
 from keras_prune.wrapping import strip_pruning, wrap_pruning
 
 __all__ = [
+    "LITERT_1X4",
+    "LITERT_1X16",
+    "SET",
+    "Block",
     "Budget",
     "ChannelImportance",
     "ConstantSparsity",
     "CosineDecay",
     "ExponentialDecay",
+    "HoldAccuracy",
+    "IterativeMagnitude",
     "IterativePruning",
+    "NByM",
     "Percentile",
     "PolynomialDecay",
     "PrunedModel",
     "PruningSchedule",
     "PruningWrapper",
     "RelativeThreshold",
+    "RewindPoint",
+    "RigL",
     "Selection",
     "SparsitySummary",
+    "StatisticsOfOne",
     "StdThreshold",
     "StepDecay",
     "Threshold",
@@ -49,6 +72,7 @@ __all__ = [
     "analyze_channels",
     "analyze_layers",
     "apply_masks",
+    "copy_masks",
     "prune_channels",
     "prune_layers",
     "prune_once",

@@ -1,6 +1,7 @@
 """The policy: `PruningSchedule` decides, while a model trains, when its masks change and to which sparsity."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -9,10 +10,13 @@ from keras import ops
 
 from keras_prune.importance import Importance
 from keras_prune.masks import MaskedWeight, apply_masks, find_masked
-from keras_prune.schedules import SparsitySchedule, check_sparsity, check_step
+from keras_prune.measure.rule import Measured
+from keras_prune.regrowth import Regrowth
+from keras_prune.rule import PruningRule, Target, Targets
+from keras_prune.schedules import ConstantSparsity, SparsitySchedule, check_sparsity, check_step
 from keras_prune.selection import Percentile, Selection
 from keras_prune.training import keep_masks
-from keras_prune.update import PruningRule, Targets, update_masks
+from keras_prune.update import update_masks
 
 _IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
 
@@ -33,16 +37,47 @@ class PruningSchedule(keras.callbacks.Callback):
         schedule: Function of the step that gives the sparsity in [0, 1), such as `PolynomialDecay`. None with a
             threshold selection, which decides itself how much is pruned.
         selection: How scores become masks. Default: `Percentile()`.
-        importance: `"magnitude"`, or a function `weight -> scores` of NumPy arrays, higher = keep.
-        targets: Final sparsity of single layers by name pattern, reached along the same schedule, or None for layers
-            to leave alone: `{"conv*": 0.5, "output": None}`. The first pattern that matches counts.
+        importance: How much each weight matters: a name of the table below, or a function `weight -> scores`, or
+            `(weight, statistics) -> scores` with a `StatisticsOfOne`, of NumPy arrays, higher = keep.
+        targets: How the sparsity is shared among the layers: `"uniform"`, each the same (the default); `"erk"`, by
+            their shapes, large layers more (Erdős-Rényi-Kernel, Evci et al. 2020); `"global"`, by the scores of all
+            layers together, which is `Percentile("global")`. Or, by name pattern, the final sparsity of single layers,
+            reached along the same schedule, `"erk"`, or None for layers to leave alone: `{"conv*": 0.5, "output":
+            None}`. The first pattern that matches counts.
         frequency: Steps between mask updates, at least 1.
         prune_frozen: Whether weights that are not trainable are pruned too.
+        regrowth: `RigL` or `SET`: weights change places with pruned ones while the sparsity stays. None: what is pruned
+            stays pruned.
+        data: What an importance is measured on at each update, as `fit` takes it: `x`, `(x, y)` or batches of them.
+            None: a sample of what `fit` trains on, at random.
+        data_batches: Batches in that sample (of arrays: of 32 samples each).
+        loss: The loss of an importance that needs one. Default: the one that the model is compiled with.
+
+    | importance | needs | score of a weight | source |
+    |---|---|---|---|
+    | `"magnitude"` | | its absolute value | Han et al. 2015 |
+    | `"lamp"` | | its square, over that of itself and all larger ones; for `targets="global"` | Lee et al. 2021 |
+    | `"random"` | | chance, after `keras.utils.set_random_seed` | |
+    | `"movement"` | `wrap_pruning(movement=True)` | how far training moved it away from zero | Sanh et al. 2020 |
+    | `"wanda"` | data | its absolute value times the norm of what it reads | Sun et al. 2023 |
+    | `"activation_weight"` | data | the same with the mean absolute value | |
+    | `"mean_activation"` | data | mean absolute value of what it reads | Molchanov et al. 2017 |
+    | `"apoz"` | data | fraction of what it reads that is above zero | Hu et al. 2016 |
+    | `"entropy"` | data | entropy of what it reads, over the samples | Luo and Wu 2017 |
+    | `"gradient"` | data, loss | mean absolute gradient | |
+    | `"taylor"` | data, loss | change of the loss without it, to first order | Molchanov et al. 2019 |
+    | `"snip"` | data, loss | the same, with the gradient over all the data | Lee et al. 2019 |
+    | `"fisher"` | data, loss | to second order, at a minimum of the loss | Theis et al. 2018 |
+    | `"loss_change"` | data, loss | real change of the loss: an evaluation for each weight | |
+
+    Those that need data cost a forward (and with a loss a backward) pass over them at each update, on a copy of the
+    model that is made once.
 
     Raises:
         ValueError: A sparsity outside [0, 1), a negative step or frequency, no schedule for a selection that needs one
-            or one for a selection that does not; at the start of `fit`, a model without masks, a target that names no
-            layer, or a second `PruningSchedule` in the same `fit`.
+            or one for a selection that does not, a sparsity that the selection cannot reach; at the start of `fit`, a
+            model without masks, a target that names no layer, a weight that the selection cannot prune, no data for an
+            importance that needs them, or a second `PruningSchedule` in the same `fit`.
 
     Example:
 
@@ -63,22 +98,32 @@ class PruningSchedule(keras.callbacks.Callback):
         *,
         frequency: int = 100,
         prune_frozen: bool = False,
+        regrowth: Regrowth | None = None,
+        data: Any = None,
+        data_batches: int = 8,
+        loss: Any = None,
     ):
         super().__init__()
-        self.rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen)
-        self.schedule = schedule
+        self.rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen, regrowth)
+        default = self.rule.selection.default_sparsity
+        self.schedule = ConstantSparsity(default) if schedule is None and default is not None else schedule
+        self.data, self.loss = data, loss
+        self.data_batches = check_step(data_batches, "data_batches", minimum=1)
         self.frequency = check_step(frequency, "frequency", minimum=1)
         self._schedules = self._schedules_by_target()
         timing = schedule if self.rule.selection.needs_sparsity else None
         self.begin_step: int = getattr(timing, "begin_step", 0)
         self.end_step: int | None = getattr(timing, "end_step", None)
+        if regrowth is not None and (timing is None or self.end_step is not None):
+            self.end_step = max(self.end_step or 0, regrowth.end_step)
         self._weights: list[MaskedWeight] = []
         self._kept: dict[int, int] = {}  # entries of each weight, by the `id` of its mask
         self._sparsity = 0.0
+        self._measured: Measured | None = None
         self._last_update: int | None = None
         self._known_step, self._known_batch = 0, 0
 
-    def _schedules_by_target(self) -> dict[float | None, SparsitySchedule]:
+    def _schedules_by_target(self) -> dict[Target, SparsitySchedule]:
         if self.schedule is not None:
             self.rule.refuse_sparsity(f"schedule={self.schedule!r}")
         if not self.rule.selection.needs_sparsity:
@@ -88,15 +133,18 @@ class PruningSchedule(keras.callbacks.Callback):
                 "`schedule` must be a function of the step, such as `ConstantSparsity(0.5)` or "
                 f"`PolynomialDecay(final_sparsity=0.9, end_step=1000)`. Received: schedule={self.schedule!r}"
             )
-        schedules: dict[float | None, SparsitySchedule] = {None: self.schedule}
+        self.rule.check_reachable(getattr(self.schedule, "final_sparsity", 0.0), "schedule.final_sparsity")
+        schedules: dict[Target, SparsitySchedule] = {None: self.schedule}
+        assert isinstance(self.rule.targets, Mapping)
         for target in self.rule.targets.values():
-            if target is not None and not hasattr(self.schedule, "with_final_sparsity"):
+            if not isinstance(target, int | float):
+                continue
+            if not hasattr(self.schedule, "with_final_sparsity"):
                 raise ValueError(
                     "A layer's own target needs a schedule with a final sparsity, such as `PolynomialDecay`. "
                     f"Received: targets={self.rule.targets!r} with schedule={self.schedule!r}"
                 )
-            if target is not None:
-                schedules[target] = self.schedule.with_final_sparsity(target)  # type: ignore[attr-defined]
+            schedules[target] = self.schedule.with_final_sparsity(target)  # type: ignore[attr-defined]
         return schedules
 
     # What the callback does, and when.
@@ -109,8 +157,10 @@ class PruningSchedule(keras.callbacks.Callback):
                 f"Received: the model '{model.name}', which has none"
             )
         self.rule.check(list(dict.fromkeys(weight.layer for weight in weights)))
+        self.rule.check_weights(weights)
         super().set_model(keep_masks(model))
         self._weights = weights
+        self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)
         self._last_update = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -120,6 +170,8 @@ class PruningSchedule(keras.callbacks.Callback):
                 "`targets`. Received: two PruningSchedule callbacks"
             )
         self._last_update = None
+        if self._measured is not None:
+            self._measured.check()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # Not in `on_train_begin`: a `BackupAndRestore` listed later restores its state there.
@@ -178,7 +230,10 @@ class PruningSchedule(keras.callbacks.Callback):
         if due is None or due == self._last_update:
             return
         optimizer = getattr(self.model, "optimizer", None)  # on JAX, `self.model` brings the variables up to date
-        kept = update_masks(self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, optimizer)
+        statistics = self._measured.now(due) if self._measured is not None else None
+        kept = update_masks(
+            self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, optimizer, statistics
+        )
         self._last_update = due
         self._count(kept)
 
@@ -190,7 +245,7 @@ class PruningSchedule(keras.callbacks.Callback):
         total = sum(weight.size for weight in self._weights)
         self._sparsity = 1.0 - sum(self._kept.get(id(weight.mask), weight.size) for weight in self._weights) / total
 
-    def _sparsity_at(self, own: float | None, step: int) -> float:
+    def _sparsity_at(self, own: Target, step: int) -> float:
         # The step that was due, not the one that was reached: so `steps_per_execution` and resuming change nothing.
         return check_sparsity(self._schedules[own](step), f"schedule({step})")
 

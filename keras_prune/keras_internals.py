@@ -98,6 +98,40 @@ def remove_sublayer(layer: keras.Layer, name: str) -> None:
         delattr(layer, name)
 
 
+@contextmanager
+def gradients_shown(model: Any, see: Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], None]) -> Iterator[None]:
+    """While this holds, a training step of the model calls `see(variables, values, gradients)` before they are applied.
+
+    Raises:
+        ValueError: The loss is scaled, and so are its gradients.
+    """
+    optimizer = model.optimizer
+    if hasattr(optimizer, "inner_optimizer") or getattr(optimizer, "loss_scale_factor", None):
+        raise ValueError(
+            "Gradients of a scaled loss are no movement of weights: train with 'mixed_bfloat16', which scales nothing. "
+            f"Received: optimizer={type(optimizer).__name__}"
+        )
+    stateless, name = keras.backend.backend() == "jax", "apply"
+    if stateless:
+        name = "stateless_apply"
+    apply = getattr(optimizer, name)
+
+    def show(*args: Any, **kwargs: Any) -> Any:
+        variables = model.trainable_variables
+        if stateless:
+            _, gradients, values = args
+            see(variables, values, gradients)
+        else:
+            see(variables, [variable.value for variable in variables], args[0])
+        return apply(*args, **kwargs)
+
+    object.__setattr__(optimizer, name, show)  # of this instance, and without Keras tracking it
+    try:
+        yield
+    finally:
+        object.__delattr__(optimizer, name)
+
+
 def moving_averages(optimizer: Any) -> dict[int, keras.Variable]:
     """The optimizer's moving average of each variable that has one, by the variable's `id`."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
@@ -196,6 +230,12 @@ def input_structure(model: keras.Model) -> Any:
     return (model._functional if isinstance(model, keras.Sequential) else model)._inputs_struct
 
 
+def graph_structures(model: keras.Model) -> tuple[Any, Any]:
+    """The input and output tensors of a Sequential or Functional model, in the structures that it takes and returns."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return graph._inputs_struct, graph._outputs_struct
+
+
 def operation_classes(*names: str) -> list[type]:
     """The classes of these `keras.ops` operations: `"numpy.Add"`. Those that this Keras lacks are left out."""
     pairs = (name.split(".") for name in names)
@@ -222,3 +262,12 @@ def attention_projections(layer: keras.Layer) -> dict[str, keras.Layer]:
     if getattr(layer, "_gate_dense", None) is not None:
         names["gate"] = "_gate_dense"
     return {name: getattr(layer, attribute) for name, attribute in names.items()}
+
+
+def metric_direction(model: keras.Model, name: str) -> str | None:
+    """Whether the compiled metric of this name is better when it goes "up" or "down"; None if it does not say."""
+    for group in model.metrics:
+        for metric in getattr(group, "metrics", [group]):
+            if metric.name == name and getattr(metric, "_direction", None) in ("up", "down"):
+                return metric._direction
+    return None

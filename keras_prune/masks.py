@@ -9,7 +9,8 @@ import numpy as np
 from keras import ops
 
 from keras_prune import keras_internals
-from keras_prune.prunable import find_prunable
+from keras_prune.axes import Axes, find_axes
+from keras_prune.prunable import Held, find_prunable
 from keras_prune.wrappers import ATTRIBUTE, PruningMasks, PruningWrapper
 
 
@@ -22,12 +23,25 @@ class MaskedWeight:
         name: Name of the weight in the layer: `"kernel"`, `"query/kernel"`.
         weight: The variable. Where `mask` is 0 it is 0.
         mask: The variable of the same shape, 1 = kept.
+        held: The weight in the layer that holds it itself, a sublayer perhaps.
+        movement: Where -Σ w·∂loss/∂w is added up while the model trains; None: nowhere.
     """
 
     layer: str
     name: str
     weight: keras.Variable
     mask: keras.Variable
+    held: Held
+    movement: keras.Variable | None = None
+
+    @property
+    def path(self) -> str:
+        return f"{self.layer}/{self.name}"
+
+    @property
+    def axes(self) -> Axes:
+        """How it is a matrix."""
+        return find_axes(self.held.layer, self.held.name, len(self.weight.shape))
 
     @property
     def size(self) -> int:
@@ -72,9 +86,9 @@ def find_masked(model: keras.Layer) -> list[MaskedWeight]:
     for path, layer in layers:
         masks = getattr(layer, ATTRIBUTE, None)
         if masks is not None:
-            weights = find_prunable(inner_layer(layer)).weights
-            pairs = zip(weights.items(), masks.masks, strict=True)
-            found += [MaskedWeight(path, name, weight, mask) for (name, weight), mask in pairs]
+            held = find_prunable(inner_layer(layer)).held
+            rows = zip(held.items(), masks.masks, masks.movements, strict=True)
+            found += [MaskedWeight(path, name, each.weight, mask, each, moved) for (name, each), mask, moved in rows]
     return found
 
 

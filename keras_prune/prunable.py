@@ -58,54 +58,78 @@ def register_prunable(cls: type, weights: Sequence[str] | GetWeights) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class Held:
+    """A weight, and the layer that holds it itself: a sublayer, perhaps.
+
+    Args:
+        layer: The layer.
+        name: The weight's name in it: `"kernel"`.
+        weight: The variable.
+    """
+
+    layer: keras.Layer
+    name: str
+    weight: keras.Variable
+
+
+@dataclasses.dataclass(frozen=True)
 class Prunable:
     """What can be pruned of one layer.
 
     Args:
-        weights: The variables by name; of sublayers, by path: `"query/kernel"`.
+        held: The weights, and what holds them, by name; of sublayers, by path: `"query/kernel"`.
         reason: If there are none, why.
     """
 
-    weights: Weights
+    held: dict[str, Held]
     reason: str = ""
+
+    @property
+    def weights(self) -> Weights:
+        """The variables by name."""
+        return {name: held.weight for name, held in self.held.items()}
 
 
 def find_prunable(layer: keras.Layer) -> Prunable:
     """Returns the prunable weights of a built layer, or the reason why it has none."""
     if not layer.weights:
         return Prunable({}, "has no weights")
-    weights = _weights_of(layer)
-    if weights is None:
+    found = _held_by(layer)
+    if found is None:
         return Prunable({}, "kind not registered (see register_prunable)")
-    if not weights:
+    if not found:
         return Prunable({}, "never pruned")
-    plain = {name: weight for name, weight in weights.items() if _is_plain(weight)}
+    plain = {name: held for name, held in found.items() if _is_plain(held.weight)}
     if not plain:
         return Prunable({}, "its weights are quantised or computed (LoRA), not plain float variables")
     return Prunable(plain)
 
 
-def _weights_of(layer: keras.Layer) -> Weights | None:
+def _held_by(layer: keras.Layer) -> dict[str, Held] | None:
     """The weights that a layer offers, whatever their type; None if its kind is unknown."""
     if hasattr(layer, "get_prunable_weights"):
-        return dict(layer.get_prunable_weights())
+        return _hold(layer, layer.get_prunable_weights())
     for cls in type(layer).__mro__:
         if cls in _REGISTRY:
-            return _REGISTRY[cls](layer)
-    found: Weights = {}
+            return _hold(layer, _REGISTRY[cls](layer))
+    found: dict[str, Held] = {}
     seen: set[int] = set()
     known = False
     for child in keras_internals.sublayers(layer):
-        inner = _weights_of(child)
+        inner = _held_by(child)
         known |= inner is not None
-        for name, weight in (inner or {}).items():
-            if id(weight) not in seen:  # a weight that two sublayers share has one mask
-                seen.add(id(weight))
-                found[_unused(f"{child.name}/{name}", found)] = weight
+        for name, held in (inner or {}).items():
+            if id(held.weight) not in seen:  # a weight that two sublayers share has one mask
+                seen.add(id(held.weight))
+                found[_unused(f"{child.name}/{name}", found)] = held
     return found if known else None
 
 
-def _unused(name: str, taken: Weights) -> str:
+def _hold(layer: keras.Layer, weights: Weights) -> dict[str, Held]:
+    return {name: Held(layer, name, weight) for name, weight in weights.items()}
+
+
+def _unused(name: str, taken: dict[str, Held]) -> str:
     """Sublayers of a custom layer may share a name: the second `dense/kernel` becomes `dense/kernel_1`."""
     unused, count = name, 0
     while unused in taken:

@@ -10,7 +10,9 @@ from typing import Any, Self
 
 import keras
 
-from keras_prune.masks import find_masked, masked_sparsity, stateless_apply_masks, walk_layers
+from keras_prune.masks import apply_masks, find_masked, masked_sparsity, stateless_apply_masks, walk_layers
+from keras_prune.moving import add_movement, seen_movement, stateless_add_movement
+from keras_prune.training_data import TrainingData
 from keras_prune.wrappers import PruningWrapper, attach_masks
 
 _register = keras.saving.register_keras_serializable(package="keras_prune", name="PrunedModel")
@@ -25,13 +27,16 @@ class PrunedModel:
 
     def train_step(self, *args: Any) -> Any:
         """The model's own training step, then `weight * mask`."""
-        result = super().train_step(*args)  # type: ignore[misc]  # the class it is mixed into has it
         backend = keras.backend.backend()
+        with seen_movement(self) as moved:
+            result = super().train_step(*args)  # type: ignore[misc]  # the class it is mixed into has it
         if backend == "jax":
             logs, (trainable, non_trainable, *others) = result
+            non_trainable = stateless_add_movement(self, moved, non_trainable)
             # The masks are read from the state that the step is given: read as variables they would be constants
             # of the compiled step, and never change.
             return logs, (stateless_apply_masks(self, trainable, non_trainable), non_trainable, *others)
+        add_movement(moved)
         for masked in find_masked(self):
             if backend == "torch":
                 masked.weight.value.data.mul_(masked.mask.value)
@@ -59,14 +64,26 @@ class PrunedModel:
         plain = _serialize_plain(self)
         plain.pop("compile_config", None)  # Keras saves it with the pruned model
         attached = [path for path, layer in walk_layers(self) if _is_attached(layer)]
-        return {"model": plain, "attached": attached}
+        moved = any(masked.movement is not None for masked in find_masked(self))
+        return {"model": plain, "attached": attached, "movement": moved}
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras. A `PruningSchedule` whose importance is measured on data finds here what is trained on."""
+        data = TrainingData(x, y, kwargs.get("sample_weight"), kwargs.get("validation_split", 0.0))
+        object.__setattr__(self, "_training_data", data)  # not an attribute that Keras tracks
+        try:
+            history = super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
+        finally:
+            object.__delattr__(self, "_training_data")
+        apply_masks(self)  # the optimizer wrote its moving averages into the weights after the last epoch
+        return history
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects=custom_objects)
         layers = dict(walk_layers(model))
         for path in config["attached"]:
-            attach_masks(layers[path])
+            attach_masks(layers[path], config.get("movement", False))
         return keep_masks(model)
 
     def get_build_config(self) -> None:

@@ -27,11 +27,13 @@ class PruningMasks(keras.layers.Layer):
 
     Args:
         weights: The layer's prunable variables by name.
+        movement: Whether there is a variable, too, for the movement of each weight, which the training step adds up.
     """
 
-    def __init__(self, weights: Weights):
+    def __init__(self, weights: Weights, movement: bool = False):
         super().__init__(name=ATTRIBUTE)
         self._masks = []
+        self._movements = []
         for name, weight in weights.items():
             mask = self.add_weight(
                 name=f"{name.replace('/', '_')}_mask",
@@ -42,6 +44,17 @@ class PruningMasks(keras.layers.Layer):
                 autocast=False,
             )
             self._masks.append(mask)
+        for name, weight in weights.items() if movement else ():
+            moved = self.add_weight(
+                name=f"{name.replace('/', '_')}_movement",
+                shape=weight.shape,
+                initializer="zeros",
+                dtype="float32",
+                trainable=False,
+                autocast=False,
+                aggregation="mean",  # over the replicas of a distributed step
+            )
+            self._movements.append(moved)
         self.built = True
 
     @property
@@ -49,6 +62,11 @@ class PruningMasks(keras.layers.Layer):
         """The masks in the order of the layer's prunable weights. (Their names may differ from copy to copy: Keras
         numbers the sublayers that were given none.)"""
         return list(self._masks)
+
+    @property
+    def movements(self) -> list[keras.Variable | None]:
+        """Where the movement of each weight is added up, in the same order; None: it is not."""
+        return list(self._movements) or [None] * len(self._masks)
 
 
 @keras.saving.register_keras_serializable(package="keras_prune")
@@ -60,6 +78,7 @@ class PruningWrapper(keras.layers.Wrapper):
 
     Args:
         layer: The layer to hold. It is not copied.
+        movement: Whether the movement of its weights is added up while they train; see `wrap_pruning`.
         **kwargs: Arguments of `keras.Layer`; by default those of `layer`.
     """
 
@@ -76,10 +95,11 @@ class PruningWrapper(keras.layers.Wrapper):
         keras_internals.set_build_signature(wrapper, _build_signature(layer))
         return wrapper
 
-    def __init__(self, layer: keras.Layer, **kwargs: Any):
+    def __init__(self, layer: keras.Layer, *, movement: bool = False, **kwargs: Any):
         inherited = {"name": layer.name, "dtype": layer.dtype_policy, "trainable": layer.trainable}
         super().__init__(layer, **{**inherited, **kwargs})
         self.supports_masking = layer.supports_masking
+        self.movement = movement
         keras_internals.convert_inputs_like(self, layer)
 
     def build(self, *args: Any, **kwargs: Any) -> None:
@@ -87,7 +107,7 @@ class PruningWrapper(keras.layers.Wrapper):
             self._build_by_calling(*args, **kwargs)
         elif not self.layer.built:
             self.layer.build(*args, **kwargs)
-        setattr(self, ATTRIBUTE, PruningMasks(find_prunable(self.layer).weights))
+        setattr(self, ATTRIBUTE, PruningMasks(find_prunable(self.layer).weights, self.movement))
 
     def _build_by_calling(self, *args: Any, **kwargs: Any) -> None:
         # Without a `build` of its own, a layer's sublayers are built when it is called: Keras traces such layers too.
@@ -120,6 +140,9 @@ class PruningWrapper(keras.layers.Wrapper):
                 self.layer.build_from_config(config)
             self.build()
 
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | ({"movement": True} if self.movement else {})
+
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         return super().from_config(dict(config), custom_objects)  # Keras's pops from the dict it is given
@@ -139,10 +162,10 @@ def _build_signature(layer: keras.Layer) -> inspect.Signature:
     )
 
 
-def attach_masks(layer: keras.Layer) -> None:
+def attach_masks(layer: keras.Layer, movement: bool = False) -> None:
     """Gives a built layer masks in place, without a wrapper: for subclassed models, whose layers have no graph."""
     with keras_internals.unlocked(layer):
-        setattr(layer, ATTRIBUTE, PruningMasks(find_prunable(layer).weights))
+        setattr(layer, ATTRIBUTE, PruningMasks(find_prunable(layer).weights, movement))
 
 
 def detach_masks(layer: keras.Layer) -> None:

@@ -14,7 +14,7 @@ from keras_prune.training import drop_masks, keep_masks
 from keras_prune.wrappers import ATTRIBUTE, PruningWrapper, attach_masks, detach_masks
 
 
-def wrap_pruning(model: keras.Layer, layers: Any = None) -> keras.Layer:
+def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = False) -> keras.Layer:
     """Returns a model whose prunable weights have masks, all of them still open: the outputs are the same to the bit.
 
     Sequential and Functional models, nested or not, are copied; the model that is passed, its weights and its
@@ -26,6 +26,8 @@ def wrap_pruning(model: keras.Layer, layers: Any = None) -> keras.Layer:
         model: A built model, or a single layer, built or not.
         layers: Which layers get masks: a name pattern (`"conv*"`, `"encoder/*"`), a layer class, a function
             `layer -> bool`, or a list of these. By default all that have prunable weights. Layers with masks stay so.
+        movement: Whether each training step adds up w·∂loss/∂w of every weight, which `importance="movement"` needs: a
+            variable more for each, saved with the model.
 
     Returns:
         A `keras.Model` (for a layer: the wrapped copy) that keeps masked weights at zero while it trains.
@@ -43,21 +45,21 @@ def wrap_pruning(model: keras.Layer, layers: Any = None) -> keras.Layer:
     """
     _check_model(model)
     if not isinstance(model, keras.Model):
-        return _wrap_layer(model, as_predicate(layers, [model.name]))
+        return _wrap_layer(model, as_predicate(layers, [model.name]), movement)
     chosen = as_predicate(layers, [path for path, _ in walk_layers(model)])
     if not keras_internals.is_graph(model):
         for path, layer in walk_layers(model):
             if _gets_masks(path, layer, chosen):
-                attach_masks(layer)
+                attach_masks(layer, movement)
         return keep_masks(model)
     pairs: list[tuple[keras.Layer, keras.Layer]] = []
 
     def wrap(path: str, layer: keras.Layer) -> keras.Layer:
         copy = copy_layer(inner_layer(layer))
         if isinstance(layer, PruningWrapper):
-            copy = PruningWrapper(copy)
+            copy = PruningWrapper(copy, movement=layer.movement)
         pairs.append((layer, copy))
-        return PruningWrapper(copy) if _gets_masks(path, layer, chosen) else copy
+        return PruningWrapper(copy, movement=movement) if _gets_masks(path, layer, chosen) else copy
 
     wrapped = copy_model(model, wrap)
     for layer, copy in pairs:  # the copies are built only now
@@ -144,15 +146,15 @@ def _gets_masks(path: str, layer: keras.Layer, chosen: Predicate) -> bool:
     return not hasattr(layer, ATTRIBUTE) and chosen(path, layer) and bool(find_prunable(layer).weights)
 
 
-def _wrap_layer(layer: keras.Layer, chosen: Predicate) -> keras.Layer:
+def _wrap_layer(layer: keras.Layer, chosen: Predicate, movement: bool) -> keras.Layer:
     copy = copy_layer(inner_layer(layer))
     if isinstance(layer, PruningWrapper):
-        copy = PruningWrapper(copy)
+        copy = PruningWrapper(copy, movement=layer.movement)
         return _build_like(layer, copy, copy)
     nothing = layer.built and not find_prunable(layer).weights
     if nothing or not chosen(layer.name, layer):
         return _build_like(layer, copy, copy)
-    return _build_like(layer, PruningWrapper(copy), copy)
+    return _build_like(layer, PruningWrapper(copy, movement=movement), copy)
 
 
 def _strip_layer(layer: keras.Layer) -> keras.Layer:

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from keras_prune import keras_internals
-from keras_prune.channels.measure.batches import Batches
-from keras_prune.channels.measure.progress import track
+from keras_prune.measure.batches import Batches
+from keras_prune.measure.progress import track
 
 BATCH_SIZE = 256  # larger than for other measurements: a variance within a small batch comes out too low
 

@@ -1,7 +1,6 @@
 """How much a channel matters: a score from each weight that belongs to it, combined over its group."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -18,12 +17,15 @@ from keras_prune.importance.batch_norm import batch_norm_scale
 from keras_prune.importance.chance import Random
 from keras_prune.importance.entropy import entropy
 from keras_prune.importance.fisher import fisher
+from keras_prune.importance.forms import takes_statistics
 from keras_prune.importance.geometric_median import fpgm
 from keras_prune.importance.lamp import lamp
 from keras_prune.importance.loss_change import loss_change
 from keras_prune.importance.mean_activation import mean_activation
 from keras_prune.importance.norms import l1, l2
+from keras_prune.importance.snip import snip
 from keras_prune.importance.taylor import taylor
+from keras_prune.importance.wanda import wanda
 
 Score = Callable[[Binding], np.ndarray | None] | Callable[[Binding, Statistics], np.ndarray | None]
 Combine = Literal["mean", "sum", "max"]
@@ -42,11 +44,13 @@ _BY_NAME: dict[str, Score] = {
     "apoz": apoz,
     "entropy": entropy,
     "activation_weight": activation_weight,
+    "wanda": wanda,
+    "snip": snip,
     "loss_change": loss_change,
 }
 _COMBINE: dict[str, Callable[..., np.ndarray]] = {"mean": np.nanmean, "sum": np.nansum, "max": np.nanmax}
 # Those whose scores mean the same in every layer: a share, a change of the loss.
-_COMPARABLE = {"lamp", "taylor", "fisher", "apoz", "entropy", "loss_change"}
+_COMPARABLE = {"lamp", "taylor", "fisher", "snip", "apoz", "entropy", "loss_change"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +68,10 @@ class ChannelImportance:
     | `"mean_activation"` | data | mean absolute value that the next layer reads | Molchanov et al. 2017 |
     | `"apoz"` | data | fraction of those values that are above zero | Hu et al. 2016 |
     | `"entropy"` | data | entropy of its mean value in a sample | Luo and Wu 2017 |
-    | `"activation_weight"` | data | mean absolute value, times the absolute weights that read it | Sun et al. 2023 |
+    | `"activation_weight"` | data | mean absolute value, times the absolute weights that read it | |
+    | `"wanda"` | data | the same with the root of the mean square | Sun et al. 2023 |
     | `"taylor"` | data, loss | change of the loss without it, to first order | Molchanov et al. 2017, 2019 |
+    | `"snip"` | data, loss | the same, with the gradient over all the data | Lee et al. 2019 |
     | `"fisher"` | data, loss | to second order, at a minimum of the loss | Theis et al. 2018 |
     | `"loss_change"` | data, loss | real change of the loss: an evaluation for each channel | Molchanov et al. 2017 |
 
@@ -81,8 +87,8 @@ class ChannelImportance:
             counts.
         normalize: Divide the scores of each weight by their `"mean"` or `"max"` first, so that layers of larger weights
             do not drown the others in a group, and groups can be compared in `scope="global"`; or `"none"`. `"auto"` is
-            `"none"` for `"lamp"`, `"taylor"`, `"fisher"`, `"apoz"`, `"entropy"` and `"loss_change"`, whose scores mean
-            the same in every layer, and `"mean"` for all others.
+            `"none"` for `"lamp"`, `"taylor"`, `"fisher"`, `"snip"`, `"apoz"`, `"entropy"` and `"loss_change"`, whose
+            scores mean the same in every layer, and `"mean"` for all others.
 
     Raises:
         ValueError: Another value.
@@ -126,7 +132,7 @@ class ChannelImportance:
         found: Any = _BY_NAME[self.score] if isinstance(self.score, str) else self.score
         if isinstance(found, Random) and isinstance(self.score, str):
             found = Random(int(keras.random.randint((), 0, 2**31 - 1)))  # follows `keras.utils.set_random_seed`
-        return found if _takes_statistics(found) else lambda binding, statistics: found(binding)
+        return found if takes_statistics(found) else lambda binding, statistics: found(binding)
 
     def scale(self) -> Normalize:
         """What the scores of each weight are divided by: `normalize`, decided."""
@@ -198,13 +204,3 @@ def _combine(
     if said.any():
         scores[said] = _COMBINE[combine](found, axis=0)
     return scores, said
-
-
-def _takes_statistics(score: Callable[..., Any]) -> bool:
-    """Whether a function has a second argument that must be passed."""
-    try:
-        parameters = inspect.signature(score).parameters.values()
-    except (TypeError, ValueError):  # of some functions written in C
-        return False
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(each.kind in positional and each.default is inspect.Parameter.empty for each in parameters) > 1

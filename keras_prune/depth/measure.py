@@ -7,14 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prune.channels.measure.batches import Batch
-from keras_prune.channels.measure.loss import compile_loss, no_loss
-from keras_prune.channels.measure.progress import track
 from keras_prune.depth.candidates import Candidate
 from keras_prune.depth.left import Left
 from keras_prune.depth.rebuild import rebuild
 from keras_prune.depth.run import run
 from keras_prune.depth.structure import Structure
+from keras_prune.measure.batches import Batch
+from keras_prune.measure.loss import compile_loss, no_loss
+from keras_prune.measure.progress import track
 
 Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

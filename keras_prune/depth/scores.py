@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prune.channels.measure.batches import Batches
-from keras_prune.channels.measure.loss import find_loss
 from keras_prune.depth.candidates import Candidate
 from keras_prune.depth.measure import Change, activation_change, block_influence, measure_change, measure_loss
 from keras_prune.depth.structure import Structure
+from keras_prune.measure.batches import Batches
+from keras_prune.measure.loss import find_loss
 from keras_prune.prunable import find_prunable
 
 Score = Callable[[Candidate], float]

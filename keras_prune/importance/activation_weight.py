@@ -1,5 +1,5 @@
-"""Activation-weight product: how much a channel adds to what reads it. Wanda's |w|·‖y‖ (Sun et al. 2023, "A simple and
-effective pruning approach for large language models"), summed over the weights that read a channel."""
+"""Activation-weight product: how much a weight, or a channel through the weights that read it, adds to what follows.
+Wanda is the same with another mean of the activations."""
 
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def activation_weight(binding: "Binding", statistics: "Statistics") -> np.ndarray | None:
-    """Σ |w|·|y|: the mean of |y| over samples and positions, times the sum of |w| over the weights that read y."""
+    """Σ |w|·|y|: the mean of |y| over samples and positions, times the sum of |w| over the weights that read y. Of a
+    single weight, its own |w|·|y|."""
     read = statistics.activations(binding)
     return None if read is None else read.magnitude * np.abs(binding.slices()).sum(axis=1)

@@ -19,4 +19,4 @@ class Random:
         self._rng = np.random.default_rng(seed)
 
     def __call__(self, binding: "Binding") -> np.ndarray | None:
-        return self._rng.random(len(binding.labels)) if binding.makes else None
+        return self._rng.random(len(binding.slices())) if binding.makes else None

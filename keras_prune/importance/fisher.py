@@ -1,5 +1,5 @@
-"""Fisher: the change of the loss without a channel, to second order, at a minimum of the loss (Theis et al. 2018,
-"Faster gaze prediction with dense networks and Fisher pruning")."""
+"""Fisher: the change of the loss without a channel or a weight, to second order, at a minimum of the loss (Theis et al.
+2018, "Faster gaze prediction with dense networks and Fisher pruning")."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def fisher(binding: "Binding", statistics: "Statistics") -> np.ndarray | None:
     """Half the mean over the batches of (Σ w·∂loss/∂w)², the sum over all weights that read the channel.
 
-    The paper takes the mean over single samples: pass batches of one for that. In larger ones the gradients of the
-    samples are averaged before they are squared.
+    A single weight scores half the mean of (w·∂loss/∂w)². The paper takes the mean over single samples: pass batches of
+    one for that. In larger ones the gradients of the samples are averaged before they are squared.
     """
-    return np.square(statistics.effects(binding)).mean(axis=0) / 2 if binding.role == "in" else None
+    return statistics.mean_effect(binding, np.square) / 2 if binding.role == "in" else None

@@ -1,5 +1,5 @@
-"""LAMP: what share a filter has of what is left without the smaller ones (Lee et al. 2021, "Layer-adaptive sparsity
-for the magnitude-based pruning")."""
+"""LAMP: what share a weight, or a filter, has of what is left without the smaller ones (Lee et al. 2021,
+"Layer-adaptive sparsity for the magnitude-based pruning")."""
 
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def lamp(binding: "Binding") -> np.ndarray | None:
-    """The squared norm of a filter over the sum of its own and all larger ones of the layer.
+    """The square of a weight over the sum of its own and all larger ones of the layer; of a filter, the squared norm.
 
-    The paper scores single weights; here a filter takes the place of a weight. In one layer the order is that of the
-    norm. The largest filter of every layer scores 1, so layers can be compared: it is meant for `scope="global"`.
+    In one layer the order is that of the magnitude, or norm. The largest filter of every layer scores 1, so layers can
+    be compared: it is meant for `scope="global"`.
     """
     if not binding.makes:
         return None

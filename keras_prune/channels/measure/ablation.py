@@ -1,6 +1,5 @@
 """The loss without each channel, by taking it away and evaluating: exact, and as dear as that."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +8,10 @@ import numpy as np
 
 from keras_prune import keras_internals
 from keras_prune.channels.groups import ChannelGroup
-from keras_prune.channels.measure.batches import Batch, Batches
-from keras_prune.channels.measure.loss import compile_loss, no_loss
-from keras_prune.channels.measure.progress import track
 from keras_prune.channels.measure.runnable import Runnable
+from keras_prune.measure.batches import Batches
+from keras_prune.measure.loss import compile_loss, mean_loss
+from keras_prune.measure.progress import track
 
 
 def measure_loss_changes(
@@ -39,7 +38,7 @@ def measure_loss_changes(
     compile_loss(copy.model, keras.optimizers.SGD(0.0), loss, loss_weights)
     held = list(batches)
     changes = np.zeros(atoms)
-    before = _loss(copy.model, held)
+    before = mean_loss(copy.model, held)
     todo = [(group, channel) for group in groups for channel in group.channels[group.free].tolist()]
     for group, channel in track(todo, len(todo), f"Loss without each of {len(todo)} channels"):
         readers = [member for member in group.members if member.role == "in" and (member.labels == channel).any()]
@@ -49,7 +48,7 @@ def measure_loss_changes(
             np.moveaxis(without[id(member.weight)], member.axis, 0)[member.labels == channel] = 0
         _assign(copy, without)
         try:
-            changes[channel] = _loss(copy.model, held) - before
+            changes[channel] = mean_loss(copy.model, held) - before
         finally:
             _assign(copy, whole)
     return changes
@@ -58,16 +57,3 @@ def measure_loss_changes(
 def _assign(copy: Runnable, values: dict[int, np.ndarray]) -> None:
     for key, array in values.items():
         copy.twins[key].assign(array)
-
-
-def _loss(model: keras.Model, batches: Sequence[Batch]) -> float:
-    total = count = 0.0
-    for x, y, weight in batches:
-        size = len(keras.tree.flatten(x)[0])
-        with no_loss(model, y):
-            found = model.test_on_batch(x, y, sample_weight=weight)
-        total += size * float(found[0] if isinstance(found, list | tuple) else found)
-        count += size
-    if not math.isfinite(total):
-        raise ValueError(f"The loss must be finite. Received: loss={total / count}")
-    return total / count

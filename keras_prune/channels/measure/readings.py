@@ -1,7 +1,7 @@
 """The values of channels that layers read, condensed batch by batch: no activations are kept."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -11,22 +11,10 @@ from keras import ops
 from keras_prune.channels.binding import Binding
 from keras_prune.channels.graph import Trace
 from keras_prune.channels.labels import FIXED
-from keras_prune.channels.measure.batches import Batches
-from keras_prune.channels.measure.progress import track
 from keras_prune.channels.measure.runnable import Runnable
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Reading:
-    """What a layer reads at each position along an axis of its weight.
-
-    Args:
-        magnitude: Mean of the absolute values, over samples and places in the image or sequence.
-        off: The fraction of the values that are zero or below.
-    """
-
-    magnitude: np.ndarray
-    off: np.ndarray
+from keras_prune.measure.batches import Batches
+from keras_prune.measure.progress import track
+from keras_prune.measure.reading import Reading
 
 
 class Readings:
@@ -55,8 +43,12 @@ class Readings:
         found = list(self._read_by(binding))
         if not found:
             return None
-        magnitude = np.mean([tensor.at(binding.labels, tensor.magnitude) for tensor in found], axis=0)
-        return Reading(magnitude, np.mean([tensor.at(binding.labels, tensor.off) for tensor in found], axis=0))
+
+        def mean(sums: Callable[[_Tensor], np.ndarray]) -> np.ndarray:
+            return np.mean([tensor.at(binding.labels, sums(tensor)) for tensor in found], axis=0)
+
+        squares = mean(lambda tensor: tensor.squares)
+        return Reading(mean(lambda tensor: tensor.magnitude), np.sqrt(squares), mean(lambda tensor: tensor.off))
 
     def samples(self, binding: Binding) -> np.ndarray | None:
         """For each sample and position the mean value of the channel there; None likewise."""
@@ -89,18 +81,23 @@ class _Tensor:
     axis: int
     channels: np.ndarray
     magnitude: np.ndarray
+    squares: np.ndarray
     off: np.ndarray
     samples: list[np.ndarray]
 
     def condensed(self) -> list[Any]:
-        """What is computed of it: three tensors of shape (samples, positions)."""
+        """What is computed of it: four tensors of shape (samples, positions)."""
         values = ops.cast(self.symbol, "float32")
         places = tuple(axis for axis in range(1, len(values.shape)) if axis != self.axis)
         off = ops.cast(values <= 0, "float32")
-        return [ops.mean(part, axis=places) if places else part for part in (ops.abs(values), off, values)]
+        parts = (ops.abs(values), ops.square(values), off, values)
+        return [ops.mean(part, axis=places) if places else part for part in parts]
 
-    def add(self, magnitude: np.ndarray, off: np.ndarray, values: np.ndarray, share: float) -> None:
+    def add(
+        self, magnitude: np.ndarray, squares: np.ndarray, off: np.ndarray, values: np.ndarray, share: float
+    ) -> None:
         self.magnitude += share * magnitude.mean(axis=0, dtype=np.float64)
+        self.squares += share * squares.mean(axis=0, dtype=np.float64)
         self.off += share * off.mean(axis=0, dtype=np.float64)
         _, inverse, counts = np.unique(self.channels, return_inverse=True, return_counts=True)
         means = np.zeros((len(counts), len(values)))
@@ -134,7 +131,8 @@ def _tensor(trace: Trace, old: Any, new: Any) -> _Tensor | None:
     channels = atoms.roots(labels[tuple(slice(None) if each == axis else 0 for each in range(labels.ndim))])
     if (channels == FIXED).all():
         return None
-    return _Tensor(new, axis, channels, np.zeros(len(channels)), np.zeros(len(channels)), [])
+    zeros = np.zeros(len(channels))
+    return _Tensor(new, axis, channels, zeros.copy(), zeros.copy(), zeros, [])
 
 
 def _measure(model: keras.Model, tensors: Sequence[_Tensor], batches: Batches) -> None:
@@ -147,10 +145,11 @@ def _measure(model: keras.Model, tensors: Sequence[_Tensor], batches: Batches) -
         parts = iter(condensed.predict_on_batch(x))
         size = len(keras.tree.flatten(x)[0])
         for tensor in tensors:
-            magnitude, off, values = next(parts), next(parts), next(parts)
+            magnitude, squares, off, values = (next(parts) for _ in range(4))
             if not np.isfinite(magnitude).all():
                 raise ValueError("Activations must be finite. Received: NaN or infinite ones")
             tensor.magnitude *= seen / (seen + size)
+            tensor.squares *= seen / (seen + size)
             tensor.off *= seen / (seen + size)
-            tensor.add(magnitude, off, values, size / (seen + size))
+            tensor.add(magnitude, squares, off, values, size / (seen + size))
         seen += size

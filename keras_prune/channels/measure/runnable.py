@@ -8,6 +8,7 @@ import keras
 from keras_prune import keras_internals
 from keras_prune.channels.graph import Trace
 from keras_prune.cloning import copy_layer, copy_state
+from keras_prune.measure.copies import AtInference, forget_regularization
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,13 +41,6 @@ class Runnable:
     steps: list[Step]
 
 
-class AtInference(keras.Model):
-    """A Functional model without dropout, and with the moving statistics of BatchNormalization, even in training."""
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        return super().call(inputs, training=False, mask=mask)
-
-
 def make_runnable(trace: Trace) -> Runnable:
     """Copies a model; the model itself is only read.
 
@@ -63,10 +57,7 @@ def make_runnable(trace: Trace) -> Runnable:
     for old, new in copier.layers():
         copy_state(old, new)
         twins.update((id(variable), twin) for variable, twin in zip(old.variables, new.variables, strict=True))
-    for layer in keras_internals.flatten(copy):
-        layer.activity_regularizer = None
-    for variable in copy.variables:
-        variable.regularizer = None
+    forget_regularization(copy)
     copy.trainable = True
     return Runnable(copy, twins, copier.steps)
 

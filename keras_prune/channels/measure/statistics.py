@@ -1,5 +1,6 @@
 """`Statistics`: what importances may ask for beside the weights; measured when first asked for, and once."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -9,11 +10,12 @@ import numpy as np
 from keras_prune.channels.binding import Binding
 from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.measure.ablation import measure_loss_changes
-from keras_prune.channels.measure.batches import Batches
 from keras_prune.channels.measure.effects import measure_effects
-from keras_prune.channels.measure.loss import find_loss
-from keras_prune.channels.measure.readings import Reading, Readings
+from keras_prune.channels.measure.readings import Readings
 from keras_prune.channels.measure.runnable import Runnable, make_runnable
+from keras_prune.measure.batches import Batches
+from keras_prune.measure.loss import find_loss
+from keras_prune.measure.reading import Reading
 
 
 class Statistics:
@@ -54,6 +56,10 @@ class Statistics:
         in any layer, that read the channel at that position. Without the channel the loss falls by about that much.
         """
         return _at(binding, self._effects)
+
+    def mean_effect(self, binding: Binding, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """The mean over the batches of `function(effects)`, for each position: what `WeightStatistics` offers too."""
+        return function(self.effects(binding)).mean(axis=0)
 
     def loss_changes(self, binding: Binding) -> np.ndarray:
         """How much the loss rises without the channel at each position along the binding's axis.

@@ -35,7 +35,8 @@ class Batches:
                 "Received: data=None"
             )
         self._model, self._with_targets = model, with_targets
-        self._source = _source(data, len(model.inputs), batch_size)
+        self._inputs = len(model.inputs) if keras_internals.is_graph(model) else 1
+        self._source = _source(data, self._inputs, batch_size)
 
     def __len__(self) -> int:
         """The number of batches; raises a `TypeError` where it is not known."""
@@ -58,7 +59,7 @@ class Batches:
             raise ValueError("`data` is empty: it holds no batches. Received: 0 samples")
 
     def _checked(self, batch: Any) -> Batch:
-        if isinstance(batch, list) and not _is_inputs(batch, len(self._model.inputs)):  # as a DataLoader gives them
+        if isinstance(batch, list) and not _is_inputs(batch, self._inputs):  # as a DataLoader gives them
             batch = tuple(batch)
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
         x = check_inputs(self._model, keras.tree.map_structure(_to_numpy, x))
@@ -84,6 +85,8 @@ def check_inputs(model: keras.Model, x: Any) -> Any:
     Raises:
         ValueError: They do not; the message names the shapes.
     """
+    if not keras_internals.is_graph(model):  # nobody knows what a subclassed model takes
+        return x
     expected = keras_internals.input_structure(model)
     if isinstance(x, dict) and not isinstance(expected, dict):  # Keras finds them by the names of the inputs
         expected = {tensor.name: tensor for tensor in keras.tree.flatten(expected)}

@@ -1,13 +1,14 @@
 """The loss that importance is measured by, computed on a copy of the model."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 
 from keras_prune import keras_internals
-from keras_prune.channels.measure.batches import shapes
+from keras_prune.measure.batches import Batch, shapes
 
 
 def find_loss(model: keras.Model, loss: Any) -> tuple[Any, Any]:
@@ -43,3 +44,21 @@ def no_loss(copy: keras.Model, targets: Any) -> Iterator[None]:
             f"The loss cannot be computed from outputs of shape {shapes(copy.output)} and these targets ({error}). "
             f"Received: y of shape {shapes(targets)}"
         ) from error
+
+
+def mean_loss(model: keras.Model, batches: Sequence[Batch]) -> float:
+    """The loss of a compiled model over all samples.
+
+    Raises:
+        ValueError: It cannot be computed, or is not finite.
+    """
+    total = count = 0.0
+    for x, y, weight in batches:
+        size = len(keras.tree.flatten(x)[0])
+        with no_loss(model, y):
+            found = model.test_on_batch(x, y, sample_weight=weight)
+        total += size * float(found[0] if isinstance(found, list | tuple) else found)
+        count += size
+    if not math.isfinite(total):
+        raise ValueError(f"The loss must be finite. Received: loss={total / count}")
+    return total / count

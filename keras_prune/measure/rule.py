@@ -1,0 +1,46 @@
+"""What a rule is measured on while a model trains."""
+
+from typing import Any
+
+import keras
+
+from keras_prune.measure.weights import WeightStatistics
+from keras_prune.rule import PruningRule
+from keras_prune.training_data import TrainingData
+
+
+class Measured:
+    """The statistics that a rule needs, if any, at each mask update of a `fit`.
+
+    Args:
+        rule: The rule.
+        model: The model with masks.
+        data: What to measure on. None: a sample of what `fit` trains on, at random.
+        batches: Batches in that sample.
+        loss: Default: the one that the model is compiled with.
+    """
+
+    def __init__(self, rule: PruningRule, model: keras.Model, data: Any, batches: int, loss: Any):
+        self._rule, self._model, self._data, self._batches = rule, model, data, batches
+        self._statistics = WeightStatistics(model, data, loss) if rule.needs_data else None
+
+    def check(self) -> None:
+        """Raises a `ValueError` if there are no data for a rule that needs some."""
+        if self._statistics is not None and self._data is None:
+            self._training_data().check()
+
+    def now(self, step: int) -> WeightStatistics | None:
+        """The statistics of the model as it is now; None for a rule that needs none."""
+        if self._statistics is not None:
+            sample = None if self._data is not None else self._training_data().sample(self._batches, seed=step)
+            self._statistics.renew(sample)
+        return self._statistics
+
+    def _training_data(self) -> TrainingData:
+        found: TrainingData | None = getattr(self._model, "_training_data", None)
+        if found is None:
+            raise ValueError(
+                "Outside of `fit` nobody knows the data that this importance is measured on: pass `data`. "
+                f"Received: data=None with importance={self._rule.importance!r}, regrowth={self._rule.regrowth!r}"
+            )
+        return found

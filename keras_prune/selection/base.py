@@ -1,0 +1,80 @@
+"""What a selection is, and what it sees: arrays, never a model."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from keras_prune.axes import Axes, default_axes
+from keras_prune.cut import BLOCK
+
+FAR_BELOW = np.float32(-1e38)
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One weight array that can be pruned, as a selection sees it.
+
+    Args:
+        weight: The float array.
+        importance: Function `weight -> scores`, higher = keep.
+        kept: The boolean mask so far (True = kept). What is pruned stays pruned.
+        axes: How the weight is a matrix. Default: window, inputs and outputs in this order, as in most layers.
+    """
+
+    weight: np.ndarray
+    importance: Callable[[np.ndarray], np.ndarray]
+    kept: np.ndarray
+    axes: Axes | None = None
+
+    @property
+    def form(self) -> Axes:
+        return self.axes or default_axes(self.weight.ndim)
+
+    def scores(self, scale: float = 1.0) -> np.ndarray:
+        """The float scores, times `scale`; those of pruned weights lie far below all others, so that they are never
+        chosen before them."""
+        scores = np.asarray(self.importance(self.weight))
+        if scores.shape != self.weight.shape:
+            raise ValueError(
+                "An importance must return one score for each weight. "
+                f"Received: scores of shape {scores.shape} for weights of shape {self.weight.shape}"
+            )
+        # Overwritten in place: copying the largest weight of a model once more would double the memory of an update.
+        shared = np.may_share_memory(scores, self.weight) or not scores.flags.writeable
+        if shared or not np.issubdtype(scores.dtype, np.floating):
+            scores = scores.astype(np.float32)
+        flat, kept = scores.reshape(-1), self.kept.reshape(-1)
+        for start in range(0, flat.size, BLOCK):  # without branches, in the cache: 2 to 7 times as fast as putmask
+            block = flat[start : start + BLOCK]
+            if scale != 1.0:
+                block *= scale
+            block += FAR_BELOW * ~kept[start : start + BLOCK]
+        return flat.reshape(scores.shape)
+
+
+class Selection(abc.ABC):
+    """Turns the scores of weights into masks. Subclass it to prune by a rule of your own.
+
+    `needs_sparsity` says whether the rule follows a sparsity target or decides itself how much is pruned;
+    `max_sparsity` is the highest target that it can reach, None if any; `default_sparsity` the target where none is
+    given, None if one must be.
+    """
+
+    needs_sparsity: bool = True
+    max_sparsity: float | None = None
+    default_sparsity: float | None = None
+
+    def check_weight(self, name: str, shape: Sequence[int], axes: Axes) -> None:  # noqa: B027  # most prune any
+        """Raises a `ValueError` if a weight of this shape cannot be pruned so. `name` is for the message."""
+
+    @abc.abstractmethod
+    def select(self, candidates: Sequence[Callable[[], Candidate]], sparsity: float, step: int) -> Iterator[np.ndarray]:
+        """Yields one boolean mask (True = kept) for each candidate, in order.
+
+        Args:
+            candidates: Functions without arguments, each returning a `Candidate`: weights are fetched when needed.
+            sparsity: Target in [0, 1); a selection without `needs_sparsity` ignores it.
+            step: The optimizer step, for values that follow a schedule.
+        """

@@ -1,0 +1,83 @@
+"""Blocks of weights stay or go together: what runtimes with block-sparse kernels need to be faster."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from keras_prune.axes import Axes
+from keras_prune.cut import LazyScores, count_kept, find_cut
+from keras_prune.selection.base import Candidate, Selection
+
+
+@dataclasses.dataclass(frozen=True)
+class Block(Selection):
+    """Keeps the blocks of the highest pooled scores (Narang et al. 2017, "Block-sparse recurrent neural networks").
+
+    A weight is cut as a matrix with its inputs as rows and its outputs as columns: Dense as it is, a convolution with
+    all inputs of the first place in the window, then those of the second, and so on. Exactly
+    `max(round(blocks * (1 - sparsity)), 1)` blocks are kept, ties broken by position. Blocks at the end of an axis may
+    be smaller; they count as blocks.
+
+    LiteRT stores Dense kernels transposed, so its 1x4 blocks are `Block((4, 1))` here: see `LITERT_1X4` (float32 and
+    float16) and `LITERT_1X16` (int8).
+
+    Args:
+        shape: Rows (inputs) and columns (outputs) of a block.
+        pooling: The score of a block is the `"mean"` or the `"max"` of the scores in it.
+
+    Raises:
+        ValueError: A shape that is no pair of whole numbers of at least 1, or another pooling.
+
+    Example:
+
+    ```python
+    pruned = prune_once(model, 0.5, selection=Block((4, 1)))
+    ```
+    """
+
+    shape: tuple[int, int]
+    pooling: Literal["mean", "max"] = "mean"
+
+    def __post_init__(self) -> None:
+        shape = self.shape
+        pair = isinstance(shape, Sequence) and not isinstance(shape, str) and len(shape) == 2
+        if not pair or not all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in shape):
+            raise ValueError(f"`shape` must be two whole numbers of at least 1. Received: shape={shape!r}")
+        object.__setattr__(self, "shape", tuple(shape))
+        if self.pooling not in ("mean", "max"):
+            raise ValueError(f'`pooling` must be "mean" or "max". Received: pooling={self.pooling!r}')
+
+    def select(self, candidates: Sequence[Callable[[], Candidate]], sparsity: float, step: int) -> Iterator[np.ndarray]:
+        for fetch in candidates:
+            yield self._mask(fetch(), sparsity)
+
+    def _mask(self, candidate: Candidate, sparsity: float) -> np.ndarray:
+        axes: Axes = candidate.form
+        pooled = self._pool(axes.matrix(candidate.scores()), axes.matrix(candidate.kept))
+        keep = count_kept(pooled.size, sparsity)
+        kept = find_cut([LazyScores(pooled.size, lambda: pooled)], keep).split(pooled)[0]
+        rows, columns = self.shape
+        matrix = axes.matrix(candidate.weight).shape
+        entries = kept.repeat(rows, axis=0).repeat(columns, axis=1)[: matrix[0], : matrix[1]]
+        return axes.restore(entries, candidate.weight.shape) & candidate.kept
+
+    def _pool(self, scores: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """The score of each block; of what is pruned already only in blocks that are gone, which score lowest."""
+        ends = [np.arange(0, size, step) for size, step in zip(scores.shape, self.shape, strict=True)]
+
+        def reduce(operation: np.ufunc, values: np.ndarray) -> np.ndarray:
+            return operation.reduceat(operation.reduceat(values, ends[0], axis=0), ends[1], axis=1)
+
+        alive = reduce(np.logical_or, kept)
+        if self.pooling == "max":
+            pooled = reduce(np.maximum, scores)
+        else:
+            counts = np.multiply.outer(*(np.diff([*end, size]) for end, size in zip(ends, scores.shape, strict=True)))
+            pooled = reduce(np.add, np.where(kept, scores, 0).astype(np.float64)) / counts
+        return np.where(alive, pooled, -np.inf)
+
+
+LITERT_1X4 = Block((4, 1))
+LITERT_1X16 = Block((16, 1))

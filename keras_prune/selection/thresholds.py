@@ -1,0 +1,139 @@
+"""Selections that keep whatever reaches a value, and so decide themselves how much is pruned."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from keras_prune.cut import BLOCK
+from keras_prune.selection.base import Candidate, Selection
+
+Value = float | Callable[[int], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class _ThresholdRule(Selection):
+    """Base of the selections that keep the scores which reach a limit; a subclass says which limit."""
+
+    needs_sparsity = False
+
+    def limit(self, weight: np.ndarray, scores: np.ndarray, step: int) -> float:
+        raise NotImplementedError
+
+    def select(self, candidates: Sequence[Callable[[], Candidate]], sparsity: float, step: int) -> Iterator[np.ndarray]:
+        for fetch in candidates:
+            yield self._mask(fetch(), step)
+
+    def _mask(self, candidate: Candidate, step: int) -> np.ndarray:
+        scores = candidate.scores()
+        return (scores >= self.limit(candidate.weight, scores, step)) & candidate.kept  # nothing is brought back
+
+
+def _check_value(value: Value, name: str) -> None:
+    if callable(value):
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(
+            f"`{name}` must be a finite number of at least 0, or a function of the step. Received: {name}={value!r}"
+        )
+
+
+def _value_at(value: Value, name: str, step: int) -> float:
+    if not callable(value):
+        return value
+    now = float(value(step))
+    _check_value(now, f"{name}({step})")
+    return now
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold(_ThresholdRule):
+    """Prunes the weights with `|w| < value` (with the default importance; else those whose score is below it).
+
+    Args:
+        value: Non-negative number, in the units of the weights; or a function of the step, such as a schedule.
+
+    Raises:
+        ValueError: A negative or infinite number, or NaN.
+
+    Example:
+
+    ```python
+    callback = PruningSchedule(selection=Threshold(0.05))
+    ```
+    """
+
+    value: Value
+
+    def __post_init__(self) -> None:
+        _check_value(self.value, "value")
+
+    def limit(self, weight: np.ndarray, scores: np.ndarray, step: int) -> float:
+        return _value_at(self.value, "value", step)
+
+
+@dataclasses.dataclass(frozen=True)
+class RelativeThreshold(_ThresholdRule):
+    """Prunes the weights with `|w| < fraction * max|w|`, the largest of their own array.
+
+    Args:
+        fraction: Non-negative number, usually below 1; or a function of the step, such as a schedule.
+
+    Raises:
+        ValueError: A negative or infinite number, or NaN.
+
+    Example:
+
+    ```python
+    callback = PruningSchedule(selection=RelativeThreshold(0.1))
+    ```
+    """
+
+    fraction: Value
+
+    def __post_init__(self) -> None:
+        _check_value(self.fraction, "fraction")
+
+    def limit(self, weight: np.ndarray, scores: np.ndarray, step: int) -> float:
+        return _value_at(self.fraction, "fraction", step) * max(float(np.max(scores)), 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class StdThreshold(_ThresholdRule):
+    """Prunes the weights with `|w| < factor * std(w)` (Han et al. 2015, the "quality parameter").
+
+    The standard deviation is that of the whole array, zeros included: it falls as weights go, so that pruning comes
+    to rest instead of feeding on itself.
+
+    Args:
+        factor: Non-negative number; or a function of the step, such as a schedule.
+
+    Raises:
+        ValueError: A negative or infinite number, or NaN.
+
+    Example:
+
+    ```python
+    callback = PruningSchedule(selection=StdThreshold(0.5))
+    ```
+    """
+
+    factor: Value
+
+    def __post_init__(self) -> None:
+        _check_value(self.factor, "factor")
+
+    def limit(self, weight: np.ndarray, scores: np.ndarray, step: int) -> float:
+        return _value_at(self.factor, "factor", step) * _std(weight)
+
+
+def _std(weight: np.ndarray) -> float:
+    """`np.std` in double precision, block by block: NumPy would hold the whole array as float64."""
+    flat = weight.reshape(-1)
+    mean = flat.mean(dtype=np.float64)
+    squares = 0.0
+    for start in range(0, flat.size, BLOCK):
+        centred = flat[start : start + BLOCK] - mean
+        squares += float(np.square(centred).sum())
+    return math.sqrt(squares / flat.size)
