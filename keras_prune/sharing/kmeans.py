@@ -32,10 +32,11 @@ def index_type(clusters: int) -> str:
 def kmeans(values: np.ndarray, clusters: int, start: str = "linear", iterations: int = 1000) -> Codebook:
     """Puts numbers into clusters such that each is nearest to its own cluster's mean (Lloyd 1982).
 
-    It begins with centres evenly spaced from the lowest to the highest number, which Han et al. (Deep Compression, 2016)
-    found best, since few large weights matter much; or, with `start="density"`, with evenly spaced quantiles. A number
-    halfway between two centres goes to the lower one. A centre without numbers waits where it is for some to come, and
-    is left out of the result.
+    It begins with centres evenly spaced from the lowest to the highest number, which Han et al. (2016, Deep
+    Compression) found best, since few large weights matter much; or, with `start="density"`, with evenly spaced
+    quantiles. A number halfway between two centres goes to the lower one. A centre without numbers, such as those that
+    begin in the gap that pruning leaves around zero, moves to an end of the cluster of the largest
+    count * (highest - lowest)². So the squared error never rises.
 
     Args:
         values: Array of float32 or float64, finite.
@@ -50,10 +51,8 @@ def kmeans(values: np.ndarray, clusters: int, start: str = "linear", iterations:
     if not line.size:
         return Codebook(line, np.zeros(values.shape, index_type(clusters)))
     first = np.concatenate([[True], line[1:] != line[:-1]])
-    if np.count_nonzero(first) <= clusters:
-        centres = line[first] + 0.0  # no minus zero
-    else:
-        centres = _lloyd(line, clusters, start, iterations)
+    few = np.count_nonzero(first) <= clusters
+    centres = line[first] + 0.0 if few else _lloyd(line, clusters, start, iterations)  # plus 0: no minus zero
     return _assign(values, centres, clusters)
 
 
@@ -68,11 +67,18 @@ def _lloyd(line: np.ndarray, clusters: int, start: str, iterations: int) -> np.n
         previous, ends = ends, np.searchsorted(line, _limits(centres, line.dtype), side="right")
         if previous is not None and np.array_equal(previous, ends):
             break
-        edges = np.concatenate([[0], ends, [line.size]])
-        counts = np.diff(edges)
-        centres = np.where(counts > 0, np.diff(sums[edges]) / np.maximum(counts, 1), centres)
-        centres.sort()  # rounding may swap centres that are all but equal
+        edges = np.unique(np.concatenate([[0], ends, [line.size]]))  # of the clusters that have numbers
+        means = np.diff(sums[edges]) / np.diff(edges)
+        centres = np.sort(np.concatenate([means, _splits(line, edges, means, clusters - means.size)]))
     return centres.astype(line.dtype)
+
+
+def _splits(line: np.ndarray, edges: np.ndarray, means: np.ndarray, count: int) -> np.ndarray:
+    """Places for `count` centres more: in each of the widest clusters the end that is farther from the mean."""
+    low, high = line[edges[:-1]].astype(np.float64), line[edges[1:] - 1].astype(np.float64)
+    spread = np.diff(edges) * (high - low) ** 2
+    widest = [place for place in np.argsort(-spread, kind="stable")[:count] if spread[place] > 0]
+    return np.where(high - means > means - low, high, low)[widest]
 
 
 def _limits(centres: np.ndarray, dtype: np.dtype) -> np.ndarray:
