@@ -35,6 +35,7 @@ from keras_prune.selection import (
     StdThreshold,
     Threshold,
 )
+from keras_prune.sharing.cluster import cluster_weights
 from keras_prune.training import PrunedModel
 from keras_prune.update import prune_once
 from keras_prune.wrappers import PruningWrapper
@@ -72,6 +73,7 @@ __all__ = [
     "analyze_channels",
     "analyze_layers",
     "apply_masks",
+    "cluster_weights",
     "copy_masks",
     "prune_channels",
     "prune_layers",

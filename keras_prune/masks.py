@@ -11,6 +11,8 @@ from keras import ops
 from keras_prune import keras_internals
 from keras_prune.axes import Axes, find_axes
 from keras_prune.prunable import Held, find_prunable
+from keras_prune.sharing.state import ATTRIBUTE as CLUSTERS
+from keras_prune.sharing.state import SharedWeight, WeightClusters
 from keras_prune.wrappers import ATTRIBUTE, PruningMasks, PruningWrapper
 
 
@@ -25,6 +27,7 @@ class MaskedWeight:
         mask: The variable of the same shape, 1 = kept.
         held: The weight in the layer that holds it itself, a sublayer perhaps.
         movement: Where -Σ w·∂loss/∂w is added up while the model trains; None: nowhere.
+        shared: Which of its entries share a value; None: none do.
     """
 
     layer: str
@@ -33,6 +36,7 @@ class MaskedWeight:
     mask: keras.Variable
     held: Held
     movement: keras.Variable | None = None
+    shared: SharedWeight | None = None
 
     @property
     def path(self) -> str:
@@ -52,8 +56,22 @@ class MaskedWeight:
         return keras_internals.as_numpy(self.mask) != 0
 
     def apply(self) -> None:
-        """Writes exact zeros where the mask prunes. `where`, since a product would leave minus zeros."""
-        self.weight.assign(ops.where(ops.cast(self.mask.value, "bool"), self.weight.value, 0.0))
+        """Makes the members of each cluster equal, and writes exact zeros where the mask prunes."""
+        values = self.weight.value
+        if self.shared is not None:
+            values = self.shared.project(values, self.mask.value)
+        # `where`, since a product would leave minus zeros.
+        self.weight.assign(ops.where(ops.cast(self.mask.value, "bool"), values, 0.0))
+
+    def set_mask(self, kept: np.ndarray) -> None:
+        """Gives the mask new values, True = kept. The weight stays as it is."""
+        self.mask.assign(ops.cast(ops.convert_to_tensor(kept), self.mask.dtype))
+        self.recount()
+
+    def recount(self) -> None:
+        """Counts the members of clusters, if there are any, after the mask has changed."""
+        if self.shared is not None:
+            self.shared.recount(self.kept())
 
 
 def walk_layers(model: keras.Layer) -> Iterator[tuple[str, keras.Layer]]:
@@ -64,7 +82,7 @@ def walk_layers(model: keras.Layer) -> Iterator[tuple[str, keras.Layer]]:
 
 def _walk(model: keras.Layer, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Layer]]:
     for layer in keras_internals.sublayers(model):
-        if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | PruningMasks):
+        if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | PruningMasks | WeightClusters):
             continue
         seen.add(id(layer))
         path = f"{prefix}{layer.name}"
@@ -87,8 +105,12 @@ def find_masked(model: keras.Layer) -> list[MaskedWeight]:
         masks = getattr(layer, ATTRIBUTE, None)
         if masks is not None:
             held = find_prunable(inner_layer(layer)).held
-            rows = zip(held.items(), masks.masks, masks.movements, strict=True)
-            found += [MaskedWeight(path, name, each.weight, mask, each, moved) for (name, each), mask, moved in rows]
+            clusters = getattr(layer, CLUSTERS, None)
+            shared = [None] * len(held) if clusters is None else clusters.shared
+            rows = zip(held.items(), masks.masks, masks.movements, shared, strict=True)
+            found += [
+                MaskedWeight(path, name, each.weight, mask, each, *others) for (name, each), mask, *others in rows
+            ]
     return found
 
 
@@ -99,7 +121,7 @@ def masked_sparsity(weights: Sequence[MaskedWeight]) -> float:
 
 
 def apply_masks(model: keras.Layer) -> None:
-    """Sets every pruned weight of a model to exactly zero.
+    """Sets every pruned weight of a model to exactly zero, and those that share a value to their mean.
 
     `fit` and `train_on_batch` do this themselves after each step. Call it after each update of a training loop of
     your own, and after assigning weights yourself.
@@ -128,7 +150,8 @@ def stateless_apply_masks(
     Args:
         model: A model from `wrap_pruning`.
         trainable_variables: Values of `model.trainable_variables`, in that order.
-        non_trainable_variables: Values of `model.non_trainable_variables`; the masks are among them.
+        non_trainable_variables: Values of `model.non_trainable_variables`; the masks and
+            clusters are among them.
 
     Returns:
         The new values of the trainable variables.
@@ -141,10 +164,18 @@ def stateless_apply_masks(
     ```
     """
     weight_at = {id(variable): index for index, variable in enumerate(model.trainable_variables)}
-    mask_at = {id(variable): index for index, variable in enumerate(model.non_trainable_variables)}
+    state_at = {id(variable): index for index, variable in enumerate(model.non_trainable_variables)}
+
+    def read(variable: keras.Variable) -> Any:
+        return non_trainable_variables[state_at[id(variable)]]
+
     masked = list(trainable_variables)
     for weight in find_masked(model):
         index = weight_at.get(id(weight.weight))
         if index is not None:  # frozen weights do not change
-            masked[index] = masked[index] * non_trainable_variables[mask_at[id(weight.mask)]]
+            mask = read(weight.mask)
+            if weight.shared is None:
+                masked[index] = masked[index] * mask
+            else:
+                masked[index] = weight.shared.project(masked[index], mask, read)
     return masked

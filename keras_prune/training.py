@@ -13,7 +13,7 @@ import keras
 from keras_prune.masks import apply_masks, find_masked, masked_sparsity, stateless_apply_masks, walk_layers
 from keras_prune.moving import add_movement, seen_movement, stateless_add_movement
 from keras_prune.training_data import TrainingData
-from keras_prune.wrappers import PruningWrapper, attach_masks
+from keras_prune.wrappers import CLUSTERS, PruningWrapper, attach_clusters, attach_masks
 
 _register = keras.saving.register_keras_serializable(package="keras_prune", name="PrunedModel")
 _PRUNED_CLASSES: dict[type, type] = {}
@@ -26,7 +26,7 @@ class PrunedModel:
     _plain_class: type
 
     def train_step(self, *args: Any) -> Any:
-        """The model's own training step, then `weight * mask`."""
+        """The model's own training step, then `weight * mask`, and the means of clusters."""
         backend = keras.backend.backend()
         with seen_movement(self) as moved:
             result = super().train_step(*args)  # type: ignore[misc]  # the class it is mixed into has it
@@ -38,7 +38,10 @@ class PrunedModel:
             return logs, (stateless_apply_masks(self, trainable, non_trainable), non_trainable, *others)
         add_movement(moved)
         for masked in find_masked(self):
-            if backend == "torch":
+            if masked.shared is not None and masked.weight.trainable:
+                value = keras.ops.stop_gradient(masked.weight.value)
+                masked.weight.assign(masked.shared.project(value, masked.mask.value))
+            elif backend == "torch":
                 masked.weight.value.data.mul_(masked.mask.value)
             else:
                 masked.weight.assign(masked.weight.value * masked.mask.value)
@@ -65,7 +68,9 @@ class PrunedModel:
         plain.pop("compile_config", None)  # Keras saves it with the pruned model
         attached = [path for path, layer in walk_layers(self) if _is_attached(layer)]
         moved = any(masked.movement is not None for masked in find_masked(self))
-        return {"model": plain, "attached": attached, "movement": moved}
+        found = {path: getattr(layer, CLUSTERS, None) for path, layer in walk_layers(self) if _is_attached(layer)}
+        clusters = {path: list(each.clusters) for path, each in found.items() if each is not None}
+        return {"model": plain, "attached": attached, "movement": moved, "clusters": clusters}
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As in Keras. A `PruningSchedule` whose importance is measured on data finds here what is trained on."""
@@ -84,6 +89,8 @@ class PrunedModel:
         layers = dict(walk_layers(model))
         for path in config["attached"]:
             attach_masks(layers[path], config.get("movement", False))
+        for path, clusters in config.get("clusters", {}).items():
+            attach_clusters(layers[path], clusters)
         return keep_masks(model)
 
     def get_build_config(self) -> None:

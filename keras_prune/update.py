@@ -53,7 +53,7 @@ def update_masks(
     for weight, kept in _choose(weights, rule, sparsity, step, lambda unit: function(unit, statistics)):
         if rule.regrowth is not None and np.array_equal(kept, weight.kept()):  # not at once after pruning
             kept = rule.regrowth.renew(SingleWeights(weight), kept, step, statistics)
-        weight.mask.assign(ops.cast(ops.convert_to_tensor(kept), weight.mask.dtype))
+        weight.set_mask(kept)
         for variable in (weight.weight, averages.get(id(weight.weight))):
             if variable is not None:
                 variable.assign(ops.multiply(variable.value, weight.mask.value))

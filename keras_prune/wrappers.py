@@ -6,12 +6,15 @@ training step (training.py) and what changes the masks is a policy (callbacks.py
 
 import functools
 import inspect
+from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
 
 from keras_prune import keras_internals
 from keras_prune.prunable import Weights, find_prunable
+from keras_prune.sharing.state import ATTRIBUTE as CLUSTERS
+from keras_prune.sharing.state import WeightClusters
 
 ATTRIBUTE = "pruning_masks"
 _NOT_SHAPES = {"training", "mask"}
@@ -79,6 +82,7 @@ class PruningWrapper(keras.layers.Wrapper):
     Args:
         layer: The layer to hold. It is not copied.
         movement: Whether the movement of its weights is added up while they train; see `wrap_pruning`.
+        clusters: For each prunable weight how many clusters it has, or None: it has none; see `cluster_weights`.
         **kwargs: Arguments of `keras.Layer`; by default those of `layer`.
     """
 
@@ -95,11 +99,14 @@ class PruningWrapper(keras.layers.Wrapper):
         keras_internals.set_build_signature(wrapper, _build_signature(layer))
         return wrapper
 
-    def __init__(self, layer: keras.Layer, *, movement: bool = False, **kwargs: Any):
+    def __init__(
+        self, layer: keras.Layer, *, movement: bool = False, clusters: Sequence[int | None] = (), **kwargs: Any
+    ):
         inherited = {"name": layer.name, "dtype": layer.dtype_policy, "trainable": layer.trainable}
         super().__init__(layer, **{**inherited, **kwargs})
         self.supports_masking = layer.supports_masking
         self.movement = movement
+        self.clusters = tuple(clusters)
         keras_internals.convert_inputs_like(self, layer)
 
     def build(self, *args: Any, **kwargs: Any) -> None:
@@ -107,7 +114,14 @@ class PruningWrapper(keras.layers.Wrapper):
             self._build_by_calling(*args, **kwargs)
         elif not self.layer.built:
             self.layer.build(*args, **kwargs)
-        setattr(self, ATTRIBUTE, PruningMasks(find_prunable(self.layer).weights, self.movement))
+        weights = find_prunable(self.layer).weights
+        setattr(self, ATTRIBUTE, PruningMasks(weights, self.movement))
+        if self.clusters:
+            setattr(self, CLUSTERS, WeightClusters(weights, self.clusters))
+
+    def around(self, layer: keras.Layer) -> "PruningWrapper":
+        """A wrapper of the same settings around another layer."""
+        return PruningWrapper(layer, movement=self.movement, clusters=self.clusters)
 
     def _build_by_calling(self, *args: Any, **kwargs: Any) -> None:
         # Without a `build` of its own, a layer's sublayers are built when it is called: Keras traces such layers too.
@@ -141,7 +155,8 @@ class PruningWrapper(keras.layers.Wrapper):
             self.build()
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | ({"movement": True} if self.movement else {})
+        own = {"movement": True} if self.movement else {}
+        return super().get_config() | own | ({"clusters": list(self.clusters)} if self.clusters else {})
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
@@ -171,3 +186,20 @@ def attach_masks(layer: keras.Layer, movement: bool = False) -> None:
 def detach_masks(layer: keras.Layer) -> None:
     """Takes the masks from a layer that `attach_masks` gave it."""
     keras_internals.remove_sublayer(layer, ATTRIBUTE)
+
+
+def attach_clusters(layer: keras.Layer, clusters: Sequence[int | None]) -> None:
+    """Gives a built layer with masks, wrapped or not, room for the clusters of its weights, in place."""
+    weights = find_prunable(layer.layer if isinstance(layer, PruningWrapper) else layer).weights
+    with keras_internals.unlocked(layer):
+        setattr(layer, CLUSTERS, WeightClusters(weights, clusters))
+    if isinstance(layer, PruningWrapper):
+        layer.clusters = tuple(clusters)
+
+
+def detach_clusters(layer: keras.Layer) -> None:
+    """Takes the clusters from a layer, if it has some."""
+    if hasattr(layer, CLUSTERS):
+        keras_internals.remove_sublayer(layer, CLUSTERS)
+    if isinstance(layer, PruningWrapper):
+        layer.clusters = ()

@@ -11,7 +11,7 @@ from keras_prune.masks import apply_masks, find_masked, inner_layer, walk_layers
 from keras_prune.patterns import Predicate, as_predicate
 from keras_prune.prunable import find_prunable
 from keras_prune.training import drop_masks, keep_masks
-from keras_prune.wrappers import ATTRIBUTE, PruningWrapper, attach_masks, detach_masks
+from keras_prune.wrappers import ATTRIBUTE, PruningWrapper, attach_masks, detach_clusters, detach_masks
 
 
 def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = False) -> keras.Layer:
@@ -57,7 +57,7 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
     def wrap(path: str, layer: keras.Layer) -> keras.Layer:
         copy = copy_layer(inner_layer(layer))
         if isinstance(layer, PruningWrapper):
-            copy = PruningWrapper(copy, movement=layer.movement)
+            copy = layer.around(copy)
         pairs.append((layer, copy))
         return PruningWrapper(copy, movement=movement) if _gets_masks(path, layer, chosen) else copy
 
@@ -68,7 +68,7 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
 
 
 def strip_pruning(model: keras.Layer) -> keras.Layer:
-    """Returns a model of plain Keras layers with the zeros written in: the outputs are the same.
+    """Returns a model of plain Keras layers with the zeros and shared values written in: the outputs are the same.
 
     Sequential and Functional models are copied, like in `wrap_pruning`; a subclassed model loses its masks in place.
 
@@ -96,6 +96,7 @@ def strip_pruning(model: keras.Layer) -> keras.Layer:
         apply_masks(model)
         for _, layer in list(walk_layers(model)):
             if hasattr(layer, ATTRIBUTE):
+                detach_clusters(layer)
                 detach_masks(layer)
         return drop_masks(model)
     pairs: list[tuple[keras.Layer, keras.Layer]] = []
@@ -149,7 +150,7 @@ def _gets_masks(path: str, layer: keras.Layer, chosen: Predicate) -> bool:
 def _wrap_layer(layer: keras.Layer, chosen: Predicate, movement: bool) -> keras.Layer:
     copy = copy_layer(inner_layer(layer))
     if isinstance(layer, PruningWrapper):
-        copy = PruningWrapper(copy, movement=layer.movement)
+        copy = layer.around(copy)
         return _build_like(layer, copy, copy)
     nothing = layer.built and not find_prunable(layer).weights
     if nothing or not chosen(layer.name, layer):
@@ -174,7 +175,7 @@ def _build_like(layer: keras.Layer, outer: keras.Layer, copy: keras.Layer) -> ke
 
 
 def _write_zeros(layer: keras.Layer, copy: keras.Layer) -> None:
-    """Sets what the masks of `layer` prune to zero in `copy`, which may have drifted since the last step."""
+    """Writes the zeros and shared values of `layer` into `copy`, which may have drifted since the last step."""
     masked = find_masked(layer)
     weights = find_prunable(copy).weights.values() if masked else ()
     for original, weight in zip(masked, weights, strict=True):

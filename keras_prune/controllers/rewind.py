@@ -93,5 +93,5 @@ def copy_masks(source: keras.Model, target: keras.Model) -> None:
             f"Received: masks of shapes {shapes[0]} for weights of shapes {shapes[1]}"
         )
     for given, weight in zip(*pairs, strict=True):
-        weight.mask.assign(ops.cast(ops.convert_to_tensor(np.array(given.kept())), weight.mask.dtype))
+        weight.set_mask(np.array(given.kept()))
         weight.apply()

@@ -48,6 +48,8 @@ class Snapshot:
         for variable, value in zip(model.weights, self.weights, strict=True):
             if id(variable) not in masks:
                 variable.assign(value)
+        for weight in find_masked(model):
+            weight.recount()  # clusters were brought back with the members that they had
         apply_masks(model)
 
     def restore_optimizer(self, model: keras.Model) -> None:

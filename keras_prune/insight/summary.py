@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prune.masks import find_masked, inner_layer, walk_layers
+from keras_prune.masks import MaskedWeight, find_masked, inner_layer, walk_layers
 from keras_prune.prunable import Prunable, find_prunable
-from keras_prune.wrappers import ATTRIBUTE
+from keras_prune.wrappers import ATTRIBUTE, CLUSTERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class WeightSparsity:
         size: Number of its entries.
         zeros: How many of them are zero.
         masked: Whether it has a mask.
+        distinct: How many different values it has, zero among them, if its entries share values; else None.
     """
 
     layer: str
@@ -32,6 +33,12 @@ class WeightSparsity:
     size: int
     zeros: int
     masked: bool
+    distinct: int | None = None
+
+    @property
+    def bits(self) -> int | None:
+        """Bits that say which of its values an entry has, if its entries share values; the values come on top."""
+        return None if self.distinct is None else max(self.distinct - 1, 1).bit_length()
 
     @property
     def sparsity(self) -> float:
@@ -127,7 +134,8 @@ class SparsitySummary:
                 grid.add_row(layer.name, layer.kind, "", "", "", "", "", mask)
             for weight in layer.weights:
                 numbers = _numbers(weight.size, weight.zeros, weight.sparsity)
-                grid.add_row(layer.name, layer.kind, weight.name, str(weight.shape), *numbers, mask)
+                shared = "" if weight.bits is None else f"; {weight.distinct} values, {weight.bits} bits"
+                grid.add_row(layer.name, layer.kind, weight.name, str(weight.shape), *numbers, mask + shared)
         grid.add_section()
         prunable = _numbers(self.prunable, self.prunable_zeros, self.prunable_sparsity)
         grid.add_row("Prunable weights", "", "", "", *prunable, "")
@@ -142,7 +150,7 @@ def _numbers(size: int, zeros: int, sparsity: float) -> tuple[str, str, str]:
 
 
 def summary(model: keras.Layer) -> SparsitySummary:
-    """Counts the zeros of a model, layer by layer and in all.
+    """Counts the zeros of a model, layer by layer and in all; after `cluster_weights`, the shared values too.
 
     Args:
         model: A built model or layer, with masks or without.
@@ -172,13 +180,23 @@ def summary(model: keras.Layer) -> SparsitySummary:
 
 def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
     inner = inner_layer(layer)
-    masks = {id(weight.mask) for weight in find_masked(layer)}
+    masked = {id(each.weight): each for each in find_masked(layer)}
+    states = [getattr(layer, name) for name in (ATTRIBUTE, CLUSTERS) if hasattr(layer, name)]
+    state = {id(variable) for each in states for variable in each.variables}
     prunable = find_prunable(inner)
     weights = tuple(
-        WeightSparsity(path, name, tuple(weight.shape), math.prod(weight.shape), _zeros(weight), bool(masks))
+        WeightSparsity(
+            path,
+            name,
+            tuple(weight.shape),
+            math.prod(weight.shape),
+            _zeros(weight),
+            bool(masked),
+            _distinct(masked.get(id(weight))),
+        )
         for name, weight in prunable.weights.items()
     )
-    own = [weight for weight in inner.weights if id(weight) not in masks]
+    own = [weight for weight in inner.weights if id(weight) not in state]
     return LayerSparsity(
         name=path,
         kind=type(inner).__name__,
@@ -192,6 +210,12 @@ def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
 
 def _reason(prunable: Prunable) -> str:
     return prunable.reason or "not wrapped"
+
+
+def _distinct(weight: MaskedWeight | None) -> int | None:
+    if weight is None or weight.shared is None:
+        return None
+    return np.unique(ops.convert_to_numpy(weight.weight.value)).size
 
 
 def _zeros(weight: keras.Variable) -> int:
