@@ -34,6 +34,7 @@ from keras_prune.selection import (
     StdThreshold,
     Threshold,
 )
+from keras_prune.tfmot import load_legacy
 from keras_prune.training import PrunedModel
 from keras_prune.update import prune_once
 from keras_prune.wrappers import PruningWrapper
@@ -68,6 +69,7 @@ __all__ = [
     "analyze_channels",
     "analyze_layers",
     "apply_masks",
+    "load_legacy",
     "prune_channels",
     "prune_layers",
     "prune_once",

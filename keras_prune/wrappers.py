@@ -102,6 +102,10 @@ class PruningWrapper(keras.layers.Wrapper):
         self.movement = movement
         keras_internals.convert_inputs_like(self, layer)
 
+    def around(self, layer: keras.Layer) -> Self:
+        """A new wrapper with the settings of this one, around another layer."""
+        return type(self)(layer, movement=self.movement)
+
     def build(self, *args: Any, **kwargs: Any) -> None:
         if keras_internals.has_unbuilt_state(self.layer):
             self._build_by_calling(*args, **kwargs)

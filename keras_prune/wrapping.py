@@ -57,7 +57,7 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
     def wrap(path: str, layer: keras.Layer) -> keras.Layer:
         copy = copy_layer(inner_layer(layer))
         if isinstance(layer, PruningWrapper):
-            copy = PruningWrapper(copy, movement=layer.movement)
+            copy = layer.around(copy)
         pairs.append((layer, copy))
         return PruningWrapper(copy, movement=movement) if _gets_masks(path, layer, chosen) else copy
 
@@ -149,7 +149,7 @@ def _gets_masks(path: str, layer: keras.Layer, chosen: Predicate) -> bool:
 def _wrap_layer(layer: keras.Layer, chosen: Predicate, movement: bool) -> keras.Layer:
     copy = copy_layer(inner_layer(layer))
     if isinstance(layer, PruningWrapper):
-        copy = PruningWrapper(copy, movement=layer.movement)
+        copy = layer.around(copy)
         return _build_like(layer, copy, copy)
     nothing = layer.built and not find_prunable(layer).weights
     if nothing or not chosen(layer.name, layer):
