@@ -13,6 +13,7 @@ import keras
 
 MODELS = {"Model", "Functional", "Sequential"}
 _OPERATIONS = {"TFOpLambda": "function", "SlicingOpLambda": "function", "TensorFlowOpLayer": "node_def"}
+_PARTS = {"layer", "backward_layer", "cell", "cells"}  # arguments that hold layers
 _BASE_ARGUMENTS = {"name", "dtype", "trainable", "autocast", "activity_regularizer", "input_shape", "batch_shape"}
 _ANY = object()
 # Arguments of Keras 2 that are gone: the values that change nothing, whatever the layer.
@@ -115,7 +116,7 @@ class Translation:
                 "place. Received: a Lambda layer"
             )
         class_name, cls = self._find_class(class_name, path)
-        config = {key: self._value(value, path, group) for key, value in config.items()}
+        config = {key: self._value(value, path, group, key in _PARTS) for key, value in config.items()}
         if class_name == "InputLayer" and "batch_input_shape" in config:
             config["batch_shape"] = config.pop("batch_input_shape")
         axis = config.get("axis")
@@ -128,22 +129,25 @@ class Translation:
             config = _known_arguments(config, cls, path)
         return {"class_name": class_name, "config": config}
 
-    def _value(self, value: Any, path: str, group: str) -> Any:
+    def _value(self, value: Any, path: str, group: str, is_part: bool = False) -> Any:
         """A value in a configuration; layers in it (of wrappers, cells of RNNs) are translated too."""
         if isinstance(value, list):
-            return [self._value(each, path, group) for each in value]
+            return [self._value(each, path, group, is_part) for each in value]
         if not (isinstance(value, dict) and "class_name" in value):
             return value
-        if value["class_name"] in ("Policy", "PolicyV1"):
+        if value["class_name"] in ("Policy", "PolicyV1", "DTypePolicy"):
             return value["config"]["name"]
-        is_layer = value["class_name"] in MODELS or "name" in (value.get("config") or {})
-        if is_layer or value["class_name"] in {"Lambda", *_OPERATIONS}:
+        if is_part or self._is_layer(value["class_name"]):
             inner = (value.get("config") or {}).get("name") or value["class_name"]
             fixed = self._layer(value, f"{path}/{inner}", group)
             ours = hasattr(keras.layers, fixed["class_name"]) and fixed["class_name"] not in self._custom
             # Keras 3 looks for layers in layers in its own way, by their module.
             return {"module": "keras.layers", "registered_name": None} | fixed if ours else fixed
         return value
+
+    def _is_layer(self, name: str) -> bool:
+        cls = self._custom.get(name) or getattr(keras.layers, name, None)
+        return name in MODELS or name in _OPERATIONS or (isinstance(cls, type) and issubclass(cls, keras.Layer))
 
     def _find_class(self, name: str, path: str) -> tuple[str, type]:
         """The class, and the name by which Keras will find it."""
