@@ -48,7 +48,8 @@ def load_legacy(path: str | pathlib.Path, custom_objects: Mapping[str, Any] | No
     Example:
 
     ```python
-    model = load_legacy("model.h5")
+    model.save("old.h5")  # in real life, by Keras 2
+    model = load_legacy("old.h5")
     ```
     """
     path = pathlib.Path(path)
