@@ -11,7 +11,7 @@ PYTEST ?= -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch proof fuzz lint format bench bench-channels clean
+.PHONY: demo test test-tensorflow test-jax test-torch parity proof fuzz lint format bench bench-channels clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -27,6 +27,11 @@ test-jax: $(VENV)/.test
 
 test-torch: $(VENV)/.test
 	KERAS_BACKEND=torch $(BIN)/python -m pytest $(PYTEST) -m core
+
+# The same schedules, masks and predictions as tfmot, which turns tf.keras into Keras 2 for a whole process, so that it
+# gets an environment of its own. Without that environment `make test` skips these tests.
+parity: $(VENV)/.test .venv-tfmot/.tfmot
+	KERAS_BACKEND=tensorflow TFMOT_PYTHON=.venv-tfmot/bin/python $(BIN)/python -m pytest tests/test_tfmot_parity.py
 
 # All 40 networks of keras.applications against the oracle; writes docs/applications.md. After an interruption:
 # `make proof PROOF=--resume`. Some of them: `make proof PROOF="VGG16 ResNet50"`.

@@ -13,6 +13,7 @@ from keras_prune.channels import (
 from keras_prune.controllers import HoldAccuracy, IterativeMagnitude, RewindPoint, copy_masks
 from keras_prune.depth import analyze_layers, prune_layers
 from keras_prune.insight.summary import SparsitySummary, summary
+from keras_prune.legacy import load_legacy
 from keras_prune.masks import apply_masks, stateless_apply_masks
 from keras_prune.measure.weights import StatisticsOfOne
 from keras_prune.prunable import register_prunable
@@ -75,6 +76,7 @@ __all__ = [
     "apply_masks",
     "cluster_weights",
     "copy_masks",
+    "load_legacy",
     "prune_channels",
     "prune_layers",
     "prune_once",

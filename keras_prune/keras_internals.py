@@ -15,6 +15,8 @@ from keras.src import ops as operations
 from keras.src.models import functional
 from keras.src.tree import map_shape_structure
 
+FUNCTIONAL: type[keras.Model] = functional.Functional
+
 
 def sublayers(layer: keras.Layer) -> list[keras.Layer]:
     """The layers that `layer` holds directly, in the order in which it got them."""
@@ -72,6 +74,13 @@ def convert_inputs_like(wrapper: keras.Layer, layer: keras.Layer) -> None:
     wrapper.autocast = layer.autocast
     wrapper._convert_input_args = layer._convert_input_args
     wrapper._allow_non_tensor_positional_args = layer._allow_non_tensor_positional_args
+
+
+def copy_input_shape(source: keras.Layer, target: keras.Layer) -> None:
+    """Hands on the `input_shape` that a first layer of a Sequential may be given as an argument."""
+    shape = getattr(source, "_input_shape_arg", None)
+    if shape is not None:
+        target._input_shape_arg = shape
 
 
 def symbolic_tensors(shapes: Any, dtype: str) -> Any:

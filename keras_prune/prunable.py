@@ -5,7 +5,7 @@ made of other layers (attention, `Bidirectional`, a block of your own) offers th
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
@@ -20,7 +20,8 @@ _REGISTRY: dict[type, GetWeights] = {}
 def register_prunable(cls: type, weights: Sequence[str] | GetWeights) -> None:
     """Says which weights of a layer class, and of its subclasses, can be pruned.
 
-    A custom layer may instead have a method `get_prunable_weights()` that returns `{name: variable}`.
+    A custom layer may instead have a method `get_prunable_weights()` that returns `{name: variable}`, or a list of
+    variables.
 
     Args:
         cls: A subclass of `keras.Layer`.
@@ -125,8 +126,14 @@ def _held_by(layer: keras.Layer) -> dict[str, Held] | None:
     return found if known else None
 
 
-def _hold(layer: keras.Layer, weights: Weights) -> dict[str, Held]:
-    return {name: Held(layer, name, weight) for name, weight in weights.items()}
+def _hold(layer: keras.Layer, weights: Weights | Sequence[keras.Variable]) -> dict[str, Held]:
+    if isinstance(weights, Mapping):
+        return {name: Held(layer, name, weight) for name, weight in weights.items()}
+    held: dict[str, Held] = {}
+    for weight in weights:
+        name = _unused(weight.name, held)
+        held[name] = Held(layer, name, weight)
+    return held
 
 
 def _unused(name: str, taken: dict[str, Held]) -> str:

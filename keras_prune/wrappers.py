@@ -109,6 +109,10 @@ class PruningWrapper(keras.layers.Wrapper):
         self.clusters = tuple(clusters)
         keras_internals.convert_inputs_like(self, layer)
 
+    def around(self, layer: keras.Layer) -> Self:
+        """A new wrapper with the settings of this one, around another layer."""
+        return type(self)(layer, movement=self.movement, clusters=self.clusters)
+
     def build(self, *args: Any, **kwargs: Any) -> None:
         if keras_internals.has_unbuilt_state(self.layer):
             self._build_by_calling(*args, **kwargs)
@@ -118,10 +122,6 @@ class PruningWrapper(keras.layers.Wrapper):
         setattr(self, ATTRIBUTE, PruningMasks(weights, self.movement))
         if self.clusters:
             setattr(self, CLUSTERS, WeightClusters(weights, self.clusters))
-
-    def around(self, layer: keras.Layer) -> "PruningWrapper":
-        """A wrapper of the same settings around another layer."""
-        return PruningWrapper(layer, movement=self.movement, clusters=self.clusters)
 
     def _build_by_calling(self, *args: Any, **kwargs: Any) -> None:
         # Without a `build` of its own, a layer's sublayers are built when it is called: Keras traces such layers too.

@@ -47,7 +47,8 @@ def namespace():
 
 
 @pytest.mark.parametrize("thing", DOCUMENTED, ids=lambda thing: thing.__name__)
-def test_docstring_examples_run(thing):
+def test_docstring_examples_run(thing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     examples = FENCE.findall(inspect.getdoc(thing) or "")
     assert examples or thing in WITHOUT_EXAMPLE, f"{thing.__name__} has no example"
     for example in examples:

@@ -1,0 +1,162 @@
+"""The callbacks of tfmot: `UpdatePruningStep` prunes, `PruningSummaries` writes what was pruned for TensorBoard."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune import callbacks, keras_internals
+from keras_prune.masks import find_masked
+from keras_prune.rule import PruningRule
+from keras_prune.schedules import ConstantSparsity
+from keras_prune.tfmot.groups import Group, group_weights
+from keras_prune.update import update_masks
+
+
+class UpdatePruningStep(callbacks.PruningSchedule):
+    """Prunes a model from `prune_low_magnitude` while it trains: each layer along its own schedule.
+
+    In a training loop of your own call `set_model(model)` (with `model.optimizer` set) and `on_train_begin()` once,
+    `on_train_batch_begin(batch)` before each step, and `on_epoch_end(batch)` after each epoch.
+
+    Weights that are not trainable are not pruned.
+
+    Raises:
+        ValueError: At the start of `fit`, a model without masks, a layer with masks but no schedule, a weight that the
+            layer's blocks or m-by-n pattern cannot prune, or a second such callback in the same `fit`.
+
+    Example:
+
+    ```python
+    pruned = sparsity.prune_low_magnitude(model, sparsity.ConstantSparsity(0.5, 0))
+    pruned.compile("adam", "mse")
+    pruned.fit(x, y, callbacks=[sparsity.UpdatePruningStep()])
+    ```
+    """
+
+    def __init__(self) -> None:
+        super().__init__(ConstantSparsity(0.5))  # of the common part; each group has its own
+        self._groups: list[Group] = []
+        self._in_fit = False
+        self._start = 0
+
+    def set_model(self, model: keras.Model) -> None:
+        groups = group_weights(model)
+        super().set_model(model)
+        self._groups = groups
+        ends = [getattr(group.schedule, "end_step", None) for group in groups]
+        self.end_step = max((end for end in ends if end is not None and end >= 0), default=None)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._in_fit = bool(self.params)
+        if not self._in_fit:
+            self.params: dict[str, Any] = {}
+            if getattr(self.model, "optimizer", None) is None:
+                raise ValueError(
+                    "The step is that of the optimizer: compile the model, or set `model.optimizer`. "
+                    f"Received: the model '{self.model.name}' without an optimizer"
+                )
+        self._start = self._read_step()
+        for group in self._groups:
+            group.asked, group.yes = None, []
+        super().on_train_begin(logs)
+        if not self._in_fit:
+            self.params = {}  # the next loop is another one
+            self.after_step(self._read_step())
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._in_fit:  # `fit` calls what is needed after each batch
+            self.after_step(self._read_step())
+
+    def on_epoch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # tfmot's name for the epoch
+        if not self._in_fit:
+            self.after_step(self._read_step())
+        super().on_epoch_end(batch, logs)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_end(logs)
+        self.params = {}  # of this `fit`: what comes next may be a loop of the user's own
+
+    # `PruningSchedule` compares what is due with what was done: here, one step for each group.
+
+    def _due(self, step: int) -> Any:
+        return tuple(group.due(step, self._start) for group in self._groups)
+
+    def _update_if_due(self, step: int) -> None:
+        due = self._due(step)
+        done = self._last_update or (None,) * len(due)
+        counted: dict[int, int] = {}
+        for group, now, before in zip(self._groups, due, done, strict=True):  # type: ignore[arg-type]
+            if now is None or now == before:
+                continue
+            rule = PruningRule(group.selection, "magnitude", {}, prune_frozen=False)
+            goal = group.sparsity(now)
+            optimizer = getattr(self.model, "optimizer", None)
+            counted |= update_masks(group.weights, rule, _always(goal), now, optimizer)
+        self._last_update = due
+        if counted:
+            self._count(counted)
+
+
+def _always(goal: float) -> Callable[[Any], float]:
+    return lambda own: goal
+
+
+class PruningSummaries(keras.callbacks.TensorBoard):
+    """Writes the sparsity and the threshold of each pruned weight for TensorBoard, next to what Keras writes.
+
+    At the start of each epoch, at the optimizer's step: `<layer>/<weight>/sparsity` and `<layer>/<weight>/threshold`,
+    the smallest magnitude that is kept (0 before anything was pruned).
+
+    Args:
+        log_dir: Folder to write to.
+        update_freq: `"epoch"`, `"batch"` or a number of batches: how often Keras writes losses and metrics.
+        **kwargs: Other arguments of `keras.callbacks.TensorBoard`, which needs TensorFlow and TensorBoard installed.
+
+    Raises:
+        ValueError: `log_dir` is no text, or empty.
+        ImportError: When training starts: TensorFlow or TensorBoard is not installed.
+
+    Example:
+
+    ```python
+    summaries = sparsity.PruningSummaries(log_dir="logs")
+    ```
+    """
+
+    def __init__(self, log_dir: str, update_freq: Any = "epoch", **kwargs: Any):
+        if not isinstance(log_dir, str) or not log_dir:
+            raise ValueError(f"`log_dir` must be the name of a folder. Received: log_dir={log_dir!r}")
+        super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
+        self._metrics_writer: Any = None
+
+    def set_model(self, model: keras.Model) -> None:
+        try:
+            writer = self.summary.create_file_writer(f"{self.log_dir}/metrics")
+        except ImportError as error:
+            raise ImportError(
+                "PruningSummaries writes through `keras.callbacks.TensorBoard`, which needs TensorFlow and TensorBoard "
+                f"on every backend: pip install tensorflow tensorboard. Received: {error}"
+            ) from error
+        super().set_model(model)
+        self._metrics_writer = writer
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:  # a loop of the user's own calls only this
+            super().on_epoch_begin(epoch, logs)
+        optimizer = getattr(self.model, "optimizer", None)
+        step = 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))
+        with self._metrics_writer.as_default():
+            for weight in find_masked(self.model):
+                kept = weight.kept()
+                pruned = kept.size > np.count_nonzero(kept)
+                magnitudes = np.abs(keras_internals.as_numpy(weight.weight)[kept]) if pruned else np.zeros(1)
+                name = f"{weight.layer}/{weight.name}"
+                self.summary.scalar(f"{name}/sparsity", 1 - np.mean(kept), step=step)
+                self.summary.scalar(f"{name}/threshold", float(magnitudes.min(initial=np.inf)), step=step)
+        self._metrics_writer.flush()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_end(logs)
+        self._metrics_writer.close()

@@ -1,0 +1,196 @@
+"""Schedules as tfmot has them: the step -> whether to prune now, and to which sparsity.
+
+The source of the formula is Zhu & Gupta 2017, "To prune, or not to prune".
+"""
+
+from typing import Any
+
+import keras
+
+from keras_prune import schedules as core
+from keras_prune.schedules import check_sparsity, check_step
+
+
+class PruningSchedule:
+    """Base of the schedules. Subclass it, and implement `__call__` and `get_config`, for one of your own.
+
+    A subclass that is saved with a model must be known to Keras when it is loaded: register it with
+    `keras.saving.register_keras_serializable`, or pass it in `custom_objects`.
+
+    Example:
+
+    ```python
+    class EverySecondStep(sparsity.PruningSchedule):
+        def __call__(self, step):
+            return step % 2 == 0, 0.5
+
+        def get_config(self):
+            return {}
+    ```
+    """
+
+    def __call__(self, step: Any) -> tuple[Any, Any]:
+        """Returns whether the masks change at this step (bool), and the sparsity then, in [0, 1)."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `__call__`")
+
+    def get_config(self) -> dict[str, Any]:
+        raise NotImplementedError(f"{type(self).__name__} must implement `get_config`")
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "PruningSchedule":
+        """Makes a schedule from the arguments in `config`; what `get_config` of tfmot's schedules gives works too."""
+        return cls(**(config["config"] if _is_nested(config) else config))
+
+
+class _TimedSchedule(PruningSchedule):
+    """A schedule that prunes between two steps, each `frequency` steps."""
+
+    begin_step: int
+    end_step: int
+    frequency: int
+
+    def due(self, step: int) -> int | None:
+        """The last step up to `step` at which the masks change; None: none yet. The end step always is one."""
+        if step < self.begin_step:
+            return None
+        if 0 <= self.end_step <= step:
+            return self.end_step
+        return step - (step - self.begin_step) % self.frequency
+
+    def sparsity_at(self, step: int) -> float:
+        raise NotImplementedError
+
+    def __call__(self, step: Any) -> tuple[bool, float]:
+        now = int(step)
+        in_range = self.begin_step <= now and (self.end_step < 0 or now <= self.end_step)
+        return in_range and (now - self.begin_step) % self.frequency == 0, self.sparsity_at(now)
+
+    def _set_steps(self, begin_step: Any, end_step: Any, frequency: Any) -> None:
+        self.begin_step = check_step(begin_step, "begin_step")
+        self.end_step = check_step(end_step, "end_step", minimum=-1)
+        self.frequency = check_step(frequency, "frequency", minimum=1)
+        if 0 <= self.end_step < self.begin_step:
+            raise ValueError(
+                "`begin_step` must not be greater than `end_step`. "
+                f"Received: begin_step={begin_step}, end_step={end_step}"
+            )
+
+
+class ConstantSparsity(_TimedSchedule):
+    """The same sparsity from `begin_step` on.
+
+    Args:
+        target_sparsity: Fraction of the weights that is zero, in [0, 1).
+        begin_step: Optimizer step of the first pruning, at least 0.
+        end_step: Optimizer step of the last change of the masks; -1: they may change until training ends.
+        frequency: Steps between changes of the masks, at least 1.
+
+    Raises:
+        ValueError: A value outside these ranges, or `begin_step > end_step`.
+
+    Example:
+
+    ```python
+    schedule = sparsity.ConstantSparsity(0.5, 0, frequency=100)
+    schedule(200)  # (True, 0.5)
+    ```
+    """
+
+    def __init__(self, target_sparsity: float, begin_step: int, end_step: int = -1, frequency: int = 100):
+        self.target_sparsity = check_sparsity(target_sparsity, "target_sparsity")
+        self._set_steps(begin_step, end_step, frequency)
+
+    def sparsity_at(self, step: int) -> float:
+        return self.target_sparsity
+
+    def get_config(self) -> dict[str, Any]:
+        return _nested(self, "target_sparsity", "begin_step", "end_step", "frequency")
+
+
+class PolynomialDecay(_TimedSchedule):
+    """From one sparsity to another, fast at first and ever more slowly.
+
+    With `p` the part of the time that has passed, `sparsity = final + (initial - final) * (1 - p) ** power`.
+
+    Args:
+        initial_sparsity: Sparsity at `begin_step`, in [0, 1).
+        final_sparsity: Sparsity at `end_step`, in [0, 1).
+        begin_step: Optimizer step of the first pruning, at least 0.
+        end_step: Optimizer step of the last change of the masks. Equal to `begin_step`: one jump.
+        power: Exponent, greater than 0. 1 is a straight line.
+        frequency: Steps between changes of the masks, at least 1. The masks always change at `end_step` too.
+
+    Raises:
+        ValueError: A value outside these ranges, or `begin_step > end_step`.
+
+    Example:
+
+    ```python
+    schedule = sparsity.PolynomialDecay(0.0, 0.8, begin_step=0, end_step=1000)
+    schedule(500)  # (True, 0.7)
+    ```
+    """
+
+    def __init__(
+        self,
+        initial_sparsity: float,
+        final_sparsity: float,
+        begin_step: int,
+        end_step: int,
+        power: float = 3,
+        frequency: int = 100,
+    ):
+        check_step(end_step, "end_step")  # a decay needs an end
+        self._set_steps(begin_step, end_step, frequency)
+        self._decay = core.PolynomialDecay(
+            initial_sparsity=initial_sparsity,
+            final_sparsity=final_sparsity,
+            begin_step=self.begin_step,
+            end_step=self.end_step,
+            power=power,
+        )
+        self.initial_sparsity, self.final_sparsity, self.power = initial_sparsity, final_sparsity, power
+
+    def sparsity_at(self, step: int) -> float:
+        return self._decay(max(step, self.begin_step))  # tfmot's are not 0 before they begin, but do not prune there
+
+    def get_config(self) -> dict[str, Any]:
+        return _nested(self, "initial_sparsity", "final_sparsity", "power", "begin_step", "end_step", "frequency")
+
+
+_OURS = {"ConstantSparsity": ConstantSparsity, "PolynomialDecay": PolynomialDecay}
+
+
+def serialize_schedule(schedule: PruningSchedule) -> dict[str, Any]:
+    """`{"class_name": ..., "config": arguments}` of a schedule, of tfmot's form, also of one of the user's."""
+    config = schedule.get_config()
+    name = type(schedule).__name__
+    if type(schedule) is not _OURS.get(name):
+        name = keras.saving.get_registered_name(type(schedule))
+    return {"class_name": name, "config": config["config"] if _is_nested(config) else config}
+
+
+def deserialize_schedule(config: Any, custom_objects: Any = None) -> PruningSchedule:
+    """The inverse of `serialize_schedule`.
+
+    Raises:
+        ValueError: Keras does not know the class.
+    """
+    if isinstance(config, PruningSchedule):
+        return config
+    name = config["class_name"]
+    cls: Any = keras.saving.get_registered_object(name, custom_objects) or _OURS.get(name)
+    if cls is None:
+        raise ValueError(
+            f"The pruning schedule of class '{name}' is not known: pass it in `custom_objects`, or register it with "
+            f"`keras.saving.register_keras_serializable`. Received: pruning_schedule={config!r}"
+        )
+    return cls.from_config(dict(config["config"]))
+
+
+def _nested(schedule: PruningSchedule, *names: str) -> dict[str, Any]:
+    return {"class_name": type(schedule).__name__, "config": {name: getattr(schedule, name) for name in names}}
+
+
+def _is_nested(config: Any) -> bool:
+    return set(config) == {"class_name", "config"}

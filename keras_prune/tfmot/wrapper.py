@@ -1,0 +1,127 @@
+"""The wrapper of tfmot's style: a layer, its masks, and how they are to be chosen."""
+
+from typing import Any, Literal, Self
+
+import keras
+
+from keras_prune.selection import Block, NByM, Percentile, Selection
+from keras_prune.tfmot.schedules import ConstantSparsity, PruningSchedule, deserialize_schedule, serialize_schedule
+from keras_prune.wrappers import PruningWrapper
+
+_POOLING: dict[str, Literal["mean", "max"]] = {"AVG": "mean", "MAX": "max"}
+SETTINGS = ("pruning_schedule", "block_size", "block_pooling_type", "sparsity_m_by_n")
+
+
+class PrunableLayer:
+    """Mixed into a layer of your own to say which of its weights are pruned.
+
+    Example:
+
+    ```python
+    class MyDense(keras.layers.Dense, sparsity.PrunableLayer):
+        def get_prunable_weights(self):
+            return [self.kernel, self.bias]
+    ```
+    """
+
+    def get_prunable_weights(self) -> Any:
+        """Returns the list of the variables to prune."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `get_prunable_weights`")
+
+
+@keras.saving.register_keras_serializable(package="keras_prune")
+class PruneLowMagnitude(PruningWrapper):
+    """A layer, its masks and its own schedule. Made by `prune_low_magnitude`, which says what the arguments mean.
+
+    It has the name of its layer, and all arguments are saved with it.
+    """
+
+    def __init__(
+        self,
+        layer: keras.Layer,
+        *,
+        pruning_schedule: PruningSchedule | None = None,
+        block_size: Any = (1, 1),
+        block_pooling_type: str = "AVG",
+        sparsity_m_by_n: Any = None,
+        **kwargs: Any,
+    ):
+        settings = check_settings(pruning_schedule, block_size, block_pooling_type, sparsity_m_by_n)
+        super().__init__(layer, **kwargs)
+        self.pruning_schedule: PruningSchedule = settings["pruning_schedule"]
+        self.block_size = settings["block_size"]
+        self.block_pooling_type = settings["block_pooling_type"]
+        self.sparsity_m_by_n = settings["sparsity_m_by_n"]
+
+    @property
+    def selection(self) -> Selection:
+        """How the scores of this layer's weights become masks."""
+        return find_selection(self.block_size, self.block_pooling_type, self.sparsity_m_by_n)
+
+    def around(self, layer: keras.Layer) -> Self:
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        return type(self)(layer, movement=self.movement, clusters=self.clusters, **settings)
+
+    def get_config(self) -> dict[str, Any]:
+        m_by_n = self.sparsity_m_by_n
+        return super().get_config() | {
+            "pruning_schedule": serialize_schedule(self.pruning_schedule),
+            "block_size": list(self.block_size),
+            "block_pooling_type": self.block_pooling_type,
+            "sparsity_m_by_n": None if m_by_n is None else list(m_by_n),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        schedule = deserialize_schedule(config["pruning_schedule"], custom_objects)
+        return super().from_config(config | {"pruning_schedule": schedule}, custom_objects)
+
+
+def check_settings(schedule: Any, block_size: Any, pooling: Any, m_by_n: Any) -> dict[str, Any]:
+    """Returns the arguments of `PruneLowMagnitude` in one form.
+
+    Raises:
+        ValueError: One of them is none that tfmot knows.
+    """
+    schedule = ConstantSparsity(0.5, 0) if schedule is None else schedule
+    if not isinstance(schedule, PruningSchedule):
+        raise ValueError(
+            "`pruning_schedule` must be a schedule of `keras_prune.tfmot`, such as `ConstantSparsity(0.5, 0)`. "
+            f"Received: pruning_schedule={schedule!r}"
+        )
+    if pooling not in _POOLING:
+        raise ValueError(f"`block_pooling_type` must be 'AVG' or 'MAX'. Received: block_pooling_type={pooling!r}")
+    block_size = _two_integers(block_size, "block_size")
+    if m_by_n is not None:
+        m_by_n = _two_integers(m_by_n, "sparsity_m_by_n")
+        if not m_by_n[0] < m_by_n[1]:
+            raise ValueError(
+                f"`sparsity_m_by_n` is (m, n), m zeros of n weights, with m < n. Received: sparsity_m_by_n={m_by_n!r}"
+            )
+        if block_size != (1, 1):
+            raise ValueError(
+                "`sparsity_m_by_n` and `block_size` cannot be combined. "
+                f"Received: sparsity_m_by_n={m_by_n!r}, block_size={block_size!r}"
+            )
+        final = getattr(schedule, "final_sparsity", getattr(schedule, "target_sparsity", 1.0))
+        if final < m_by_n[0] / m_by_n[1] - 1e-9:
+            raise ValueError(
+                f"A schedule that ends below {m_by_n[0] / m_by_n[1]:.4g} never reaches the pattern. "
+                f"Received: sparsity_m_by_n={m_by_n!r} with a final sparsity of {final!r}"
+            )
+    return dict(zip(SETTINGS, (schedule, block_size, pooling, m_by_n), strict=True))
+
+
+def find_selection(block_size: tuple[int, int], pooling: str, m_by_n: tuple[int, int] | None) -> Selection:
+    """The selection of `keras_prune` for these arguments of tfmot."""
+    if m_by_n is not None:
+        zeros, of = m_by_n  # ours counts the weights that are kept
+        return NByM(of - zeros, of)
+    return Percentile() if block_size == (1, 1) else Block(block_size, _POOLING[pooling])
+
+
+def _two_integers(value: Any, name: str) -> tuple[int, int]:
+    pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in pair):
+        raise ValueError(f"`{name}` must be two whole numbers above 0. Received: {name}={value!r}")
+    return pair
