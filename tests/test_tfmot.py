@@ -219,7 +219,7 @@ def test_a_loop_of_ones_own(model, data):
         for _ in range(2):
             callback.on_train_batch_begin(batch=-1)
             seen.append(zeros(pruned)["first/kernel"])
-            gradients = [keras.ops.ones_like(variable) for variable in pruned.trainable_variables]
+            gradients = [keras.ops.ones(variable.shape) for variable in pruned.trainable_variables]
             pruned.optimizer.apply(gradients, pruned.trainable_variables)
         callback.on_epoch_end(batch=epoch)
     assert seen == [0, 0, 0.25, 0.5]  # the sparsity at step 1 is that of the start
