@@ -195,7 +195,9 @@ def test_values_stay_shared_in_any_training(name):
     shared = kp.cluster_weights(kp.prune_once(mlp(), 0.5), 5)
     before = [kernel.copy() for kernel in kernels(shared)]
     watch = Watch(shared, 5)
-    fit(shared, *([] if name == "moving averages" else [watch]), **arguments)
+    if "averages" in name:  # Keras writes them into the weights before this hook, and `fit` shares them after it
+        watch.on_train_end = lambda logs=None: None
+    fit(shared, watch, **arguments)
     assert moved(shared, before)
     assert_shared(shared, before, 5)
 
@@ -216,7 +218,8 @@ def test_other_precisions(policy):
     for now, old in zip(kernels(shared), before, strict=True):
         now = now.astype("float32")
         assert np.isfinite(now).all()
-        assert np.unique(now).size <= 4
+        assert np.unique(now[now != 0]).size <= 4
+        assert (now[old == 0] == 0).all()  # the coarse grid of half precision has initial weights that are zero
         assert not np.array_equal(now, old)
 
 
