@@ -141,7 +141,8 @@ class Watch(keras.callbacks.Callback):
         assert_shared(self.model, self.before, self.clusters)
         self.seen += 1
 
-    on_train_batch_end = on_epoch_end = on_test_begin = on_train_end = check
+    # Not at the end of training: moving averages are in the weights there, and `fit` shares them afterwards.
+    on_train_batch_end = on_epoch_end = on_test_begin = check
 
 
 def fit(model, *callbacks, optimizer="adam", epochs=2, **arguments):
@@ -193,13 +194,11 @@ def test_values_stay_shared_in_any_training(name):
     if "optimizer" in arguments:
         arguments["optimizer"] = arguments["optimizer"]()
     shared = kp.cluster_weights(kp.prune_once(mlp(), 0.5), 5)
-    before = [kernel.copy() for kernel in kernels(shared)]
     watch = Watch(shared, 5)
-    if "averages" in name:  # Keras writes them into the weights before this hook, and `fit` shares them after it
-        watch.on_train_end = lambda logs=None: None
     fit(shared, watch, **arguments)
-    assert moved(shared, before)
-    assert_shared(shared, before, 5)
+    assert watch.seen >= 6
+    assert moved(shared, watch.before)
+    assert_shared(shared, watch.before, 5)
 
 
 @core
@@ -218,8 +217,7 @@ def test_other_precisions(policy):
     for now, old in zip(kernels(shared), before, strict=True):
         now = now.astype("float32")
         assert np.isfinite(now).all()
-        assert np.unique(now[now != 0]).size <= 4
-        assert (now[old == 0] == 0).all()  # the coarse grid of half precision has initial weights that are zero
+        assert np.unique(now[old != 0]).size <= 4  # in half precision, random numbers may be exactly zero
         assert not np.array_equal(now, old)
 
 
@@ -377,7 +375,7 @@ def test_stripping_leaves_plain_layers_with_the_same_values(build):
     shared = kp.cluster_weights(kp.prune_once(build(), 0.5), 5)
     weight = find_masked(shared)[0]
     drift = np.random.default_rng(0).normal(size=weight.weight.shape).astype("float32")
-    weight.weight.assign(weight.weight.value + drift * 1e-3)  # assigned by hand, not shared any more
+    weight.weight.assign(value(weight.weight.value) + drift * 1e-3)  # assigned by hand, not shared any more
     plain = kp.strip_pruning(shared)
     kp.apply_masks(shared)
     assert not find_masked(plain)
@@ -494,3 +492,35 @@ def test_a_tflite_file_has_no_more_values(tmp_path):
     for kernel in kernels(shared):
         np.testing.assert_array_equal(found[kernel.T.shape], np.unique(kernel))
         assert np.unique(kernel).size <= 9
+
+
+@core
+def test_loops_of_ones_own_share_values_too(rng):
+    shared = kp.cluster_weights(kp.prune_once(nested(), 0.5), 4)
+    before = [kernel.copy() for kernel in kernels(shared)]
+    for variable in shared.trainable_variables:
+        variable.assign(variable.value + rng.normal(size=variable.shape).astype("float32"))
+    state = [[variable.value for variable in shared.trainable_variables]]
+    state.append([variable.value for variable in shared.non_trainable_variables])
+    if BACKEND == "torch":
+        state = [[tensor.detach() for tensor in values] for values in state]
+    pure = [value(tensor).copy() for tensor in kp.stateless_apply_masks(shared, *state)]
+    kp.apply_masks(shared)
+    assert moved(shared, before)
+    assert_shared(shared, before, 4)
+    for variable, result in zip(shared.trainable_variables, pure, strict=True):
+        np.testing.assert_array_equal(value(variable.value), result)
+
+
+def test_what_regrows_joins_the_cluster_nearest_to_zero():
+    shared = kp.cluster_weights(kp.prune_once(mlp(units=(8,)), 0.5), 4)
+    weight = find_masked(shared)[0]
+    old, kept = value(weight.weight.value).copy(), weight.kept().copy()
+    values = np.unique(old[old != 0])
+    nearest = values[np.argmin(np.abs(values))]
+    weight.set_mask(np.ones_like(kept))
+    weight.apply()
+    now = value(weight.weight.value)
+    share = (old == nearest).sum() / ((old == nearest) | ~kept).sum()  # what regrows was zero
+    np.testing.assert_allclose(now[~kept], nearest * share, rtol=1e-5)
+    np.testing.assert_array_equal(now[kept & (old != nearest)], old[kept & (old != nearest)])
