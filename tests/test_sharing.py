@@ -499,7 +499,7 @@ def test_loops_of_ones_own_share_values_too(rng):
     shared = kp.cluster_weights(kp.prune_once(nested(), 0.5), 4)
     before = [kernel.copy() for kernel in kernels(shared)]
     for variable in shared.trainable_variables:
-        variable.assign(variable.value + rng.normal(size=variable.shape).astype("float32"))
+        variable.assign(value(variable.value) + rng.normal(size=variable.shape).astype("float32"))
     state = [[variable.value for variable in shared.trainable_variables]]
     state.append([variable.value for variable in shared.non_trainable_variables])
     if BACKEND == "torch":
