@@ -12,7 +12,7 @@ from keras_prune.importance import Importance
 from keras_prune.masks import MaskedWeight, apply_masks
 from keras_prune.measured import Measured
 from keras_prune.regrowth import Regrowth
-from keras_prune.rule import PruningRule, Target, Targets
+from keras_prune.rule import PruningRule, Targets
 from keras_prune.schedules import ConstantSparsity, SparsitySchedule, check_sparsity, check_step
 from keras_prune.selection import Percentile, Selection
 from keras_prune.training import keep_masks
@@ -123,7 +123,7 @@ class PruningSchedule(keras.callbacks.Callback):
         self._last_update: int | None = None
         self._known_step, self._known_batch = 0, 0
 
-    def _schedules_by_target(self) -> dict[Target, SparsitySchedule]:
+    def _schedules_by_target(self) -> dict[float | None, SparsitySchedule]:
         if self.schedule is not None:
             self.rule.refuse_sparsity(f"schedule={self.schedule!r}")
         if not self.rule.selection.needs_sparsity:
@@ -134,10 +134,10 @@ class PruningSchedule(keras.callbacks.Callback):
                 f"`PolynomialDecay(final_sparsity=0.9, end_step=1000)`. Received: schedule={self.schedule!r}"
             )
         self.rule.check_reachable(getattr(self.schedule, "final_sparsity", 0.0), "schedule.final_sparsity")
-        schedules: dict[Target, SparsitySchedule] = {None: self.schedule}
+        schedules: dict[float | None, SparsitySchedule] = {None: self.schedule}
         assert isinstance(self.rule.targets, Mapping)
         for target in self.rule.targets.values():
-            if not isinstance(target, int | float):
+            if target is None or target == "erk":
                 continue
             if not hasattr(self.schedule, "with_final_sparsity"):
                 raise ValueError(
@@ -238,7 +238,7 @@ class PruningSchedule(keras.callbacks.Callback):
         total = sum(weight.size for weight in self._weights)
         self._sparsity = 1.0 - sum(self._kept.get(id(weight.mask), weight.size) for weight in self._weights) / total
 
-    def _sparsity_at(self, own: Target, step: int) -> float:
+    def _sparsity_at(self, own: float | None, step: int) -> float:
         # The step that was due, not the one that was reached: so `steps_per_execution` and resuming change nothing.
         return check_sparsity(self._schedules[own](step), f"schedule({step})")
 

@@ -8,15 +8,16 @@ import keras
 from keras import ops
 
 from keras_prune import keras_internals
-from keras_prune.masks import MaskedWeight, find_masked
+from keras_prune.masks import MaskedWeight
 
 Moved = list[tuple[MaskedWeight, Any]]
 
 
 @contextmanager
-def seen_movement(model: Any) -> Iterator[Moved]:
-    """A list that fills, while the model makes a training step, with the weights and what this step adds to each."""
-    weights = {id(each.weight): each for each in find_masked(model) if each.movement is not None}
+def seen_movement(model: Any, masked: Sequence[MaskedWeight]) -> Iterator[Moved]:
+    """A list that fills, while the model makes a training step, with its masked weights and what this step adds to
+    the movement of each."""
+    weights = {id(each.weight): each for each in masked if each.movement is not None}
     moved: Moved = []
     if not weights:
         yield moved
@@ -36,7 +37,7 @@ def add_movement(moved: Moved) -> None:
     """Adds what was seen in a step."""
     for weight, change in moved:
         assert weight.movement is not None
-        weight.movement.assign(weight.movement.value + keras.ops.stop_gradient(change))
+        weight.movement.assign(weight.movement.value + ops.stop_gradient(change))
 
 
 def stateless_add_movement(model: keras.Model, moved: Moved, non_trainable_variables: Sequence[Any]) -> list[Any]:

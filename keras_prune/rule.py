@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -54,6 +54,11 @@ class PruningRule:
         importances.get(self.importance)
         if self.regrowth is not None and not isinstance(self.regrowth, Regrowth):
             raise TypeError(f"`regrowth` must be `RigL(...)` or `SET(...)`. Received: regrowth={self.regrowth!r}")
+        if self.regrowth is not None and not isinstance(self.selection, Percentile):
+            raise ValueError(
+                "Weights grow one by one, which breaks blocks and N:M patterns, and thresholds prune them at once: "
+                f"`regrowth` needs `Percentile`. Received: selection={self.selection!r}"
+            )
         if isinstance(self.targets, str):
             self._read_word(self.targets)
         if not isinstance(self.targets, Mapping):
@@ -112,6 +117,13 @@ class PruningRule:
         self.check(list(dict.fromkeys(weight.layer for weight in weights)))
         self.check_weights(weights)
         return weights
+
+    def check_data(self, data: Any) -> None:
+        """Raises a `ValueError` if the rule needs data and there are none."""
+        if self.needs_data and data is None:
+            raise ValueError(
+                f"This importance is measured on data: pass `data`. Received: importance={self.importance!r}, data=None"
+            )
 
     def check(self, paths: Sequence[str]) -> None:
         """Raises a `ValueError` if a target names none of these layers."""

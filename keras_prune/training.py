@@ -28,7 +28,8 @@ class PrunedModel:
     def train_step(self, *args: Any) -> Any:
         """The model's own training step, then `weight * mask`, and the means of clusters."""
         backend = keras.backend.backend()
-        with seen_movement(self) as moved:
+        weights = find_masked(self)
+        with seen_movement(self, weights) as moved:
             result = super().train_step(*args)  # type: ignore[misc]  # the class it is mixed into has it
         if backend == "jax":
             logs, (trainable, non_trainable, *others) = result
@@ -37,7 +38,7 @@ class PrunedModel:
             # of the compiled step, and never change.
             return logs, (stateless_apply_masks(self, trainable, non_trainable), non_trainable, *others)
         add_movement(moved)
-        for masked in find_masked(self):
+        for masked in weights:
             if masked.shared is not None and masked.weight.trainable:
                 value = keras.ops.stop_gradient(masked.weight.value)
                 masked.weight.assign(masked.shared.project(value, masked.mask.value))

@@ -15,18 +15,19 @@ from keras_prune import keras_internals
 from keras_prune.importance import Importance
 from keras_prune.masks import MaskedWeight, apply_masks, find_masked
 from keras_prune.measure.weights import SingleWeights, WeightStatistics
-from keras_prune.rule import PruningRule, Target, Targets
+from keras_prune.rule import PruningRule, Targets
 from keras_prune.schedules import check_sparsity
 from keras_prune.selection import Candidate, Percentile, Selection
 from keras_prune.wrapping import prunable_paths, strip_pruning, wrap_pruning
 
 Score = Callable[[SingleWeights], np.ndarray]
+Goal = Callable[[float | None], float]
 
 
 def update_masks(
     weights: Sequence[MaskedWeight],
     rule: PruningRule,
-    sparsity: Callable[[Target], float],
+    sparsity: Goal,
     step: int = 0,
     optimizer: object = None,
     statistics: WeightStatistics | None = None,
@@ -64,7 +65,11 @@ def update_masks(
 
 
 def _choose(
-    weights: Sequence[MaskedWeight], rule: PruningRule, sparsity: Callable[[Target], float], step: int, score: Score
+    weights: Sequence[MaskedWeight],
+    rule: PruningRule,
+    sparsity: Goal,
+    step: int,
+    score: Score,
 ) -> Iterator[tuple[MaskedWeight, np.ndarray]]:
     """Each weight that the rule prunes, and its new mask."""
     for target, group in rule.groups(weights).items():
@@ -146,15 +151,14 @@ def prune_once(
         goal = check_sparsity(default if sparsity is None and default is not None else sparsity, "sparsity")
         rule.check_reachable(goal, "sparsity")
     rule.check(prunable_paths(model))
-    if rule.needs_data and data is None:
-        raise ValueError(f"This importance is measured on data: pass `data`. Received: importance={importance!r}")
+    rule.check_data(data)
     has_masks = bool(find_masked(model))
     pruned = wrap_pruning(model, layers=(lambda layer: False) if has_masks else None)
     weights = find_masked(pruned)
     try:
         rule.check_weights(weights)
         statistics = WeightStatistics(pruned, data, loss, compiled=model)
-        update_masks(weights, rule, lambda own: own if isinstance(own, float) else goal, statistics=statistics)
+        update_masks(weights, rule, lambda own: goal if own is None else own, statistics=statistics)
     except Exception:
         if pruned is model and not has_masks:  # a subclassed model, which got masks in place
             strip_pruning(model)

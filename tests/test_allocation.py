@@ -67,6 +67,16 @@ def test_targets_in_a_word():
         np.testing.assert_array_equal(one, other)
 
 
+def test_targets_of_any_kind_of_number():
+    pruned = kp.prune_once(mlp(), 0.5, targets={"hidden0": 0, "hidden1": np.float32(0.25)})
+    kept = {masked.layer: float(masked.kept().mean()) for masked in find_masked(pruned)}
+    assert kept == {"hidden0": 1.0, "hidden1": 0.75, "output": 0.5}
+    model = kp.wrap_pruning(mlp())
+    model.compile("sgd", "mse")
+    fit(model, kp.PruningSchedule(kp.ConstantSparsity(0.5), targets={"hidden0": 0, "hidden1": np.float32(0.25)}))
+    assert {masked.layer: float(masked.kept().mean()) for masked in find_masked(model)} == kept
+
+
 def test_erk_of_some_layers_and_along_a_schedule():
     model = kp.wrap_pruning(mlp())
     model.compile("sgd", "mse")
@@ -192,6 +202,13 @@ def test_rigl_drops_the_smallest_and_grows_the_steepest():
     expected = stay.copy()
     expected[grown] = True
     np.testing.assert_array_equal(new.reshape(-1), expected)
+
+
+@pytest.mark.parametrize("selection", [kp.NByM(2, 4), kp.Block((4, 1)), kp.Threshold(0.1)])
+def test_what_regrowth_would_break_is_refused(selection):
+    schedule = None if isinstance(selection, kp.Threshold) else kp.ConstantSparsity(0.5)
+    with pytest.raises(ValueError, match=r"`regrowth` needs `Percentile`\. Received: selection="):
+        kp.PruningSchedule(schedule, selection, regrowth=kp.SET(end_step=5))
 
 
 @pytest.mark.parametrize("bad", [0, 1, -0.1, True, float("nan"), "0.3"])

@@ -163,6 +163,32 @@ def test_inputs_in_attention_embeddings_separable_and_two_axes_are_seen(rng):
     np.testing.assert_allclose(found["separable/pointwise_kernel"], np.abs(pointwise) * norm[:, None], rtol=1e-3)
 
 
+def test_both_directions_and_convolutional_states_are_seen(rng):
+    inputs = keras.Input((4, 5, 5, 2), name="video")
+    x = layers.ConvLSTM2D(3, 2, padding="same", return_sequences=True, name="video_states")(inputs)
+    x = layers.Reshape((4, 75))(x)
+    model = keras.Model(inputs, layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="both")(x))
+    data = rng.normal(size=(6, 4, 5, 5, 2)).astype("float32")
+    wrapped = kp.wrap_pruning(model)
+    found = score("wanda", wrapped, data)
+    values = {path: np.abs(unit.values) for path, unit in units(wrapped).items()}
+    states = ops.convert_to_numpy(keras.Model(inputs, model.get_layer("video_states").output)(data))
+    before = np.concatenate([np.zeros_like(states[:, :1]), states[:, :-1]], axis=1)
+    read = states.reshape(-1, 75)
+    forward = ops.convert_to_numpy(model(data))[..., :3]
+    memory = np.concatenate([np.zeros_like(forward[:, :1]), forward[:, :-1]], axis=1)
+    expected = {
+        "video_states/kernel": (data, (2, 1)),
+        "video_states/recurrent_kernel": (before, (3, 1)),
+        "both/forward_lstm/lstm_cell/kernel": (read, (75, 1)),
+        "both/backward_lstm/lstm_cell/kernel": (read, (75, 1)),
+        "both/forward_lstm/lstm_cell/recurrent_kernel": (memory, (3, 1)),
+    }
+    for path, (array, shape) in expected.items():
+        norm = np.sqrt(np.square(array.reshape(-1, array.shape[-1]).astype("float64")).mean(axis=0)).reshape(shape)
+        np.testing.assert_allclose(found[path], values[path] * norm, rtol=1e-3, err_msg=path)
+
+
 def test_entropy_tells_steady_inputs_from_varied_ones(rng):
     x = rng.normal(size=(400, 3)).astype("float32")
     x[:, 1] = 0.7  # says nothing
@@ -210,6 +236,37 @@ def test_prune_once_keeps_the_highest_scores_and_leaves_the_model_alone(name, da
         kept, rank = masked.kept(), scores[masked.path]
         assert kept.sum() == round(kept.size / 2)
         assert rank[kept].min() >= rank[~kept].max() * (1 - 1e-4) - 1e-7
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("taylor", False),
+        ("gradient", False),
+        ("loss_change", False),
+        ("wanda", False),
+        ("taylor", True),
+        ("gradient", True),
+    ],
+)
+def test_scores_that_are_ranked_over_all_layers_stay_what_was_measured(name, own, data):
+    model = network()
+    measured = score(name, kp.wrap_pruning(model), data, "mse")
+    scaled = {path: each / np.abs(each).mean() for path, each in measured.items()}
+    cut = np.sort(np.concatenate([each.ravel() for each in scaled.values()]))
+    threshold = cut[len(cut) - round(len(cut) * 0.4)]
+
+    def lent(weight, statistics):  # returns what it was lent
+        functions = {"taylor": statistics.mean_effect, "gradient": statistics.mean_gradient}
+        return functions[name](np.abs)
+
+    selection = kp.Percentile("global", normalize="mean")
+    importance = lent if own else name
+    pruned = kp.prune_once(model, 0.6, selection=selection, importance=importance, data=data, loss="mse")
+    for masked in find_masked(pruned):
+        clear = np.abs(scaled[masked.path] / threshold - 1) > 1e-3  # rounding decides at the threshold itself
+        expected = scaled[masked.path] > threshold
+        np.testing.assert_array_equal(masked.kept()[clear], expected[clear])
 
 
 def test_functions_of_users_get_arrays_of_the_weights_shape(data):

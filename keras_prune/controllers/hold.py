@@ -14,7 +14,7 @@ from keras_prune.controllers.snapshot import Snapshot
 from keras_prune.importance import Importance
 from keras_prune.masks import apply_masks, masked_sparsity
 from keras_prune.measured import Measured
-from keras_prune.rule import PruningRule, Target
+from keras_prune.rule import PruningRule
 from keras_prune.schedules import check_sparsity, check_step
 from keras_prune.selection import Percentile, Selection
 from keras_prune.training import keep_masks
@@ -279,8 +279,8 @@ class HoldAccuracy(keras.callbacks.Callback):
         if self._done:
             self._target = self._held
 
-    def _goal(self, own: Target) -> float:
-        return min(own, self._target) if isinstance(own, int | float) else self._target
+    def _goal(self, own: float | None) -> float:
+        return self._target if own is None else min(own, self._target)
 
     def _better(self, metric: float, other: float) -> bool:
         return metric < other if self._lower_is_better else metric > other

@@ -13,7 +13,7 @@ from keras_prune.controllers.snapshot import Snapshot
 from keras_prune.importance import Importance
 from keras_prune.masks import find_masked, masked_sparsity
 from keras_prune.measured import Measured
-from keras_prune.rule import PruningRule, Target
+from keras_prune.rule import PruningRule
 from keras_prune.schedules import check_sparsity, check_step
 from keras_prune.selection import Percentile, Selection
 from keras_prune.training import keep_masks
@@ -123,8 +123,7 @@ class IterativeMagnitude:
         self._rule.check_weights(self._weights)
         if final_sparsity is not None:
             self._rule.check_reachable(final_sparsity, "final_sparsity")
-        if self._rule.needs_data and data is None:
-            raise ValueError(f"This importance is measured on data: pass `data`. Received: importance={importance!r}")
+        self._rule.check_data(data)
         self.results: Records[PruningRound] = Records()
         self._measured = Measured(self._rule, model, data, 1, loss)
         self._model = keep_masks(model)
@@ -165,8 +164,8 @@ class IterativeMagnitude:
         if target is not None and self._final:
             done = math.log1p(-target) / math.log1p(-self._final)
 
-        def goal(own: Target) -> float:
-            if not isinstance(own, int | float):
+        def goal(own: float | None) -> float:
+            if own is None:
                 return target or 0.0
             return own if done >= 1 else 1.0 - (1.0 - own) ** done
 

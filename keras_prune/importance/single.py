@@ -44,14 +44,12 @@ _BY_NAME: dict[str, Callable[..., Any]] = {
     "snip": snip,
     "loss_change": loss_change,
 }
-_WITHOUT_DATA = {"magnitude", "random", "lamp", "movement"}
 
 
 def needs_data(importance: str | Importance) -> bool:
     """Whether an importance is measured on data."""
-    if isinstance(importance, str):
-        return importance not in _WITHOUT_DATA
-    return takes_statistics(importance)
+    function = _BY_NAME[importance] if isinstance(importance, str) else importance
+    return takes_statistics(function) and function is not movement  # which the training step adds up
 
 
 def get(importance: str | Importance) -> Callable[["SingleWeights", Any], np.ndarray]:

@@ -143,7 +143,7 @@ class WeightStatistics:
         """
         if "changes" not in self._found:
             self._found["changes"] = self._measure_changes()
-        return self._found["changes"][id(unit.weight.weight)].reshape(-1)
+        return _lent(self._found["changes"][id(unit.weight.weight)])
 
     def of(self, unit: SingleWeights) -> "StatisticsOfOne":
         """What functions of users get: the same, of one array."""
@@ -155,7 +155,7 @@ class WeightStatistics:
         key = (function, effect)
         if key not in self._found:
             self._found[key] = self._measure_gradients(function, effect)
-        return self._found[key][id(unit.weight.weight)].reshape(-1)
+        return _lent(self._found[key][id(unit.weight.weight)])
 
     def _measure_gradients(self, function: Function, effect: bool) -> dict[int, np.ndarray]:
         loss, batches = find_loss(self._compiled, self._loss), Batches(self._data, self._model, with_targets=True)
@@ -221,6 +221,13 @@ class WeightStatistics:
                 new.assign(np.array(ops.convert_to_numpy(old.value)))  # JAX would share, and lose, the array itself
         self._stale = False
         return self._copy
+
+
+def _lent(values: np.ndarray) -> np.ndarray:
+    """What was measured, flat and only to be read: it is asked for again, and scores are overwritten."""
+    view = values.reshape(-1)
+    view.flags.writeable = False
+    return view
 
 
 class StatisticsOfOne:
