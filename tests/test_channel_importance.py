@@ -600,7 +600,7 @@ def test_heads_are_ordered_by_their_norm_where_activations_are_not_seen():
 
 
 def test_long_measurements_say_how_far_they_are(monkeypatch, capsys):
-    from keras_prune.channels.measure import progress
+    from keras_prune.measure import progress
 
     assert list(progress.track("abc", 3, "Letters")) == list("abc")
     assert capsys.readouterr().out == ""
