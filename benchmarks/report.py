@@ -62,29 +62,32 @@ def _ratios(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def update_rows(updates: Answers) -> list[dict[str, Any]]:
+def update_rows(updates: Answers, memory: Answers) -> list[dict[str, Any]]:
     """One row for each case and each backend, tfmot included, which has no limits to keep.
 
     Args:
         updates: For each backend, and for tfmot, its single updates in the order in which they were measured.
+        memory: The same, of processes whose memory can be trusted and whose time cannot.
     """
     rows = []
     for backend, answers in updates.items():
         for case in dict.fromkeys(answer["case"] for answer in answers):
-            mine = [answer for answer in answers if answer["case"] == case]
-            sparsities = dict.fromkeys(answer["sparsity"] for answer in mine)
-            seconds = {
-                str(sparsity): statistics.median(a["seconds"] for a in mine if a["sparsity"] == sparsity)
-                for sparsity in sparsities
-            }
-            peaks = [answer["memory"] for answer in mine if answer["memory"] is not None]
+            seconds = _medians(answers, case, "seconds")
+            peaks = _medians(memory.get(backend, ()), case, "memory")
             row: dict[str, Any] = {"case": case, "backend": backend, "seconds": seconds}
-            row["memory"] = max(peaks) if peaks else None
+            row["memory"] = max(peaks.values()) if peaks else None
             if backend != TFMOT:
                 row |= {"limit": UPDATE_LIMIT, "ok": max(seconds.values()) <= UPDATE_LIMIT}
-                row |= {"memory_limit": MEMORY_LIMIT, "memory_ok": max(peaks) <= MEMORY_LIMIT if peaks else None}
+                row |= {"memory_limit": MEMORY_LIMIT, "memory_ok": row["memory"] <= MEMORY_LIMIT if peaks else None}
             rows.append(row)
     return rows
+
+
+def _medians(answers: Sequence[Mapping[str, Any]], case: str, of: str) -> dict[str, float]:
+    """The median for each sparsity."""
+    known = [answer for answer in answers if answer["case"] == case and answer[of] is not None]
+    sparsities = dict.fromkeys(answer["sparsity"] for answer in known)
+    return {str(s): statistics.median(a[of] for a in known if a["sparsity"] == s) for s in sparsities}
 
 
 def step_table(rows: Sequence[Mapping[str, Any]]) -> Table:

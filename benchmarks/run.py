@@ -13,12 +13,14 @@ A limit that is missed is shown as such, and is no error: the exit code is 1 onl
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import networks
 import report
 from absl import app, flags
 from measurement import Measurement, console, machine
+from memory import HONEST
 from processes import Worker
 from turns import FREQUENCIES
 
@@ -33,14 +35,17 @@ SLOW = ("jax", "torch")  # on processors, convolutions above all: they have ever
 WEIGHTS = {False: "25 million", True: "250 thousand"}
 
 
-def start(script: str, tfmot_script: str, arguments: list[str]) -> Measurement:
+def start(
+    script: str, tfmot_script: str, arguments: list[str], environment: Mapping[str, str] | None = None
+) -> Measurement:
     """The workers of one measurement: a script for each backend, and one for tfmot."""
-    arguments = [*arguments, *(["--smoke"] if _SMOKE.value else [])]
+    arguments, environment = [*arguments, *(["--smoke"] if _SMOKE.value else [])], environment or {}
     workers = {
-        backend: Worker(sys.executable, script, arguments, {"KERAS_BACKEND": backend}) for backend in _BACKENDS.value
+        backend: Worker(sys.executable, script, arguments, {"KERAS_BACKEND": backend, **environment})
+        for backend in _BACKENDS.value
     }
     if _TFMOT_PYTHON.value:
-        workers[report.TFMOT] = Worker(_TFMOT_PYTHON.value, tfmot_script, arguments, {})
+        workers[report.TFMOT] = Worker(_TFMOT_PYTHON.value, tfmot_script, arguments, dict(environment))
     return Measurement(workers)
 
 
@@ -59,13 +64,14 @@ def measure_steps(network: str) -> Measurement:
     return measurement
 
 
-def measure_updates() -> Measurement:
-    console.print("Mask updates: building")
+def measure_updates(of: str, environment: Mapping[str, str] | None = None) -> Measurement:
+    """The same updates for their time and for their memory, which cannot be measured in one process."""
+    console.print(f"Mask updates, {of}: building")
     sparsities = [f"--sparsity={sparsity}" for sparsity in SPARSITIES]
-    measurement = start("mask_update.py", "tfmot_mask_update.py", sparsities)
+    measurement = start("mask_update.py", "tfmot_mask_update.py", sparsities, environment)
     while measurement.round():
         done = (f"{name} {answer['seconds']:.3f} s" for name, answer in measurement.latest().items())
-        console.print(f"Mask updates: {', '.join(done)}")
+        console.print(f"Mask updates, {of}: {', '.join(done)}")
     measurement.close()
     return measurement
 
@@ -74,12 +80,12 @@ def main(_: list[str]) -> None:
     began = time.perf_counter()
     computer = machine({})
     steps = {network: measure_steps(network) for network in networks.NETWORKS}
-    updates = measure_updates()
+    updates, memory = measure_updates("time"), measure_updates("memory", HONEST)
     results = {
         "smoke": _SMOKE.value,
         "machine": computer | steps["cnn"].versions,
         "steps": [row for network, done in steps.items() for row in report.step_rows(network, done.answers)],
-        "updates": report.update_rows(updates.answers),
+        "updates": report.update_rows(updates.answers, memory.answers),
     }
     console.print()
     console.print(report.step_table(results["steps"]))
@@ -92,7 +98,7 @@ def main(_: list[str]) -> None:
     console.print(f"Took {time.perf_counter() - began:.0f} s.")
     if _OUTPUT.value:
         Path(_OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
-    if updates.crashed or any(done.crashed for done in steps.values()):
+    if updates.crashed or memory.crashed or any(done.crashed for done in steps.values()):
         sys.exit(1)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-SAMPLE = 1 << 16  # scores that bracket the cut
-BLOCK = 1 << 17  # scores that are looked at together, so that they stay in the processor's cache
+SAMPLE = 1 << 17  # scores that bracket the cut
+BLOCK = 1 << 15  # scores that are looked at together, so that they stay in the processor's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +45,12 @@ class Cut:
     def split(self, scores: np.ndarray) -> tuple[np.ndarray, "Cut"]:
         """Returns the boolean mask of `scores` (True = kept), and the cut for the arrays that follow."""
         mask = scores > self.value
-        ties = self.ties
-        if ties:
-            equal = np.flatnonzero(scores == self.value)[:ties]
-            mask.reshape(-1)[equal] = True
+        flat, ties = scores.reshape(-1), self.ties
+        for start in range(0, flat.size, BLOCK):
+            if not ties:
+                break
+            equal = np.flatnonzero(flat[start : start + BLOCK] == self.value)[:ties]
+            mask.reshape(-1)[start + equal] = True
             ties -= equal.size
         return mask, Cut(self.value, ties)
 
@@ -96,8 +98,8 @@ def _bracket(arrays: Sequence[LazyScores], keep: int) -> tuple[float, float]:
     """Two scores between which the wanted one very likely lies."""
     size = sum(array.size for array in arrays)
     # Odd, so that it meets every channel of the usual layouts, whose widths are even.
-    stride = max(size // SAMPLE, 1) | 1
-    if stride == 1:
+    stride = max(size // SAMPLE, 8) | 1  # 8: a sample is small beside what it is taken from
+    if size <= SAMPLE:
         return -np.inf, np.inf
     sample = np.concatenate([array.flat()[::stride].copy() for array in arrays])  # views would keep all in memory
     rank = keep / size * sample.size
@@ -126,6 +128,7 @@ def _count(arrays: Sequence[LazyScores], low: float, high: float) -> tuple[int, 
             over += block.size - int(np.count_nonzero(under_high))
             under_high &= block > low
             inside.append(block[under_high])
+        del flat, block  # the scores of this array, before those of the next or the copies inside the bracket
     return over, np.concatenate(inside)
 
 

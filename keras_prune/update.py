@@ -61,6 +61,7 @@ def update_masks(
         # JAX computes later, and would keep the old values of all weights until then.
         keras_internals.as_numpy(weight.weight)
         counts[id(weight.mask)] = int(np.count_nonzero(kept))
+        del kept  # or it would live until the next mask is there
     return counts
 
 
