@@ -5,7 +5,8 @@ Importing this package is cheap: TensorFlow, Keras and LiteRT are imported on us
 
 from tflite_export.errors import ExportError
 from tflite_export.export import export
+from tflite_export.inspection import FileReport, Port, inspect
 from tflite_export.litert import predict
 from tflite_export.report import ExportReport, TensorSparsity
 
-__all__ = ["ExportError", "ExportReport", "TensorSparsity", "export", "predict"]
+__all__ = ["ExportError", "ExportReport", "FileReport", "Port", "TensorSparsity", "export", "inspect", "predict"]
