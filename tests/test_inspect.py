@@ -251,37 +251,10 @@ def test_inspect_needs_no_tensorflow(tflite_files):
     assert done.stdout.strip() == "[]"
 
 
-def mutations(contents, count, seed):
-    """Damaged files: cut short, bytes changed anywhere or where the tables stand, noise, another identifier."""
-    rng = np.random.default_rng(seed)
-    for i in range(count):
-        content = bytearray(contents[rng.integers(len(contents))])
-        match i % 5:
-            case 0:
-                yield "cut", bytes(content[: rng.integers(len(content))])
-            case 1:
-                for place in rng.integers(0, len(content), rng.integers(1, 200)):
-                    content[place] = rng.integers(256)
-                yield "changed", bytes(content)
-            case 2:  # offsets, lengths and types: numbers of four bytes
-                for place in 4 * rng.integers(0, len(content) // 4, rng.integers(1, 20)):
-                    content[place : place + 4] = rng.choice([0, 1, 2, 0x7FFFFFFF, 0xFFFFFFFF, len(content)]).tobytes()[
-                        :4
-                    ]
-                yield "numbers", bytes(content)
-            case 3:
-                size = int(rng.integers(0, 5000))
-                head = bytes(content[:8]) if rng.random() < 0.7 else b""
-                yield "noise", head + rng.bytes(size)
-            case 4:
-                content[4:8] = rng.bytes(4)
-                yield "identifier", bytes(content)
-
-
 def test_damaged_files_are_value_errors(tflite_files, tmp_path):
     contents = [path.read_bytes() for path in tflite_files[1].values()]
     kinds, start = Counter(), time.monotonic()
-    for kind, content in mutations(contents, 300, 0):
+    for kind, content in made.mutations(contents, 300, 0):
         path = write(tmp_path, content)
         try:
             report = tflite_export.inspect(path, compressed=False)

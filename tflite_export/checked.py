@@ -68,6 +68,7 @@ class Table:
 
     def __init__(self, content: Content, position: int):
         self._content, self._position = content, content.at(position, 4)
+        content.spend(4 * _REREADS)  # no two tables are the same one, as a rule: so many fit into the file
         back = int.from_bytes(content.bytes[position : position + 4], "little", signed=True)
         self._fields = position - back
         self._end = content.uint(self._fields, 2)
