@@ -87,12 +87,41 @@ def test_a_file_is_tried_once(tflite_files, tmp_path, monkeypatch):
     assert len(children) == 2
 
 
-def test_a_file_that_crashes_litert_is_an_error(tflite_files, tmp_path):
+def sparse_index(content, index):
+    """The sparse file, with every index of its convolution's kernel the same."""
+    from ai_edge_litert.schema_py_generated import Int32VectorT
+
+    model = made.unpack(content)
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.sparsity is not None and len(tensor.shape) == 4:
+            level = tensor.sparsity.dimMetadata[-1]
+            vector = Int32VectorT()
+            vector.values = [index] * len(level.arrayIndices.values)
+            level.arrayIndicesType, level.arrayIndices = 1, vector
+    return made.pack(model)
+
+
+@pytest.mark.parametrize("index", [3, -1, 1 << 28, 0])  # the last axis has three; 0 is there, but not twice
+def test_sparse_indices_are_checked(tflite_files, tmp_path, index):
+    path = tmp_path / "sparse.tflite"
+    path.write_bytes(sparse_index(tflite_files[1]["sparse"].read_bytes(), index))
+    with pytest.raises(ValueError, match=r"index that does not fit its shape \[8, 3, 3, 3\]. Received: "):
+        tflite_export.predict(path, made.images(1))
+
+
+def test_a_crash_of_litert_is_an_error(tflite_files, tmp_path, monkeypatch):
+    monkeypatch.setattr(proof.flatbuffer, "read", lambda content: None)  # as if the check had let it pass
+    path = tmp_path / "crash.tflite"
+    path.write_bytes(sparse_index(tflite_files[1]["sparse"].read_bytes(), 1 << 28))
+    with pytest.raises(ValueError, match=r"run the file '.*crash.tflite', but .* crashed. Received: signal"):
+        tflite_export.predict(path, made.images(1))
+
+
+def test_what_litert_refuses_is_an_error(tflite_files, tmp_path):
     """Structure and sizes are right, so that only LiteRT itself can find out."""
     model = made.unpack(tflite_files[1]["float32"].read_bytes())
-    graph = model.subgraphs[0]
-    for operator in graph.operators:
-        operator.inputs, operator.outputs = operator.inputs[::-1].copy(), operator.outputs
+    for operator in model.subgraphs[0].operators:
+        operator.inputs = operator.inputs[::-1].copy()
     path = tmp_path / "odd.tflite"
     path.write_bytes(made.pack(model))
     tflite_export.inspect(path)
@@ -103,21 +132,16 @@ def test_a_file_that_crashes_litert_is_an_error(tflite_files, tmp_path):
 def test_damaged_files_do_not_end_this_process(tflite_files, tmp_path):
     contents = [path.read_bytes() for path in tflite_files[1].values()]
     path, x = tmp_path / "damaged.tflite", made.images(1)
-    ran = refused = tried = 0
+    refused = ran = 0
     for _, content in made.mutations(contents, 200, 1):
         path.write_bytes(content)
         try:
-            tflite_export.inspect(path, compressed=False)
-        except ValueError:
-            with pytest.raises(ValueError, match="Received: "):
-                tflite_export.predict(path, x)
-            continue
-        tried += 1
-        try:
-            tflite_export.predict(path, x)
-            ran += 1
+            outputs = tflite_export.predict(path, x)
         except ValueError as error:
-            message = str(error)
-            refused += "Received: " in message
-    assert ran + refused == tried
-    print(ran, refused)
+            assert "Received: " in str(error)  # noqa: PT017 -- some of the files run
+            refused += 1
+        else:
+            assert outputs.ndim == 2
+            ran += 1
+    assert refused > 100
+    assert ran > 0

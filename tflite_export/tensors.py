@@ -203,28 +203,51 @@ def _quantization(file: Content, table: Table, name: str, shape: Array) -> tuple
 def _stored(file: Content, sparsity: Table, name: str, shape: Array) -> tuple[int, int]:
     """How many values a tensor with zeros left out has, and what it takes to say where they are.
 
-    A hierarchy of levels, as the schema's `SparsityParameters` tells: a dense level multiplies what is above
-    it by its size; a sparse one lists, for all that is above it, which of its indices are there.
+    A hierarchy of levels, as the schema's `SparsityParameters` tells: one for each axis, in the order of
+    traversal, then one for each axis of the blocks. A dense level multiplies what is above it by its size; a
+    sparse one lists, for all that is above it, which of its indices are there. LiteRT writes where these point.
     """
-    levels = sparsity.tables(2)
-    count, size = 1, 0
-    for level in levels:
-        extent = level.number(1, "int32")
+    order, blocked, levels = sparsity.numbers(0, "int32"), sparsity.numbers(1, "int32"), sparsity.tables(2)
+    extents, rank = shape.tolist(), len(shape)
+    unfit = file.error(f"the sparse tensor {name!r} has an index that does not fit its shape {extents}")
+    axes = order.tolist()
+    if len(levels) != rank + len(blocked) or sorted(axes[:rank]) != list(range(rank)):
+        raise unfit
+    if sorted(axes[rank:]) != list(range(rank, len(levels))):
+        raise unfit
+    for place, axis in enumerate(blocked.tolist()):
+        level = levels[axes.index(rank + place)]
+        block = level.number(1, "int32")
+        if level.number(0, "int8") != 0 or not 0 <= axis < rank or block < 1 or extents[axis] % block:
+            raise unfit
+        extents[axis] //= block
+        extents.append(block)
+    count, size = 1, order.nbytes + blocked.nbytes
+    for axis, level in zip(axes, levels, strict=True):
         if level.number(0, "int8") == 0:
-            if extent < 0:
-                raise file.error(f"the sparse tensor {name!r} has a level of {extent} indices")
-            count *= extent
+            if level.number(1, "int32") != extents[axis]:
+                raise unfit
+            count *= extents[axis]
             continue
         segments, indices = (_indices(level, field) for field in (2, 4))
-        starts = segments.astype("int64")
-        if len(segments) != count + 1 or starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] != len(indices):
-            raise file.error(f"the sparse tensor {name!r} has an index that does not fit its shape {shape.tolist()}")
+        if not _in_order(segments.astype("int64"), indices.astype("int64"), count, extents[axis]):
+            raise unfit
         size += segments.nbytes + indices.nbytes
         count = len(indices)
-    order, blocks = sparsity.numbers(0, "int32"), sparsity.numbers(1, "int32")
-    if len(levels) != len(order) or len(levels) != len(shape) + len(blocks) or count > math.prod(shape.tolist()):
-        raise file.error(f"the sparse tensor {name!r} has an index that does not fit its shape {shape.tolist()}")
-    return count, size + order.nbytes + blocks.nbytes
+    return count, size
+
+
+def _in_order(segments: Array, indices: Array, parents: int, extent: int) -> bool:
+    """Whether a sparse level gives each of its parents a segment, in which indices below `extent` rise."""
+    if len(segments) != parents + 1 or segments[0] != 0 or segments[-1] != len(indices):
+        return False
+    if (np.diff(segments) < 0).any():
+        return False
+    if not len(indices):
+        return True
+    rising = np.diff(indices) > 0
+    rising[segments[(segments > 0) & (segments < len(indices))] - 1] = True  # from one segment to the next
+    return bool(indices.min() >= 0 and indices.max() < extent and rising.all())
 
 
 def _indices(level: Table, field: int) -> Array:
