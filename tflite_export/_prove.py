@@ -17,7 +17,7 @@ def main(file: str) -> None:
     faulthandler.dump_traceback_later(_SECONDS, exit=True)
     try:
         runner = Runner(file)
-        runner.names()
+        runner.names(), runner.output_names()
         runner.call(runner.zeros())
     except (RuntimeError, ValueError, MemoryError, TypeError) as error:
         fail(f"LiteRT refuses it. Received: {error}")

@@ -1,5 +1,6 @@
 """Runs `.tflite` files with LiteRT, one sample at a time. Nothing here needs TensorFlow or Keras."""
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -108,7 +109,7 @@ class Runner:
 
     def run(self, inputs: Any, *, raw: bool = False) -> list[np.ndarray]:
         """All outputs for all samples. See `predict`."""
-        batches = self._batches(inputs)
+        batches = self.batches(inputs)
         outputs = join([self.call([batch[i : i + 1] for batch in batches]) for i in range(len(batches[0]))])
         if raw:
             return outputs
@@ -119,10 +120,14 @@ class Runner:
 
     def call(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of one call, all as the file stores them, whatever the shapes of its inputs."""
+        self.set(values)
+        self.invoke()
+        return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+
+    def set(self, values: Sequence[np.ndarray]) -> None:
+        """Sets the inputs of the next calls."""
         for detail, value in zip(self._inputs, values, strict=True):
             self._interpreter.set_tensor(detail["index"], value)
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
 
     def zeros(self) -> list[np.ndarray]:
         """Inputs for one call that every file accepts: zeros, or what stands for zero."""
@@ -133,16 +138,26 @@ class Runner:
 
     def latencies(self, *, runs: int = 100, seconds: float = 1.0) -> list[float]:
         """Seconds that single calls on the inputs set last take: `runs` of them, fewer when they are slow."""
-        end = time.perf_counter() + 2 * seconds
-        times: list[float] = []
-        warm_up = max(3, runs // 10)
-        while len(times) < warm_up + 5 or (len(times) < warm_up + runs and time.perf_counter() < end):
-            start = time.perf_counter()
-            self._interpreter.invoke()
-            times.append(time.perf_counter() - start)
-        return times[warm_up:]
+        return time_calls([self], runs=runs, seconds=seconds)[0]
 
-    def _batches(self, inputs: Any) -> list[np.ndarray]:
+    def invoke(self) -> None:
+        """One call on the inputs set last."""
+        self._interpreter.invoke()
+
+    def invent(self) -> list[np.ndarray]:
+        """Inputs for one call, to measure time: normal numbers, any quantized integers, ids that are 0."""
+        rng, values = np.random.default_rng(0), self.zeros()
+        for place, detail in enumerate(self._inputs):
+            dtype = np.dtype(detail["dtype"])
+            if dtype.kind == "f":
+                values[place] = rng.standard_normal(detail["shape"]).astype(dtype)
+            elif _scale(detail) is not None:
+                limits = np.iinfo(dtype)
+                values[place] = rng.integers(limits.min, limits.max, detail["shape"], dtype, endpoint=True)
+        return values
+
+    def batches(self, inputs: Any) -> list[np.ndarray]:
+        """The user's inputs as one array per input of the file, of the type that it stores. See `predict`."""
         names, shapes = self.names(), [[int(size) for size in detail["shape"]] for detail in self._inputs]
         for name, shape in zip(names, shapes, strict=True):
             if not shape or shape[0] != 1:
@@ -164,11 +179,44 @@ class Runner:
 
     def names(self) -> list[str]:
         """The inputs' names in the signature; in a file without one, those of the tensors."""
+        return self._named(self._inputs, "get_input_details")
+
+    def output_names(self) -> list[str]:
+        """The outputs' names, likewise."""
+        return self._named(self._outputs, "get_output_details")
+
+    def _named(self, listed: Sequence[Mapping[str, Any]], details: str) -> list[str]:
         for key in self._interpreter.get_signature_list():
-            details = self._interpreter.get_signature_runner(key).get_input_details()
-            names = {detail["index"]: name for name, detail in details.items()}
-            return [names[detail["index"]] for detail in self._inputs]
-        return [detail["name"] for detail in self._inputs]
+            signature = getattr(self._interpreter.get_signature_runner(key), details)()
+            names = {detail["index"]: name for name, detail in signature.items()}
+            return [names.get(detail["index"], detail["name"]) for detail in listed]
+        return [detail["name"] for detail in listed]
+
+
+def time_calls(runners: Sequence[Runner], *, runs: int, seconds: float = math.inf) -> list[list[float]]:
+    """Seconds that single calls take, on the inputs that each runner got last.
+
+    They take turns, so that a machine that slows down does so for all of them, each time in another order.
+
+    Args:
+        runners: The loaded files.
+        runs: How many calls of each count; some more warm up.
+        seconds: About how long to go on at most; five calls of each are made in any case.
+
+    Returns:
+        For each runner the time of each call.
+    """
+    end = time.perf_counter() + 2 * seconds
+    times: list[list[float]] = [[] for _ in runners]
+    warm_up, turn = max(3, runs // 10), 0
+    while turn < warm_up + min(5, runs) or (turn < warm_up + runs and time.perf_counter() < end):
+        for place in range(len(runners)):
+            place = (place + turn) % len(runners)
+            start = time.perf_counter()
+            runners[place].invoke()
+            times[place].append(time.perf_counter() - start)
+        turn += 1
+    return [each[warm_up:] for each in times]
 
 
 def _scale(detail: Mapping[str, Any]) -> tuple[float, int] | None:

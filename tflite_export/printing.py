@@ -41,7 +41,7 @@ def grid(headings: Sequence[str], rows: Sequence[Sequence[str]], last: str = "")
 
 
 def plain_text(*parts: Any) -> str:
-    """Tables, one below the other, as text; None among them is left out."""
+    """Tables and lines, one below the other, as text; None among them is left out."""
     # A console of fixed width that is no terminal: plain text, the same wherever it is printed.
     text = StringIO()
     _print(text, parts)
@@ -80,7 +80,7 @@ def _print(file: StringIO, parts: Sequence[Any], *, record: bool = False) -> Any
     )
     for part in parts:
         if part is not None:
-            console.print(part)
+            console.print(_printable(part) if isinstance(part, str) else part)
     return console
 
 
