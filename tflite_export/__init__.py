@@ -9,6 +9,7 @@ from tflite_export.errors import ExportError
 from tflite_export.export import export
 from tflite_export.inspection import FileReport, Port, inspect
 from tflite_export.litert import predict
+from tflite_export.packing import Packed, pack, unpack
 from tflite_export.report import ExportReport, TensorSparsity
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ExportReport",
     "FileReport",
     "OutputDifference",
+    "Packed",
     "Port",
     "TensorSparsity",
     "Timing",
@@ -25,5 +27,7 @@ __all__ = [
     "compare",
     "export",
     "inspect",
+    "pack",
     "predict",
+    "unpack",
 ]
