@@ -15,3 +15,19 @@ def _seed():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def tflite_files(tmp_path_factory):
+    """The same small CNN, converted by TensorFlow in each way: the Keras model, and a path by kind."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("TensorFlow converts")
+    import tflite_files
+
+    keras.utils.set_random_seed(0)
+    model, paths = tflite_files.cnn(), {}
+    for kind in tflite_files.KINDS:
+        folder = tmp_path_factory.mktemp(kind)
+        paths[kind] = folder / f"{kind}.tflite"
+        paths[kind].write_bytes(tflite_files.convert(model, kind, folder))
+    return model, paths

@@ -3,9 +3,31 @@
 Importing this package is cheap: TensorFlow, Keras and LiteRT are imported on use.
 """
 
+from tflite_export.benchmarking import Benchmark, Timing, benchmark
+from tflite_export.comparison import Comparison, OutputDifference, compare
 from tflite_export.errors import ExportError
 from tflite_export.export import export
+from tflite_export.inspection import FileReport, Port, inspect
 from tflite_export.litert import predict
+from tflite_export.packing import Packed, pack, unpack
 from tflite_export.report import ExportReport, TensorSparsity
 
-__all__ = ["ExportError", "ExportReport", "TensorSparsity", "export", "predict"]
+__all__ = [
+    "Benchmark",
+    "Comparison",
+    "ExportError",
+    "ExportReport",
+    "FileReport",
+    "OutputDifference",
+    "Packed",
+    "Port",
+    "TensorSparsity",
+    "Timing",
+    "benchmark",
+    "compare",
+    "export",
+    "inspect",
+    "pack",
+    "predict",
+    "unpack",
+]

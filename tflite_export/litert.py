@@ -1,34 +1,42 @@
 """Runs `.tflite` files with LiteRT, one sample at a time. Nothing here needs TensorFlow or Keras."""
 
+import math
 import os
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tflite_export import flatbuffer
 from tflite_export.arrays import as_batch, is_list_of_batches, join, same_length
 from tflite_export.errors import require
+from tflite_export.proof import prove
 
 
-def predict(path: str | os.PathLike[str], inputs: Any) -> np.ndarray | list[np.ndarray]:
-    """Runs a `.tflite` file on every sample of a batch.
+def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> np.ndarray | list[np.ndarray]:
+    """Runs a `.tflite` file, from whomever, on every sample of a batch.
 
-    The file runs in this process, with one thread. Files that `export` wrote have been run in a process of
-    their own before; one from elsewhere that crashes LiteRT ends this process.
+    The file runs in this process, with one thread. The first time that a file is seen, its structure is
+    checked and it runs once in a process of its own, so that one that crashes LiteRT is an error here.
+
+    Quantized inputs and outputs (int8, say, with a scale) take and give real numbers: floating-point inputs
+    are divided by the scale, rounded and clipped to the integers' range, outputs are turned back. Integer
+    tensors without a scale, such as ids, pass as they are.
 
     Args:
         path: A `.tflite` file whose inputs have a batch of one, as `export` writes them.
         inputs: An array (samples, ...). For a file with several inputs a list of arrays in the order of the
-            Keras model's inputs, or a dict by signature names (`ExportReport.inputs`).
+            Keras model's inputs, or a dict by signature names (`ExportReport.inputs`). For a quantized input
+            floating-point numbers, or integers of its own type, which are taken as quantized already.
+        raw: Whether quantized outputs stay the integers that the file computes.
 
     Returns:
         The output for all samples; a list of them, in the order of `ExportReport.outputs`, when there are
         several.
 
     Raises:
-        ValueError: There is no such file, or the inputs do not fit it.
+        ValueError: There is no such file, it is damaged, LiteRT cannot run it, or the inputs do not fit it.
         ImportError: ai-edge-litert is not installed.
 
     Example:
@@ -44,57 +52,113 @@ def predict(path: str | os.PathLike[str], inputs: Any) -> np.ndarray | list[np.n
     labels = tflite_export.predict("model.tflite", x).argmax(-1)
     ```
     """
-    require("ai_edge_litert")
-    if not Path(path).is_file():
-        raise ValueError(f"`path` must be a .tflite file. Received: {os.fspath(path)!r}")
-    outputs = Runner(path).run(inputs)
+    outputs = run(path, inputs, raw=raw)
     return outputs[0] if len(outputs) == 1 else outputs
+
+
+def run(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> list[np.ndarray]:
+    """All outputs of a file for all samples. See `predict`."""
+    require("ai_edge_litert")
+    content = flatbuffer.load(path)
+    prove(content, os.fspath(path))
+    try:
+        return Runner(content).run(inputs, raw=raw)
+    except RuntimeError as error:  # an id that no row of a table has, say
+        raise ValueError(f"LiteRT must be able to run the file on these inputs. Received: {error}") from error
+
+
+def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: str) -> np.ndarray:
+    """Real numbers as the integers that stand for them: `values / scale + zero_point`, rounded and clipped.
+
+    Ties go to even integers, as XNNPACK rounds them.
+
+    Raises:
+        ValueError: A value is NaN.
+    """
+    if np.isnan(values).any():
+        raise ValueError(f"A quantized input must hold numbers. Received: {np.isnan(values).sum()} values are NaN")
+    limits = np.iinfo(dtype)
+    integers = np.rint(values.astype("float32") / np.float32(scale)).astype("float64") + zero_point
+    return np.clip(integers, limits.min, limits.max).astype(dtype)
+
+
+def dequantize(integers: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """The real numbers, float32, that integers stand for: `scale * (integers - zero_point)`."""
+    return (integers.astype("float64") - zero_point).astype("float32") * np.float32(scale)
 
 
 class Runner:
     """A loaded file.
 
     Args:
-        path: The file.
+        model: The file, or its bytes.
         xnnpack: Whether LiteRT may hand operators to XNNPACK, as it does by default, or must use its own
             kernels.
+        threads: How many threads an operator may use.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, xnnpack: bool = True):
+    def __init__(self, model: str | os.PathLike[str] | bytes, *, xnnpack: bool = True, threads: int = 1):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": os.fspath(model)}
         resolver = OpResolverType.BUILTIN if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        self._interpreter = Interpreter(
-            model_path=os.fspath(path), num_threads=1, experimental_op_resolver_type=resolver
-        )
+        self._interpreter = Interpreter(**source, num_threads=threads, experimental_op_resolver_type=resolver)
         self._interpreter.allocate_tensors()
         self._inputs = self._interpreter.get_input_details()
-        self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
+        self._outputs = self._interpreter.get_output_details()
 
-    def run(self, inputs: Any) -> list[np.ndarray]:
+    def run(self, inputs: Any, *, raw: bool = False) -> list[np.ndarray]:
         """All outputs for all samples. See `predict`."""
-        batches = self._batches(inputs)
-        interpreter, calls = self._interpreter, []
-        for i in range(len(batches[0])):
-            for detail, batch in zip(self._inputs, batches, strict=True):
-                interpreter.set_tensor(detail["index"], batch[i : i + 1])
-            interpreter.invoke()
-            calls.append([interpreter.get_tensor(index) for index in self._outputs])
-        return join(calls)
+        batches = self.batches(inputs)
+        outputs = join([self.call([batch[i : i + 1] for batch in batches]) for i in range(len(batches[0]))])
+        if raw:
+            return outputs
+        return [
+            output if (scale := _scale(detail)) is None else dequantize(output, *scale)
+            for output, detail in zip(outputs, self._outputs, strict=True)
+        ]
+
+    def call(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The outputs of one call, all as the file stores them, whatever the shapes of its inputs."""
+        self.set(values)
+        self.invoke()
+        return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+
+    def set(self, values: Sequence[np.ndarray]) -> None:
+        """Sets the inputs of the next calls."""
+        for detail, value in zip(self._inputs, values, strict=True):
+            self._interpreter.set_tensor(detail["index"], value)
+
+    def zeros(self) -> list[np.ndarray]:
+        """Inputs for one call that every file accepts: zeros, or what stands for zero."""
+        return [
+            np.full(detail["shape"], 0 if (scale := _scale(detail)) is None else scale[1], detail["dtype"])
+            for detail in self._inputs
+        ]
 
     def latencies(self, *, runs: int = 100, seconds: float = 1.0) -> list[float]:
         """Seconds that single calls on the inputs set last take: `runs` of them, fewer when they are slow."""
-        end = time.perf_counter() + 2 * seconds
-        times: list[float] = []
-        warm_up = max(3, runs // 10)
-        while len(times) < warm_up + 5 or (len(times) < warm_up + runs and time.perf_counter() < end):
-            start = time.perf_counter()
-            self._interpreter.invoke()
-            times.append(time.perf_counter() - start)
-        return times[warm_up:]
+        return time_calls([self], runs=runs, seconds=seconds)[0]
 
-    def _batches(self, inputs: Any) -> list[np.ndarray]:
-        names, shapes = self._names(), [[int(size) for size in detail["shape"]] for detail in self._inputs]
+    def invoke(self) -> None:
+        """One call on the inputs set last."""
+        self._interpreter.invoke()
+
+    def invent(self) -> list[np.ndarray]:
+        """Inputs for one call, to measure time: normal numbers, any quantized integers, ids that are 0."""
+        rng, values = np.random.default_rng(0), self.zeros()
+        for place, detail in enumerate(self._inputs):
+            dtype = np.dtype(detail["dtype"])
+            if dtype.kind == "f":
+                values[place] = rng.standard_normal(detail["shape"]).astype(dtype)
+            elif _scale(detail) is not None:
+                limits = np.iinfo(dtype)
+                values[place] = rng.integers(limits.min, limits.max, detail["shape"], dtype, endpoint=True)
+        return values
+
+    def batches(self, inputs: Any) -> list[np.ndarray]:
+        """The user's inputs as one array per input of the file, of the type that it stores. See `predict`."""
+        names, shapes = self.names(), [[int(size) for size in detail["shape"]] for detail in self._inputs]
         for name, shape in zip(names, shapes, strict=True):
             if not shape or shape[0] != 1:
                 raise ValueError(f"The inputs must have a batch of one. Received: {name!r} of shape {shape}")
@@ -108,17 +172,70 @@ class Runner:
             values = [inputs]
         if len(values) != len(names):
             raise ValueError(f"The file's inputs are {names}. Received: {len(values)} arrays")
-        batches = [
-            as_batch(value, shape[1:], np.dtype(detail["dtype"]).name, name)
-            for value, shape, detail, name in zip(values, shapes, self._inputs, names, strict=True)
-        ]
+        triples = zip(values, self._inputs, names, strict=True)
+        batches = [_as_stored(value, detail, name) for value, detail, name in triples]
         same_length(batches)
         return batches
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
         """The inputs' names in the signature; in a file without one, those of the tensors."""
+        return self._named(self._inputs, "get_input_details")
+
+    def output_names(self) -> list[str]:
+        """The outputs' names, likewise."""
+        return self._named(self._outputs, "get_output_details")
+
+    def _named(self, listed: Sequence[Mapping[str, Any]], details: str) -> list[str]:
         for key in self._interpreter.get_signature_list():
-            details = self._interpreter.get_signature_runner(key).get_input_details()
-            names = {detail["index"]: name for name, detail in details.items()}
-            return [names[detail["index"]] for detail in self._inputs]
-        return [detail["name"] for detail in self._inputs]
+            signature = getattr(self._interpreter.get_signature_runner(key), details)()
+            names = {detail["index"]: name for name, detail in signature.items()}
+            return [names.get(detail["index"], detail["name"]) for detail in listed]
+        return [detail["name"] for detail in listed]
+
+
+def time_calls(runners: Sequence[Runner], *, runs: int, seconds: float = math.inf) -> list[list[float]]:
+    """Seconds that single calls take, on the inputs that each runner got last.
+
+    They take turns, so that a machine that slows down does so for all of them, each time in another order.
+
+    Args:
+        runners: The loaded files.
+        runs: How many calls of each count; some more warm up.
+        seconds: About how long to go on at most; five calls of each are made in any case.
+
+    Returns:
+        For each runner the time of each call.
+    """
+    end = time.perf_counter() + 2 * seconds
+    times: list[list[float]] = [[] for _ in runners]
+    warm_up, turn = max(3, runs // 10), 0
+    while turn < warm_up + min(5, runs) or (turn < warm_up + runs and time.perf_counter() < end):
+        for place in range(len(runners)):
+            place = (place + turn) % len(runners)
+            start = time.perf_counter()
+            runners[place].invoke()
+            times[place].append(time.perf_counter() - start)
+        turn += 1
+    return [each[warm_up:] for each in times]
+
+
+def _scale(detail: Mapping[str, Any]) -> tuple[float, int] | None:
+    """Scale and zero point of an input or output that is quantized."""
+    parameters = detail["quantization_parameters"]
+    if np.dtype(detail["dtype"]).kind not in "iu" or len(parameters["scales"]) != 1:
+        return None
+    return float(parameters["scales"][0]), int(parameters["zero_points"][0])
+
+
+def _as_stored(value: Any, detail: Mapping[str, Any], name: str) -> np.ndarray:
+    """A batch of the tensor's own type, from real numbers if it is quantized."""
+    shape, dtype, scale = detail["shape"][1:].tolist(), np.dtype(detail["dtype"]).name, _scale(detail)
+    given = np.asarray(value).dtype
+    if scale is None or given.name == dtype:
+        return as_batch(value, shape, dtype, name)
+    if given.kind != "f":
+        raise ValueError(
+            f"The input {name!r} is quantized: it takes floating-point numbers, or {dtype} that are quantized "
+            f"already. Received: dtype {given}"
+        )
+    return quantize(as_batch(value, shape, "float32", name), *scale, dtype)

@@ -1,22 +1,28 @@
 """What `export` found out about the file it wrote."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
-_ROWS = 12  # tensors that the printed table shows; the report holds all
+from tflite_export.printing import facts, grid, plain_text, shape_text
+
+_ROWS = 12  # tensors that a printed table shows; the report holds all
 
 
 @dataclass(frozen=True)
 class TensorSparsity:
-    """A weight in the file.
+    """A constant tensor in the file: a weight, as a rule.
 
     Attributes:
         name: Its name in the file.
         shape: Its shape in the file: LiteRT has other layouts than Keras.
-        dtype: Its type, "float32".
+        dtype: Its type: "float32", "int8", "int4".
         elements: How many numbers it holds.
-        zeros: How many of them are zero.
+        zeros: How many of them stand for zero: for quantized ones, those at the zero point.
+        distinct: How many different numbers it holds.
+        bytes: What it takes in the file.
+        stored_sparse: Whether zeros are left out in the file.
+        quantization: "per-tensor", "per-channel" or "per-block": what shares a scale; "" without scales.
     """
 
     name: str
@@ -24,11 +30,15 @@ class TensorSparsity:
     dtype: str
     elements: int
     zeros: int
+    distinct: int
+    bytes: int
+    stored_sparse: bool
+    quantization: str
 
     @property
     def sparsity(self) -> float:
         """The fraction that is zero."""
-        return self.zeros / self.elements
+        return self.zeros / max(1, self.elements)
 
 
 @dataclass(frozen=True)
@@ -71,32 +81,13 @@ class ExportReport:
         return sum(t.zeros for t in self.tensors) / max(1, sum(t.elements for t in self.tensors))
 
     def __str__(self) -> str:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        facts = Table(box=None, show_header=False, title=self.path.name, title_justify="left", title_style="")
-        for name, value in self._facts():
-            facts.add_row(name, value)
-
-        table = Table("weight", box=box.ASCII2)
-        for heading in ("shape", "zeros", "sparsity"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        largest = sorted(self.tensors, key=lambda tensor: -tensor.elements)[:_ROWS]
-        for tensor in (tensor for tensor in self.tensors if tensor in largest):
-            shape = " x ".join(map(str, tensor.shape))
-            table.add_row(tensor.name.partition(";")[0], shape, f"{tensor.zeros:,}", f"{tensor.sparsity:.1%}")
-        left = len(self.tensors) - len(table.rows)
-        if left > 0:
-            table.add_row(f"and {left} smaller", "", "", "")
-
-        # A console of fixed width that is no terminal: plain text, the same wherever it is printed.
-        text = StringIO()
-        console = Console(file=text, width=100, color_system=None, force_terminal=False, highlight=False)
-        console.print(facts)
-        if self.tensors:
-            console.print(table)
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+        headings = ("weight", "shape", "zeros", "sparsity")
+        rows, left = largest(self.tensors)
+        cells = [
+            (short_name(tensor), shape_text(tensor.shape), f"{tensor.zeros:,}", f"{tensor.sparsity:.1%}")
+            for tensor in rows
+        ]
+        return plain_text(facts(self.path.name, self._facts()), grid(headings, cells, left))
 
     def _facts(self) -> list[tuple[str, str]]:
         spread = f"p10 {self.latency_p10_ms:.3g}, p90 {self.latency_p90_ms:.3g}"
@@ -110,3 +101,15 @@ class ExportReport:
             ("inputs", ", ".join(self.inputs)),
             ("outputs", ", ".join(self.outputs)),
         ]
+
+
+def largest(tensors: Sequence[TensorSparsity]) -> tuple[list[TensorSparsity], str]:
+    """The tensors that a table shows, in the file's order, and a last row for those that it does not."""
+    kept = sorted(range(len(tensors)), key=lambda place: -tensors[place].elements)[:_ROWS]
+    left = len(tensors) - len(kept)
+    return [tensors[place] for place in sorted(kept)], f"and {left} smaller" if left else ""
+
+
+def short_name(tensor: TensorSparsity) -> str:
+    """The first of the names that the converter joins with ";"."""
+    return tensor.name.partition(";")[0]

@@ -1,0 +1,200 @@
+"""`inspect`: what stands in a `.tflite` file, one's own or another's, without running it."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tflite_export import flatbuffer
+from tflite_export.packing import gzip_bytes, xz
+from tflite_export.printing import facts, grid, page, plain_text, shape_text
+from tflite_export.report import TensorSparsity, largest, short_name
+from tflite_export.tensors import Tensor
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or an output of a file.
+
+    Attributes:
+        name: Its name in the signature; without one, that of the tensor.
+        shape: Its shape with the batch; -1 for an axis without a fixed size.
+        dtype: Its type: "float32", "int8".
+        scale: Quantization: `real = scale * (integer - zero_point)`; None if it is not quantized.
+        zero_point: The integer that stands for 0; None if it is not quantized.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What stands in a file. `print(report)` shows it as tables.
+
+    Attributes:
+        path: The file.
+        description: What its maker wrote into it.
+        bytes: Its size.
+        gzip_bytes: Its size after gzip; None if that was not asked for.
+        xz_bytes: Its size after xz, likewise.
+        graphs: How many graphs it has: the first is the model, others are bodies of loops or further entries.
+        inputs: The inputs of the model, in the order in which LiteRT lists them.
+        outputs: The outputs, likewise.
+        operators: How often each operator is used, the most frequent first.
+        tensors: All tensors whose values stand in the file.
+    """
+
+    path: Path
+    description: str
+    bytes: int
+    gzip_bytes: int | None
+    xz_bytes: int | None
+    graphs: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    operators: dict[str, int]
+    tensors: tuple[TensorSparsity, ...]
+
+    @property
+    def flex_operators(self) -> tuple[str, ...]:
+        """The operators of TensorFlow ("Flex"), which LiteRT alone cannot run."""
+        return tuple(name.removeprefix("CUSTOM ") for name in self.operators if name.startswith("CUSTOM Flex"))
+
+    @property
+    def custom_operators(self) -> tuple[str, ...]:
+        """Other operators that are not LiteRT's own: the program that runs the file must bring them."""
+        custom = (name.removeprefix("CUSTOM ") for name in self.operators if name.startswith("CUSTOM"))
+        return tuple(name for name in custom if name not in self.flex_operators)
+
+    @property
+    def elements(self) -> int:
+        """How many numbers all `tensors` hold."""
+        return sum(tensor.elements for tensor in self.tensors)
+
+    @property
+    def zeros(self) -> int:
+        """How many of them are zero."""
+        return sum(tensor.zeros for tensor in self.tensors)
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction that is zero."""
+        return self.zeros / max(1, self.elements)
+
+    def to_json(self) -> str:
+        """All that the report holds, as a JSON object."""
+        values: dict[str, Any] = dataclasses.asdict(self) | {"path": os.fspath(self.path)}
+        sums = ("flex_operators", "custom_operators", "elements", "zeros", "sparsity")
+        values |= {name: getattr(self, name) for name in sums}
+        for entry, tensor in zip(values["tensors"], self.tensors, strict=True):
+            entry["sparsity"] = tensor.sparsity
+        return json.dumps(values, indent=2)
+
+    def to_html(self) -> str:
+        """The tables, with all tensors, as an HTML page that needs no other file."""
+        return page(self.path.name, *self._parts(list(self.tensors), ""))
+
+    def __str__(self) -> str:
+        return plain_text(*self._parts(*largest(self.tensors)))
+
+    def _parts(self, tensors: list[TensorSparsity], last: str) -> list[Any]:
+        headings = ("constant", "shape", "type", "zeros", "sparsity", "distinct", "bytes")
+        rows = [
+            (
+                short_name(tensor),
+                shape_text(tensor.shape),
+                _type(tensor),
+                f"{tensor.zeros:,}",
+                f"{tensor.sparsity:.1%}",
+                f"{tensor.distinct:,}",
+                f"{tensor.bytes:,}",
+            )
+            for tensor in tensors
+        ]
+        return [facts(self.path.name, self._facts()), grid(headings, rows, last)]
+
+    def _facts(self) -> list[tuple[str, str]]:
+        size = f"{self.bytes:,} bytes"
+        if self.gzip_bytes is not None and self.xz_bytes is not None:
+            size += f", {self.gzip_bytes:,} gzip, {self.xz_bytes:,} xz"
+        rows = [
+            ("size", size),
+            ("description", self.description),
+            ("sparsity", f"{self.sparsity:.1%} of {self.elements:,} constants"),
+            ("operators", ", ".join(f"{count} {name}" for name, count in self.operators.items())),
+            ("Flex operators", ", ".join(self.flex_operators)),
+            ("custom operators", ", ".join(self.custom_operators)),
+            ("graphs", str(self.graphs) if self.graphs > 1 else ""),
+        ]
+        rows += [("input", _port(port)) for port in self.inputs]
+        rows += [("output", _port(port)) for port in self.outputs]
+        return [row for row in rows if row[1]]
+
+
+def inspect(path: str | os.PathLike[str], *, compressed: bool = True) -> FileReport:
+    """Reads a `.tflite` file, from whomever, without running it and without TensorFlow.
+
+    Args:
+        path: The file.
+        compressed: Whether to measure its size after gzip and xz: some seconds for ten megabytes.
+
+    Returns:
+        Sizes in bytes, inputs and outputs, operators, and for each constant tensor its zeros, its distinct
+        values and how it is stored. `print` shows tables; `to_json` and `to_html` are for files.
+
+    Raises:
+        ValueError: There is no such file, or it is damaged or no `.tflite` file.
+        ImportError: ai-edge-litert is not installed.
+
+    Example:
+
+    ```python
+    import pathlib
+    import keras
+    import tflite_export
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    tflite_export.export(model, "model.tflite")
+    report = tflite_export.inspect("model.tflite")
+    print(report)
+    pathlib.Path("model.html").write_text(report.to_html(), encoding="utf-8")
+    ```
+    """
+    content = flatbuffer.load(path)
+    model = flatbuffer.read(content)
+    graph, names = model.graphs[0], model.names()
+    return FileReport(
+        path=Path(path),
+        description=model.description,
+        bytes=len(content),
+        gzip_bytes=gzip_bytes(content) if compressed else None,
+        xz_bytes=len(xz(content)) if compressed else None,
+        graphs=len(model.graphs),
+        inputs=tuple(_as_port(n, graph.tensors[i]) for n, i in zip(names[0], graph.inputs.tolist(), strict=True)),
+        outputs=tuple(_as_port(n, graph.tensors[i]) for n, i in zip(names[1], graph.outputs.tolist(), strict=True)),
+        operators=flatbuffer.count_operators(model),
+        tensors=flatbuffer.constants(model),
+    )
+
+
+def _as_port(name: str, tensor: Tensor) -> Port:
+    quantized = len(tensor.scales) == 1 and not tensor.is_float
+    scale = float(tensor.scales[0]) if quantized else None
+    point = int(tensor.zero_points[0]) if quantized and len(tensor.zero_points) else 0
+    return Port(name, tensor.shape, tensor.dtype, scale, point if quantized else None)
+
+
+def _port(port: Port) -> str:
+    scale = "" if port.scale is None else f", scale {port.scale:.6g}, zero point {port.zero_point}"
+    return f"{port.name}: {port.dtype}, {shape_text(port.shape)}{scale}"
+
+
+def _type(tensor: TensorSparsity) -> str:
+    notes = [tensor.quantization, "sparse" if tensor.stored_sparse else ""]
+    return " ".join([tensor.dtype, *filter(None, notes)])
