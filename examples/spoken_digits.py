@@ -1,8 +1,8 @@
-"""Prunes a GRU or an LSTM that recognises spoken digits: nine weights of ten, or half the units.
+"""Prunes a GRU or an LSTM that recognises spoken digits: four weights of five, or half the units.
 
     pip install keras-prune[demo]
     python examples/spoken_digits.py --data=digits.npz                     # a GRU; minutes without a GPU
-    python examples/spoken_digits.py --data=digits.npz --cell=lstm --sparsity=0.8
+    python examples/spoken_digits.py --data=digits.npz --cell=lstm --sparsity=0.9
     python examples/spoken_digits.py --data=digits.npz --prune=channels    # whole units, so a smaller network
     python examples/spoken_digits.py --smoke                               # on sequences that are made up, in seconds
     python examples/spoken_digits.py --helpshort
@@ -33,7 +33,7 @@ FLAGS = helpers.define_flags(
     seeds=3,
 )
 flags.DEFINE_enum("cell", "gru", list(CELLS), "The kind of the recurrent layer.")
-comparison.define_flags(sparsity=0.9, ratio=0.5)
+comparison.define_flags(sparsity=0.8, ratio=0.5)
 
 
 def build_model(x: np.ndarray, classes: int) -> keras.Model:
