@@ -90,6 +90,35 @@ def _medians(answers: Sequence[Mapping[str, Any]], case: str, of: str) -> dict[s
     return {str(s): statistics.median(a[of] for a in known if a["sparsity"] == s) for s in sparsities}
 
 
+def criteria_rows(rounds: Answers) -> list[dict[str, Any]]:
+    """One row for each backend and importance: the cost of an update, alone, in magnitude updates, and in steps.
+
+    Args:
+        rounds: For each backend, the seconds of a dense training step and of an update with each importance, in each
+            round.
+    """
+    rows = []
+    for backend, answers in rounds.items():
+        for name in answers[0]:
+            if name == "dense":
+                continue
+            steps = [costs[name] / costs["dense"] for costs in answers]
+            rows.append(
+                {
+                    "importance": name,
+                    "backend": backend,
+                    "update_ms": 1000 * statistics.median(costs[name] for costs in answers),
+                    "step_ms": 1000 * statistics.median(costs["dense"] for costs in answers),
+                    "magnitudes": statistics.median(costs[name] / costs["magnitude"] for costs in answers),
+                    "steps": statistics.median(steps),
+                    "lowest": min(steps),
+                    "highest": max(steps),
+                    "rounds": len(answers),
+                }
+            )
+    return rows
+
+
 def step_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(
         title="Training step, pruned / dense: median of the rounds (lowest - highest)",
@@ -135,6 +164,28 @@ def update_table(rows: Sequence[Mapping[str, Any]], sparsities: Sequence[float],
             "-" if row["memory"] is None else f"{row['memory']:.2f}",
             f"{row['memory_limit']:.1f}" if limits else "-",
             verdict(row["memory_ok"]) if limits else "-",
+        )
+    return table
+
+
+def criteria_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(
+        title="One mask update of the CNN in fit, by importance: median of the rounds (lowest - highest)",
+        caption="Share: what an update each 100 steps, the default, adds to the time of training.",
+    )
+    table.add_column("importance")
+    table.add_column("backend")
+    for name in ("update ms", "/ magnitude's", "step ms", "update / dense step", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["importance"],
+            row["backend"],
+            f"{row['update_ms']:.1f}",
+            f"{row['magnitudes']:.1f}",
+            f"{row['step_ms']:.1f}",
+            f"{row['steps']:.2f} ({row['lowest']:.2f} - {row['highest']:.2f})",
+            f"{row['steps'] / 100:.1%}",
         )
     return table
 

@@ -1,11 +1,13 @@
-"""Measures what pruning costs: training steps against dense ones and against tfmot, and single mask updates.
+"""Measures what pruning costs: training steps against dense ones and against tfmot, and single mask updates, large
+ones and, on a small network, by importance.
 
     make bench
     python benchmarks/run.py --smoke
 
-Each framework works in a process of its own (`step.py`, `mask_update.py`, and the two of tfmot), on processors only.
-All processes of a measurement live at the same time and are asked in turn, so whatever slows the machine down for a
-while slows all of them down. Within a process the models take turns too (`turns.py`), and a ratio is that of one round.
+Each framework works in a process of its own (`step.py`, `mask_update.py`, `criteria.py`, and two of tfmot), on
+processors only. All processes of a measurement live at the same time and are asked in turn, so whatever slows the
+machine down for a while slows all of them down. Within a process the models take turns too (`turns.py`), and a ratio is
+that of one round.
 
 A limit that is missed is shown as such, and is no error: the exit code is 1 only if a process crashed.
 """
@@ -36,15 +38,15 @@ WEIGHTS = {False: "25 million", True: "250 thousand"}
 
 
 def start(
-    script: str, tfmot_script: str, arguments: list[str], environment: Mapping[str, str] | None = None
+    script: str, tfmot_script: str | None, arguments: list[str], environment: Mapping[str, str] | None = None
 ) -> Measurement:
-    """The workers of one measurement: a script for each backend, and one for tfmot."""
+    """The workers of one measurement: a script for each backend, and one for tfmot, if it can do the same."""
     arguments, environment = [*arguments, *(["--smoke"] if _SMOKE.value else [])], environment or {}
     workers = {
         backend: Worker(sys.executable, script, arguments, {"KERAS_BACKEND": backend, **environment})
         for backend in _BACKENDS.value
     }
-    if _TFMOT_PYTHON.value:
+    if _TFMOT_PYTHON.value and tfmot_script is not None:
         workers[report.TFMOT] = Worker(_TFMOT_PYTHON.value, tfmot_script, arguments, dict(environment))
     return Measurement(workers)
 
@@ -76,20 +78,34 @@ def measure_updates(of: str, environment: Mapping[str, str] | None = None) -> Me
     return measurement
 
 
+def measure_criteria() -> Measurement:
+    rounds = 1 if _SMOKE.value else _ROUNDS.value
+    console.print("Importances: compiling")
+    measurement = start("criteria.py", None, [f"--rounds={rounds}"])
+    for number in range(rounds):
+        measurement.round()
+        console.print(f"Importances: round {number + 1} of {rounds}")
+    measurement.close()
+    return measurement
+
+
 def main(_: list[str]) -> None:
     began = time.perf_counter()
     computer = machine({})
     steps = {network: measure_steps(network) for network in networks.NETWORKS}
     updates, memory = measure_updates("time"), measure_updates("memory", HONEST)
+    criteria = measure_criteria()
     results = {
         "smoke": _SMOKE.value,
         "machine": computer | steps["cnn"].versions,
         "steps": [row for network, done in steps.items() for row in report.step_rows(network, done.answers)],
         "updates": report.update_rows(updates.answers, memory.answers),
+        "criteria": report.criteria_rows(criteria.answers),
     }
     console.print()
     console.print(report.step_table(results["steps"]))
     console.print(report.update_table(results["updates"], SPARSITIES, WEIGHTS[_SMOKE.value]))
+    console.print(report.criteria_table(results["criteria"]))
     console.print(", ".join(f"{name} {value}" for name, value in results["machine"].items()), highlight=False)
     if not _TFMOT_PYTHON.value:
         console.print("tfmot was not measured: pass --tfmot_python, as `make bench` does.")
@@ -98,7 +114,7 @@ def main(_: list[str]) -> None:
     console.print(f"Took {time.perf_counter() - began:.0f} s.")
     if _OUTPUT.value:
         Path(_OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
-    if updates.crashed or memory.crashed or any(done.crashed for done in steps.values()):
+    if any(done.crashed for done in (updates, memory, criteria, *steps.values())):
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What the examples share: flags, files of data, training, the table that compares models, the export."""
+"""What the examples share: flags, files of data, training, printed tables."""
 
 import sys
 import zipfile
@@ -13,8 +13,6 @@ from absl import app, flags, logging
 from rich import box
 from rich.console import Console
 from rich.table import Table
-
-import tflite_export
 
 FLAGS = flags.FLAGS
 flags.disclaim_key_flags()  # `--helpshort` of a script lists what it defines by means of this file
@@ -109,16 +107,18 @@ def define_flags(
     batch_size: int,
     seeds: int,
 ) -> flags.FlagValues:
-    """Defines the flags that the examples of structured pruning share, with these defaults, and returns all flags.
+    """Defines the flags that the examples share, with these defaults, and returns all flags.
 
     Args:
         data: What the file `--data` holds.
         output: The default folder; other arguments are defaults too.
     """
     flags.DEFINE_integer("epochs", epochs, "Epochs of dense training.")
-    flags.DEFINE_integer("finetune_epochs", finetune_epochs, "Epochs of training after channels went.")
+    flags.DEFINE_integer(
+        "finetune_epochs", finetune_epochs, "Epochs of training on: weights go in them, channels before."
+    )
     flags.DEFINE_float("learning_rate", learning_rate, "First learning rate of dense training; it falls as a cosine.")
-    flags.DEFINE_float("finetune_learning_rate", finetune_learning_rate, "The same of the training after pruning.")
+    flags.DEFINE_float("finetune_learning_rate", finetune_learning_rate, "The same of training on.")
     flags.DEFINE_integer("batch_size", batch_size, "Samples in a training step.")
     flags.DEFINE_integer("seed", 0, "The first seed: of the weights and of the order of the samples.")
     flags.DEFINE_integer("seeds", seeds, "Number of runs, each with a seed of its own.")
@@ -179,84 +179,28 @@ def seeds() -> Iterator[int]:
         yield seed
 
 
-def train(model: keras.Model, epochs: int, learning_rate: float, x: Any, y: np.ndarray | None = None) -> None:
+def count_steps(epochs: int, x: Any, y: np.ndarray | None = None) -> int:
+    """Training steps that `train` makes."""
+    return epochs * (len(x) if y is None else -(-len(x) // FLAGS.batch_size))
+
+
+def train(
+    model: keras.Model,
+    epochs: int,
+    learning_rate: float,
+    x: Any,
+    y: np.ndarray | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> None:
     """Trains a classifier. `x` are inputs for the labels `y`, or a `keras.utils.PyDataset` of both.
 
     The learning rate falls to zero, as a cosine. Labels are classes, or a probability for each class.
     """
     if not epochs:
         return
-    steps = epochs * (len(x) if y is None else -(-len(x) // FLAGS.batch_size))
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, count_steps(epochs, x, y))
     labels = x[0][1] if y is None else y
     loss = "sparse_categorical_crossentropy" if labels.ndim == 1 else "categorical_crossentropy"
     model.compile(keras.optimizers.Adam(schedule), loss, metrics=["accuracy"])
-    model.fit(x, y, batch_size=None if y is None else FLAGS.batch_size, epochs=epochs, verbose=2)
-
-
-class Comparison:
-    """Trains pruned models on, beside the dense ones, and prints what each is worth and what it costs."""
-
-    def __init__(self, data: Data):
-        self._data = data
-        self._rows: dict[str, list[tuple[float, int, int, int]]] = {}
-
-    def add(self, dense: keras.Model, result: Any, x: Any, y: np.ndarray | None = None) -> None:
-        """Tests a model and its pruned copy, trains both for `--finetune_epochs`, and tests them again.
-
-        Args:
-            dense: The trained model.
-            result: What `kp.prune_channels` made of it.
-            x: What to train with; see `train`.
-            y: Likewise.
-        """
-        groups = [group for group in result.report.groups if not group.frozen]
-        before = result.report.parameters_before, result.report.macs_before, sum(group.before for group in groups)
-        after = result.report.parameters_after, result.report.macs_after, sum(group.after for group in groups)
-        self._test("dense", dense, before)
-        self._test("pruned", result.model, after)
-        train(result.model, FLAGS.finetune_epochs, FLAGS.finetune_learning_rate, x, y)
-        self._test("pruned, trained on", result.model, after)
-        if FLAGS.control:
-            train(dense, FLAGS.finetune_epochs, FLAGS.finetune_learning_rate, x, y)
-            self._test("dense, trained on", dense, before)
-        self._last = dense, result
-
-    def finish(self) -> None:
-        """Prints what went in the last run and the table of all runs, and writes the last two models."""
-        dense, result = self._last
-        print(result)
-        part = "held-out accuracy" if FLAGS.holdout else "test accuracy"
-        rows = [(name, *_cells(runs)) for name, runs in self._rows.items()]
-        print_table(("model", part, "parameters", "MACs", "channels"), rows)
-        if FLAGS.seeds > 1:
-            print(f"Accuracy: the mean of {FLAGS.seeds} seeds, the lowest and the highest.")
-        write({"dense": dense, "small": result.model}, self._data)
-
-    def _test(self, name: str, model: keras.Model, costs: tuple[int, int, int]) -> None:
-        labels = model.predict(self._data.x_test, batch_size=500, verbose=0).argmax(-1)
-        accuracy = float(np.mean(labels == self._data.y_test))
-        self._rows.setdefault(name, []).append((accuracy, *costs))
-        print(f"{name}: {accuracy:.2%}", flush=True)
-
-
-def _cells(runs: list[tuple[float, int, int, int]]) -> list[str]:
-    accuracies, *counts = zip(*runs, strict=True)
-    spread = f" ({min(accuracies):.2%}-{max(accuracies):.2%})" if len(runs) > 1 else ""
-    return [f"{np.mean(accuracies):.2%}{spread}", *(f"{round(np.mean(count)):,}" for count in counts)]
-
-
-def write(models: dict[str, keras.Model], data: Data) -> None:
-    """Writes each model, by the name of the file, as `.keras` and as a `.tflite` file that was run and compared."""
-    folder = Path(FLAGS.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, model in models.items():
-        model.save(folder / f"{name}.keras")
-        if keras.backend.backend() != "tensorflow":
-            print(f"Written: {folder / name}.keras. Export to .tflite needs KERAS_BACKEND=tensorflow.")
-            continue
-        report = tflite_export.export(model, folder / f"{name}.tflite", inputs=data.x_test)
-        print(
-            f"Written: {folder / name}.keras and .tflite: {report.bytes:,} bytes, {report.latency_ms:.3f} ms a call; "
-            f"relative difference from Keras {report.max_difference:.0e}"
-        )
+    batch_size = None if y is None else FLAGS.batch_size
+    model.fit(x, y, batch_size=batch_size, epochs=epochs, callbacks=list(callbacks), verbose=2)

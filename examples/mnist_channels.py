@@ -5,10 +5,11 @@
     python examples/mnist_channels.py --smoke     # the same in seconds, on few images
     python examples/mnist_channels.py --helpshort
 
-It prints what went and a table that compares the models, and writes dense and small as .keras and .tflite to the folder
-`--output`.
+It prints what went and a table that compares the models, and writes dense and pruned as .keras and .tflite to the
+folder `--output`.
 """
 
+import comparison
 import helpers
 import mnist_data
 
@@ -28,7 +29,7 @@ FLAGS = helpers.define_flags(
 
 def main() -> None:
     data = helpers.prepare(mnist_data.load(FLAGS.data))
-    comparison = helpers.Comparison(data)
+    table = comparison.Comparison(data)
     for _ in helpers.seeds():
         # 1. An ordinary model, trained as ever.
         dense = mnist_data.build_model()
@@ -36,8 +37,8 @@ def main() -> None:
 
         # 2. A new model with half the filters and units, then trained on, as the dense one is: a fair comparison.
         result = kp.prune_channels(dense, 0.5)
-        comparison.add(dense, result, data.x_train, data.y_train)
-    comparison.finish()
+        table.add_channels(dense, result, data.x_train, data.y_train)
+    table.finish()
 
 
 if __name__ == "__main__":

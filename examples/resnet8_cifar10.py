@@ -1,17 +1,20 @@
-"""Takes half the multiplications out of the ResNet-8 of MLPerf Tiny on CIFAR-10, and trains what is left.
+"""Prunes the ResNet-8 of MLPerf Tiny on CIFAR-10: four weights of five, or half the multiplications.
 
     pip install keras-prune[demo]
-    python examples/resnet8_cifar10.py --model=resnet8.keras    # a trained model of yours, inputs from 0 to 255
-    python examples/resnet8_cifar10.py                          # trains one first: long without a GPU
-    python examples/resnet8_cifar10.py --smoke                  # the same in seconds, on few images
+    python examples/resnet8_cifar10.py --model=resnet8.keras                     # a trained one, inputs from 0 to 255
+    python examples/resnet8_cifar10.py                                           # trains one first: long without a GPU
+    python examples/resnet8_cifar10.py --model=resnet8.keras --prune=channels    # whole channels: a smaller network
+    python examples/resnet8_cifar10.py --smoke                                   # in seconds, on few images
     python examples/resnet8_cifar10.py --helpshort
 
 Channels are added up in a residual network, so they go together: `prune_channels` finds which. It prints what went and
-a table that compares the models, and writes dense and small as .keras and .tflite to the folder `--output`.
+a table that compares the models, and writes dense and pruned as .keras and .tflite to the folder `--output`.
 """
 
 from pathlib import Path
+from typing import Any
 
+import comparison
 import helpers
 import keras
 import numpy as np
@@ -30,6 +33,7 @@ FLAGS = helpers.define_flags(
     batch_size=64,
     seeds=1,
 )
+comparison.define_flags(sparsity=0.8)
 flags.DEFINE_string("model", None, "A .keras file of a trained model for CIFAR-10, with inputs from 0 to 255.")
 flags.DEFINE_float("macs", 0.5, "The fraction of the multiply-accumulates that may be left, in (0, 1).")
 flags.DEFINE_string("importance", "l2", "Which channels matter; see `kp.prune_channels`.")
@@ -40,6 +44,7 @@ flags.DEFINE_float("distill", 0.5, "How much of the labels, in training on, is w
 helpers.check_flag("distill", lambda value: 0 <= value <= 1, "in [0, 1]")
 helpers.check_flag("model", lambda value: value is None or Path(value).is_file(), "a file that exists")
 helpers.check_flag("macs", lambda value: 0 < value < 1, "in (0, 1)")
+comparison.only_with("channels", "macs", "importance", "scope")
 
 
 class Augmented(keras.utils.PyDataset):
@@ -115,10 +120,21 @@ def load_model() -> keras.Model:
     return keras.Model(model.inputs[0], model.outputs[0], name="resnet8")
 
 
+def prune_channels(dense: keras.Model, images: np.ndarray) -> Any:
+    """As few channels go as leave half the multiplications. What flows through has other statistics then."""
+    return kp.prune_channels(
+        dense,
+        budget=kp.Budget(macs=FLAGS.macs),
+        importance=FLAGS.importance,
+        scope=FLAGS.scope,
+        recalibrate=images[:2048].astype("float32"),
+    )
+
+
 def main() -> None:
     data = helpers.prepare(load_data())
     data = data._replace(x_test=data.x_test.astype("float32"))
-    comparison = helpers.Comparison(data)
+    table = comparison.Comparison(data)
     for seed in helpers.seeds():
         # 1. A dense model: the given one, or a new one.
         if FLAGS.model is None:
@@ -128,21 +144,18 @@ def main() -> None:
         else:
             dense = load_model()
 
-        # 2. As few channels go as leave half the multiplications. What flows through has other statistics then.
-        result = kp.prune_channels(
-            dense,
-            budget=kp.Budget(macs=FLAGS.macs),
-            importance=FLAGS.importance,
-            scope=FLAGS.scope,
-            recalibrate=data.x_train[:2048].astype("float32"),
-        )
-
-        # 3. What is left is trained on labels that say, too, which other classes the dense model thought of
-        # (Hinton et al. 2015, "Distilling the knowledge in a neural network"), as the dense one is for comparison.
+        # 2. What follows trains on labels that say, too, which other classes the dense model thought of (Hinton et al.
+        # 2015, "Distilling the knowledge in a neural network"): pruned and, for comparison, dense.
         answers = dense.predict(data.x_train, batch_size=500, verbose=0)
         labels = (1 - FLAGS.distill) * np.eye(10)[data.y_train] + FLAGS.distill * answers
-        comparison.add(dense, result, Augmented(data.x_train, labels.astype("float32"), seed))
-    comparison.finish()
+        batches = Augmented(data.x_train, labels.astype("float32"), seed)
+
+        # 3. A copy that loses weights while it trains on, or a smaller model that is trained on then.
+        if FLAGS.prune == "weights":
+            table.add_weights(dense, batches)
+        else:
+            table.add_channels(dense, prune_channels(dense, data.x_train), batches)
+    table.finish()
 
 
 if __name__ == "__main__":

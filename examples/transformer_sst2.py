@@ -1,16 +1,20 @@
-"""Takes half the heads and widths out of a small Transformer that reads sentences, and trains what is left.
+"""Prunes a small Transformer that reads sentences: nine weights of ten, or half the heads and widths.
 
     pip install keras-prune[demo]
-    python examples/transformer_sst2.py --data=sst2.npz    # minutes without a GPU
-    python examples/transformer_sst2.py --smoke            # on sentences that are made up, in seconds
+    python examples/transformer_sst2.py --data=sst2.npz                     # minutes without a GPU
+    python examples/transformer_sst2.py --data=sst2.npz --sparsity=0.8
+    python examples/transformer_sst2.py --data=sst2.npz --prune=channels    # heads and widths: a smaller network
+    python examples/transformer_sst2.py --smoke                             # on sentences that are made up, in seconds
     python examples/transformer_sst2.py --helpshort
 
 The file holds ids of words, (samples, steps), 0 for none: of the sentences of SST-2, say, which are at
 nlp.stanford.edu/sentiment, with 1 for a good word and 0 for a bad one as labels. The network has a layer that
-`keras_prune` has never seen; `positions` below is all that it must be told. The example prints what went and a table
-that compares the models, and writes dense and small as .keras and .tflite to the folder `--output`.
+`keras_prune` has never seen: it keeps its weights, unless `register_prunable` names them, and `positions` below is all
+that `prune_channels` must be told. The example prints what went and a table that compares the models, and writes dense
+and pruned as .keras and .tflite to the folder `--output`.
 """
 
+import comparison
 import helpers
 import keras
 import numpy as np
@@ -29,6 +33,7 @@ FLAGS = helpers.define_flags(
     batch_size=64,
     seeds=3,
 )
+comparison.define_flags(sparsity=0.9, ratio=0.5)
 
 
 @keras.saving.register_keras_serializable("examples")
@@ -85,15 +90,19 @@ def main() -> None:
     some = data.x_train.any(axis=1)  # the mean over no words is not a number, and would make all weights that
     data = data._replace(x_train=data.x_train[some], y_train=data.y_train[some])
     words = int(max(data.x_train.max(), data.x_test.max())) + 1
-    comparison = helpers.Comparison(data)
+    table = comparison.Comparison(data)
     for _ in helpers.seeds():
         # 1. An ordinary model, trained as ever.
         dense = build_model(words, steps=data.x_train.shape[1], classes=int(data.y_train.max()) + 1)
         helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, data.x_train, data.y_train)
 
-        # 2. A new model with half the heads and widths, then trained on, as the dense one is: a fair comparison.
-        comparison.add(dense, kp.prune_channels(dense, 0.5), data.x_train, data.y_train)
-    comparison.finish()
+        # 2. A copy that loses weights while it trains on, or a new model with half the heads and widths, trained on
+        # then. The dense one trains on, too: a fair comparison.
+        if FLAGS.prune == "weights":
+            table.add_weights(dense, data.x_train, data.y_train)
+        else:
+            table.add_channels(dense, kp.prune_channels(dense, FLAGS.ratio), data.x_train, data.y_train)
+    table.finish()
 
 
 if __name__ == "__main__":

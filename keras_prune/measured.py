@@ -10,7 +10,7 @@ from keras_prune.training_data import TrainingData
 
 
 class Measured:
-    """The statistics that a rule needs, if any, at each mask update of a `fit`.
+    """What a rule may ask for beside the weights, at each mask update of a `fit`.
 
     Args:
         rule: The rule.
@@ -22,18 +22,19 @@ class Measured:
 
     def __init__(self, rule: PruningRule, model: keras.Model, data: Any, batches: int, loss: Any):
         self._rule, self._model, self._data, self._batches = rule, model, data, batches
-        self._statistics = WeightStatistics(model, data, loss) if rule.needs_data else None
+        self._statistics = WeightStatistics(model, data, loss)
 
     def check(self) -> None:
         """Raises a `ValueError` if there are no data for a rule that needs some."""
-        if self._statistics is not None and self._data is None:
+        if self._rule.needs_data and self._data is None:
             self._training_data().check()
 
-    def now(self, step: int) -> WeightStatistics | None:
-        """The statistics of the model as it is now; None for a rule that needs none."""
-        if self._statistics is not None:
-            sample = None if self._data is not None else self._training_data().sample(self._batches, seed=step)
-            self._statistics.renew(sample)
+    def now(self, step: int) -> WeightStatistics:
+        """The statistics of the model as it is now; on data only if the rule needs them, since movement needs none."""
+        sample = None
+        if self._rule.needs_data and self._data is None:
+            sample = self._training_data().sample(self._batches, seed=step)
+        self._statistics.renew(sample)
         return self._statistics
 
     def _training_data(self) -> TrainingData:

@@ -16,12 +16,24 @@ Moved = list[tuple[MaskedWeight, Any]]
 @contextmanager
 def seen_movement(model: Any, masked: Sequence[MaskedWeight]) -> Iterator[Moved]:
     """A list that fills, while the model makes a training step, with its masked weights and what this step adds to
-    the movement of each."""
+    the movement of each.
+
+    Raises:
+        ValueError: The loss is scaled, or the step is made on several devices at once.
+    """
     weights = {id(each.weight): each for each in masked if each.movement is not None}
     moved: Moved = []
     if not weights:
         yield moved
         return
+    strategy = getattr(model, "distribute_strategy", None)  # of TensorFlow, which makes the step on each device
+    replicas = getattr(strategy, "num_replicas_in_sync", 1)
+    if replicas > 1:
+        raise ValueError(
+            "Each device sees a part of the movement of weights, so it is added up on a single one: train without "
+            "`tf.distribute`, or use `wrap_pruning(model)` without movement. "
+            f"Received: {replicas} devices, {type(strategy).__name__}"
+        )
 
     def see(variables: Sequence[keras.Variable], values: Sequence[Any], gradients: Sequence[Any]) -> None:
         for variable, value, gradient in zip(variables, values, gradients, strict=True):

@@ -299,6 +299,31 @@ def test_movement_adds_up_weights_times_gradients(build, tmp_path):
         assert moved[kept].min() >= moved[~kept].max() - 1e-4
 
 
+@pytest.mark.core
+@pytest.mark.parametrize("callback", [False, True])
+def test_movement_prunes_while_a_model_trains(callback):
+    model = kp.wrap_pruning(mlp(), movement=True)
+    model.compile("sgd", "mse")
+    x, y = regression(model, 32)
+    moved = {}
+
+    class Note(keras.callbacks.Callback):  # listed first: it sees what the last update sees
+        def on_train_batch_end(self, batch, logs=None):
+            moved.update({m.path: np.array(ops.convert_to_numpy(m.movement.value)) for m in find_masked(self.model)})
+
+    if callback:
+        schedule = kp.ConstantSparsity(0.5, begin_step=4)
+        pruning = kp.PruningSchedule(schedule, importance="movement")
+        model.fit(x, y, batch_size=8, verbose=0, callbacks=[Note(), pruning])
+    else:
+        for each in kp.IterativeMagnitude(model, 0.5, rounds=1, importance="movement"):
+            each.fit(x, y, batch_size=8, verbose=0, callbacks=[] if moved else [Note()])
+    for masked in find_masked(model):
+        kept, scores = masked.kept(), moved[masked.path]
+        assert kept.sum() == count_kept(kept.size, 0.5)
+        assert scores[kept].min() >= scores[~kept].max()
+
+
 def test_movement_of_a_scaled_loss_is_refused():
     model = kp.wrap_pruning(mlp(), movement=True)
     model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()), "mse")

@@ -56,9 +56,26 @@ def test_updates_are_timed_at_each_sparsity(smoke):
         assert row["memory"] is None or row["memory_ok"] == (row["memory"] <= row["memory_limit"] == 2.0)
 
 
+def test_updates_are_timed_with_importances_that_need_data(smoke):
+    printed, results = smoke
+    rows = results["criteria"]
+    assert [row["importance"] for row in rows] == ["magnitude", "wanda", "taylor"]
+    assert rows[0]["magnitudes"] == 1
+    for row in rows:
+        assert 0 < row["lowest"] <= row["steps"] <= row["highest"]
+        assert row["steps"] == pytest.approx(row["update_ms"] / row["step_ms"])  # one round
+        (line,) = (line for line in printed.splitlines() if f" {row['importance']} " in line)
+        assert f"{row['update_ms']:.1f}" in line
+        assert f"{row['steps'] / 100:.1%}" in line
+
+
 def test_tables_show_every_row_and_say_what_was_left_out(smoke):
     printed, results = smoke
-    for title in ("Training step, pruned / dense", "One mask update, 250 thousand weights"):
+    for title in (
+        "Training step, pruned / dense",
+        "One mask update, 250 thousand weights",
+        "One mask update of the CNN",
+    ):
         assert title in printed
     for row in results["steps"]:
         (line,) = [line for line in printed.splitlines() if f"{row['network'].upper()} " in line

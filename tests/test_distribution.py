@@ -18,6 +18,8 @@ import sys
 import numpy as np, keras, keras_prune as kp
 from keras_prune.masks import find_masked
 
+importance = sys.argv[3]
+
 def train():
     keras.utils.set_random_seed(5)
     model = keras.Sequential([
@@ -26,7 +28,7 @@ def train():
         keras.layers.LayerNormalization(),
         keras.layers.Dense(4),
     ])
-    model = kp.wrap_pruning(model)
+    model = kp.wrap_pruning(model, movement=importance == "movement")
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
     return model
 
@@ -34,9 +36,8 @@ def finish(model):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(128, 12)).astype("float32"), rng.normal(size=(128, 4)).astype("float32")
     schedule = kp.PolynomialDecay(final_sparsity=0.75, end_step=12)
-    history = model.fit(
-        x, y, batch_size=16, epochs=2, shuffle=False, verbose=0, callbacks=[kp.PruningSchedule(schedule, frequency=3)]
-    )
+    pruning = kp.PruningSchedule(schedule, importance=importance, frequency=3)
+    history = model.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0, callbacks=[pruning])
     arrays = {f"mask{i}": w.kept() for i, w in enumerate(find_masked(model))}
     arrays |= {f"weight{i}": keras.ops.convert_to_numpy(w.weight) for i, w in enumerate(find_masked(model))}
     np.savez(sys.argv[1], sparsity=history.history["sparsity"], devices=devices, **arrays)
@@ -67,22 +68,27 @@ finish(train())
 """
 
 
-def run(path, devices):
+def run(path, devices, importance):
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
     }
     code = TRAIN + (TENSORFLOW if BACKEND == "tensorflow" else JAX)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path), str(devices)], env=environment, capture_output=True, text=True
-    )
+    arguments = str(path), str(devices), importance
+    return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True)
+
+
+def masks(path, devices, importance):
+    done = run(path, devices, importance)
     assert done.returncode == 0, done.stderr[-3000:]
     return np.load(path)
 
 
-def test_two_devices_give_the_same_masks_as_one(tmp_path):
-    one, two = run(tmp_path / "one.npz", 1), run(tmp_path / "two.npz", 2)
+# With "taylor" the masks are measured, on a copy, on a sample of what `fit` trains on.
+@pytest.mark.parametrize("importance", ["magnitude", "taylor"])
+def test_two_devices_give_the_same_masks_as_one(importance, tmp_path):
+    one, two = (masks(tmp_path / f"{devices}.npz", devices, importance) for devices in (1, 2))
     assert (one["devices"], two["devices"]) == (1, 2)
     np.testing.assert_array_equal(one["sparsity"], two["sparsity"])
     for index in range(2):
@@ -90,3 +96,11 @@ def test_two_devices_give_the_same_masks_as_one(tmp_path):
         assert (~two[f"mask{index}"]).mean() == 0.75
         assert (two[f"weight{index}"][~two[f"mask{index}"]] == 0).all()
         np.testing.assert_allclose(one[f"weight{index}"], two[f"weight{index}"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="on JAX, a step is one program for all devices")
+def test_movement_that_each_device_sees_a_part_of_is_refused(tmp_path):
+    done = run(tmp_path / "never.npz", 2, "movement")
+    assert done.returncode == 1
+    assert "Each device sees a part of the movement of weights" in done.stderr
+    assert "Received: 2 devices, MirroredStrategy" in done.stderr

@@ -111,8 +111,10 @@ class Runner:
         """All outputs for all samples. See `predict`."""
         batches = self.batches(inputs)
         outputs = join([self.call([batch[i : i + 1] for batch in batches]) for i in range(len(batches[0]))])
-        if raw:
-            return outputs
+        return outputs if raw else self.real(outputs)
+
+    def real(self, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Outputs as the file stores them, those that are quantized turned into real numbers."""
         return [
             output if (scale := _scale(detail)) is None else dequantize(output, *scale)
             for output, detail in zip(outputs, self._outputs, strict=True)
@@ -144,9 +146,9 @@ class Runner:
         """One call on the inputs set last."""
         self._interpreter.invoke()
 
-    def invent(self) -> list[np.ndarray]:
-        """Inputs for one call, to measure time: normal numbers, any quantized integers, ids that are 0."""
-        rng, values = np.random.default_rng(0), self.zeros()
+    def invent(self, seed: int = 0) -> list[np.ndarray]:
+        """Inputs for one call, to measure with: normal numbers, any quantized integers, ids that are 0."""
+        rng, values = np.random.default_rng(seed), self.zeros()
         for place, detail in enumerate(self._inputs):
             dtype = np.dtype(detail["dtype"])
             if dtype.kind == "f":

@@ -8,10 +8,10 @@ _WIDTH = 100
 
 
 def facts(title: str, rows: Sequence[tuple[str, str]]) -> Any:
-    """A table of two columns, what and how much, under a title."""
+    """A table of two columns, what and how much, under a title; without one if it is empty."""
     from rich.table import Table  # here, since most programs never print a table
 
-    table = Table(box=None, show_header=False, title=_printable(title), title_justify="left", title_style="")
+    table = Table(box=None, show_header=False, title=_printable(title) or None, title_justify="left", title_style="")
     for row in rows:
         table.add_row(*map(_printable, row))
     return table

@@ -8,6 +8,7 @@ import keras
 from keras_prune import keras_internals
 from keras_prune.measure.batches import Batches
 from keras_prune.measure.progress import track
+from keras_prune.measure.states import states_untouched
 
 BATCH_SIZE = 256  # larger than for other measurements: a variance within a small batch comes out too low
 
@@ -44,7 +45,8 @@ def recalibrate_statistics(model: keras.Model, batches: Batches) -> None:
         for count, (inputs, *_) in enumerate(track(batches, batches.count, "Recalibrating")):
             for layer in norms:
                 layer.momentum = count / (count + 1)  # so that the moving average is the mean of all batches
-            _run(model, inputs)
+            with states_untouched(model):
+                _run(model, inputs)
     finally:
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum

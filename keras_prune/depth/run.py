@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_prune import keras_internals
+from keras_prune.measure.states import states_untouched
 
 Make = Callable[[], Callable[..., Any]]
 
@@ -14,7 +15,7 @@ def run(model: keras.Model, inputs: Any, call: Callable[[Any, Make], Callable[..
     """Calls a model on data, in inference mode, with `call(node, make)` for each node of its graphs.
 
     Args:
-        model: A Sequential or Functional model. It is not changed.
+        model: A Sequential or Functional model. It is not changed, nor are the states of its recurrent layers.
         inputs: A batch of inputs, as the model takes them.
         call: Returns what is called for a node; `make` returns the operation itself. See `Left.call`.
 
@@ -26,7 +27,8 @@ def run(model: keras.Model, inputs: Any, call: Callable[[Any, Make], Callable[..
     def replace(operation: Any) -> Callable[..., Any]:
         return call(next(nodes), lambda: _inside(operation, call))
 
-    return keras_internals.call_graph(model, inputs, replace)
+    with states_untouched(model):
+        return keras_internals.call_graph(model, inputs, replace)
 
 
 def _inside(operation: Any, call: Callable[[Any, Make], Callable[..., Any]]) -> Callable[..., Any]:

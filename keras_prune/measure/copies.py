@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_prune import keras_internals
+from keras_prune.measure.states import forget_states
 from keras_prune.wrapping import wrap_pruning
 
 
@@ -40,6 +41,7 @@ def copy_to_measure(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     copy = wrap_pruning(model, layers=lambda layer: False) if graph else _copy_subclassed(model)
     copy.trainable = True
     forget_regularization(copy)
+    forget_states(copy)
     if not graph:
         return copy, _SubclassedAtInference(copy)
     running = AtInference(*keras_internals.graph_structures(copy), name=model.name)

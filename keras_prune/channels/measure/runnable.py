@@ -9,6 +9,7 @@ from keras_prune import keras_internals
 from keras_prune.channels.graph import Trace
 from keras_prune.cloning import copy_layer, copy_state
 from keras_prune.measure.copies import AtInference, forget_regularization
+from keras_prune.measure.states import forget_states
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,6 +59,7 @@ def make_runnable(trace: Trace) -> Runnable:
         copy_state(old, new)
         twins.update((id(variable), twin) for variable, twin in zip(old.variables, new.variables, strict=True))
     forget_regularization(copy)
+    forget_states(copy)
     copy.trainable = True
     return Runnable(copy, twins, copier.steps)
 

@@ -1,25 +1,30 @@
-"""Takes half the units out of a GRU that recognises spoken digits, and trains what is left.
+"""Prunes a GRU or an LSTM that recognises spoken digits: four weights of five, or half the units.
 
     pip install keras-prune[demo]
-    python examples/gru_spoken_digits.py --data=digits.npz    # minutes without a GPU
-    python examples/gru_spoken_digits.py --smoke              # on sequences that are made up, in seconds
-    python examples/gru_spoken_digits.py --helpshort
+    python examples/spoken_digits.py --data=digits.npz                     # a GRU; minutes without a GPU
+    python examples/spoken_digits.py --data=digits.npz --cell=lstm --sparsity=0.9
+    python examples/spoken_digits.py --data=digits.npz --prune=channels    # whole units, so a smaller network
+    python examples/spoken_digits.py --smoke                               # on sequences that are made up, in seconds
+    python examples/spoken_digits.py --helpshort
 
 The file holds sequences of numbers, (samples, steps, features): log-mel spectrograms, say, of the recordings at
 github.com/Jakobovski/free-spoken-digit-dataset. The network standardises them itself. The example prints what went and
-a table that compares the models, and writes dense and small as .keras and .tflite to the folder `--output`.
+a table that compares the models, and writes dense and pruned as .keras and .tflite to the folder `--output`.
 """
 
+import comparison
 import helpers
 import keras
 import numpy as np
+from absl import flags
 from keras import layers
 
 import keras_prune as kp
 
+CELLS = {"gru": layers.GRU, "lstm": layers.LSTM}
 FLAGS = helpers.define_flags(
     data="sequences of numbers, (samples, steps, features). Without it, some are made up.",
-    output="out/gru_spoken_digits",
+    output="out/spoken_digits",
     epochs=25,
     finetune_epochs=10,
     learning_rate=2e-3,
@@ -27,6 +32,8 @@ FLAGS = helpers.define_flags(
     batch_size=32,
     seeds=3,
 )
+flags.DEFINE_enum("cell", "gru", list(CELLS), "The kind of the recurrent layer.")
+comparison.define_flags(sparsity=0.8, ratio=0.5)
 
 
 def build_model(x: np.ndarray, classes: int) -> keras.Model:
@@ -36,11 +43,11 @@ def build_model(x: np.ndarray, classes: int) -> keras.Model:
         [
             keras.Input(x.shape[1:], name="spectrogram"),
             standardize,
-            layers.GRU(64, return_sequences=True),
+            CELLS[FLAGS.cell](64, return_sequences=True),
             layers.GlobalAveragePooling1D(),
             layers.Dense(classes, activation="softmax"),
         ],
-        name="gru",
+        name=FLAGS.cell,
     )
 
 
@@ -55,15 +62,19 @@ def make_up() -> helpers.Data:
 def main() -> None:
     data = helpers.prepare(helpers.load(("steps", "features"), np.floating, make_up))
     data = data._replace(x_train=data.x_train.astype("float32"), x_test=data.x_test.astype("float32"))
-    comparison = helpers.Comparison(data)
+    table = comparison.Comparison(data)
     for _ in helpers.seeds():
         # 1. An ordinary model, trained as ever.
         dense = build_model(data.x_train, classes=int(data.y_train.max()) + 1)
         helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, data.x_train, data.y_train)
 
-        # 2. A new model with half the units, then trained on, as the dense one is: a fair comparison.
-        comparison.add(dense, kp.prune_channels(dense, 0.5), data.x_train, data.y_train)
-    comparison.finish()
+        # 2. A copy that loses weights while it trains on, or a new model with half the units, trained on then. The
+        # dense one trains on, too: a fair comparison.
+        if FLAGS.prune == "weights":
+            table.add_weights(dense, data.x_train, data.y_train)
+        else:
+            table.add_channels(dense, kp.prune_channels(dense, FLAGS.ratio), data.x_train, data.y_train)
+    table.finish()
 
 
 if __name__ == "__main__":

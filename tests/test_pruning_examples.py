@@ -1,4 +1,4 @@
-"""The examples of structured pruning run as a user runs them, on data of seconds."""
+"""The examples that prune channels, and those that prune either these or weights, run as a user runs them."""
 
 import io
 import re
@@ -40,11 +40,11 @@ def sentences(count, seed):
 
 
 KEYS = "x_train", "y_train", "x_test", "y_test"
-FILES = ["dense.keras", "dense.tflite", "small.keras", "small.tflite"]
-STRUCTURED = {
+FILES = ["dense.keras", "dense.tflite", "pruned.keras", "pruned.tflite"]
+SAMPLES = {
     "resnet8_cifar10": images,
     "mnist_channels": digits,
-    "gru_spoken_digits": spectrograms,
+    "spoken_digits": spectrograms,
     "transformer_sst2": sentences,
 }
 
@@ -54,41 +54,103 @@ def write_data(path, make):
     return path
 
 
-def comparison(printed):
-    """The rows of the printed table: accuracy, parameters, MACs, channels."""
-    rows = re.findall(r"^ +((?:dense|pruned)(?:, trained on)?)  +(\S+)%  +(\S+)  +(\S+)  +(\S+) *$", printed, re.M)
-    return {name: [float(number.replace(",", "")) for number in numbers] for name, *numbers in rows}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("script", STRUCTURED)
-def test_a_structured_example_prints_its_table_and_writes_checked_files(script, tmp_path):
-    data = write_data(tmp_path / "data.npz", STRUCTURED[script])
-    done = run_example(tmp_path, "--smoke", f"--data={data}", f"--output={tmp_path / 'new/output'}", script=script)
+def smoke(tmp_path, script, *flags):
+    """The printed text of a run on data of seconds."""
+    data = write_data(tmp_path / "data.npz", SAMPLES[script])
+    output = f"--output={tmp_path / 'new/output'}"
+    done = run_example(tmp_path, "--smoke", f"--data={data}", output, *flags, script=script)
     assert done.returncode == 0, done.stderr
     assert "made up" not in done.stdout
-    table = comparison(done.stdout)
-    assert list(table) == ["dense", "pruned", "pruned, trained on", "dense, trained on"]
-    assert table["dense"][1:] == table["dense, trained on"][1:]
-    assert table["pruned"][1:] == table["pruned, trained on"][1:]
-    folder = tmp_path / "new/output"
-    assert sorted(path.name for path in folder.iterdir()) == FILES
     assert [path.name for path in (tmp_path / "cwd").iterdir()] == []
-    macs, channels = (np.divide(table["pruned"][i], table["dense"][i]) for i in (2, 3))
-    if script == "resnet8_cifar10":
-        assert 0.47 < macs <= 0.5
-    else:
-        assert channels == 0.5
-        assert macs < 0.5
+    return done.stdout
+
+
+def comparison(printed):
+    """The rows of the printed table: accuracy, parameters, non-zeros, and of a file its bytes, zipped, and latency."""
+    rows = re.findall(r"^ +((?:dense|pruned)(?:, trained on)?)  +(\S+)%((?:  +\S+){5}) *$", printed, re.M)
+    return {
+        name: [float(cell.replace(",", "")) for cell in (accuracy, *cells.split()) if cell != "-"]
+        for name, accuracy, cells in rows
+    }
+
+
+def check_files(folder, data, script, table):
+    """What was written is what the table says: sizes, and the accuracy of the files themselves."""
+    assert sorted(path.name for path in folder.iterdir()) == FILES
     with np.load(data) as arrays:
         x, y = arrays["x_test"], arrays["y_test"]
     if script == "mnist_channels":
         x = x[..., None] / np.float32(255)
     x = x.astype("int32" if script == "transformer_sst2" else "float32")
-    for name, row in (("dense", "dense, trained on"), ("small", "pruned, trained on")):
-        assert sum(map(np.size, weights_of(folder / f"{name}.keras"))) == table[row][1]
+    for row in list(table)[-2:]:
+        accuracy, parameters, nonzeros, size, zipped, latency = table[row]
+        name = row.partition(",")[0]
+        arrays = weights_of(folder / f"{name}.keras")
+        assert sum(map(np.size, arrays)) == parameters
+        assert sum(map(np.count_nonzero, arrays)) == nonzeros
+        assert (folder / f"{name}.tflite").stat().st_size == size > zipped
+        assert latency > 0
         labels = tflite_export.predict(folder / f"{name}.tflite", x).argmax(-1)
-        assert np.mean(labels == y.reshape(-1)) * 100 == pytest.approx(table[row][0], abs=2.6)  # one sample of forty
+        assert np.mean(labels == y.reshape(-1)) * 100 == pytest.approx(accuracy, abs=2.6)  # one sample of forty
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SAMPLES)
+def test_channels_go_and_files_are_written(script, tmp_path):
+    printed = smoke(tmp_path, script, *([] if script == "mnist_channels" else ["--prune=channels"]))
+    table = comparison(printed)
+    assert list(table) == ["dense", "pruned", "pruned, trained on", "dense, trained on"]
+    assert table["dense"][1] == table["dense, trained on"][1]
+    assert table["pruned"][1] == table["pruned, trained on"][1] < table["dense"][1]
+    assert len(table["dense"]) == len(table["pruned"]) == 3  # models that go on are no files
+    check_files(tmp_path / "new/output", tmp_path / "data.npz", script, table)
+    before, after = (int(count.replace(",", "")) for count in re.search(r"MACs: (\S+) -> (\S+)", printed).groups())
+    if script == "resnet8_cifar10":
+        assert 0.47 * before < after <= 0.5 * before
+    else:
+        assert after < 0.5 * before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "flags", "sparsity", "never"),  # never: parameters that are not pruned, such as biases
+    [
+        ("resnet8_cifar10", (), 0.8, 1306),
+        ("spoken_digits", ("--cell=lstm", "--sparsity=0.5", "--nocontrol"), 0.5, 256 + 4 + 11),
+        ("transformer_sst2", (), 0.9, 3 * 128 + 12 * 64 + 4 * 64 + 128 + 64 + 2),
+    ],
+)
+def test_weights_go_and_files_are_written(script, flags, sparsity, never, tmp_path):
+    printed = smoke(tmp_path, script, *flags)
+    table = comparison(printed)
+    control = "--nocontrol" not in flags
+    assert list(table) == ["dense", "pruned, trained on", *(["dense, trained on"] if control else [])]
+    *_, dense = (row for name, row in table.items() if "dense" in name)
+    pruned = table["pruned, trained on"]
+    assert pruned[1] == dense[1]
+    counts = re.search(r"Prunable weights +(\S+) +(\S+)", printed).groups()
+    prunable, zeros = (int(count.replace(",", "")) for count in counts)
+    assert prunable == dense[1] - never
+    assert zeros == pytest.approx(sparsity * prunable, abs=10)  # rounded in each of the arrays
+    assert pruned[2] == pytest.approx(dense[1] - zeros, abs=20)  # a bias may be zero
+    assert pruned[3] == pytest.approx(dense[3], rel=0.01)
+    assert pruned[4] < 0.8 * dense[4]
+    check_files(tmp_path / "new/output", tmp_path / "data.npz", script, table)
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "message"),
+    [
+        ("spoken_digits", "--sparsity=1", r"--sparsity=1\.0: must be in \[0, 1\)\. Received: 1\.0"),
+        ("spoken_digits", "--ratio=0.3", "--ratio goes with --prune=channels. Received: .* --ratio=0.3"),
+        ("resnet8_cifar10", "--finetune_epochs=0", "--prune=weights needs epochs to prune in. Received: "),
+    ],
+)
+def test_bad_flags_are_named(script, flags, message, tmp_path):
+    done = run_example(tmp_path, *flags.split(), script=script)
+    assert done.returncode == 1
+    assert re.search(message, done.stderr + done.stdout)
+    assert "Traceback" not in done.stderr
 
 
 def weights_of(path):
@@ -107,23 +169,25 @@ def test_a_given_model_is_pruned_as_it_is(tmp_path):
     given.save(tmp_path / "given.keras")
     data = write_data(tmp_path / "data.npz", images)
     files = f"--data={data}", f"--model={tmp_path / 'given.keras'}", f"--output={tmp_path / 'output'}"
-    flags = "--finetune_epochs=0", "--nocontrol", "--macs=0.3"
+    flags = "--prune=channels", "--finetune_epochs=0", "--nocontrol", "--macs=0.3"
     done = run_example(tmp_path, *files, *flags, script="resnet8_cifar10")
     assert done.returncode == 0, done.stderr
     assert "Epoch" not in done.stdout
     x, y = images(40, 2)
     accuracy = np.mean(given.predict(x.astype("float32"), verbose=0).argmax(-1) == y[:, 0])
     table = comparison(done.stdout)
-    assert table["dense"] == [pytest.approx(100 * accuracy), given.count_params(), 30 * 30 * 27 * 8 + 80, 8]
-    assert table["pruned"][2:] == [30 * 30 * 27 * 2 + 20, 2]
-    assert table["pruned"] == table["pruned, trained on"]
+    assert table["dense"][:2] == [pytest.approx(100 * accuracy), given.count_params()]
+    assert table["pruned"][:3] == table["pruned, trained on"][:3]
+    assert table["pruned"][1] == 28 * 2 + 30
+    assert (tmp_path / "output/dense.tflite").stat().st_size == table["dense"][3]
+    assert f"MACs: {30 * 30 * 27 * 8 + 80:,} -> {30 * 30 * 27 * 2 + 20:,}" in done.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "flag", "content", "message"),
     [
-        ("gru_spoken_digits", "data", b"text", r"The data must be an \.npz file of arrays\. Received: "),
+        ("spoken_digits", "data", b"text", r"The data must be an \.npz file of arrays\. Received: "),
         ("resnet8_cifar10", "model", b"text", r"--model must be a \.keras file\. Received: "),
         ("transformer_sst2", "data", None, "--data=.*missing: must be a file that exists. Received: "),
     ],
@@ -133,7 +197,7 @@ def test_a_bad_file_ends_a_structured_example_without_a_trace(script, flag, cont
     if content is not None:
         path = tmp_path / "file"
         path.write_bytes(content)
-    data = [] if flag == "data" else [f"--data={write_data(tmp_path / 'data.npz', STRUCTURED[script])}"]
+    data = [] if flag == "data" else [f"--data={write_data(tmp_path / 'data.npz', SAMPLES[script])}"]
     done = run_example(tmp_path, *data, f"--{flag}={path}", f"--output={tmp_path / 'output'}", script=script)
     assert done.returncode == 1
     assert re.search(message, done.stderr)

@@ -1,0 +1,22 @@
+"""The examples in the docstrings of tflite_export run as they stand."""
+
+import inspect
+import re
+
+import keras
+import pytest
+
+import tflite_export
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
+FUNCTIONS = [getattr(tflite_export, name) for name in tflite_export.__all__ if name[0].islower()]
+SECTIONS = ("Args:", "Returns:", "Raises:", "Example:")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_docstring_examples_run(function, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = inspect.getdoc(function)
+    assert [section for section in SECTIONS if section not in text] == []
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    exec(example, {})
