@@ -6,17 +6,20 @@ Importing this package is cheap: TensorFlow, Keras and LiteRT are imported on us
 from tflite_export.benchmarking import Benchmark, Timing, benchmark
 from tflite_export.carray import CArray, to_c_array
 from tflite_export.comparison import Comparison, OutputDifference, compare
+from tflite_export.constants import TensorSparsity
 from tflite_export.errors import ExportError
 from tflite_export.export import export
 from tflite_export.inspection import FileReport, Port, inspect
 from tflite_export.litert import predict
 from tflite_export.micro import MicroReport, check_micro, micro_resolver
 from tflite_export.packing import Packed, pack, unpack
-from tflite_export.report import ExportReport, TensorSparsity
+from tflite_export.report import ExportReport
+from tflite_export.timing import CallTime
 
 __all__ = [
     "Benchmark",
     "CArray",
+    "CallTime",
     "Comparison",
     "ExportError",
     "ExportReport",

@@ -1,27 +1,76 @@
-"""The child that converts: `python -m tflite_export._convert SAVED_MODEL FILE`."""
+"""The child that converts: `python -m tflite_export._convert SAVED_MODEL FILE SETTINGS`.
 
+The settings are those of `convert.Settings`, as a JSON object.
+"""
+
+import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tflite_export.child import fail
 
 
-def main(saved_model: str, file: str) -> None:
+def main(saved_model: str, file: str, settings: str) -> None:
     """Converts a SavedModel, or ends with a message."""
     import tensorflow as tf
 
     # Keras saves the same function under two signatures; two would give the file two copies of the graph.
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=["serving_default"])
-    # LiteRT runs builtin operators alone: what needs TensorFlow's ("Flex") or custom ones would not load.
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     converter.allow_custom_ops = False
+    _set(converter, **json.loads(settings))
     try:
         content = converter.convert()
     except Exception as error:  # the converter raises its own kinds, ValueError and what MLIR throws
         fail(readable(str(error)))
     else:
         Path(file).write_bytes(content)
+
+
+def _set(
+    converter: Any,
+    mode: str | None,
+    sparse: bool,
+    input_type: str,
+    output_type: str,
+    per_channel: bool,
+    representative: str | None,
+    names: list[str],
+) -> None:
+    """Sets up the converter.
+
+    LiteRT runs builtin operators alone: what needs TensorFlow's ("Flex") or custom ones would not load.
+    """
+    import tensorflow as tf
+
+    operators = {
+        "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+        "int16x8": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+    }
+    converter.target_spec.supported_ops = [operators.get(mode or "", tf.lite.OpsSet.TFLITE_BUILTINS)]
+    converter.optimizations = [tf.lite.Optimize.DEFAULT] if mode is not None else []
+    if sparse:
+        converter.optimizations += [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+    if mode == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if representative is not None:
+        converter.representative_dataset = lambda: _samples(representative, names)
+        converter.inference_input_type = tf.dtypes.as_dtype(input_type)
+        converter.inference_output_type = tf.dtypes.as_dtype(output_type)
+    if not per_channel:
+        converter._experimental_disable_per_channel = True
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+
+
+def _samples(representative: str, names: list[str]) -> Iterator[dict[str, Any]]:
+    import numpy as np
+
+    with np.load(representative) as archive:
+        batches = [archive[f"input_{place}"] for place in range(len(names))]
+    for place in range(len(batches[0])):
+        yield {name: batch[place : place + 1] for name, batch in zip(names, batches, strict=True)}
 
 
 def readable(message: str) -> str:

@@ -3,7 +3,9 @@
 It imports NumPy and LiteRT alone, as a program on a phone would: TensorFlow cannot lend the file an operator.
 """
 
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,22 +13,50 @@ import numpy as np
 from tflite_export.child import fail
 from tflite_export.litert import Runner
 
+_STATUS = Path("/proc/self/status")
+
 
 def main(file: str, inputs: str, outputs: str) -> None:
-    """Runs all samples with XNNPACK and without, then times single calls with it."""
+    """Runs all samples with XNNPACK and without, those with labels with it, then times single calls."""
     with np.load(inputs) as archive:
-        batches = [archive[f"input_{i}"] for i in range(len(archive.files))]
+        batches = _listed(archive, "input")
+        labelled = _listed(archive, "labelled")
     results: dict[str, Any] = {}
+    threads = sorted({1, os.cpu_count() or 1})
     for mode in ("xnnpack", "plain"):
         try:
+            before = _peak_memory()
             runner = Runner(file, xnnpack=mode == "xnnpack")
-            for i, output in enumerate(runner.run(batches)):
-                results[f"{mode}_{i}"] = output
+            results |= _named(mode, runner.run(batches))
             if mode == "xnnpack":
-                results["seconds"] = np.array(runner.latencies())
+                results["memory"] = np.array(_peak_memory() - before)
+                results["seconds_1"] = np.array(runner.latencies())
+                if labelled:
+                    results |= _named("labelled", runner.run(labelled))
+                for count in threads[1:]:
+                    runner = Runner(file, threads=count)
+                    runner.set(runner.batches([batch[:1] for batch in batches]))
+                    results[f"seconds_{count}"] = np.array(runner.latencies())
         except (RuntimeError, ValueError) as error:
             fail(f"LiteRT cannot run the file ({mode} kernels). Received: {error}")
     np.savez(outputs, **results)
+
+
+def _listed(archive: Any, name: str) -> list[np.ndarray[Any, np.dtype[Any]]]:
+    count = sum(entry.startswith(f"{name}_") for entry in archive.files)
+    return [archive[f"{name}_{place}"] for place in range(count)]
+
+
+def _named(name: str, values: list[np.ndarray[Any, np.dtype[Any]]]) -> dict[str, Any]:
+    return {f"{name}_{place}": value for place, value in enumerate(values)}
+
+
+def _peak_memory() -> int:
+    """The most that this process has held so far, in bytes; 0 where the system does not tell."""
+    if not _STATUS.exists():
+        return 0
+    (line,) = [line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":

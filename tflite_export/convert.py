@@ -1,10 +1,15 @@
 """From a plain Keras model to the bytes of a `.tflite` file."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tflite_export import child, flatbuffer
+from tflite_export.errors import ExportError
 
 if TYPE_CHECKING:
     import keras
@@ -12,28 +17,87 @@ if TYPE_CHECKING:
     from tflite_export.signature import Input
 
 
-def convert(
-    model: "keras.Model", structure: Any, inputs: Sequence["Input"], outputs: Sequence[str], folder: Path
-) -> bytes:
-    """Converts a plain model, for a batch of one, with LiteRT's builtin operators only.
+@dataclass(frozen=True)
+class Settings:
+    """How to convert.
+
+    Attributes:
+        mode: The name of the `Mode`.
+        input_type: The type of the file's inputs, those that are real numbers.
+        output_type: The type of its outputs, likewise.
+        per_channel: Whether each output channel of a kernel has a scale of its own, where weights are quantized.
+        sparse: Whether zeros are left out of kernels with many of them.
+    """
+
+    mode: str | None
+    input_type: str
+    output_type: str
+    per_channel: bool
+    sparse: bool
+
+
+class Conversion:
+    """A plain model on its way into files, for a batch of one, with LiteRT's builtin operators only.
+
+    It is saved once, and converted as often as there are settings to try.
 
     Args:
         model: A built Keras model without pruning masks.
         structure: What the model is called with: the nest in which its inputs stand.
         inputs: The inputs, in flattened order.
         outputs: A name for each output, in flattened order.
+        representative: Real inputs in the same order, where ranges are to be measured.
         folder: A temporary folder.
-
-    Returns:
-        The bytes of the file. Its inputs and outputs have these names in the signature, and this order.
-
-    Raises:
-        ExportError: The converter cannot convert the model.
     """
-    saved, file = folder / "saved_model", folder / "converted.tflite"
-    _save(model, structure, inputs, outputs, saved)
-    child.run("tflite_export._convert", str(saved), str(file), task="the conversion to TensorFlow Lite")
-    return flatbuffer.in_order(file.read_bytes(), [spec.name for spec in inputs], outputs)
+
+    def __init__(
+        self,
+        model: "keras.Model",
+        structure: Any,
+        inputs: Sequence["Input"],
+        outputs: Sequence[str],
+        representative: Sequence[np.ndarray] | None,
+        folder: Path,
+    ):
+        self._folder, self._inputs, self._outputs = folder, [spec.name for spec in inputs], list(outputs)
+        self._rolled = _rolled(model)
+        _save(model, structure, inputs, outputs, folder / "saved_model")
+        self._representative = None
+        if representative is not None:
+            self._representative = str(folder / "representative.npz")
+            arrays: dict[str, Any] = {f"input_{place}": batch for place, batch in enumerate(representative)}
+            np.savez(self._representative, **arrays)
+
+    def convert(self, settings: Settings) -> bytes:
+        """The bytes of a file. Its inputs and outputs have their names in the signature, and their order.
+
+        Raises:
+            ExportError: The converter cannot convert the model.
+        """
+        file = self._folder / "converted.tflite"
+        values = vars(settings) | {"representative": self._representative, "names": self._inputs}
+        arguments = [str(self._folder / "saved_model"), str(file), json.dumps(values)]
+        try:
+            child.run("tflite_export._convert", *arguments, task="the conversion to TensorFlow Lite")
+        except ExportError as error:
+            raise ExportError(f"{error}{self._advice(settings)}") from error
+        return flatbuffer.in_order(file.read_bytes(), self._inputs, self._outputs)
+
+    def _advice(self, settings: Settings) -> str:
+        if settings.mode not in ("int8", "int16x8") or not self._rolled:
+            return ""
+        return (
+            f"\nThe converter cannot quantize the loops of recurrent layers to {settings.mode}, and may crash. Build "
+            f"{', '.join(self._rolled)} with unroll=True and give them the same weights, or use quantize=None, "
+            '"float16" or "dynamic".'
+        )
+
+
+def _rolled(model: "keras.Model") -> list[str]:
+    """The names of the recurrent layers that run as loops."""
+    from tflite_export.signature import layers_of
+
+    return [layer.name for layer in layers_of(model) if getattr(layer, "unroll", None) is False]
 
 
 def _save(model: "keras.Model", structure: Any, inputs: Sequence["Input"], outputs: Sequence[str], saved: Path) -> None:

@@ -2,22 +2,25 @@
 
 import math
 import os
-import secrets
 import tempfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tflite_export import flatbuffer
+from tflite_export.accuracy import checked_labels
 from tflite_export.arrays import join
-from tflite_export.convert import convert
-from tflite_export.errors import require
-from tflite_export.report import ExportReport
+from tflite_export.convert import Conversion, Settings
+from tflite_export.errors import ExportError, require
+from tflite_export.files import checked_target, write
+from tflite_export.kernels import Kernel, kernels_of
+from tflite_export.modes import find_mode
+from tflite_export.report import ExportReport, report_of
 from tflite_export.signature import inputs_of, invent, layers_of, signature_names, standardize, structure_of
-from tflite_export.verify import check_finite, check_operators, check_zeros, compare
+from tflite_export.sparse import sparse_tries
+from tflite_export.verify import Run, Sample, check_finite, check_operators, check_zeros, run_file
 
 if TYPE_CHECKING:
     import keras
@@ -27,31 +30,65 @@ def export(
     model: "keras.Model",
     path: str | os.PathLike[str],
     *,
+    quantize: Literal["float16", "dynamic", "int8", "int16x8"] | None = None,
+    representative_data: Any = None,
+    input_type: str | None = None,
+    output_type: str | None = None,
+    per_channel: bool | None = None,
+    sparse: Literal["auto"] | bool = "auto",
     inputs: Any = None,
-    tolerance: float = 1e-4,
+    labels: Any = None,
+    tolerance: float | None = None,
     samples: int = 8,
+    overwrite: bool = False,
 ) -> ExportReport:
-    """Writes a Keras model as a float32 `.tflite` file, after checking that it computes what Keras does.
+    """Writes a Keras model as a `.tflite` file, after checking that it computes what Keras does.
 
     Pruning masks are stripped, the zeros written in. The conversion and the check each run in a process of
-    their own; the check loads the file with LiteRT and runs it on the same inputs as Keras, with XNNPACK and
-    without. The file appears at `path` only when all holds: until then a file that was there stays as it is.
-    The model is not changed.
+    their own, so a crash of the converter or of LiteRT is an error here; the check loads the file with LiteRT
+    and runs it on the same inputs as Keras, with XNNPACK and without. The file appears at `path` only when all
+    holds: until then what was there stays as it is. The model is not changed.
 
     The file has a batch of one, LiteRT's builtin operators only, and its inputs and outputs in Keras's order.
     Outputs are called `output_0`, `output_1`, ..., or by the keys of the dict that the model returns.
 
+    | `quantize` | weights | computes in | default `tolerance` |
+    |---|---|---|---|
+    | None | float32 | float32 | 1e-4 |
+    | `"float16"` | float16 | float32 | 1e-2 |
+    | `"dynamic"` | int8 | int8 where operators can, ranges measured at each call | 0.3 |
+    | `"int8"` | int8 | int8, ranges from `representative_data` | 0.3 |
+    | `"int16x8"` | int8 | int16, ranges from `representative_data` | 0.3 |
+
+    The tolerances of the quantized modes tell a broken file from a good one. How good it is, `labels` show.
+
     Args:
         model: A built model, with pruning masks or without. All axes but the batch have a fixed size.
         path: Where the file goes, in a folder that exists; ends in `.tflite`.
+        quantize: How weights are stored and what is computed; see the table.
+        representative_data: With `"int8"` and `"int16x8"`: real inputs, as the model takes them, some hundred.
+        input_type: With these, the type of the inputs: `"float32"` (default), `"int8"` or `"uint8"`; with
+            `"int16x8"` `"float32"` or `"int16"`. Inputs that are integers in Keras keep their type.
+        output_type: The type of the outputs, likewise.
+        per_channel: With quantized weights, whether each output channel has a scale of its own, which is more
+            exact, or each kernel one scale, which keeps values shared. None: per channel, unless kernels
+            share values (`keras_prune.cluster_weights`).
+        sparse: Whether zeros are left out of the file: `"auto"` makes both files where LiteRT runs them and
+            keeps the smaller one; True and False decide. A sparse file loads slower and takes more memory, and
+            is faster only where zeros come in blocks (`keras_prune.LITERT_1X4`).
         inputs: Real inputs for the comparison, as the model takes them, with a batch axis; the first
-            `samples` are used. Without them the inputs are standard normal numbers, or ids for Embedding
-            layers. A subclassed model needs them: they show the shapes of its inputs.
+            `samples` are used. Default: `representative_data`, if there are any; or else standard normal
+            numbers, or ids for Embedding layers. A subclassed model needs them: they show the shapes of its
+            inputs.
+        labels: The classes of all `inputs`, as integers or one-hot, for a model with one output of scores: the
+            accuracy of Keras and of the file is in the report.
         tolerance: How far the file's outputs may be from Keras's, relative to max(1, max|Keras output|).
+            Default: see the table.
         samples: How many samples are compared.
+        overwrite: Whether a file at `path` may be replaced.
 
     Returns:
-        What was found: sizes, the difference, the zeros in each weight, operators, latency. `print` shows a
+        What was found: sizes, the differences, the zeros in each weight, operators, latency. `print` shows a
         table.
 
     Raises:
@@ -63,68 +100,97 @@ def export(
 
     ```python
     import keras
+    import numpy as np
     import tflite_export
 
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
-    report = tflite_export.export(model, "model.tflite")
+    x = np.random.rand(100, 28, 28, 1)
+    report = tflite_export.export(model, "model.tflite", quantize="int8", representative_data=x, overwrite=True)
     print(report)
     ```
     """
-    target = _checked_path(path)
-    if not (isinstance(tolerance, int | float) and 0 <= tolerance < math.inf):
-        raise ValueError(f"`tolerance` must be a finite number, 0 or more. Received: {tolerance!r}")
+    target = checked_target(path, (".tflite",), overwrite=overwrite, name="path")
+    mode = find_mode(quantize, representative_data, input_type, output_type)
+    tolerance = _checked_tolerance(mode.tolerance if tolerance is None else tolerance)
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise ValueError(f"`samples` must be an integer, 1 or more. Received: {samples!r}")
     _check_model(model)
-    structure = structure_of(model, inputs)
+    structure = structure_of(model, representative_data if inputs is None else inputs)
     specs = inputs_of(model, structure)
     plain = _plain(model)
-    if inputs is None:
-        batches = invent(plain, specs, samples)
-    else:
-        batches = [batch[:samples] for batch in standardize(structure, specs, inputs)]
+    kernels = kernels_of(plain)
+    tries = sparse_tries(sparse, mode, kernels)
+    given = representative_data if inputs is None else inputs
+    batches = invent(plain, specs, samples) if given is None else standardize(structure, specs, given)
+    representative = None
+    if representative_data is not None:
+        representative = standardize(structure, specs, representative_data, "representative_data")
+    truth = checked_labels(labels, None if inputs is None else len(batches[0]))
 
-    outputs, expected = _run_keras(plain, structure, batches)
-    note = " (made up: none were given)" if inputs is None else ""
-    check_finite(expected, outputs, "the Keras model", note)
+    first = [batch[:samples] for batch in batches]
+    outputs, expected = _run_keras(plain, structure, first)
+    check_finite(expected, outputs, "the Keras model", " (made up: none were given)" if given is None else "")
+    labelled = batches if truth is not None else ()
+    keras_accuracy = truth.accuracy(_predict(plain, structure, batches)) if truth is not None else None
+    sample = Sample(first, outputs, expected, labelled)
+    if per_channel is None:
+        per_channel = not any(kernel.is_shared for kernel in kernels)
+    settings = Settings(
+        mode=mode.name,
+        input_type=input_type or mode.port_types[0],
+        output_type=output_type or mode.port_types[0],
+        per_channel=per_channel,
+        sparse=False,
+    )
     with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
         folder = Path(name)
-        content = convert(plain, structure, specs, outputs, folder)
-        operators = flatbuffer.operators(content)
-        check_operators(operators)
-        check_zeros(plain, flatbuffer.zeros(content))
-        difference, latency = compare(content, folder, batches, outputs, expected, tolerance)
-    _write(target, content)
-
-    return ExportReport(
-        path=Path(path),
-        bytes=len(content),
-        zipped_bytes=len(zlib.compress(content, 9)),
-        inputs=tuple(spec.name for spec in specs),
-        outputs=tuple(outputs),
-        samples=len(batches[0]),
-        max_difference=difference,
+        conversion = Conversion(plain, structure, specs, outputs, representative, folder)
+        content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance)
+    write(target, content)
+    return report_of(
+        Path(path),
+        content,
+        run,
+        kernels=kernels,
+        quantize=mode.name,
+        sparse=is_sparse,
+        inputs=[spec.name for spec in specs],
+        outputs=outputs,
+        samples=len(first[0]),
         tolerance=tolerance,
-        tensors=flatbuffer.weights(content),
-        operators=operators,
-        latency_ms=latency[1],
-        latency_p10_ms=latency[0],
-        latency_p90_ms=latency[2],
+        made_up=given is None,
+        accuracy=None if truth is None else truth.accuracy(run.labelled),
+        keras_accuracy=keras_accuracy,
     )
 
 
-def _checked_path(path: str | os.PathLike[str]) -> Path:
-    """Where to write; a link is followed, so that its target is replaced and not the link."""
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"`path` must be a path to a .tflite file. Received: {path!r}")
-    target = Path(os.path.realpath(path))
-    if Path(path).suffix != ".tflite":
-        raise ValueError(f"`path` must end in .tflite. Received: {os.fspath(path)!r}")
-    if target.is_dir():
-        raise ValueError(f"`path` must be a file, not a folder. Received: {os.fspath(path)!r}")
-    if not target.parent.is_dir():
-        raise ValueError(f"The folder of `path` must exist. Received: {os.fspath(path)!r}")
-    return target
+def _best(
+    conversion: Conversion,
+    settings: Settings,
+    tries: Sequence[bool],
+    kernels: Sequence[Kernel],
+    sample: Sample,
+    folder: Path,
+    tolerance: float,
+) -> tuple[bytes, Run, bool]:
+    """The smallest of the files that pass: its bytes, its run, and whether zeros are left out of it."""
+    passed: list[tuple[bytes, Run, bool]] = []
+    for sparse in tries:
+        try:
+            content = conversion.convert(Settings(**(vars(settings) | {"sparse": sparse})))
+            check_operators(flatbuffer.operators(content))
+            check_zeros(kernels, flatbuffer.zeros(content))
+            passed.append((content, run_file(content, folder, sample, tolerance), sparse))
+        except ExportError:
+            if not passed:  # the sparse one is a try, where a dense one passed before it
+                raise
+    return min(passed, key=lambda entry: len(entry[0]))
+
+
+def _checked_tolerance(tolerance: Any) -> float:
+    if isinstance(tolerance, bool) or not (isinstance(tolerance, int | float) and 0 <= tolerance < math.inf):
+        raise ValueError(f"`tolerance` must be a finite number, 0 or more. Received: {tolerance!r}")
+    return tolerance
 
 
 def _check_model(model: Any) -> None:
@@ -183,11 +249,13 @@ def _run_keras(
     return signature_names(keys, "output"), join(calls)
 
 
-def _write(target: Path, content: bytes) -> None:
-    """Puts the file in place in one step: whoever opens `target` sees the old file or the new one, whole."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _predict(model: "keras.Model", structure: Any, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Keras's outputs for many samples, in large batches."""
+    import keras
+
+    calls = []
+    for start in range(0, len(batches[0]), 256):
+        rows = [keras.ops.convert_to_tensor(batch[start : start + 256]) for batch in batches]
+        result = model(keras.tree.pack_sequence_as(structure, rows), training=False)
+        calls.append([keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(result)])
+    return [np.concatenate(column) for column in zip(*calls, strict=True)]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tflite_export.checked import Content, Table
+from tflite_export.constants import TensorSparsity
 from tflite_export.errors import ExportError, require
-from tflite_export.report import TensorSparsity
 from tflite_export.tensors import Tensor, constant, count_zeros, read_tensor
 
 # Which inputs of an operator are weights if they are constant. Others are not: the first state of an LSTM.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tflite_export import flatbuffer
+from tflite_export.constants import TensorSparsity, largest, short_name, type_text
 from tflite_export.packing import gzip_bytes, xz
 from tflite_export.printing import facts, grid, page, plain_text, shape_text
-from tflite_export.report import TensorSparsity, largest, short_name
 from tflite_export.tensors import Tensor
 
 
@@ -109,7 +109,7 @@ class FileReport:
             (
                 short_name(tensor),
                 shape_text(tensor.shape),
-                _type(tensor),
+                type_text(tensor),
                 f"{tensor.zeros:,}",
                 f"{tensor.sparsity:.1%}",
                 f"{tensor.distinct:,}",
@@ -193,8 +193,3 @@ def _as_port(name: str, tensor: Tensor) -> Port:
 def _port(port: Port) -> str:
     scale = "" if port.scale is None else f", scale {port.scale:.6g}, zero point {port.zero_point}"
     return f"{port.name}: {port.dtype}, {shape_text(port.shape)}{scale}"
-
-
-def _type(tensor: TensorSparsity) -> str:
-    notes = [tensor.quantization, "sparse" if tensor.stored_sparse else ""]
-    return " ".join([tensor.dtype, *filter(None, notes)])

@@ -1,44 +1,20 @@
 """What `export` found out about the file it wrote."""
 
+import dataclasses
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tflite_export.printing import facts, grid, plain_text, shape_text
-
-_ROWS = 12  # tensors that a printed table shows; the report holds all
-
-
-@dataclass(frozen=True)
-class TensorSparsity:
-    """A constant tensor in the file: a weight, as a rule.
-
-    Attributes:
-        name: Its name in the file.
-        shape: Its shape in the file: LiteRT has other layouts than Keras.
-        dtype: Its type: "float32", "int8", "int4".
-        elements: How many numbers it holds.
-        zeros: How many of them stand for zero: for quantized ones, those at the zero point.
-        distinct: How many different numbers it holds.
-        bytes: What it takes in the file.
-        stored_sparse: Whether zeros are left out in the file.
-        quantization: "per-tensor", "per-channel" or "per-block": what shares a scale; "" without scales.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    elements: int
-    zeros: int
-    distinct: int
-    bytes: int
-    stored_sparse: bool
-    quantization: str
-
-    @property
-    def sparsity(self) -> float:
-        """The fraction that is zero."""
-        return self.zeros / max(1, self.elements)
+from tflite_export import flatbuffer
+from tflite_export.constants import TensorSparsity, largest, short_name, type_text
+from tflite_export.kernels import Kernel
+from tflite_export.packing import gzip_bytes, xz
+from tflite_export.printing import facts, grid, page, plain_text, shape_text
+from tflite_export.timing import CallTime
+from tflite_export.verify import Run, lost_sharing
 
 
 @dataclass(frozen=True)
@@ -47,69 +23,139 @@ class ExportReport:
 
     Attributes:
         path: The file.
+        quantize: How weights are stored and what is computed; None: float32.
+        sparse: Whether zeros are left out of the file.
         bytes: Its size.
-        zipped_bytes: Its size after deflate, what a download or an app package takes.
+        gzip_bytes: Its size after gzip, what a download or an app package takes.
+        xz_bytes: Its size after xz, the smallest download (`pack`).
         inputs: The signature names of its inputs, in the file's order, which is the Keras model's.
         outputs: The signature names of its outputs, likewise.
         samples: How many samples went through Keras and through the file.
         max_difference: The largest difference from Keras's outputs, relative to max(1, max|Keras output|).
-        tolerance: What it had to stay within.
+        mean_difference: The mean difference, relative to the same.
+        tolerance: What the largest had to stay within.
+        keras_accuracy: The fraction of the labels that Keras finds; None: there were no labels.
+        accuracy: The same of the file.
         tensors: The kernels and embeddings.
         operators: How often each operator of LiteRT is used.
-        latency_ms: Median time of one call on this machine, with one thread.
-        latency_p10_ms: 10th percentile of the same.
-        latency_p90_ms: 90th percentile of the same.
+        timings: How long a call takes on this machine, with one thread and with one per processor.
+        memory: By how many bytes loading and running the file raised the most memory that a process held, as
+            Linux counts it; 0: unknown.
+        warnings: What the file has lost, line by line.
     """
 
     path: Path
+    quantize: str | None
+    sparse: bool
     bytes: int
-    zipped_bytes: int
+    gzip_bytes: int
+    xz_bytes: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     samples: int
     max_difference: float
+    mean_difference: float
     tolerance: float
+    keras_accuracy: float | None
+    accuracy: float | None
     tensors: tuple[TensorSparsity, ...]
     operators: dict[str, int]
-    latency_ms: float
-    latency_p10_ms: float
-    latency_p90_ms: float
+    timings: tuple[CallTime, ...]
+    memory: int
+    warnings: tuple[str, ...]
 
     @property
     def sparsity(self) -> float:
         """The fraction of all `tensors` that is zero."""
         return sum(t.zeros for t in self.tensors) / max(1, sum(t.elements for t in self.tensors))
 
+    @property
+    def latency_ms(self) -> float:
+        """Median time of one call, in milliseconds, with one thread."""
+        return self.timings[0].median_ms
+
+    def to_json(self) -> str:
+        """All that the report holds, as a JSON object."""
+        values = dataclasses.asdict(self) | {"path": os.fspath(self.path), "sparsity": self.sparsity}
+        return json.dumps(values, indent=2)
+
+    def to_html(self) -> str:
+        """The tables, with all weights, as an HTML page that needs no other file."""
+        return page(self.path.name, *self._parts(list(self.tensors), ""))
+
     def __str__(self) -> str:
-        headings = ("weight", "shape", "zeros", "sparsity")
-        rows, left = largest(self.tensors)
+        return plain_text(*self._parts(*largest(self.tensors)))
+
+    def _parts(self, tensors: list[TensorSparsity], last: str) -> list[Any]:
+        headings = ("weight", "shape", "type", "zeros", "sparsity")
         cells = [
-            (short_name(tensor), shape_text(tensor.shape), f"{tensor.zeros:,}", f"{tensor.sparsity:.1%}")
-            for tensor in rows
+            (short_name(t), shape_text(t.shape), type_text(t), f"{t.zeros:,}", f"{t.sparsity:.1%}") for t in tensors
         ]
-        return plain_text(facts(self.path.name, self._facts()), grid(headings, cells, left))
+        return [facts(self.path.name, self._facts()), grid(headings, cells, last)]
 
     def _facts(self) -> list[tuple[str, str]]:
-        spread = f"p10 {self.latency_p10_ms:.3g}, p90 {self.latency_p90_ms:.3g}"
         check = f"allowed {self.tolerance:g}, {self.samples} samples"
-        return [
-            ("size", f"{self.bytes:,} bytes, {self.zipped_bytes:,} zipped"),
+        rows = [
+            ("weights", f"{self.quantize or 'float32'}, zeros {'left out' if self.sparse else 'stored'}"),
+            ("size", f"{self.bytes:,} bytes, {self.gzip_bytes:,} gzip, {self.xz_bytes:,} xz"),
             ("sparsity", f"{self.sparsity:.1%} of the weights"),
-            ("difference from Keras", f"{self.max_difference:.2g} ({check})"),
-            ("latency", f"{self.latency_ms:.3g} ms ({spread}, one thread)"),
+            ("difference from Keras", f"{self.max_difference:.2g}, mean {self.mean_difference:.2g} ({check})"),
+        ]
+        if self.accuracy is not None:
+            rows.append(("accuracy", f"{self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"))
+        for timing in self.timings:
+            spread = f"p10 {timing.p10_ms:.3g}, p90 {timing.p90_ms:.3g}"
+            threads = "1 thread" if timing.threads == 1 else f"{timing.threads} threads"
+            rows.append(("latency", f"{timing.median_ms:.3g} ms ({spread}, {threads})"))
+        if self.memory:
+            rows.append(("memory", f"{self.memory:,} bytes to load and run it"))
+        rows += [
             ("operators", ", ".join(f"{count} {name}" for name, count in self.operators.items())),
             ("inputs", ", ".join(self.inputs)),
             ("outputs", ", ".join(self.outputs)),
         ]
+        return rows + [("warning", line) for line in self.warnings]
 
 
-def largest(tensors: Sequence[TensorSparsity]) -> tuple[list[TensorSparsity], str]:
-    """The tensors that a table shows, in the file's order, and a last row for those that it does not."""
-    kept = sorted(range(len(tensors)), key=lambda place: -tensors[place].elements)[:_ROWS]
-    left = len(tensors) - len(kept)
-    return [tensors[place] for place in sorted(kept)], f"and {left} smaller" if left else ""
-
-
-def short_name(tensor: TensorSparsity) -> str:
-    """The first of the names that the converter joins with ";"."""
-    return tensor.name.partition(";")[0]
+def report_of(
+    path: Path,
+    content: bytes,
+    run: Run,
+    *,
+    kernels: Sequence[Kernel],
+    quantize: str | None,
+    sparse: bool,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    samples: int,
+    tolerance: float,
+    made_up: bool,
+    accuracy: float | None,
+    keras_accuracy: float | None,
+) -> ExportReport:
+    """The report of a file that passed."""
+    tensors = flatbuffer.weights(content)
+    warnings = lost_sharing(kernels, tensors)
+    if made_up:
+        warnings.append("compared on inputs that are made up; pass real ones as `inputs`")
+    return ExportReport(
+        path=path,
+        quantize=quantize,
+        sparse=sparse,
+        bytes=len(content),
+        gzip_bytes=gzip_bytes(content),
+        xz_bytes=len(xz(content)),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        samples=samples,
+        max_difference=run.max_difference,
+        mean_difference=run.mean_difference,
+        tolerance=tolerance,
+        keras_accuracy=keras_accuracy,
+        accuracy=accuracy,
+        tensors=tensors,
+        operators=flatbuffer.operators(content),
+        timings=tuple(CallTime.of(threads, seconds) for threads, seconds in sorted(run.seconds.items())),
+        memory=run.memory,
+        warnings=tuple(warnings),
+    )

@@ -105,7 +105,7 @@ def signature_names(keys: Sequence[str], default: str) -> list[str]:
     return names
 
 
-def standardize(structure: Any, specs: Sequence[Input], inputs: Any) -> list[np.ndarray]:
+def standardize(structure: Any, specs: Sequence[Input], inputs: Any, called: str = "inputs") -> list[np.ndarray]:
     """The user's `inputs` as one checked array per input of the model, in flattened order.
 
     Raises:
@@ -119,22 +119,22 @@ def standardize(structure: Any, specs: Sequence[Input], inputs: Any) -> list[np.
                 values = [inputs[name] for name in names]
                 break
         else:
-            raise ValueError(f"`inputs` must name {[spec.name for spec in specs]}. Received: {list(inputs)}")
+            raise ValueError(f"`{called}` must name {[spec.name for spec in specs]}. Received: {list(inputs)}")
     elif len(specs) == 1 and not isinstance(inputs, Mapping):
         values = list(inputs) if is_list_of_batches(inputs, 1 + len(specs[0].shape)) else [inputs]
     else:
         if flat_list and isinstance(inputs, list | tuple):
             inputs = type(structure)(inputs)  # a tuple for a list, or the other way round, is no difference
-        values = _same_form(structure, specs, inputs)
+        values = _same_form(structure, specs, inputs, called)
     if len(values) != len(specs):
-        raise ValueError(f"`inputs` must hold {[spec.name for spec in specs]}. Received: {len(values)} arrays")
+        raise ValueError(f"`{called}` must hold {[spec.name for spec in specs]}. Received: {len(values)} arrays")
     pairs = zip(specs, values, strict=True)
     batches = [as_batch(value, spec.shape, spec.dtype, spec.key) for spec, value in pairs]
     same_length(batches)
     return batches
 
 
-def _same_form(structure: Any, specs: Sequence[Input], inputs: Any) -> list[Any]:
+def _same_form(structure: Any, specs: Sequence[Input], inputs: Any, called: str) -> list[Any]:
     import keras
 
     try:
@@ -142,7 +142,9 @@ def _same_form(structure: Any, specs: Sequence[Input], inputs: Any) -> list[Any]
     except (TypeError, ValueError) as error:
         form = keras.tree.pack_sequence_as(structure, [spec.name for spec in specs])
         received = keras.tree.map_structure(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), inputs)
-        raise ValueError(f"`inputs` must be nested as the model's inputs are: {form}. Received: {received}") from error
+        raise ValueError(
+            f"`{called}` must be nested as the model's inputs are: {form}. Received: {received}"
+        ) from error
     return keras.tree.flatten(inputs)
 
 

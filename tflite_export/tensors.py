@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tflite_export.checked import Content, Table
-from tflite_export.report import TensorSparsity
+from tflite_export.constants import TensorSparsity
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -1,21 +1,57 @@
 """The checks that stand between a converted file and its place at the user's path."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tflite_export import child
+from tflite_export.constants import TensorSparsity
 from tflite_export.errors import ExportError
+from tflite_export.kernels import Kernel
 
-if TYPE_CHECKING:
-    import keras
-
-_KERNELS = ("kernel", "embeddings")  # how the names of the weights end that are worth pruning
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def check_finite(values: Sequence[np.ndarray], names: Sequence[str], what: str, note: str = "") -> None:
+@dataclass(frozen=True)
+class Sample:
+    """What a file is compared on.
+
+    Attributes:
+        inputs: For each input an array (samples, ...).
+        names: Of the outputs.
+        expected: Keras's outputs, (samples, ...).
+        labelled: For each input the samples for which there are labels; none: no labels.
+    """
+
+    inputs: Sequence[Array]
+    names: Sequence[str]
+    expected: Sequence[Array]
+    labelled: Sequence[Array] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of a file showed.
+
+    Attributes:
+        max_difference: The largest difference from Keras, relative to max(1, max|Keras's output|).
+        mean_difference: The mean difference, relative to the same.
+        seconds: How long single calls took, by the number of threads.
+        memory: By how much loading and running it raised the most memory that a process held, in bytes; 0: unknown.
+        labelled: The outputs for the samples with labels.
+    """
+
+    max_difference: float
+    mean_difference: float
+    seconds: dict[int, Array]
+    memory: int
+    labelled: Sequence[Array]
+
+
+def check_finite(values: Sequence[Array], names: Sequence[str], what: str, note: str = "") -> None:
     """To call before any difference is taken: `nan > tolerance` is false."""
     for name, value in zip(names, values, strict=True):
         finite = np.isfinite(value)
@@ -33,66 +69,68 @@ def check_operators(operators: dict[str, int]) -> None:
         raise ExportError(f"The file must have LiteRT's builtin operators only. Received: {', '.join(custom)}")
 
 
-def check_zeros(model: "keras.Model", found: int) -> None:
+def check_zeros(kernels: Sequence[Kernel], found: int) -> None:
     """Checks that the file, with `found` zeros in it, has at least as many as the model's kernels.
 
     A total, since the converter transposes, splits and concatenates kernels. It multiplies the scale of a
     BatchNormalization that follows into a kernel, which keeps zeros. It stores equal tensors once, so equal
     kernels count once here. All constants of the file count: those that are no kernels make the check milder.
     """
-    import keras
-
-    kernels = {}
-    for variable in model.weights:
-        if variable.name.endswith(_KERNELS) and len(variable.shape) > 1:
-            value = keras.ops.convert_to_numpy(variable.value)
-            kernels[value.tobytes()] = int(value.size - np.count_nonzero(value))
-    expected = sum(kernels.values())
+    expected = sum({kernel.values.tobytes(): kernel.zeros for kernel in kernels}.values())
     if found < expected:
         raise ExportError(
             f"The file must keep the {expected:,} zeros of the model's kernels. Received: {found:,} zeros"
         )
 
 
-def compare(
-    content: bytes,
-    folder: Path,
-    batches: Sequence[np.ndarray],
-    names: Sequence[str],
-    expected: Sequence[np.ndarray],
-    tolerance: float,
-) -> tuple[float, list[float]]:
+def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -> list[str]:
+    """A line for each kernel whose shared values are more in the file than in the model, so that it packs worse."""
+    lines = []
+    for kernel in kernels:
+        same_size = [tensor.distinct for tensor in tensors if tensor.elements == kernel.values.size]
+        if kernel.is_shared and same_size and min(same_size) > kernel.distinct:
+            lines.append(
+                f"{kernel.layer}: {kernel.distinct} shared values have become {min(same_size)}: scales per channel do "
+                "that, and a BatchNormalization that the converter multiplies into the kernel"
+            )
+    return lines
+
+
+def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float) -> Run:
     """Runs the file in a process without TensorFlow and compares.
 
-    Returns:
-        The largest relative difference, and the 10th, 50th and 90th percentile of the latency in
-        milliseconds.
+    Raises:
+        ExportError: LiteRT cannot run it, or its outputs are not those of Keras.
     """
     file, inputs, outputs = folder / "model.tflite", folder / "inputs.npz", folder / "outputs.npz"
     file.write_bytes(content)
-    arrays: dict[str, Any] = {f"input_{i}": batch for i, batch in enumerate(batches)}
+    arrays: dict[str, Any] = {f"input_{i}": batch for i, batch in enumerate(sample.inputs)}
+    arrays |= {f"labelled_{i}": batch for i, batch in enumerate(sample.labelled)}
     np.savez(inputs, **arrays)
     child.run("tflite_export._verify", str(file), str(inputs), str(outputs), task="the run in LiteRT")
-    worst = 0.0
+    worst, means = 0.0, [0.0]
     with np.load(outputs) as archive:
         for mode, where in (("xnnpack", "the file with XNNPACK"), ("plain", "the file without XNNPACK")):
-            values = [archive[f"{mode}_{i}"] for i in range(len(names))]
-            check_finite(values, names, where)
-            for name, value, reference in zip(names, values, expected, strict=True):
-                worst = max(worst, _difference(value, reference, f"{name!r} of {where}", tolerance))
-        milliseconds = np.percentile(archive["seconds"] * 1e3, (10, 50, 90))
-    return worst, milliseconds.tolist()
+            values = [archive[f"{mode}_{i}"] for i in range(len(sample.names))]
+            check_finite(values, sample.names, where)
+            for name, value, reference in zip(sample.names, values, sample.expected, strict=True):
+                largest, mean = _difference(value, reference, f"{name!r} of {where}", tolerance)
+                worst, means = max(worst, largest), [*means, mean]
+        seconds = {int(name.removeprefix("seconds_")): archive[name] for name in archive if name.startswith("seconds_")}
+        labelled = [archive[name] for name in sorted(archive) if name.startswith("labelled_")]
+        return Run(worst, max(means), seconds, int(archive["memory"]), labelled)
 
 
-def _difference(value: np.ndarray, reference: np.ndarray, what: str, tolerance: float) -> float:
+def _difference(value: Array, reference: Array, what: str, tolerance: float) -> tuple[float, float]:
     if value.shape != reference.shape:
         raise ExportError(f"The output {what} must have Keras's shape {reference.shape}. Received: {value.shape}")
     reference = reference.astype("float64")
-    difference = float(np.abs(value.astype("float64") - reference).max(initial=0.0))
-    relative = difference / max(1.0, float(np.abs(reference).max(initial=0.0)))
+    difference = np.abs(value.astype("float64") - reference)
+    size = max(1.0, float(np.abs(reference).max(initial=0.0)))
+    relative = float(difference.max(initial=0.0)) / size
     if relative > tolerance:
         raise ExportError(
             f"The output {what} must be within {tolerance:g} of Keras's, relative to max(1, max|Keras's|). "
             f"Received: a difference of {relative:.3g}"
         )
-    return relative
+    return relative, float(difference.mean()) / size if difference.size else 0.0

@@ -1,0 +1,56 @@
+"""The constant tensors of a file as a reader wants to know them, and how tables name them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_ROWS = 12  # tensors that a printed table shows; the report holds all
+
+
+@dataclass(frozen=True)
+class TensorSparsity:
+    """A constant tensor in the file: a weight, as a rule.
+
+    Attributes:
+        name: Its name in the file.
+        shape: Its shape in the file: LiteRT has other layouts than Keras.
+        dtype: Its type: "float32", "int8", "int4".
+        elements: How many numbers it holds.
+        zeros: How many of them stand for zero: for quantized ones, those at the zero point.
+        distinct: How many different numbers it holds.
+        bytes: What it takes in the file.
+        stored_sparse: Whether zeros are left out in the file.
+        quantization: "per-tensor", "per-channel" or "per-block": what shares a scale; "" without scales.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    elements: int
+    zeros: int
+    distinct: int
+    bytes: int
+    stored_sparse: bool
+    quantization: str
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction that is zero."""
+        return self.zeros / max(1, self.elements)
+
+
+def largest(tensors: Sequence[TensorSparsity]) -> tuple[list[TensorSparsity], str]:
+    """The tensors that a table shows, in the file's order, and a last row for those that it does not."""
+    kept = sorted(range(len(tensors)), key=lambda place: -tensors[place].elements)[:_ROWS]
+    left = len(tensors) - len(kept)
+    return [tensors[place] for place in sorted(kept)], f"and {left} smaller" if left else ""
+
+
+def short_name(tensor: TensorSparsity) -> str:
+    """The first of the names that the converter joins with ";"."""
+    return tensor.name.partition(";")[0]
+
+
+def type_text(tensor: TensorSparsity) -> str:
+    """Its type, what shares a scale, and whether zeros are left out: "int8 per-channel sparse"."""
+    notes = [tensor.quantization, "sparse" if tensor.stored_sparse else ""]
+    return " ".join([tensor.dtype, *filter(None, notes)])

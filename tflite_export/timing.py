@@ -1,0 +1,32 @@
+"""How long single calls take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class CallTime:
+    """How long a call takes.
+
+    Attributes:
+        threads: How many threads an operator may use.
+        runs: How many calls were timed.
+        median_ms: Median time of a call, in milliseconds.
+        p10_ms: 10th percentile.
+        p90_ms: 90th percentile.
+    """
+
+    threads: int
+    runs: int
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+
+    @classmethod
+    def of(cls, threads: int, seconds: Sequence[float] | np.ndarray[Any, np.dtype[Any]]) -> "CallTime":
+        """From the times of single calls, in seconds."""
+        low, median, high = (1e3 * float(value) for value in np.percentile(seconds, (10, 50, 90)))
+        return cls(threads, len(seconds), median, low, high)
