@@ -58,17 +58,11 @@ def cells(printed, row):
 
 
 def sparsity(path):
-    """The fraction of zeros in the kernels of a `.tflite` file, read with LiteRT alone."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=resolver)
-    interpreter.allocate_tensors()
+    """The fraction of zeros in the kernels of a `.tflite` file."""
     shapes = {(32, 3, 3, 1), (64, 3, 3, 32), (128, 1600), (10, 128)}
-    details = [detail for detail in interpreter.get_tensor_details() if tuple(detail["shape"]) in shapes]
-    assert len(details) == 4
-    kernels = [interpreter.get_tensor(detail["index"]) for detail in details]
-    return sum(np.sum(kernel == 0) for kernel in kernels) / sum(kernel.size for kernel in kernels)
+    kernels = [tensor for tensor in tflite_export.inspect(path).tensors if tensor.shape in shapes]
+    assert len(kernels) == 4
+    return sum(kernel.zeros for kernel in kernels) / sum(kernel.elements for kernel in kernels)
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +74,12 @@ def smoke(tmp_path_factory, data_file):
 
 
 @pytest.mark.slow
-def test_smoke_writes_two_files_and_a_plot_and_nothing_else(smoke):
+def test_smoke_writes_three_files_and_a_plot_and_nothing_else(smoke):
     printed, folder = smoke
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert files == {f"new/output/{name}" for name in ("dense.tflite", "pruned.tflite", "training.png")}
+    assert files == {
+        f"new/output/{name}" for name in ("dense.tflite", "pruned.tflite", "pruned_int8.tflite", "training.png")
+    }
     assert (folder / "new/output/training.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert "training.png" in printed.splitlines()[-1]
 
@@ -95,9 +91,9 @@ def test_smoke_prints_the_table(smoke, data_file):
     assert all(row[1] == 225_034 for row in table.values())
     for keras_row, file_row, name in zip(ROWS[:2], ROWS[2:], ("dense", "pruned"), strict=True):
         path = folder / "new/output" / f"{name}.tflite"
-        accuracy, _, non_zeros, size, zipped, latency = table[file_row]
+        accuracy, _, non_zeros, size, gzipped, latency = table[file_row]
         assert size == path.stat().st_size
-        assert zipped < size
+        assert gzipped < size
         assert 0 < latency < 1000
         assert table[keras_row] == [pytest.approx(accuracy, abs=0.01), 225_034, non_zeros, "-", "-", "-"]
         with np.load(data_file) as data:
@@ -106,6 +102,8 @@ def test_smoke_prints_the_table(smoke, data_file):
     assert table["dense, Keras"][0] > 0.8  # chance: 0.1
     assert table["pruned, Keras with masks"][2] == pytest.approx(0.1 * 224_800, abs=234 + 5)
     assert table["pruned.tflite, stripped"][4] < 0.25 * table["dense.tflite"][4]
+    assert table["pruned.tflite, stripped"][3] < 0.25 * table["dense.tflite"][3]  # zeros are left out
+    assert cells(printed, "pruned_int8.tflite")[4] < table["pruned.tflite, stripped"][4]
 
 
 @pytest.mark.slow

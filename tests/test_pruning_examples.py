@@ -66,7 +66,7 @@ def smoke(tmp_path, script, *flags):
 
 
 def comparison(printed):
-    """The rows of the printed table: accuracy, parameters, non-zeros, and of a file its bytes, zipped, and latency."""
+    """The rows of the printed table: accuracy, parameters, non-zeros; of a file its bytes, gzip and latency."""
     rows = re.findall(r"^ +((?:dense|pruned)(?:, trained on)?)  +(\S+)%((?:  +\S+){5}) *$", printed, re.M)
     return {
         name: [float(cell.replace(",", "")) for cell in (accuracy, *cells.split()) if cell != "-"]
@@ -83,12 +83,12 @@ def check_files(folder, data, script, table):
         x = x[..., None] / np.float32(255)
     x = x.astype("int32" if script == "transformer_sst2" else "float32")
     for row in list(table)[-2:]:
-        accuracy, parameters, nonzeros, size, zipped, latency = table[row]
+        accuracy, parameters, nonzeros, size, gzipped, latency = table[row]
         name = row.partition(",")[0]
         arrays = weights_of(folder / f"{name}.keras")
         assert sum(map(np.size, arrays)) == parameters
         assert sum(map(np.count_nonzero, arrays)) == nonzeros
-        assert (folder / f"{name}.tflite").stat().st_size == size > zipped
+        assert (folder / f"{name}.tflite").stat().st_size == size > gzipped
         assert latency > 0
         labels = tflite_export.predict(folder / f"{name}.tflite", x).argmax(-1)
         assert np.mean(labels == y.reshape(-1)) * 100 == pytest.approx(accuracy, abs=2.6)  # one sample of forty

@@ -56,9 +56,9 @@ def export(
     |---|---|---|---|
     | None | float32 | float32 | 1e-4 |
     | `"float16"` | float16 | float32 | 1e-2 |
-    | `"dynamic"` | int8 | int8 where operators can, ranges measured at each call | 0.3 |
-    | `"int8"` | int8 | int8, ranges from `representative_data` | 0.3 |
-    | `"int16x8"` | int8 | int16, ranges from `representative_data` | 0.3 |
+    | `"dynamic"` | int8 | int8 where operators can, ranges measured at each call | 0.5 |
+    | `"int8"` | int8 | int8, ranges from `representative_data` | 0.5 |
+    | `"int16x8"` | int8 | int16, ranges from `representative_data` | 0.5 |
 
     The tolerances of the quantized modes tell a broken file from a good one. How good it is, `labels` show.
 
