@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from tflite_export.errors import ExportError
 
@@ -15,20 +16,22 @@ _FAILED = 3  # a child that ends with this code has put its whole message on sta
 _MARK = "tflite_export: "
 
 
-def run(module: str, *arguments: str, task: str) -> None:
+def run(module: str, *arguments: str, task: str, environment: Mapping[str, str] | None = None) -> None:
     """Runs `python -m module arguments` and waits for its end.
 
     Args:
         module: The dotted name of the module.
         *arguments: What it gets in `sys.argv[1:]`.
         task: What the child does, for the error: "the conversion".
+        environment: Variables to set for it.
 
     Raises:
         ExportError: The child failed: its own message, the signal that killed it or the end of what it
             printed.
     """
     line = command(module, *arguments)
-    done = subprocess.run(line, env=_environment(), capture_output=True, text=True, errors="replace", check=False)
+    variables = _environment() | dict(environment or {})
+    done = subprocess.run(line, env=variables, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode == 0:
         return
     if done.returncode < 0:

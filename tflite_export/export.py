@@ -13,6 +13,7 @@ from tflite_export import flatbuffer
 from tflite_export.accuracy import checked_labels
 from tflite_export.arrays import join
 from tflite_export.convert import Conversion, Settings
+from tflite_export.elsewhere import export_elsewhere
 from tflite_export.errors import ExportError, require
 from tflite_export.files import checked_target, write
 from tflite_export.kernels import Kernel, kernels_of
@@ -47,7 +48,9 @@ def export(
     Pruning masks are stripped, the zeros written in. The conversion and the check each run in a process of
     their own, so a crash of the converter or of LiteRT is an error here; the check loads the file with LiteRT
     and runs it on the same inputs as Keras, with XNNPACK and without. The file appears at `path` only when all
-    holds: until then what was there stays as it is. The model is not changed.
+    holds: until then what was there stays as it is. The model is not changed. On the JAX and PyTorch backends the
+    model goes through a `.keras` file to a process in which Keras runs on TensorFlow, with which the file is then
+    compared; models with classes of one's own must be exported there.
 
     The file has a batch of one, LiteRT's builtin operators only, and its inputs and outputs in Keras's order.
     Outputs are called `output_0`, `output_1`, ..., or by the keys of the dict that the model returns.
@@ -115,9 +118,23 @@ def export(
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise ValueError(f"`samples` must be an integer, 1 or more. Received: {samples!r}")
     _check_model(model)
+    plain = _plain(model)
+    if not _on_tensorflow():
+        options = {
+            "quantize": quantize,
+            "representative_data": representative_data,
+            "input_type": input_type,
+            "output_type": output_type,
+            "per_channel": per_channel,
+            "sparse": sparse,
+            "inputs": inputs,
+            "labels": labels,
+            "tolerance": tolerance,
+            "samples": samples,
+        }
+        return export_elsewhere(plain, Path(path), target, options)
     structure = structure_of(model, representative_data if inputs is None else inputs)
     specs = inputs_of(model, structure)
-    plain = _plain(model)
     kernels = kernels_of(plain)
     tries = sparse_tries(sparse, mode, kernels)
     given = representative_data if inputs is None else inputs
@@ -198,12 +215,6 @@ def _check_model(model: Any) -> None:
 
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a keras.Model. Received: {model!r} of type {type(model).__name__}")
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "tflite_export converts with TensorFlow. Save the model as a .keras file and export it in a "
-            "process where the environment variable KERAS_BACKEND is 'tensorflow'. "
-            f"Received: backend {keras.backend.backend()!r}"
-        )
     require("tensorflow", "ai_edge_litert")
     if not model.built:
         raise ValueError(
@@ -213,6 +224,12 @@ def _check_model(model: Any) -> None:
     stateful = [layer.name for layer in layers_of(model) if getattr(layer, "stateful", False)]
     if stateful:  # the converter freezes the state: the first call is right and the others are not
         raise ValueError(f"A .tflite file cannot hold the state of a stateful layer. Received: {stateful}")
+
+
+def _on_tensorflow() -> bool:
+    import keras
+
+    return keras.backend.backend() == "tensorflow"
 
 
 def _plain(model: "keras.Model") -> "keras.Model":
