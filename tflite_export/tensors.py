@@ -167,6 +167,8 @@ def read_tensor(file: Content, table: Table, buffers: Sequence[Array]) -> Tensor
     stored, index_bytes = None, 0
     if data is not None and (sparsity := table.table(6)) is not None:
         stored, index_bytes = _stored(file, sparsity, name, shape)
+        if len(points) and (points != points[0]).any():
+            raise file.error(f"the sparse tensor {name!r} has several zero points, so what is left out is no number")
     fixed = tuple(shape.tolist())
     if data is not None and dtype in _STORED:
         bits = _STORED[dtype][1]
