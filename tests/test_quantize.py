@@ -168,6 +168,12 @@ def test_labels_need_one_output_of_scores(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_zeros_are_no_shared_values(cnn, tmp_path):
+    pruned = kp.strip_pruning(kp.prune_once(cnn, 0.95))  # few values are left of each small kernel
+    report = tflite_export.export(pruned, tmp_path / "a.tflite", quantize="int8", representative_data=X, sparse=False)
+    assert {tensor.quantization for tensor in report.tensors} == {"per-channel"}
+
+
 def test_shared_values_stay_shared(cnn, tmp_path):
     shared = kp.strip_pruning(kp.cluster_weights(cnn, clusters=16))
     data = {"quantize": "int8", "representative_data": X, "sparse": False}

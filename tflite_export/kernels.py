@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("kernel", "embeddings")  # how the names of the weights end that are worth pruning
 _SHARED = 256  # a kernel with no more values than this shares them
-_EACH = 8  # ... if so many entries, or more, come on each value
+_EACH = 4  # ... if so many of its non-zeros, or more, come on each value
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Kernel:
     @property
     def is_shared(self) -> bool:
         """Whether few values stand for many, as after `keras_prune.cluster_weights`."""
-        sample = self.values.reshape(-1)[: 4 * _SHARED * _EACH]
-        if len(np.unique(sample)) > _SHARED:  # told at once for most kernels, which share nothing
+        values = self.values[self.values != 0]  # zeros are alike in any pruned kernel
+        if len(np.unique(values[: 4 * _SHARED])) > _SHARED:  # told at once for most kernels, which share nothing
             return False
-        return self.distinct <= min(_SHARED, self.values.size // _EACH)
+        return 0 < len(np.unique(values)) <= min(_SHARED, values.size // _EACH)
 
     def zero_blocks(self, width: int) -> float:
         """The fraction of zeros in whole blocks of `width` inputs, of a Dense kernel: 1 if all zeros are in such."""
