@@ -132,7 +132,7 @@ def write(name: str, model: keras.Model, data: helpers.Data) -> tflite_export.Ex
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / f"{name}.keras")
     if keras.backend.backend() != "tensorflow":
-        print(f"Written: {folder / name}.keras. Export to .tflite needs KERAS_BACKEND=tensorflow.")
+        print(f"Written: {folder / name}.keras. With KERAS_BACKEND=tensorflow also as .tflite.")
         return None
     # Zeros stay in the file, as the plainest way to ship it: the bytes show what went, and gzip what zeros are worth.
     path = folder / f"{name}.tflite"

@@ -176,7 +176,7 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"Only flags are understood. Received: {' '.join(arguments[1:])}")
     if keras.backend.backend() != "tensorflow":
-        raise app.UsageError(f"The export needs KERAS_BACKEND=tensorflow. Received: {keras.backend.backend()}")
+        raise app.UsageError(f"This example needs KERAS_BACKEND=tensorflow. Received: {keras.backend.backend()}")
     logging.set_verbosity(logging.WARNING)  # else absl shows all that TensorFlow tells while it exports
     keras.utils.set_random_seed(FLAGS.seed)
     data = mnist_data.load(FLAGS.data)

@@ -97,10 +97,11 @@ def find_cut(arrays: Sequence[LazyScores], keep: int) -> Cut:
 def _bracket(arrays: Sequence[LazyScores], keep: int) -> tuple[float, float]:
     """Two scores between which the wanted one very likely lies."""
     size = sum(array.size for array in arrays)
-    # Odd, so that it meets every channel of the usual layouts, whose widths are even.
-    stride = max(size // SAMPLE, 8) | 1  # 8: a sample is small beside what it is taken from
     if size <= SAMPLE:
         return -np.inf, np.inf
+    # Odd, so that it meets every channel of the usual layouts, whose widths are even; and the sample small beside the
+    # scores, which take memory enough.
+    stride = max(size // SAMPLE, 8) | 1
     sample = np.concatenate([array.flat()[::stride].copy() for array in arrays])  # views would keep all in memory
     rank = keep / size * sample.size
     margin = 2.0 * np.sqrt(sample.size)  # four standard deviations of a sampled rank, at its widest

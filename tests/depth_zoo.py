@@ -10,6 +10,14 @@ from keras_prune.depth import LayerPlan
 from keras_prune.masks import walk_layers
 
 
+def only_plan(model, *names):
+    return LayerPlan(kp.analyze_layers(model).fingerprint, names)
+
+
+def names(candidates):
+    return [candidate.name for candidate in candidates]
+
+
 def silenced(model, paths):
     """A copy of the model in which the layers of these paths have zeros for weights."""
     copy = kp.strip_pruning(model)  # of a model without masks: a plain copy

@@ -77,7 +77,7 @@ def test_result_can_be_masked_trained_and_pruned_again(build):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the export needs TensorFlow")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends: test_export_elsewhere.py")
 @pytest.mark.parametrize("build", [residual, gru, transformer], ids=lambda build: build.__name__)
 def test_result_can_be_exported(build, tmp_path):
     small, x = pruned(build)

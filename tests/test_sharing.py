@@ -381,7 +381,7 @@ def test_frozen_layers_are_clustered_and_stay_so():
     assert_shared(shared, before, 4)
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="the export needs TensorFlow")
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="other backends: test_export_elsewhere.py")
 def test_a_tflite_file_has_no_more_values(tmp_path):
     from ai_edge_litert.interpreter import Interpreter
 

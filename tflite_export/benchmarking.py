@@ -14,30 +14,21 @@ from tflite_export.errors import require
 from tflite_export.litert import Runner
 from tflite_export.printing import grid, plain_text
 from tflite_export.proof import prove
+from tflite_export.timing import CallTime
 
 _ROUNDS = 5  # processes among which the calls are divided
 
 
 @dataclass(frozen=True)
-class Timing:
-    """How long one file takes with one number of threads.
+class Timing(CallTime):
+    """How long one file takes with one number of threads: a `CallTime`, and
 
     Attributes:
         path: The file.
-        threads: How many threads an operator may use.
-        runs: How many calls were timed.
-        median_ms: Median time of a call, in milliseconds.
-        p10_ms: 10th percentile.
-        p90_ms: 90th percentile.
         ratio: Its median over that of the first file with as many threads: 0.5 is twice as fast.
     """
 
     path: Path
-    threads: int
-    runs: int
-    median_ms: float
-    p10_ms: float
-    p90_ms: float
     ratio: float
 
 
@@ -125,11 +116,10 @@ def benchmark(
             arguments += [str(file), str(values)]
         times = _times(runs, counts, arguments, Path(name) / "times.npz")
         for number in counts:
-            milliseconds = 1e3 * times[number]
-            p10, median, p90 = np.percentile(milliseconds, (10, 50, 90), axis=1).tolist()
+            calls = [CallTime.of(number, seconds) for seconds in times[number]]
             timings += [
-                Timing(Path(file), number, milliseconds.shape[1], median[i], p10[i], p90[i], median[i] / median[0])
-                for i, file in enumerate(files)
+                Timing(**vars(call), path=Path(file), ratio=call.median_ms / calls[0].median_ms)
+                for file, call in zip(files, calls, strict=True)
             ]
     return Benchmark(tuple(timings))
 

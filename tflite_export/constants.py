@@ -1,7 +1,10 @@
-"""The constant tensors of a file as a reader wants to know them, and how tables name them."""
+"""The constant tensors of a file as a reader wants to know them, and the table of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from tflite_export.printing import grid, shape_text
 
 _ROWS = 12  # tensors that a printed table shows; the report holds all
 
@@ -38,19 +41,34 @@ class TensorSparsity:
         return self.zeros / max(1, self.elements)
 
 
-def largest(tensors: Sequence[TensorSparsity]) -> tuple[list[TensorSparsity], str]:
-    """The tensors that a table shows, in the file's order, and a last row for those that it does not."""
-    kept = sorted(range(len(tensors)), key=lambda place: -tensors[place].elements)[:_ROWS]
+def tensor_table(heading: str, tensors: Sequence[TensorSparsity], *, whole: bool) -> Any:
+    """A table of tensors in the file's order.
+
+    Args:
+        heading: What the tensors are.
+        tensors: The tensors.
+        whole: Whether it shows all of them, or the largest.
+    """
+    kept = sorted(range(len(tensors)), key=lambda place: -tensors[place].elements)
+    kept = sorted(kept if whole else kept[:_ROWS])
     left = len(tensors) - len(kept)
-    return [tensors[place] for place in sorted(kept)], f"and {left} smaller" if left else ""
+    rows = [
+        (
+            tensor.name.partition(";")[0],  # the first of the names that the converter joins with ";"
+            shape_text(tensor.shape),
+            _type(tensor),
+            f"{tensor.zeros:,}",
+            f"{tensor.sparsity:.1%}",
+            f"{tensor.distinct:,}",
+            f"{tensor.bytes:,}",
+        )
+        for tensor in map(tensors.__getitem__, kept)
+    ]
+    headings = (heading, "shape", "type", "zeros", "sparsity", "distinct", "bytes")
+    return grid(headings, rows, f"and {left} smaller" if left else "")
 
 
-def short_name(tensor: TensorSparsity) -> str:
-    """The first of the names that the converter joins with ";"."""
-    return tensor.name.partition(";")[0]
-
-
-def type_text(tensor: TensorSparsity) -> str:
+def _type(tensor: TensorSparsity) -> str:
     """Its type, what shares a scale, and whether zeros are left out: "int8 per-channel sparse"."""
     notes = [tensor.quantization, "sparse" if tensor.stored_sparse else ""]
     return " ".join([tensor.dtype, *filter(None, notes)])

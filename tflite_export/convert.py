@@ -10,11 +10,10 @@ import numpy as np
 
 from tflite_export import child, flatbuffer
 from tflite_export.errors import ExportError
+from tflite_export.signature import Input, layers_of
 
 if TYPE_CHECKING:
     import keras
-
-    from tflite_export.signature import Input
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Conversion:
         self,
         model: "keras.Model",
         structure: Any,
-        inputs: Sequence["Input"],
+        inputs: Sequence[Input],
         outputs: Sequence[str],
         representative: Sequence[np.ndarray] | None,
         folder: Path,
@@ -95,12 +94,10 @@ class Conversion:
 
 def _rolled(model: "keras.Model") -> list[str]:
     """The names of the recurrent layers that run as loops."""
-    from tflite_export.signature import layers_of
-
     return [layer.name for layer in layers_of(model) if getattr(layer, "unroll", None) is False]
 
 
-def _save(model: "keras.Model", structure: Any, inputs: Sequence["Input"], outputs: Sequence[str], saved: Path) -> None:
+def _save(model: "keras.Model", structure: Any, inputs: Sequence[Input], outputs: Sequence[str], saved: Path) -> None:
     """Writes the SavedModel.
 
     What `model.export` does, with a flat signature of our own: each input and output has one name, however

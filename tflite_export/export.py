@@ -3,7 +3,8 @@
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -159,10 +160,11 @@ def export(
         per_channel=per_channel,
         sparse=False,
     )
+    notes = [] if given is not None else ["compared on inputs that are made up; pass real ones as `inputs`"]
     with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
         folder = Path(name)
         conversion = Conversion(plain, structure, specs, outputs, representative, folder)
-        content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance)
+        content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance, notes)
     write(target, content)
     return report_of(
         Path(path),
@@ -175,7 +177,7 @@ def export(
         outputs=outputs,
         samples=len(first[0]),
         tolerance=tolerance,
-        made_up=given is None,
+        notes=notes,
         accuracy=None if truth is None else truth.accuracy(run.labelled),
         keras_accuracy=keras_accuracy,
     )
@@ -189,8 +191,12 @@ def _best(
     sample: Sample,
     folder: Path,
     tolerance: float,
+    notes: list[str],
 ) -> tuple[bytes, Run, bool]:
-    """The smallest of the files that pass: its bytes, its run, and whether zeros are left out of it."""
+    """The smallest of the files that pass: its bytes, its run, and whether zeros are left out of it.
+
+    The dense one comes first, if it is tried. A sparse one that fails after it is told in `notes`.
+    """
     passed: list[tuple[bytes, Run, bool]] = []
     for sparse in tries:
         try:
@@ -198,9 +204,10 @@ def _best(
             check_operators(flatbuffer.operators(content))
             check_zeros(kernels, flatbuffer.zeros(content))
             passed.append((content, run_file(content, folder, sample, tolerance), sparse))
-        except ExportError:
-            if not passed:  # the sparse one is a try, where a dense one passed before it
+        except ExportError as error:
+            if not passed:
                 raise
+            notes.append(f"zeros are stored, since the file without them failed: {error}")
     return min(passed, key=lambda entry: len(entry[0]))
 
 
@@ -250,15 +257,13 @@ def _run_keras(
     """The names of the outputs and their values, from one call per sample: the file's batch is one too."""
     import keras
 
-    state = [variable.numpy() for variable in model.non_trainable_variables]
     calls = []
     result: Any = None
-    for i in range(len(batches[0])):
-        row = [keras.ops.convert_to_tensor(batch[i : i + 1]) for batch in batches]
-        result = model(keras.tree.pack_sequence_as(structure, row), training=False)
-        calls.append([keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(result)])
-    for variable, value in zip(model.non_trainable_variables, state, strict=True):
-        variable.assign(value)  # a layer may count its calls; a subclassed model is the user's own
+    with _state_kept(model):
+        for i in range(len(batches[0])):
+            row = [keras.ops.convert_to_tensor(batch[i : i + 1]) for batch in batches]
+            result = model(keras.tree.pack_sequence_as(structure, row), training=False)
+            calls.append([keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(result)])
     keys = [""] * len(calls[0])
     if isinstance(result, dict) and len(result) == len(keys):
         for key, place in keras.tree.pack_sequence_as(result, list(range(len(keys)))).items():
@@ -270,9 +275,17 @@ def _predict(model: "keras.Model", structure: Any, batches: Sequence[np.ndarray]
     """Keras's outputs for many samples, in large batches."""
     import keras
 
-    calls = []
-    for start in range(0, len(batches[0]), 256):
-        rows = [keras.ops.convert_to_tensor(batch[start : start + 256]) for batch in batches]
-        result = model(keras.tree.pack_sequence_as(structure, rows), training=False)
-        calls.append([keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(result)])
-    return [np.concatenate(column) for column in zip(*calls, strict=True)]
+    with _state_kept(model):
+        outputs = model.predict(keras.tree.pack_sequence_as(structure, list(batches)), batch_size=256, verbose=0)
+    return keras.tree.flatten(outputs)
+
+
+@contextmanager
+def _state_kept(model: "keras.Model") -> Iterator[None]:
+    """A layer may count its calls, and a subclassed model is the user's own."""
+    state = [variable.numpy() for variable in model.non_trainable_variables]
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.non_trainable_variables, state, strict=True):
+            variable.assign(value)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tflite_export import flatbuffer
-from tflite_export.constants import TensorSparsity, largest, short_name, type_text
+from tflite_export.constants import TensorSparsity, tensor_table
 from tflite_export.packing import gzip_bytes, xz
-from tflite_export.printing import facts, grid, page, plain_text, shape_text
+from tflite_export.printing import facts, page, plain_text, shape_text
 from tflite_export.tensors import Tensor
 
 
@@ -98,26 +98,13 @@ class FileReport:
 
     def to_html(self) -> str:
         """The tables, with all tensors, as an HTML page that needs no other file."""
-        return page(self.path.name, *self._parts(list(self.tensors), ""))
+        return page(self.path.name, *self._parts(whole=True))
 
     def __str__(self) -> str:
-        return plain_text(*self._parts(*largest(self.tensors)))
+        return plain_text(*self._parts(whole=False))
 
-    def _parts(self, tensors: list[TensorSparsity], last: str) -> list[Any]:
-        headings = ("constant", "shape", "type", "zeros", "sparsity", "distinct", "bytes")
-        rows = [
-            (
-                short_name(tensor),
-                shape_text(tensor.shape),
-                type_text(tensor),
-                f"{tensor.zeros:,}",
-                f"{tensor.sparsity:.1%}",
-                f"{tensor.distinct:,}",
-                f"{tensor.bytes:,}",
-            )
-            for tensor in tensors
-        ]
-        return [facts(self.path.name, self._facts()), grid(headings, rows, last)]
+    def _parts(self, *, whole: bool) -> list[Any]:
+        return [facts(self.path.name, self._facts()), tensor_table("constant", self.tensors, whole=whole)]
 
     def _facts(self) -> list[tuple[str, str]]:
         size = f"{self.bytes:,} bytes"

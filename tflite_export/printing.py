@@ -30,7 +30,8 @@ def grid(headings: Sequence[str], rows: Sequence[Sequence[str]], last: str = "")
 
     if not rows:
         return None
-    table = Table(headings[0], box=box.ASCII2)
+    table = Table(box=box.ASCII2)
+    table.add_column(headings[0], overflow="fold")  # names are shown whole, over several lines if need be
     for heading in headings[1:]:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tflite_export import flatbuffer
-from tflite_export.constants import TensorSparsity, largest, short_name, type_text
+from tflite_export.constants import TensorSparsity, tensor_table
 from tflite_export.kernels import Kernel
 from tflite_export.packing import gzip_bytes, xz
-from tflite_export.printing import facts, grid, page, plain_text, shape_text
+from tflite_export.printing import facts, page, plain_text
 from tflite_export.timing import CallTime
 from tflite_export.verify import Run, lost_sharing
 
@@ -41,7 +41,7 @@ class ExportReport:
         timings: How long a call takes on this machine, with one thread and with one per processor.
         memory: By how many bytes loading and running the file raised the most memory that a process held, as
             Linux counts it; 0: unknown.
-        warnings: What the file has lost, line by line.
+        warnings: What the file has lost or the check could not see, line by line.
     """
 
     path: Path
@@ -81,17 +81,13 @@ class ExportReport:
 
     def to_html(self) -> str:
         """The tables, with all weights, as an HTML page that needs no other file."""
-        return page(self.path.name, *self._parts(list(self.tensors), ""))
+        return page(self.path.name, *self._parts(whole=True))
 
     def __str__(self) -> str:
-        return plain_text(*self._parts(*largest(self.tensors)))
+        return plain_text(*self._parts(whole=False))
 
-    def _parts(self, tensors: list[TensorSparsity], last: str) -> list[Any]:
-        headings = ("weight", "shape", "type", "zeros", "sparsity")
-        cells = [
-            (short_name(t), shape_text(t.shape), type_text(t), f"{t.zeros:,}", f"{t.sparsity:.1%}") for t in tensors
-        ]
-        return [facts(self.path.name, self._facts()), grid(headings, cells, last)]
+    def _parts(self, *, whole: bool) -> list[Any]:
+        return [facts(self.path.name, self._facts()), tensor_table("weight", self.tensors, whole=whole)]
 
     def _facts(self) -> list[tuple[str, str]]:
         check = f"allowed {self.tolerance:g}, {self.samples} samples"
@@ -129,15 +125,12 @@ def report_of(
     outputs: Sequence[str],
     samples: int,
     tolerance: float,
-    made_up: bool,
+    notes: Sequence[str],
     accuracy: float | None,
     keras_accuracy: float | None,
 ) -> ExportReport:
     """The report of a file that passed."""
     tensors = flatbuffer.weights(content)
-    warnings = lost_sharing(kernels, tensors)
-    if made_up:
-        warnings.append("compared on inputs that are made up; pass real ones as `inputs`")
     return ExportReport(
         path=path,
         quantize=quantize,
@@ -157,5 +150,5 @@ def report_of(
         operators=flatbuffer.operators(content),
         timings=tuple(CallTime.of(threads, seconds) for threads, seconds in sorted(run.seconds.items())),
         memory=run.memory,
-        warnings=tuple(warnings),
+        warnings=(*lost_sharing(kernels, tensors), *notes),
     )
