@@ -14,8 +14,8 @@ from keras_prune import keras_internals
 from keras_prune.channels.binding import Binding
 from keras_prune.channels.graph import Trace, trace
 from keras_prune.channels.labels import FIXED, collapse
-from keras_prune.tables import table, unknown_lines
 from keras_prune.masks import find_masked
+from keras_prune.tables import table, unknown_lines
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.kept import Kept
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.tables import cost_lines, number, table, unknown_lines
 from keras_prune.channels.work import Costs, Work, total
+from keras_prune.tables import cost_lines, number, table, unknown_lines
 
 
 @dataclasses.dataclass(frozen=True)

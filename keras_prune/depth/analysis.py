@@ -9,10 +9,10 @@ import keras
 
 from keras_prune.channels.graph import trace
 from keras_prune.channels.groups import check_model
-from keras_prune.tables import number, table
 from keras_prune.depth.candidates import Candidate, find_candidates
 from keras_prune.depth.costs import DepthCosts
 from keras_prune.depth.structure import Structure
+from keras_prune.tables import number, table
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Collection, Mapping
 
-from keras_prune.tables import cost_lines, number, table
 from keras_prune.depth.analysis import LayerAnalysis, reason_lines, short_list
 from keras_prune.depth.candidates import Candidate
 from keras_prune.depth.left import Left
+from keras_prune.tables import cost_lines, number, table
 
 
 @dataclasses.dataclass(frozen=True)

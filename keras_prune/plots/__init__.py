@@ -1,1 +1,1 @@
-"""Plots of results, with matplotlib (extra `plots`): each takes the axes to draw on, or makes some, and returns them."""
+"""Plots of results, with matplotlib (extra `plots`): each draws on the axes it is given, or on new ones; returns them."""
