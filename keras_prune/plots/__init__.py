@@ -1,1 +1,1 @@
-"""Plots of results, with matplotlib (extra `plots`): each draws on the axes it is given, or on new ones; returns them."""
+"""Plots of results, with matplotlib (extra `plots`). Each draws on the axes it is given, or on new ones."""
