@@ -11,7 +11,7 @@ PYTEST ?= -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch parity proof fuzz lint format bench bench-channels clean
+.PHONY: demo test test-tensorflow test-jax test-torch parity proof fuzz lint format bench bench-channels bench-compression clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -58,6 +58,11 @@ bench: $(VENV)/.test .venv-tfmot/.tfmot
 # PyTorch is pinned for its build for processors; Torch-Pruning stands beside it in an environment of its own.
 bench-channels: $(VENV)/.test .venv-torch-pruning/.torch-pruning
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/run_channels.py --torch_pruning_python .venv-torch-pruning/bin/python
+
+# Deep Compression of two LeNets, from training to the packed file. A file of MNIST: `make bench-compression
+# DATA=--data=mnist.npz`; more flags likewise.
+bench-compression: $(VENV)/.demo
+	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/deep_compression.py $(DATA)
 
 $(VENV)/.%: $(SETUP)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
