@@ -1,8 +1,16 @@
 """Shared by all tests."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
+
+
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector, which Keras calls before each test, need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
