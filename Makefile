@@ -6,8 +6,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SETUP  := pyproject.toml setup.py keras_prune/_version.py
 
-# Two processes: most of the time goes into compiling small models, which uses one core.
-PYTEST ?= -n 2 --dist loadfile
+# Two processes: most of the time goes into compiling small models, which uses one core. The files come in the order of
+# tests/conftest.py, not those with the most tests first.
+PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 

@@ -1,8 +1,22 @@
 """Shared by all tests."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: no process is left with one at the end, while the other has nothing to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector, which Keras calls before each test, need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,9 @@ from typing import Any
 
 from tflite_export.child import fail
 
+# TensorFlow imports these where they are installed, which takes longer than all the rest. A conversion uses none.
+_UNUSED = ("keras", "tf_keras", "jax", "pandas", "scipy", "sklearn")
+
 
 def main(saved_model: str, file: str, settings: str) -> None:
     """Converts a SavedModel, or ends with a message."""
@@ -91,4 +94,5 @@ def readable(message: str) -> str:
 
 
 if __name__ == "__main__":
+    sys.modules.update(dict.fromkeys(_UNUSED))  # type: ignore[arg-type]  # for Python: not installed
     main(*sys.argv[1:])
