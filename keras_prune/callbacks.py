@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from keras_prune.schedules import ConstantSparsity, SparsitySchedule, check_spar
 from keras_prune.selection import Percentile, Selection
 from keras_prune.training import keep_masks
 from keras_prune.update import update_masks
+from keras_prune.workers import choice_of_first
 
 IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
 
@@ -225,7 +227,13 @@ class PruningSchedule(keras.callbacks.Callback):
         optimizer = getattr(self.model, "optimizer", None)  # on JAX, `self.model` brings the variables up to date
         statistics = self._measured.now(due) if self._measured is not None else None
         kept = update_masks(
-            self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, optimizer, statistics
+            self._weights,
+            self.rule,
+            lambda own: self._sparsity_at(own, due),
+            due,
+            optimizer,
+            statistics,
+            agree=partial(choice_of_first, self._model),
         )
         self._last_update = due
         self._count(kept)
