@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import keras
 import multi_worker
@@ -24,7 +23,6 @@ pytestmark = [
 
 LONG = 300  # seconds that a job may take on a busy machine
 WHEN_ALONE = 5  # seconds in which the other worker of a killed one may end by itself
-ABOUT_A_PEER = "UNAVAILABLE", "CANCELLED", "Unavailable", "closed by peer", "reset by peer", "heartbeat"
 
 
 def free_ports(count):
@@ -54,7 +52,8 @@ def start(folder, index, ports, extra):
 def run_job(folder, **extra):
     """Runs both workers to their ends, and returns their exit codes. When one was killed, the other has a short while
     to end, as whoever looks after a job would give it."""
-    workers = [start(folder, index, free_ports_, extra) for free_ports_ in [free_ports(2)] for index in range(2)]
+    ports = free_ports(2)
+    workers = [start(folder, index, ports, extra) for index in range(2)]
     deadline = time.monotonic() + LONG
     try:
         while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
