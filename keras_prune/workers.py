@@ -34,6 +34,17 @@ def choice_of_first(model: keras.Model, kept: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(total) != 0
 
 
+def refuse_scope(copy: keras.Model) -> None:
+    """Raises a `ValueError` if a copy to measure on was made for several workers: Keras cannot run it (Keras 3.15)."""
+    strategy = getattr(copy, "distribute_strategy", None)
+    if _workers(strategy) > 1:
+        raise ValueError(
+            "Each worker measures by itself: where an importance needs data, call `set_model`, `after_step` and "
+            "`prune_once` outside of `strategy.scope()`. "
+            f"Received: the scope of a strategy of {_workers(strategy)} workers"
+        )
+
+
 def _workers(strategy: Any) -> int:
     """How many processes make the steps of a `tf.distribute` strategy together."""
     resolver = getattr(strategy, "cluster_resolver", None)

@@ -109,6 +109,15 @@ def test_workers_that_measure_on_data_of_their_own_take_the_masks_of_the_first(w
     check_agreement(*(np.load(folder / f"{index}_taylor.npz") for index in range(2)), "taylor")
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX has no scope of a strategy")
+def test_measuring_in_the_scope_of_several_workers_is_refused(whole):
+    folder, _ = whole
+    for index in range(2):
+        refused = str(np.load(folder / f"{index}_taylor.npz")["refused"])
+        assert "outside of `strategy.scope()`" in refused
+        assert refused.endswith("Received: the scope of a strategy of 2 workers")
+
+
 def test_the_model_that_the_chief_saved_has_its_masks(whole):
     folder, (first, _) = whole
     model = keras.saving.load_model(folder / "model.keras")
