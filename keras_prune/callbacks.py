@@ -33,7 +33,8 @@ class PruningSchedule(keras.callbacks.Callback):
     those that read it, such as `TensorBoard`; `History` and the progress bar always see it.
 
     Without `fit`, call `set_model(model)` once, and `after_step()` after every `model.train_on_batch` or after every
-    update of a loop of your own.
+    update of a loop of your own. The workers of a `tf.distribute` strategy all call them, and take the masks that the
+    first of them chooses.
 
     Args:
         schedule: Function of the step that gives the sparsity in [0, 1), such as `PolynomialDecay`. None with a
