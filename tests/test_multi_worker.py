@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(BACKEND == "torch", reason="Keras distributes on TensorFlow and JAX"),
 ]
 
-LONG = 300  # seconds that a job may take on a busy machine
+LONG = 900  # seconds that a job may take on a busy machine
 WHEN_ALONE = 5  # seconds in which the other worker of a killed one may end by itself
 
 
