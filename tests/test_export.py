@@ -217,7 +217,7 @@ def test_invented_inputs():
     ids, number, flags = keras.Input((50,), name="ids"), keras.Input((50,)), keras.Input((50,), dtype="bool")
     x = layers.Embedding(3, 4)(ids) + layers.Embedding(7, 4)(ids)  # ids of Keras's default type, float32
     model = keras.Model([ids, number, flags], [x, number, flags])
-    specs = signature.inputs_of(model, model.input)
+    specs = signature.inputs_of(model, model.input, 1)
     first, second, third = signature.invent(model, specs, 20)
     np.testing.assert_array_equal(np.unique(first), [0, 1, 2])  # what both vocabularies hold
     assert first.dtype == second.dtype == "float32"
@@ -303,13 +303,13 @@ def converted(cnn, monkeypatch):
 
 def test_difference_beyond_the_tolerance(old_file, converted, monkeypatch):
     module = sys.modules["tflite_export.export"]  # the function of this name hides the module
-    run = module._run_keras
+    run = module.run_keras
 
     def shifted(*arguments):
         names, outputs = run(*arguments)
         return names, [output + 0.01 for output in outputs]
 
-    monkeypatch.setattr(module, "_run_keras", shifted)
+    monkeypatch.setattr(module, "run_keras", shifted)
     with pytest.raises(ExportError, match=r"within 0.0001 of Keras's.* Received: a difference of 0.0"):
         tflite_export.export(converted, old_file, overwrite=True)
 

@@ -1,6 +1,6 @@
 """The child that converts: `python -m tflite_export._convert SAVED_MODEL FILE SETTINGS`.
 
-The settings are those of `convert.Settings`, as a JSON object.
+The settings are those of `convert.Settings` and the arguments of `_set`, as a JSON object.
 """
 
 import json
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tflite_export.arrays import call_sizes, parts
 from tflite_export.child import fail
 
 
@@ -38,6 +39,7 @@ def _set(
     per_channel: bool,
     representative: str | None,
     names: list[str],
+    batch: int | None,
 ) -> None:
     """Sets up the converter.
 
@@ -56,7 +58,7 @@ def _set(
     if mode == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if representative is not None:
-        converter.representative_dataset = lambda: _samples(representative, names)
+        converter.representative_dataset = lambda: _samples(representative, names, batch or 1)
         converter.inference_input_type = tf.dtypes.as_dtype(input_type)
         converter.inference_output_type = tf.dtypes.as_dtype(output_type)
     if not per_channel:
@@ -64,13 +66,13 @@ def _set(
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
 
 
-def _samples(representative: str, names: list[str]) -> Iterator[dict[str, Any]]:
+def _samples(representative: str, names: list[str], batch: int) -> Iterator[dict[str, Any]]:
     import numpy as np
 
     with np.load(representative) as archive:
         batches = [archive[f"input_{place}"] for place in range(len(names))]
-    for place in range(len(batches[0])):
-        yield {name: batch[place : place + 1] for name, batch in zip(names, batches, strict=True)}
+    for values in parts(batches, call_sizes(len(batches[0]), batch), batch):
+        yield dict(zip(names, values, strict=True))
 
 
 def readable(message: str) -> str:

@@ -36,7 +36,7 @@ class Settings:
 
 
 class Conversion:
-    """A plain model on its way into files, for a batch of one, with LiteRT's builtin operators only.
+    """A plain model on its way into files, with LiteRT's builtin operators only.
 
     It is saved once, and converted as often as there are settings to try.
 
@@ -46,6 +46,7 @@ class Conversion:
         inputs: The inputs, in flattened order.
         outputs: A name for each output, in flattened order.
         representative: Real inputs in the same order, where ranges are to be measured.
+        batch: How many samples the file takes at a time; None: as many as it is given.
         folder: A temporary folder.
     """
 
@@ -56,11 +57,12 @@ class Conversion:
         inputs: Sequence[Input],
         outputs: Sequence[str],
         representative: Sequence[np.ndarray] | None,
+        batch: int | None,
         folder: Path,
     ):
         self._folder, self._inputs, self._outputs = folder, [spec.name for spec in inputs], list(outputs)
-        self._rolled = _rolled(model)
-        _save(model, structure, inputs, outputs, folder / "saved_model")
+        self._rolled, self._batch = _rolled(model), batch
+        _save(model, structure, inputs, outputs, batch, folder / "saved_model")
         self._representative = None
         if representative is not None:
             self._representative = str(folder / "representative.npz")
@@ -74,7 +76,7 @@ class Conversion:
             ExportError: The converter cannot convert the model.
         """
         file = self._folder / "converted.tflite"
-        values = vars(settings) | {"representative": self._representative, "names": self._inputs}
+        values = vars(settings) | {"representative": self._representative, "names": self._inputs, "batch": self._batch}
         arguments = [str(self._folder / "saved_model"), str(file), json.dumps(values)]
         try:
             child.run("tflite_export._convert", *arguments, task="the conversion to TensorFlow Lite")
@@ -83,13 +85,17 @@ class Conversion:
         return flatbuffer.in_order(file.read_bytes(), self._inputs, self._outputs)
 
     def _advice(self, settings: Settings) -> str:
-        if settings.mode not in ("int8", "int16x8") or not self._rolled:
+        if not self._rolled:
             return ""
-        return (
-            f"\nThe converter cannot quantize the loops of recurrent layers to {settings.mode}, and may crash. Build "
-            f"{', '.join(self._rolled)} with unroll=True and give them the same weights, or use quantize=None, "
-            '"float16" or "dynamic".'
-        )
+        unroll = f"Build {', '.join(self._rolled)} with unroll=True and give them the same weights, or use "
+        if settings.mode in ("int8", "int16x8"):
+            return (
+                f"\nThe converter cannot quantize the loops of recurrent layers to {settings.mode}, and may crash. "
+                f'{unroll}quantize=None, "float16" or "dynamic".'
+            )
+        if self._batch is None:
+            return f"\nLoops of recurrent layers need a batch of fixed size. {unroll}batch_size=1, say."
+        return ""
 
 
 def _rolled(model: "keras.Model") -> list[str]:
@@ -97,7 +103,14 @@ def _rolled(model: "keras.Model") -> list[str]:
     return [layer.name for layer in layers_of(model) if getattr(layer, "unroll", None) is False]
 
 
-def _save(model: "keras.Model", structure: Any, inputs: Sequence[Input], outputs: Sequence[str], saved: Path) -> None:
+def _save(
+    model: "keras.Model",
+    structure: Any,
+    inputs: Sequence[Input],
+    outputs: Sequence[str],
+    batch: int | None,
+    saved: Path,
+) -> None:
     """Writes the SavedModel.
 
     What `model.export` does, with a flat signature of our own: each input and output has one name, however
@@ -113,6 +126,6 @@ def _save(model: "keras.Model", structure: Any, inputs: Sequence[Input], outputs
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    specs = [tf.TensorSpec((1, *spec.shape), spec.dtype, name=spec.name) for spec in inputs]
+    specs = [tf.TensorSpec((batch, *spec.shape), spec.dtype, name=spec.name) for spec in inputs]
     archive.add_endpoint("serve", serve, specs)
     archive.write_out(str(saved), verbose=False)

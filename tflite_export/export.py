@@ -1,26 +1,23 @@
 """`export`: from a Keras model to a `.tflite` file that was run and compared before it got its name."""
 
-import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from tflite_export import flatbuffer
 from tflite_export.accuracy import checked_labels
-from tflite_export.arrays import join
 from tflite_export.convert import Conversion, Settings
 from tflite_export.elsewhere import export_elsewhere
 from tflite_export.errors import ExportError, require
 from tflite_export.files import checked_target, write
 from tflite_export.kernels import Kernel, kernels_of
 from tflite_export.modes import find_mode
+from tflite_export.options import check_options
+from tflite_export.reference import predict, run_keras, sizes_to_compare
 from tflite_export.report import ExportReport, report_of
-from tflite_export.signature import inputs_of, invent, layers_of, signature_names, standardize, structure_of
+from tflite_export.signature import inputs_of, invent, layers_of, standardize, structure_of
 from tflite_export.sparse import sparse_tries
 from tflite_export.verify import Run, Sample, check_finite, check_operators, check_zeros, run_file
 
@@ -42,6 +39,7 @@ def export(
     labels: Any = None,
     tolerance: float | None = None,
     samples: int = 8,
+    batch_size: int | None = 1,
     overwrite: bool = False,
 ) -> ExportReport:
     """Writes a Keras model as a `.tflite` file, after checking that it computes what Keras does.
@@ -53,8 +51,8 @@ def export(
     model goes through a `.keras` file to a process in which Keras runs on TensorFlow, with which the file is then
     compared; models with classes of one's own must be exported there.
 
-    The file has a batch of one, LiteRT's builtin operators only, and its inputs and outputs in Keras's order.
-    Outputs are called `output_0`, `output_1`, ..., or by the keys of the dict that the model returns.
+    The file has LiteRT's builtin operators only, and its inputs and outputs in Keras's order. Outputs are called
+    `output_0`, `output_1`, ..., or by the keys of the dict that the model returns.
 
     | `quantize` | weights | computes in | default `tolerance` |
     |---|---|---|---|
@@ -88,7 +86,10 @@ def export(
             accuracy of Keras and of the file is in the report.
         tolerance: How far the file's outputs may be from Keras's, relative to max(1, max|Keras output|).
             Default: see the table.
-        samples: How many samples are compared.
+        samples: How many samples are compared, rounded up to whole batches.
+        batch_size: How many samples the file takes at a time; None: as many as it is given, which a caller sets
+            with `resize_tensor_input`. Such a file is compared with batches of several sizes. Recurrent layers need
+            a fixed number, unless they are built with `unroll=True`.
         overwrite: Whether a file at `path` may be replaced.
 
     Returns:
@@ -115,9 +116,8 @@ def export(
     """
     target = checked_target(path, (".tflite",), overwrite=overwrite, name="path")
     mode = find_mode(quantize, representative_data, input_type, output_type)
-    tolerance = _checked_tolerance(mode.tolerance if tolerance is None else tolerance)
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"`samples` must be an integer, 1 or more. Received: {samples!r}")
+    check_options(tolerance, samples, batch_size)
+    tolerance = mode.tolerance if tolerance is None else tolerance
     _check_model(model)
     plain = _plain(model)
     if not _on_tensorflow():
@@ -132,13 +132,15 @@ def export(
             "labels": labels,
             "tolerance": tolerance,
             "samples": samples,
+            "batch_size": batch_size,
         }
         return export_elsewhere(plain, Path(path), target, options)
     structure = structure_of(model, representative_data if inputs is None else inputs)
-    specs = inputs_of(model, structure)
+    specs = inputs_of(model, structure, batch_size)
     kernels = kernels_of(plain)
     tries = sparse_tries(sparse, mode, kernels)
     given = representative_data if inputs is None else inputs
+    samples = -(-samples // (batch_size or 1)) * (batch_size or 1)
     batches = invent(plain, specs, samples) if given is None else standardize(structure, specs, given)
     representative = None
     if representative_data is not None:
@@ -146,11 +148,12 @@ def export(
     truth = checked_labels(labels, None if inputs is None else len(batches[0]))
 
     first = [batch[:samples] for batch in batches]
-    outputs, expected = _run_keras(plain, structure, first)
+    sizes = sizes_to_compare(len(first[0]), batch_size)
+    outputs, expected = run_keras(plain, structure, first, sizes, batch_size)
     check_finite(expected, outputs, "the Keras model", " (made up: none were given)" if given is None else "")
     labelled = batches if truth is not None else ()
-    keras_accuracy = truth.accuracy(_predict(plain, structure, batches)) if truth is not None else None
-    sample = Sample(first, outputs, expected, labelled)
+    keras_accuracy = truth.accuracy(predict(plain, structure, batches, batch_size)) if truth is not None else None
+    sample = Sample(first, outputs, expected, sizes, labelled)
     if per_channel is None:
         per_channel = not any(kernel.is_shared for kernel in kernels)
     settings = Settings(
@@ -163,7 +166,7 @@ def export(
     notes = [] if given is not None else ["compared on inputs that are made up; pass real ones as `inputs`"]
     with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
         folder = Path(name)
-        conversion = Conversion(plain, structure, specs, outputs, representative, folder)
+        conversion = Conversion(plain, structure, specs, outputs, representative, batch_size, folder)
         content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance, notes)
     write(target, content)
     return report_of(
@@ -176,6 +179,7 @@ def export(
         inputs=[spec.name for spec in specs],
         outputs=outputs,
         samples=len(first[0]),
+        batch_size=batch_size,
         tolerance=tolerance,
         notes=notes,
         accuracy=None if truth is None else truth.accuracy(run.labelled),
@@ -211,12 +215,6 @@ def _best(
     return min(passed, key=lambda entry: len(entry[0]))
 
 
-def _checked_tolerance(tolerance: Any) -> float:
-    if isinstance(tolerance, bool) or not (isinstance(tolerance, int | float) and 0 <= tolerance < math.inf):
-        raise ValueError(f"`tolerance` must be a finite number, 0 or more. Received: {tolerance!r}")
-    return tolerance
-
-
 def _check_model(model: Any) -> None:
     import keras
 
@@ -249,43 +247,3 @@ def _plain(model: "keras.Model") -> "keras.Model":
     from keras_prune.keras_internals import is_graph
 
     return keras_prune.strip_pruning(model) if is_graph(model) else model
-
-
-def _run_keras(
-    model: "keras.Model", structure: Any, batches: Sequence[np.ndarray]
-) -> tuple[list[str], list[np.ndarray]]:
-    """The names of the outputs and their values, from one call per sample: the file's batch is one too."""
-    import keras
-
-    calls = []
-    result: Any = None
-    with _state_kept(model):
-        for i in range(len(batches[0])):
-            row = [keras.ops.convert_to_tensor(batch[i : i + 1]) for batch in batches]
-            result = model(keras.tree.pack_sequence_as(structure, row), training=False)
-            calls.append([keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(result)])
-    keys = [""] * len(calls[0])
-    if isinstance(result, dict) and len(result) == len(keys):
-        for key, place in keras.tree.pack_sequence_as(result, list(range(len(keys)))).items():
-            keys[place] = str(key)
-    return signature_names(keys, "output"), join(calls)
-
-
-def _predict(model: "keras.Model", structure: Any, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Keras's outputs for many samples, in large batches."""
-    import keras
-
-    with _state_kept(model):
-        outputs = model.predict(keras.tree.pack_sequence_as(structure, list(batches)), batch_size=256, verbose=0)
-    return keras.tree.flatten(outputs)
-
-
-@contextmanager
-def _state_kept(model: "keras.Model") -> Iterator[None]:
-    """A layer may count its calls, and a subclassed model is the user's own."""
-    state = [variable.numpy() for variable in model.non_trainable_variables]
-    try:
-        yield
-    finally:
-        for variable, value in zip(model.non_trainable_variables, state, strict=True):
-            variable.assign(value)

@@ -25,6 +25,7 @@ class ExportReport:
         path: The file.
         quantize: How weights are stored and what is computed; None: float32.
         sparse: Whether zeros are left out of the file.
+        batch_size: How many samples it takes at a time; None: as many as it is given.
         bytes: Its size.
         gzip_bytes: Its size after gzip, what a download or an app package takes.
         xz_bytes: Its size after xz, the smallest download (`pack`).
@@ -38,7 +39,8 @@ class ExportReport:
         accuracy: The same of the file.
         tensors: The kernels and embeddings.
         operators: How often each operator of LiteRT is used.
-        timings: How long a call takes on this machine, with one thread and with one per processor.
+        timings: How long a call takes on this machine, with one thread and with one per processor: a call of
+            `batch_size` samples, or of one.
         memory: By how many bytes loading and running the file raised the most memory that a process held, as
             Linux counts it; 0: unknown.
         warnings: What the file has lost or the check could not see, line by line.
@@ -47,6 +49,7 @@ class ExportReport:
     path: Path
     quantize: str | None
     sparse: bool
+    batch_size: int | None
     bytes: int
     gzip_bytes: int
     xz_bytes: int
@@ -99,6 +102,8 @@ class ExportReport:
         ]
         if self.accuracy is not None:
             rows.append(("accuracy", f"{self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"))
+        if self.batch_size != 1:
+            rows.append(("batch", "free" if self.batch_size is None else f"{self.batch_size} samples a call"))
         for timing in self.timings:
             spread = f"p10 {timing.p10_ms:.3g}, p90 {timing.p90_ms:.3g}"
             threads = "1 thread" if timing.threads == 1 else f"{timing.threads} threads"
@@ -121,6 +126,7 @@ def report_of(
     kernels: Sequence[Kernel],
     quantize: str | None,
     sparse: bool,
+    batch_size: int | None,
     inputs: Sequence[str],
     outputs: Sequence[str],
     samples: int,
@@ -135,6 +141,7 @@ def report_of(
         path=path,
         quantize=quantize,
         sparse=sparse,
+        batch_size=batch_size,
         bytes=len(content),
         gzip_bytes=gzip_bytes(content),
         xz_bytes=len(xz(content)),

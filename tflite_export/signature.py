@@ -55,11 +55,16 @@ def structure_of(model: "keras.Model", inputs: Any) -> Any:
     return inputs
 
 
-def inputs_of(model: "keras.Model", structure: Any) -> tuple[Input, ...]:
+def inputs_of(model: "keras.Model", structure: Any, batch: int | None) -> tuple[Input, ...]:
     """The model's inputs, in flattened order.
 
+    Args:
+        model: The model.
+        structure: The nest in which its inputs stand.
+        batch: How many samples the file takes at a time; None: as many as it is given.
+
     Raises:
-        ValueError: An axis other than the batch has no fixed size.
+        ValueError: An axis other than the batch has no fixed size, or the model is built for another batch.
     """
     import keras
 
@@ -77,11 +82,15 @@ def inputs_of(model: "keras.Model", structure: Any) -> tuple[Input, ...]:
         shape, dtype = tuple(leaf.shape), keras.backend.standardize_dtype(leaf.dtype)
         if not symbolic and dtype == "float64":
             dtype = "float32"  # NumPy's default type, which Keras would cast as well
-        if not shape or None in shape[1:] or (symbolic and shape[0] not in (None, 1)):
+        if not shape or None in shape[1:]:
             raise ValueError(
-                "A .tflite file has fixed shapes: the inputs' axes must all have a size, but for the batch, "
-                "which must have none. Build the model with such a keras.Input. "
-                f"Received: input {name!r} of shape {shape}"
+                "A .tflite file has fixed shapes: the inputs' axes must all have a size, but for the batch. Build the "
+                f"model with such a keras.Input. Received: input {name!r} of shape {shape}"
+            )
+        if symbolic and shape[0] not in (None, batch):
+            raise ValueError(
+                f"The model is built for batches of {shape[0]}: pass batch_size={shape[0]}. "
+                f"Received: batch_size={batch} for input {name!r} of shape {shape}"
             )
         specs.append(Input(name, key, shape[1:], dtype))
     return tuple(specs)

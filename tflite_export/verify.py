@@ -23,12 +23,14 @@ class Sample:
         inputs: For each input an array (samples, ...).
         names: Of the outputs.
         expected: Keras's outputs, (samples, ...).
+        sizes: How many of them each call takes.
         labelled: For each input the samples for which there are labels; none: no labels.
     """
 
     inputs: Sequence[Array]
     names: Sequence[str]
     expected: Sequence[Array]
+    sizes: Sequence[int]
     labelled: Sequence[Array] = ()
 
 
@@ -106,7 +108,7 @@ def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float) -> 
     file.write_bytes(content)
     arrays: dict[str, Any] = {f"input_{i}": batch for i, batch in enumerate(sample.inputs)}
     arrays |= {f"labelled_{i}": batch for i, batch in enumerate(sample.labelled)}
-    np.savez(inputs, **arrays)
+    np.savez(inputs, sizes=np.array(sample.sizes), **arrays)
     child.run("tflite_export._verify", str(file), str(inputs), str(outputs), task="the run in LiteRT")
     worst, means = 0.0, [0.0]
     with np.load(outputs) as archive:
