@@ -10,7 +10,7 @@ import pytest
 
 import keras_prune
 import tflite_export
-from tflite_export import ExportError, child, flatbuffer, signature
+from tflite_export import ExportError, child, flatbuffer, reference, signature
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tflite_export converts with TensorFlow"
@@ -88,10 +88,10 @@ def test_cnn_agrees_with_keras(cnn):
     model, report, path = cnn
     x = np.random.default_rng(2).standard_normal((5, 12, 12, 3)).astype("float32")
     expected = model.predict(x, verbose=0)
-    for row, reference in zip(x, expected, strict=True):
+    for row, of_keras in zip(x, expected, strict=True):
         output = run_by_name(path, image=row[None])
         assert list(output) == ["output_0"]
-        np.testing.assert_allclose(output["output_0"][0], reference, atol=1e-5)
+        np.testing.assert_allclose(output["output_0"][0], of_keras, atol=1e-5)
     assert report.max_difference <= report.tolerance == 1e-4
     assert report.samples == 8
     assert report.inputs == ("image",)
@@ -302,14 +302,13 @@ def converted(cnn, monkeypatch):
 
 
 def test_difference_beyond_the_tolerance(old_file, converted, monkeypatch):
-    module = sys.modules["tflite_export.export"]  # the function of this name hides the module
-    run = module.run_keras
+    run = reference.run_keras
 
     def shifted(*arguments):
         names, outputs = run(*arguments)
         return names, [output + 0.01 for output in outputs]
 
-    monkeypatch.setattr(module, "run_keras", shifted)
+    monkeypatch.setattr(reference, "run_keras", shifted)
     with pytest.raises(ExportError, match=r"within 0.0001 of Keras's.* Received: a difference of 0.0"):
         tflite_export.export(converted, old_file, overwrite=True)
 
@@ -321,7 +320,7 @@ def test_lost_zeros(old_file, converted, monkeypatch):
 
 
 def test_file_that_litert_cannot_run(old_file, converted, monkeypatch):
-    module = sys.modules["tflite_export.export"]
+    module = sys.modules["tflite_export.export"]  # the function of this name hides the module
     run_file = module.run_file
     monkeypatch.setattr(module, "run_file", lambda content, *rest: run_file(content[:1000], *rest))
     with pytest.raises(ExportError, match=r"the run in LiteRT failed: LiteRT cannot run the file.*Received: "):

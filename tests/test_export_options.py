@@ -1,11 +1,13 @@
 """`export` with batches other than one, without the check, with a signature, and with operators beyond LiteRT's own."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 
 import tflite_export
-from tflite_export import arrays
+from tflite_export import arrays, child, flatbuffer, verify
 from tflite_export.reference import sizes_to_compare
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
@@ -117,11 +119,134 @@ def test_calls_are_cut_and_joined():
     assert sizes_to_compare(8, None) == [1, 3, 4]
 
 
+def resizing(interpolation):
+    return keras.Sequential([keras.Input((4, 4, 2)), layers.Resizing(8, 8, interpolation=interpolation)])
+
+
+def test_operators_of_tensorflow(tmp_path):
+    model, path = resizing("bicubic"), tmp_path / "model.tflite"
+    with pytest.raises(tflite_export.ExportError, match=r'cannot express ResizeBicubic. Or pass allow=\("flex",\)'):
+        tflite_export.export(model, path)
+    with pytest.raises(tflite_export.ExportError, match=r"pass verify=False.* Received: FlexResizeBicubic$"):
+        tflite_export.export(model, path, allow=("flex",))
+    assert not list(tmp_path.iterdir())
+    report = tflite_export.export(model, path, allow=("flex",), verify=False)
+    assert report.operators == {"CUSTOM FlexResizeBicubic": 1}
+    assert tflite_export.inspect(path).flex_operators == ("FlexResizeBicubic",)
+    with pytest.raises(ValueError, match=r"LiteRT must be able to run the file"):
+        tflite_export.predict(path, np.zeros((1, 4, 4, 2)))
+
+
+def test_custom_operators(tmp_path):
+    path = tmp_path / "model.tflite"
+    report = tflite_export.export(resizing("lanczos5"), path, allow=("custom",), verify=False)
+    assert report.operators == {"CUSTOM ScaleAndTranslate": 1}
+    assert tflite_export.inspect(path).custom_operators == ("ScaleAndTranslate",)
+
+
+def test_operators_are_refused_by_name():
+    found = {"CONV_2D": 1, "CUSTOM FlexErf": 2, "CUSTOM mine": 1}
+    with pytest.raises(tflite_export.ExportError, match=r"Received: FlexErf with allow=\('custom',\)"):
+        verify.check_operators(found, ("custom",), False)
+    with pytest.raises(tflite_export.ExportError, match=r"Received: FlexErf, mine with allow=\(\)"):
+        verify.check_operators(found, (), True)
+    verify.check_operators(found, ("flex", "custom"), False)
+    verify.check_operators({"CONV_2D": 1}, (), True)
+
+
+def test_a_file_that_is_not_verified_says_so(tmp_path, monkeypatch):
+    model, path = cnn(), tmp_path / "model.tflite"
+    model.layers[0].kernel.assign(
+        np.where(np.arange(108).reshape(3, 3, 3, 4) % 10, 0, 1)
+    )  # sparse="auto" would try both
+    lines = []
+    run = child.run
+    monkeypatch.setattr(child, "run", lambda *line, **named: (lines.append(line[0]), run(*line, **named)))
+    report = tflite_export.export(model, path, verify=False, tolerance=0.0)
+    assert lines == ["tflite_export._convert"]  # converted once, never run
+    assert not report.verified
+    assert (report.samples, report.timings, report.sparse) == (0, (), False)
+    for name in ("max_difference", "mean_difference", "tolerance", "memory", "latency_ms", "accuracy"):
+        assert getattr(report, name) is None
+    assert report.warnings == (
+        "not verified: the file was neither run in LiteRT nor compared with Keras (verify=False)",
+    )
+    assert "not verified" in str(report)
+    assert "not verified" in report.to_html()
+    assert json.loads(report.to_json())["max_difference"] is None
+    assert report.bytes == path.stat().st_size
+    np.testing.assert_allclose(tflite_export.predict(path, X), model.predict(X, verbose=0), atol=1e-5)
+
+    monkeypatch.setattr(flatbuffer, "zeros", lambda content: 0)  # still checked
+    with pytest.raises(tflite_export.ExportError, match=r"zeros of the model's kernels. Received: 0 zeros"):
+        tflite_export.export(model, tmp_path / "other.tflite", verify=False)
+
+
+def test_a_signature_fixes_sizes_that_the_model_leaves_open(tmp_path):
+    sequence, ids = keras.Input((None, 3), name="sequence"), keras.Input((None,), name="ids")
+    x = layers.Concatenate(axis=1)([sequence, layers.Embedding(7, 3)(ids)])
+    model = keras.Model([sequence, ids], layers.GlobalAveragePooling1D()(layers.Conv1D(4, 3)(x)))
+    signature = [keras.InputSpec(shape=(None, 6, 3)), keras.KerasTensor((None, 4), "int32")]
+    with pytest.raises(ValueError, match=r"Pass `signature`, or .* input 'sequence' of shape \(None, None, 3\)"):
+        tflite_export.export(model, tmp_path / "model.tflite")
+    report = tflite_export.export(model, tmp_path / "model.tflite", signature=signature)
+    assert report.inputs == ("sequence", "ids")  # the model's own names
+    ports = tflite_export.inspect(report.path).inputs
+    assert [(port.shape, port.dtype) for port in ports] == [((1, 6, 3), "float32"), ((1, 4), "int32")]
+    data = {"sequence": RNG.normal(size=(3, 6, 3)), "ids": RNG.integers(0, 7, (3, 4))}
+    np.testing.assert_allclose(tflite_export.predict(report.path, data), model.predict(data, verbose=0), atol=1e-5)
+
+    for wrong, message in (
+        (signature[:1], r"`signature` must be nested as the model's inputs are"),
+        ([signature[1], signature[0]], r"`signature` must fit the input 'sequence' of shape \(None, None, 3\)"),
+        ([keras.InputSpec(shape=(None, 6, 4)), signature[1]], r"must fit .* Received: shape \(None, 6, 4\)"),
+        ([keras.InputSpec(shape=(None, None, 3)), signature[1]], r"must give each axis a size.*\(None, None, 3\)"),
+        ([keras.InputSpec(shape=(5, 6, 3)), signature[1]], r"which is None or `batch_size`.*batch_size=1"),
+        ([keras.InputSpec(ndim=3), signature[1]], r"must hold keras.InputSpec or keras.KerasTensor"),
+        ("float32", r"must hold keras.InputSpec or keras.KerasTensor.* Received: 'float32'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tflite_export.export(model, tmp_path / "wrong.tflite", signature=wrong)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.tflite"]
+
+
+def test_a_signature_tells_what_a_subclassed_model_takes(tmp_path):
+    class Sum(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+
+        def call(self, inputs):
+            return {"sum": self.dense(inputs["a"]) + inputs["b"]}
+
+    model, spec = Sum(), keras.InputSpec
+    signature = {"b": spec(shape=(None, 2)), "a": spec(shape=(None, 5), dtype="float32")}
+    report = tflite_export.export(model, tmp_path / "sum.tflite", signature=signature, batch_size=None)
+    assert model.built
+    assert report.inputs == ("a", "b")
+    assert report.outputs == ("sum",)
+    data = {"a": RNG.normal(size=(4, 5)), "b": RNG.normal(size=(4, 2))}
+    expected = model.predict(data, verbose=0)["sum"]
+    np.testing.assert_allclose(tflite_export.predict(report.path, data), expected, atol=1e-5)
+
+
+def test_a_signature_builds_a_sequential_model(tmp_path):
+    model = keras.Sequential([layers.Dense(4, activation="relu"), layers.Dense(2)])
+    options = {"signature": keras.InputSpec(shape=(None, 3)), "batch_size": None, "verify": False}
+    tflite_export.export(model, tmp_path / "model.tflite", **options)
+    x = RNG.normal(size=(5, 3)).astype("float32")
+    np.testing.assert_allclose(litert(tmp_path / "model.tflite", x), model.predict(x, verbose=0), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"batch_size": 0}, r"`batch_size` must be an integer, 1 or more, or None. Received: 0"),
         ({"batch_size": True}, r"`batch_size` must be .* Received: True"),
+        ({"allow": "flex"}, r"`allow` must be a tuple of some of \['flex', 'custom'\]. Received: 'flex'"),
+        ({"allow": ("all",)}, r"Received: \('all',\)"),
+        ({"verify": None}, r"`verify` must be True or False. Received: None"),
+        ({"verify": False, "inputs": X, "labels": [0] * 10}, r"Received: labels with verify=False"),
     ],
 )
 def test_bad_options_write_nothing(tmp_path, options, message):

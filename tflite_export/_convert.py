@@ -20,7 +20,6 @@ def main(saved_model: str, file: str, settings: str) -> None:
 
     # Keras saves the same function under two signatures; two would give the file two copies of the graph.
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=["serving_default"])
-    converter.allow_custom_ops = False
     _set(converter, **json.loads(settings))
     try:
         content = converter.convert()
@@ -40,10 +39,12 @@ def _set(
     representative: str | None,
     names: list[str],
     batch: int | None,
+    allow: list[str],
 ) -> None:
     """Sets up the converter.
 
-    LiteRT runs builtin operators alone: what needs TensorFlow's ("Flex") or custom ones would not load.
+    LiteRT runs builtin operators alone: what needs TensorFlow's ("Flex") or custom ones does not load, so that these
+    must be allowed.
     """
     import tensorflow as tf
 
@@ -52,6 +53,11 @@ def _set(
         "int16x8": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
     }
     converter.target_spec.supported_ops = [operators.get(mode or "", tf.lite.OpsSet.TFLITE_BUILTINS)]
+    converter.allow_custom_ops = "custom" in allow
+    if "flex" in allow:
+        converter.target_spec.supported_ops += [tf.lite.OpsSet.SELECT_TF_OPS]
+        if batch is None:  # loops over batches of any size: TensorFlow's lists of tensors can, LiteRT's own cannot
+            converter._experimental_lower_tensor_list_ops = False
     converter.optimizations = [tf.lite.Optimize.DEFAULT] if mode is not None else []
     if sparse:
         converter.optimizations += [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
@@ -88,6 +94,8 @@ def readable(message: str) -> str:
     hint = ""
     if any(re.search(r"x?(bf16|f16|f64)>", call) for call, _ in lacking):
         hint = " Build the model with dtype float32: LiteRT has few operators for other floating-point types."
+    kind = "custom" if "Custom ops:" in message else "flex"
+    hint += f' Or pass allow=("{kind}",), verify=False, if the program that runs the file has them.'
     calls = "\n".join("  " + call for call, _ in lacking)
     return f"LiteRT's builtin operators cannot express {names}.{hint} Received:\n{calls}"
 

@@ -26,6 +26,7 @@ class Settings:
         output_type: The type of its outputs, likewise.
         per_channel: Whether each output channel of a kernel has a scale of its own, where weights are quantized.
         sparse: Whether zeros are left out of kernels with many of them.
+        allow: Which operators may stand in the file besides LiteRT's own: "flex", "custom".
     """
 
     mode: str | None
@@ -33,10 +34,11 @@ class Settings:
     output_type: str
     per_channel: bool
     sparse: bool
+    allow: tuple[str, ...]
 
 
 class Conversion:
-    """A plain model on its way into files, with LiteRT's builtin operators only.
+    """A plain model on its way into files.
 
     It is saved once, and converted as often as there are settings to try.
 
@@ -94,7 +96,7 @@ class Conversion:
                 f'{unroll}quantize=None, "float16" or "dynamic".'
             )
         if self._batch is None:
-            return f"\nLoops of recurrent layers need a batch of fixed size. {unroll}batch_size=1, say."
+            return f'\nLoops of recurrent layers need a batch of fixed size. {unroll}batch_size=1 or allow=("flex",).'
         return ""
 
 

@@ -1,10 +1,13 @@
 """The numbers and switches that `export` takes, checked."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
+ALLOWED = ("flex", "custom")  # operators that are not LiteRT's own
 
-def check_options(tolerance: Any, samples: Any, batch_size: Any) -> None:
+
+def check_options(tolerance: Any, samples: Any, batch_size: Any, allow: Any, verify: Any, labels: Any) -> None:
     """Whether these arguments of `export` are what they must be.
 
     Raises:
@@ -16,6 +19,12 @@ def check_options(tolerance: Any, samples: Any, batch_size: Any) -> None:
         raise ValueError(f"`samples` must be an integer, 1 or more. Received: {samples!r}")
     if batch_size is not None and not _is_count(batch_size):
         raise ValueError(f"`batch_size` must be an integer, 1 or more, or None. Received: {batch_size!r}")
+    if isinstance(allow, str) or not isinstance(allow, Collection) or not set(allow) <= set(ALLOWED):
+        raise ValueError(f"`allow` must be a tuple of some of {list(ALLOWED)}. Received: {allow!r}")
+    if not isinstance(verify, bool):
+        raise ValueError(f"`verify` must be True or False. Received: {verify!r}")
+    if not verify and labels is not None:
+        raise ValueError("The accuracy for `labels` is measured by the check. Received: labels with verify=False")
 
 
 def _is_number(value: Any) -> bool:

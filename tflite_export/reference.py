@@ -7,10 +7,45 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tflite_export.arrays import call_sizes, join, parts
-from tflite_export.signature import signature_names
+from tflite_export.signature import Input, signature_names
+from tflite_export.verify import Sample, check_finite
 
 if TYPE_CHECKING:
     import keras
+
+
+def sample_of(
+    model: "keras.Model",
+    structure: Any,
+    batches: Sequence[np.ndarray],
+    samples: int,
+    batch: int | None,
+    *,
+    made_up: bool,
+) -> Sample:
+    """The first samples, in whole batches, and what Keras makes of them.
+
+    Raises:
+        ExportError: Not all of its outputs are finite.
+    """
+    first = [array[: whole_batches(samples, batch)] for array in batches]
+    sizes = sizes_to_compare(len(first[0]), batch)
+    names, expected = run_keras(model, structure, first, sizes, batch)
+    check_finite(expected, names, "the Keras model", " (made up: none were given)" if made_up else "")
+    return Sample(first, names, expected, sizes)
+
+
+def output_names(model: "keras.Model", structure: Any, inputs: Sequence[Input], batch: int | None) -> list[str]:
+    """The names of the outputs, from a call on zeros, which suit every model: ids, flags and numbers."""
+    size = batch or 1
+    zeros = [np.zeros((size, *spec.shape), spec.dtype) for spec in inputs]
+    return run_keras(model, structure, zeros, [size], batch)[0]
+
+
+def whole_batches(samples: int, batch: int | None) -> int:
+    """So many samples, or some more that fill the last batch."""
+    size = batch or 1
+    return -(-samples // size) * size
 
 
 def sizes_to_compare(samples: int, batch: int | None) -> list[int]:

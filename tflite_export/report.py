@@ -21,6 +21,8 @@ from tflite_export.verify import Run, lost_sharing
 class ExportReport:
     """A written file and the checks that it passed. `print(report)` shows it as tables.
 
+    With `verify=False` nothing was run: what only a run tells is None, or empty.
+
     Attributes:
         path: The file.
         quantize: How weights are stored and what is computed; None: float32.
@@ -31,6 +33,7 @@ class ExportReport:
         xz_bytes: Its size after xz, the smallest download (`pack`).
         inputs: The signature names of its inputs, in the file's order, which is the Keras model's.
         outputs: The signature names of its outputs, likewise.
+        verified: Whether it was run and compared.
         samples: How many samples went through Keras and through the file.
         max_difference: The largest difference from Keras's outputs, relative to max(1, max|Keras output|).
         mean_difference: The mean difference, relative to the same.
@@ -42,7 +45,7 @@ class ExportReport:
         timings: How long a call takes on this machine, with one thread and with one per processor: a call of
             `batch_size` samples, or of one.
         memory: By how many bytes loading and running the file raised the most memory that a process held, as
-            Linux counts it; 0: unknown.
+            Linux counts it; None: unknown.
         warnings: What the file has lost or the check could not see, line by line.
     """
 
@@ -55,16 +58,17 @@ class ExportReport:
     xz_bytes: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    verified: bool
     samples: int
-    max_difference: float
-    mean_difference: float
-    tolerance: float
+    max_difference: float | None
+    mean_difference: float | None
+    tolerance: float | None
     keras_accuracy: float | None
     accuracy: float | None
     tensors: tuple[TensorSparsity, ...]
     operators: dict[str, int]
     timings: tuple[CallTime, ...]
-    memory: int
+    memory: int | None
     warnings: tuple[str, ...]
 
     @property
@@ -73,9 +77,9 @@ class ExportReport:
         return sum(t.zeros for t in self.tensors) / max(1, sum(t.elements for t in self.tensors))
 
     @property
-    def latency_ms(self) -> float:
+    def latency_ms(self) -> float | None:
         """Median time of one call, in milliseconds, with one thread."""
-        return self.timings[0].median_ms
+        return self.timings[0].median_ms if self.timings else None
 
     def to_json(self) -> str:
         """All that the report holds, as a JSON object."""
@@ -93,12 +97,15 @@ class ExportReport:
         return [facts(self.path.name, self._facts()), tensor_table("weight", self.tensors, whole=whole)]
 
     def _facts(self) -> list[tuple[str, str]]:
-        check = f"allowed {self.tolerance:g}, {self.samples} samples"
+        difference = "not verified"
+        if self.verified:
+            check = f"allowed {self.tolerance:g}, {self.samples} samples"
+            difference = f"{self.max_difference:.2g}, mean {self.mean_difference:.2g} ({check})"
         rows = [
             ("weights", f"{self.quantize or 'float32'}, zeros {'left out' if self.sparse else 'stored'}"),
             ("size", f"{self.bytes:,} bytes, {self.gzip_bytes:,} gzip, {self.xz_bytes:,} xz"),
             ("sparsity", f"{self.sparsity:.1%} of the weights"),
-            ("difference from Keras", f"{self.max_difference:.2g}, mean {self.mean_difference:.2g} ({check})"),
+            ("difference from Keras", difference),
         ]
         if self.accuracy is not None:
             rows.append(("accuracy", f"{self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"))
@@ -121,7 +128,7 @@ class ExportReport:
 def report_of(
     path: Path,
     content: bytes,
-    run: Run,
+    run: Run | None,
     *,
     kernels: Sequence[Kernel],
     quantize: str | None,
@@ -135,7 +142,7 @@ def report_of(
     accuracy: float | None,
     keras_accuracy: float | None,
 ) -> ExportReport:
-    """The report of a file that passed."""
+    """The report of a file that passed; `run` is None if it did not run."""
     tensors = flatbuffer.weights(content)
     return ExportReport(
         path=path,
@@ -147,15 +154,16 @@ def report_of(
         xz_bytes=len(xz(content)),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
-        samples=samples,
-        max_difference=run.max_difference,
-        mean_difference=run.mean_difference,
-        tolerance=tolerance,
+        verified=run is not None,
+        samples=samples if run else 0,
+        max_difference=run.max_difference if run else None,
+        mean_difference=run.mean_difference if run else None,
+        tolerance=tolerance if run else None,
         keras_accuracy=keras_accuracy,
         accuracy=accuracy,
         tensors=tensors,
         operators=flatbuffer.operators(content),
-        timings=tuple(CallTime.of(threads, seconds) for threads, seconds in sorted(run.seconds.items())),
-        memory=run.memory,
+        timings=tuple(CallTime.of(threads, seconds) for threads, seconds in sorted(run.seconds.items())) if run else (),
+        memory=(run.memory or None) if run else None,
         warnings=(*lost_sharing(kernels, tensors), *notes),
     )

@@ -15,8 +15,10 @@ WORTH = 0.5  # below this sparsity, telling where the values stand takes more th
 _BLOCK = 16
 
 
-def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel]) -> tuple[bool, ...]:
+def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel], verify: bool) -> tuple[bool, ...]:
     """What to convert to, of which the smallest file that passes is kept: dense (False), sparse (True), or both.
+
+    Without a run nobody knows whether a sparse file passes, so that it must be asked for.
 
     Raises:
         ValueError: `sparse` is none of "auto", True and False, or True where LiteRT cannot run the file.
@@ -30,7 +32,7 @@ def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel]) -> tuple[bo
         if reason:
             raise ValueError(f'{reason} Allowed: sparse=False or "auto". Received: sparse=True')
         return (True,)
-    return (False,) if reason else (False, True)
+    return (False,) if reason or not verify else (False, True)
 
 
 def _reason_against(mode: Mode, kernels: Sequence[Kernel]) -> str:

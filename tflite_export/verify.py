@@ -1,6 +1,6 @@
 """The checks that stand between a converted file and its place at the user's path."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,24 @@ def check_finite(values: Sequence[Array], names: Sequence[str], what: str, note:
             )
 
 
-def check_operators(operators: dict[str, int]) -> None:
-    """Custom operators need code that LiteRT alone does not have; TensorFlow's are among them ("Flex")."""
-    custom = [name for name in operators if name.startswith("CUSTOM")]
-    if custom:
-        raise ExportError(f"The file must have LiteRT's builtin operators only. Received: {', '.join(custom)}")
+def check_operators(operators: dict[str, int], allow: Collection[str], verify: bool) -> None:
+    """Custom operators need code that LiteRT alone does not have; TensorFlow's are among them ("Flex").
+
+    Raises:
+        ExportError: There are some that `allow` does not name, or the file cannot be verified because of them.
+    """
+    beyond = [name.removeprefix("CUSTOM ") for name in operators if name.startswith("CUSTOM ")]
+    refused = [name for name in beyond if ("flex" if name.startswith("Flex") else "custom") not in allow]
+    if refused:
+        raise ExportError(
+            "The file must have LiteRT's builtin operators only, unless `allow` names others. "
+            f"Received: {', '.join(refused)} with allow={tuple(allow)}"
+        )
+    if beyond and verify:
+        raise ExportError(
+            "LiteRT cannot run operators that are not its own, so that such a file cannot be verified here: pass "
+            f"verify=False, and try it where it shall run. Received: {', '.join(beyond)}"
+        )
 
 
 def check_zeros(kernels: Sequence[Kernel], found: int) -> None:
