@@ -78,12 +78,21 @@ class Conversion:
             ExportError: The converter cannot convert the model.
         """
         file = self._folder / "converted.tflite"
-        values = vars(settings) | {"representative": self._representative, "names": self._inputs, "batch": self._batch}
+        four_bits = settings.mode == "int4"
+        values = vars(settings) | {
+            "mode": None if four_bits else settings.mode,
+            "representative": self._representative,
+            "names": self._inputs,
+            "batch": self._batch,
+        }
         arguments = [str(self._folder / "saved_model"), str(file), json.dumps(values)]
         try:
             child.run("tflite_export._convert", *arguments, task="the conversion to TensorFlow Lite")
         except ExportError as error:
             raise ExportError(f"{error}{self._advice(settings)}") from error
+        if four_bits:
+            line = (str(file), str(file), str(settings.per_channel))
+            child.run("tflite_export._int4", *line, task="the quantization to int4")
         return flatbuffer.in_order(file.read_bytes(), self._inputs, self._outputs)
 
     def _advice(self, settings: Settings) -> str:

@@ -38,7 +38,7 @@ def export(
     model: "keras.Model",
     path: str | os.PathLike[str],
     *,
-    quantize: Literal["float16", "dynamic", "int8", "int16x8"] | None = None,
+    quantize: Literal["float16", "dynamic", "int8", "int16x8", "int4"] | None = None,
     representative_data: Any = None,
     input_type: str | None = None,
     output_type: str | None = None,
@@ -73,8 +73,11 @@ def export(
     | `"dynamic"` | int8 | int8 where operators can, ranges measured at each call | 0.5 |
     | `"int8"` | int8 | int8, ranges from `representative_data` | 0.5 |
     | `"int16x8"` | int8 | int16, ranges from `representative_data` | 0.5 |
+    | `"int4"` | int4 of Dense and convolutions, int8 of depthwise and transposed ones | as `"dynamic"` | 0.5 |
 
-    The tolerances of the quantized modes tell a broken file from a good one. How good it is, `labels` show.
+    `"int4"` takes the package `ai-edge-quantizer` (`pip install keras-prune[int4]`). Other weights, those of embeddings
+    too, stay float32 in it. The tolerances of the quantized modes tell a broken file from a good one. How good it is,
+    `labels` show.
 
     Args:
         model: A built model, with pruning masks or without. All axes but the batch have a fixed size, in the model
@@ -121,7 +124,7 @@ def export(
 
     Raises:
         ValueError: An argument is not as described.
-        ImportError: TensorFlow or ai-edge-litert is not installed.
+        ImportError: TensorFlow, ai-edge-litert or, for `"int4"`, ai-edge-quantizer is not installed.
         ExportError: The model cannot be converted, its outputs are not finite, or the file differs from it.
         OSError: The file cannot be written: the disk is full, say.
 

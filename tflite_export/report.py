@@ -14,7 +14,7 @@ from tflite_export.kernels import Kernel
 from tflite_export.packing import gzip_bytes, xz
 from tflite_export.printing import facts, page, plain_text
 from tflite_export.timing import CallTime
-from tflite_export.verify import Run, lost_sharing
+from tflite_export.verify import Run, left_in_float, lost_sharing
 
 
 @dataclass(frozen=True)
@@ -165,5 +165,5 @@ def report_of(
         operators=flatbuffer.operators(content),
         timings=tuple(CallTime.of(threads, seconds) for threads, seconds in sorted(run.seconds.items())) if run else (),
         memory=(run.memory or None) if run else None,
-        warnings=(*lost_sharing(kernels, tensors), *notes),
+        warnings=(*lost_sharing(kernels, tensors), *(left_in_float(tensors) if quantize == "int4" else ()), *notes),
     )

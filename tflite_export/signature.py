@@ -71,8 +71,10 @@ def build(model: "keras.Model", signature: Any) -> None:
         return keras.ops.zeros((spec.shape[0] or 1, *spec.shape[1:]), spec.dtype)
 
     if isinstance(model, keras.Sequential):  # a call would fix the batch
-        (spec,) = keras.tree.flatten(signature)
-        model.build(spec.shape)
+        specs = keras.tree.flatten(signature)
+        if len(specs) != 1:
+            raise ValueError(f"The `signature` of a Sequential model must hold one input. Received: {len(specs)}")
+        model.build(specs[0].shape)
     else:
         model(keras.tree.map_structure(zeros, signature))
 

@@ -14,6 +14,8 @@ from tflite_export.kernels import Kernel
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+_LARGE = 1024  # numbers of a kernel that are worth fewer bits
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -109,6 +111,13 @@ def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -
                 "that, and a BatchNormalization that the converter multiplies into the kernel"
             )
     return lines
+
+
+def left_in_float(tensors: Sequence[TensorSparsity]) -> list[str]:
+    """A line about the large kernels of an int4 file that are still float32."""
+    large = [tensor for tensor in tensors if tensor.dtype == "float32" and tensor.elements >= _LARGE]
+    names = ", ".join(tensor.name.partition(";")[0] for tensor in large)
+    return [f"float32 still, since ai-edge-quantizer does not quantize what reads them: {names}"] if names else []
 
 
 def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float) -> Run:
