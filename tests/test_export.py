@@ -1,4 +1,6 @@
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,7 +72,7 @@ def test_import_is_cheap():
 
 
 def test_the_check_runs_without_tensorflow(cnn, tmp_path):
-    np.savez(tmp_path / "in.npz", input_0=np.zeros((2, 12, 12, 3), "float32"))
+    np.savez(tmp_path / "in.npz", sizes=[1, 1], input_0=np.zeros((2, 12, 12, 3), "float32"))
     code = (
         "import sys; from tflite_export import _verify; _verify.main(*sys.argv[1:]); "
         "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
@@ -325,6 +327,45 @@ def test_file_that_litert_cannot_run(old_file, converted, monkeypatch):
     monkeypatch.setattr(module, "run_file", lambda content, *rest: run_file(content[:1000], *rest))
     with pytest.raises(ExportError, match=r"the run in LiteRT failed: LiteRT cannot run the file.*Received: "):
         tflite_export.export(converted, old_file, overwrite=True)
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """The system refuses to write more: as good as a full disk, and needs no rights."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+def test_no_room_for_the_file(old_file, cnn, converted):
+    with largest_file(len(cnn[2].read_bytes()) - 1), pytest.raises(OSError, match="File too large"):
+        tflite_export.export(converted, old_file, overwrite=True, verify=False)
+
+
+def test_full_disk(cnn, converted, tmp_path):
+    """A disk of 64 kB, where this process may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("mounting a disk takes root on Linux; test_no_room_for_the_file runs everywhere")
+    try:
+        path = disk / "model.tflite"
+        old = bytes(64 * 1024 - 4096)  # one page is free
+        path.write_bytes(old)
+        assert cnn[2].stat().st_size > 4096
+        with pytest.raises(OSError, match="No space left on device"):
+            tflite_export.export(converted, path, overwrite=True, verify=False)
+        assert path.read_bytes() == old
+        assert os.listdir(disk) == ["model.tflite"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_crash_of_the_converter(old_file, monkeypatch):

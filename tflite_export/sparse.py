@@ -27,7 +27,7 @@ def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel], verify: boo
         raise ValueError(f'`sparse` must be "auto", True or False. Received: {sparse!r}')
     if sparse is False:
         return (False,)
-    reason = _reason_against(mode, kernels)
+    reason = reason_against(mode, kernels)
     if sparse is True:
         if reason:
             raise ValueError(f'{reason} Allowed: sparse=False or "auto". Received: sparse=True')
@@ -35,7 +35,8 @@ def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel], verify: boo
     return (False,) if reason or not verify else (False, True)
 
 
-def _reason_against(mode: Mode, kernels: Sequence[Kernel]) -> str:
+def reason_against(mode: Mode, kernels: Sequence[Kernel]) -> str:
+    """Why LiteRT would not run a file of this mode without its zeros, or why it would be no smaller; "" if neither."""
     if not mode.sparse:
         return f"LiteRT may compute nonsense from sparse weights with quantize={mode.name!r}."
     worth = [kernel for kernel in kernels if kernel.sparsity >= WORTH]
