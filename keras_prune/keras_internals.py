@@ -280,3 +280,8 @@ def metric_direction(model: keras.Model, name: str) -> str | None:
             if metric.name == name and getattr(metric, "_direction", None) in ("up", "down"):
                 return metric._direction
     return None
+
+
+def is_of_keras(kind: type) -> bool:
+    """Whether Keras itself defines this class."""
+    return kind.__module__.split(".")[0] == "keras"
