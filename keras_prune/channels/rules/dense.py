@@ -115,6 +115,6 @@ def _letters(equation: str, rank: int) -> tuple[str, str, str]:
     free = [letter for letter in string.ascii_letters if letter not in equation]
     dots = "".join(free[: rank - len(read.replace("...", ""))])
     read, written = (letters.replace("...", dots) for letters in (read, written))
-    if len(read) != rank or "." in read + written:
+    if len(read) != rank or "." in read + written:  # dots where there is no axis, or none where there is
         raise Unsupported(f"its equation '{equation}' is not of the form 'ab,bc->ac'")
     return read, kernel, written

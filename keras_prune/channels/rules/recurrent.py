@@ -1,5 +1,6 @@
 """Recurrent layers: a unit is a column of every gate, a row of the recurrent kernel, and an entry of every state."""
 
+import math
 from typing import Any
 
 import keras
@@ -10,7 +11,6 @@ from keras_prune.channels.call import Call, Kept, Labels, Unsupported
 from keras_prune.channels.rules.activations import apply_activation
 from keras_prune.channels.rules.convolution import channel_axis
 from keras_prune.channels.rules.registry import register_rule
-from keras_prune.channels.work import entries
 
 # By class of the cell: its number of gates, and of states.
 _CELLS = {layers.SimpleRNNCell: (1, 1), layers.LSTMCell: (4, 2), layers.GRUCell: (3, 1)}
@@ -57,8 +57,8 @@ def convolutional(call: Call) -> list[np.ndarray]:
     layer = call.operation
     axis = channel_axis(layer)  # of an image; of a sequence of images one more
     given = call.vector(_sequence(call), 2 if axis == 1 else -1)
-    image = call.output_shapes[0][1 if layer.return_sequences else 0 :]
-    pixels = entries([size for place, size in enumerate(image) if place != axis % len(image)])
+    image = call.output_shapes[0][2 if layer.return_sequences else 1 :]
+    pixels = math.prod(size or 0 for size in image) // layer.filters
     units = _bind(call, layer.cell, "filters", layer.filters, given, gates=4, pixels=pixels)
     call.resize("filters", units)
     return _outputs(call, [units, units], axis=axis)
@@ -72,7 +72,7 @@ def _sequence(call: Call) -> np.ndarray:
 
 
 def _bind(
-    call: Call, cell: Any, key: str, size: int, given: np.ndarray, gates: int | None = None, pixels: int | None = 1
+    call: Call, cell: Any, key: str, size: int, given: np.ndarray, gates: int | None = None, pixels: int = 1
 ) -> np.ndarray:
     """Binds the kernels of a cell; returns its units. In `pixels` places of each step they are multiplied."""
     units = call.mint(key, size)
@@ -80,7 +80,7 @@ def _bind(
     apply_activation(call, getattr(cell, "recurrent_activation", None), units)
     steps = call.shape_of(_sequence(call))[1]
     for kernel in (cell.kernel, cell.recurrent_kernel):
-        call.multiply(kernel, None if steps is None or pixels is None else steps * pixels)
+        call.multiply(kernel, None if steps is None else steps * pixels)
     columns = np.tile(units, gates or _CELLS[type(cell)][0])
     call.bind(cell.kernel, -2, given, "in")
     call.bind(cell.kernel, -1, columns, "out")
