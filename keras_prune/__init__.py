@@ -12,6 +12,7 @@ from keras_prune.channels import (
 )
 from keras_prune.controllers import HoldAccuracy, IterativeMagnitude, RewindPoint, copy_masks
 from keras_prune.depth import analyze_layers, prune_layers
+from keras_prune.insight.compare import ModelComparison, compare
 from keras_prune.insight.cost import ModelCost, cost
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.legacy import load_legacy
@@ -56,6 +57,7 @@ __all__ = [
     "HoldAccuracy",
     "IterativeMagnitude",
     "IterativePruning",
+    "ModelComparison",
     "ModelCost",
     "NByM",
     "Percentile",
@@ -77,6 +79,7 @@ __all__ = [
     "analyze_layers",
     "apply_masks",
     "cluster_weights",
+    "compare",
     "copy_masks",
     "cost",
     "load_legacy",
