@@ -14,6 +14,7 @@ from keras_prune.controllers import HoldAccuracy, IterativeMagnitude, RewindPoin
 from keras_prune.depth import analyze_layers, prune_layers
 from keras_prune.insight.compare import ModelComparison, compare
 from keras_prune.insight.cost import ModelCost, cost
+from keras_prune.insight.methods import MethodComparison, compare_methods
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.legacy import load_legacy
 from keras_prune.masks import apply_masks, stateless_apply_masks
@@ -57,6 +58,7 @@ __all__ = [
     "HoldAccuracy",
     "IterativeMagnitude",
     "IterativePruning",
+    "MethodComparison",
     "ModelComparison",
     "ModelCost",
     "NByM",
@@ -80,6 +82,7 @@ __all__ = [
     "apply_masks",
     "cluster_weights",
     "compare",
+    "compare_methods",
     "copy_masks",
     "cost",
     "load_legacy",

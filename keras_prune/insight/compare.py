@@ -157,9 +157,9 @@ def compare(
     files = {name: os.fspath(model) for name, model in models.items() if not isinstance(model, keras.Model)}
     rows = {name: _row_of_file(name, path) for name, path in files.items()}  # before anything takes long
     for name, model in given.items():
-        if x is not None:
-            check_inputs(model, keras.tree.map_structure(np.asarray, x))
         rows[name] = _row_of_model(name, model)
+        if x is not None and keras_internals.has_graph(model):
+            check_inputs(model, keras.tree.map_structure(np.asarray, x))
     rows = {name: rows[name] for name in models}
     if y is not None:
         for name in track(list(models), len(models), "comparing models"):
