@@ -13,8 +13,9 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in slow)
 
 
-def pytest_collection_finish():
-    """What was imported stays: the garbage collector, which Keras calls before each test, need not look at it again."""
+@pytest.fixture(scope="module", autouse=True)
+def _freeze():
+    """What is there before a file of tests stays: Keras collects garbage before each test, and need not search it."""
     gc.collect()
     gc.freeze()
 
