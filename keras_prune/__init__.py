@@ -12,6 +12,7 @@ from keras_prune.channels import (
 )
 from keras_prune.controllers import HoldAccuracy, IterativeMagnitude, RewindPoint, copy_masks
 from keras_prune.depth import analyze_layers, prune_layers
+from keras_prune.insight.explain import Explanation, explain
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.legacy import load_legacy
 from keras_prune.masks import apply_masks, stateless_apply_masks
@@ -51,6 +52,7 @@ __all__ = [
     "ChannelImportance",
     "ConstantSparsity",
     "CosineDecay",
+    "Explanation",
     "ExponentialDecay",
     "HoldAccuracy",
     "IterativeMagnitude",
@@ -76,6 +78,7 @@ __all__ = [
     "apply_masks",
     "cluster_weights",
     "copy_masks",
+    "explain",
     "load_legacy",
     "prune_channels",
     "prune_layers",
