@@ -60,6 +60,21 @@ class ExplainedGroup:
         return self.group
 
     @property
+    def before(self) -> int:
+        """Number of channels before."""
+        return self.gone.size
+
+    @property
+    def after(self) -> int:
+        """Number of channels left."""
+        return self.cut.kept
+
+    @property
+    def frozen(self) -> str:
+        """Why none could go; empty if some could."""
+        return self.reason if self.scores is None else ""
+
+    @property
     def removed(self) -> tuple[int, ...]:
         """The positions of the channels that went."""
         return tuple(np.flatnonzero(self.gone).tolist())
@@ -76,7 +91,7 @@ class ExplainedGroup:
             self.group,
             f"{self.gone.size} {self.unit}",
             str(cut.removed),
-            positions_text(self.removed) or "-",
+            f"[{positions_text(self.removed)}]",
             score_text(cut.highest_removed),
             score_text(cut.lowest_kept),
             str(cut.overlap),

@@ -41,9 +41,8 @@ class Explanation:
         lines = [f"{name}: {value}" for name, value in self.facts]
         if not self.parts:
             return "\n".join([self.title, *lines])
-        return table(self.title, self.parts[0].HEADINGS, [part.cells() for part in self.parts]) + "\n".join(
-            ["", *lines]
-        )
+        text = table(self.title, self.parts[0].HEADINGS, [part.cells() for part in self.parts])
+        return "\n".join([text, *lines])
 
     def records(self) -> list[dict[str, Any]]:
         """The same as data, for `pandas.DataFrame` say: a record for each weight array, channel or layer."""

@@ -44,7 +44,7 @@ def recover_plan(analysis: ChannelAnalysis, before: keras.Model, after: keras.Mo
         again = rebuild(analysis.trace, plan.keep(analysis))
     except ValueError as error:
         raise _unknown(before, after, "the weights that are left do not say where they were") from error
-    if not _equal(again, after, analysis):
+    if not _equal(again, after):
         raise _unknown(before, after, "the weights that are left are not those that they were, as after training")
     return plan
 
@@ -54,10 +54,7 @@ def _kept_channels(member: Binding, smaller: keras.Variable, channels: np.ndarra
     if member.rescale is not None:  # its values were changed
         return np.empty(0, np.int64)
     values, rest = (_rows(each, member.axis) for each in (member.weight, smaller))
-    if len(values) == len(rest):
-        positions = np.arange(len(values))
-    else:
-        positions = _origins(values, rest)
+    positions = np.arange(len(values)) if len(values) == len(rest) else _origins(values, rest)
     labels = member.labels[positions]
     return np.searchsorted(channels, np.unique(labels[labels != FIXED]))
 
@@ -80,13 +77,13 @@ def _origins(rows: np.ndarray, rest: np.ndarray) -> np.ndarray:
     return np.array([vote.argmax() for vote in votes if vote.size], np.int64)
 
 
-def _equal(again: keras.Model, after: keras.Model, analysis: ChannelAnalysis) -> bool:
+def _equal(again: keras.Model, after: keras.Model) -> bool:
     """Whether the models have the same weights; statistics that are not trained may have been estimated anew."""
     for one, other in zip(again.weights, after.weights, strict=True):
         if tuple(one.shape) != tuple(other.shape):
             return False
-        values = [keras_internals.as_numpy(each) for each in (one, other)]
-        if one.trainable and not np.allclose(*values, rtol=1e-5, atol=1e-7, equal_nan=True):
+        a, b = keras_internals.as_numpy(one), keras_internals.as_numpy(other)
+        if one.trainable and not np.allclose(a, b, rtol=1e-5, atol=1e-7, equal_nan=True):
             return False
     return True
 

@@ -195,11 +195,12 @@ def _check(before: Any, after: Any, plan: Any, importance: Any, data: Any, loss:
             "The result has the scores that decided: leave `importance`, `data` and `loss` out. To score it anew, pass "
             f"`after=result.model, plan=result.plan`. Received: importance={importance!r}"
         )
-    if before is after:
+    if id(before) == id(after):
         raise ValueError(
             "`before` and `after` are the same model: keep a copy of what it was. (A subclassed model is pruned in "
-            f"place.) Received: '{before.name}' twice"
+            f"place.) Received: the model '{before.name}' twice"
         )
-    for name, model in (("before", before), ("after", after)):
-        if isinstance(model, keras.Model) and not model.built:
+    pairs: list[tuple[str, Any]] = [("before", before), ("after", getattr(after, "model", after))]
+    for name, model in pairs:
+        if not model.built:
             raise ValueError(f"`{name}` must be built: it has no weights yet. Received: '{model.name}'")

@@ -46,7 +46,7 @@ class ExplainedWeight:
     HEADINGS: ClassVar = (
         "Weight",
         "Shape",
-        "Weights",
+        "Of",
         "Went",
         "Share",
         "Highest went",
@@ -212,6 +212,6 @@ def _reason(part: ExplainedWeight, together: bool) -> str:
             return f"the lowest scores in a {pattern.text}"
     where = f"a {patterns[0].text}; " if patterns else ""
     return (
-        f"{where}{cut.overlap:,} of them are not among the {cut.removed:,} lowest: another criterion or layout decided, "
-        "or training since"
+        f"{where}{cut.overlap:,} of them are not among the {cut.removed:,} lowest scores: another criterion decided, "
+        "or training in between"
     )
