@@ -17,6 +17,7 @@ from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.legacy import load_legacy
 from keras_prune.masks import apply_masks, stateless_apply_masks
 from keras_prune.measure.weights import StatisticsOfOne
+from keras_prune.monitoring import PruningBoard, SparseCheckpoint
 from keras_prune.prunable import register_prunable
 from keras_prune.regrowth import SET, RigL
 from keras_prune.schedules import (
@@ -61,12 +62,14 @@ __all__ = [
     "Percentile",
     "PolynomialDecay",
     "PrunedModel",
+    "PruningBoard",
     "PruningSchedule",
     "PruningWrapper",
     "RelativeThreshold",
     "RewindPoint",
     "RigL",
     "Selection",
+    "SparseCheckpoint",
     "SparsitySummary",
     "StatisticsOfOne",
     "StdThreshold",

@@ -91,7 +91,7 @@ class ExplainedGroup:
             self.group,
             f"{self.gone.size} {self.unit}",
             str(cut.removed),
-            f"[{positions_text(self.removed)}]",
+            f"[{positions_text(self.removed)}]" if cut.removed else "none",
             score_text(cut.highest_removed),
             score_text(cut.lowest_kept),
             str(cut.overlap),

@@ -116,7 +116,8 @@ def _overview(explanation: Explanation) -> str:
     scored = [part for part in parts if explanation.kind != "layers" or part.score is not None]
     if not scored:
         return ""
-    return f'<div class="card">{figure(partial(draw, explanation), (11.0, bars_size(len(scored))[1]), explanation.title)}</div>'
+    size = 11.0, bars_size(len(scored))[1]
+    return f'<div class="card">{figure(partial(draw, explanation), size, explanation.title)}</div>'
 
 
 def _draw_weights(explanation: Explanation, ax: Any) -> None:
