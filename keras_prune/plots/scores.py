@@ -38,7 +38,8 @@ def plot_scores(
     wide = positive.size > 0 and scores.min() >= 0 and positive.max() > _WIDE * np.median(positive)
     if wide:  # few scores are far above most
         ax.set_xscale("log")
-        scores = np.maximum(scores, max(positive.min(), positive.max() * 1e-8))
+        low = min(positive.max() * 1e-8, (threshold or np.inf) / 10)
+        scores = np.maximum(scores, max(positive.min(), low))
     edges = _edges(np.log(scores), None if not threshold else np.log(threshold)) if wide else _edges(scores, threshold)
     ax.hist(
         [scores[~gone], scores[gone]],
