@@ -40,10 +40,13 @@ def plot_scores(
         ax.set_xscale("log")
         low = min(positive.max() * 1e-8, (threshold or np.inf) / 10)
         scores = np.maximum(scores, max(positive.min(), low))
-    edges = _edges(np.log(scores), None if not threshold else np.log(threshold)) if wide else _edges(scores, threshold)
+        edges = np.exp(_edges(np.log(scores), np.log(threshold) if threshold else None))
+    else:
+        edges = _edges(scores, threshold)
+    scores = np.clip(scores, edges[0], edges[-1])  # no rounding puts one outside
     ax.hist(
         [scores[~gone], scores[gone]],
-        bins=np.exp(edges) if wide else edges,
+        bins=edges,
         stacked=True,
         color=[KEPT, REMOVED],
         label=[f"stayed ({np.count_nonzero(~gone):,})", f"went ({np.count_nonzero(gone):,})"],
