@@ -1,5 +1,6 @@
 """What plots show: the numbers that they were given, on the axes that they were given."""
 
+import inspect
 import itertools
 import subprocess
 import sys
@@ -7,14 +8,26 @@ import sys
 import keras
 import numpy as np
 import pytest
+from test_docs import FENCE, namespace
 from zoo import BACKEND, cnn
 
 import keras_prune as kp
 from keras_prune import plots
 from keras_prune.axes import Axes
 
-plt = pytest.importorskip("matplotlib.pyplot", reason="the extra `plots`")
+matplotlib = pytest.importorskip("matplotlib", reason="the extra `plots`")
+matplotlib.use("Agg")  # no window
+plt = pytest.importorskip("matplotlib.pyplot")
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
+
+
+@pytest.mark.parametrize("name", ["plot_channels", "plot_mask", "plot_ranks", "plot_scores", "plot_sparsity"])
+def test_docstring_examples_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = FENCE.findall(inspect.getdoc(getattr(plots, name)))
+    exec(example, {**namespace(), name: getattr(plots, name)})
+    assert plt.gcf().axes
+    plt.close("all")
 
 
 @pytest.fixture

@@ -28,6 +28,13 @@ def plot_scores(
     Raises:
         ImportError: There is no matplotlib.
         ValueError: The arrays have different shapes.
+
+    Example:
+
+    ```python
+    first = kp.explain(model, kp.prune_once(model, 0.5)).parts[0]
+    plot_scores(first.scores, first.gone, threshold=first.cut.threshold)
+    ```
     """
     scores, gone = np.asarray(scores, np.float64), np.asarray(gone, bool)
     if scores.shape != gone.shape:

@@ -79,11 +79,6 @@ class ExplainedGroup:
         """The positions of the channels that went."""
         return tuple(np.flatnonzero(self.gone).tolist())
 
-    @property
-    def share(self) -> float:
-        """Fraction of the channels that went."""
-        return self.cut.removed / self.gone.size
-
     def cells(self) -> tuple[str, ...]:
         """A row of the table."""
         cut = self.cut
@@ -126,19 +121,15 @@ def explain_channels(
 
     Args:
         analysis: The channels of the model before.
-        plan: Which went.
+        plan: Which went; made for this model.
         scores: The scores of the groups of which some can go.
         choice: How they were chosen, if that is known.
         asked: By name of the group how many should be left, if that is known.
-
-    Raises:
-        ValueError: The plan was made for another model.
     """
-    plan.keep(analysis)
     units = _units(analysis)
     limits = None if choice is None else choice.limits
     return tuple(
-        _explain(group, unit, plan.removed.get(group.name, ()), scores.get(group.name), limits, (asked or {}))
+        _explain(group, unit, plan.removed.get(group.name, ()), scores.get(group.name), limits, asked or {})
         for group, unit in zip(analysis.groups, units, strict=True)
     )
 
