@@ -2,13 +2,14 @@
 
 import inspect
 import itertools
+import re
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
-from test_docs import FENCE, namespace
+from test_docs import namespace
 from zoo import BACKEND, cnn
 
 import keras_prune as kp
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough"
 @pytest.mark.parametrize("name", ["plot_channels", "plot_mask", "plot_ranks", "plot_scores", "plot_sparsity"])
 def test_docstring_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (example,) = FENCE.findall(inspect.getdoc(getattr(plots, name)))
+    (example,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(getattr(plots, name)), re.S)
     exec(example, {**namespace(), name: getattr(plots, name)})
     assert plt.gcf().axes
     plt.close("all")
