@@ -222,6 +222,7 @@ def test_heads_are_called_heads():
         ({"ratios": {"hidden0": 0.95}}, 14, "15 were asked for, at most 14 may go (max_ratio=0.9, min_channels=1)"),
         ({"ratios": {"hidden0": 0.5}}, 8, "`ratios` asks for 0.5 of it"),
         ({"ratio": 0.5, "ratios": {"hidden0": None}}, 0, "`ratios` lets it stay"),
+        ({"ratio": 0.95}, 14, "the 14 lowest of its 16 scores; at most 14 may go (max_ratio=0.9, min_channels=1)"),
         ({"ratio": 0.3, "scope": "global"}, None, "among the lowest scores of all groups together"),
         ({"ratio": 0.3, "scope": "isomorphic"}, None, "of the groups of the same structure together"),
         ({"ratios": {"hidden1": 0.5}}, 0, "nothing was asked of it"),
@@ -232,6 +233,16 @@ def test_limits_are_told(arguments, removed, text):
     part = kp.explain(model, kp.prune_channels(model, **arguments)).parts[0]
     assert text in part.reason
     assert removed is None or part.cut.removed == removed
+
+
+def test_each_channel_has_its_own_reason():
+    model = mlp()
+    part = kp.explain(model, kp.prune_channels(model, 0.4, round_to=4)).parts[0]
+    reasons = {int(rank): reason for rank, reason in zip(part.ranks, part.reasons, strict=True)}
+    assert {reasons[rank] for rank in range(1, 5)} == {"the 4 lowest of its 16 scores"}
+    for rank in (5, 6):
+        assert reasons[rank] == f"stays, though its rank is {rank}: 6 were to go, but round_to=4 keeps a multiple"
+    assert {reasons[rank] for rank in range(7, 17)} == {"stays: higher scores than those that went"}
 
 
 ZOO = [*channel_zoo.CORE, *channel_zoo_layers.CORE, channel_zoo.flat, channel_zoo.depthwise, channel_zoo.concat]
