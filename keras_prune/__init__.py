@@ -12,6 +12,7 @@ from keras_prune.channels import (
 )
 from keras_prune.controllers import HoldAccuracy, IterativeMagnitude, RewindPoint, copy_masks
 from keras_prune.depth import analyze_layers, prune_layers
+from keras_prune.insight.sensitivity import Sensitivity, sensitivity
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.legacy import load_legacy
 from keras_prune.masks import apply_masks, stateless_apply_masks
@@ -65,6 +66,7 @@ __all__ = [
     "RewindPoint",
     "RigL",
     "Selection",
+    "Sensitivity",
     "SparsitySummary",
     "StatisticsOfOne",
     "StdThreshold",
@@ -82,6 +84,7 @@ __all__ = [
     "prune_once",
     "register_prunable",
     "register_rule",
+    "sensitivity",
     "stateless_apply_masks",
     "strip_pruning",
     "summary",
