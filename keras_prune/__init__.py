@@ -1,6 +1,7 @@
 """Pruning for Keras 3: masks applied while `fit` runs, and channels that really go away; on every backend."""
 
 from keras_prune._version import __version__
+from keras_prune.automation import AutopruneResult, ParetoFront, autoprune
 from keras_prune.callbacks import PruningSchedule
 from keras_prune.channels import (
     Budget,
@@ -47,6 +48,7 @@ __all__ = [
     "LITERT_1X4",
     "LITERT_1X16",
     "SET",
+    "AutopruneResult",
     "Block",
     "Budget",
     "ChannelImportance",
@@ -57,6 +59,7 @@ __all__ = [
     "IterativeMagnitude",
     "IterativePruning",
     "NByM",
+    "ParetoFront",
     "Percentile",
     "PolynomialDecay",
     "PrunedModel",
@@ -76,6 +79,7 @@ __all__ = [
     "analyze_channels",
     "analyze_layers",
     "apply_masks",
+    "autoprune",
     "cluster_weights",
     "copy_masks",
     "load_legacy",

@@ -1,9 +1,9 @@
 """What a scan for sensitivity takes away: part of the weights of a layer, or of the channels of a group, and back."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,16 +44,6 @@ class Unit:
     paths: tuple[str, ...]
 
 
-class Scan(Protocol):
-    """The units of a model, and a copy of it in which each can be pruned alone."""
-
-    running: keras.Model
-    units: Sequence[Unit]
-
-    def without(self, unit: Unit, ratio: float) -> Any:
-        """A context in which a part of the unit is pruned; it yields the model to evaluate."""
-
-
 class WeightScan:
     """Prunes the weights of single layers, as `prune_once(model, targets={layer: ratio})` does.
 
@@ -88,6 +78,7 @@ class WeightScan:
 
     @contextmanager
     def without(self, unit: Unit, ratio: float) -> Iterator[keras.Model]:
+        """While this holds, a part of a layer's weights is zero; it yields the model to evaluate."""
         pairs = self._twins[unit.name]
         if not set(self._scores) <= {weight.path for weight, _ in pairs}:
             self._scores = {}
@@ -139,6 +130,7 @@ class ChannelScan:
 
     @contextmanager
     def without(self, unit: Unit, ratio: float) -> Iterator[keras.Model]:
+        """While this holds, a part of a group's channels is gone; it yields the model to evaluate."""
         limits = Limits(ratios=dict.fromkeys(unit.patterns, ratio))
         plan = Queue(self._analysis, limits, self._scores).plan(0)
         found = self._analysis.trace.found
@@ -173,6 +165,9 @@ class ChannelScan:
     def _assign(self, values: Mapping[int, np.ndarray]) -> None:
         for key, array in values.items():
             self._twins[key].assign(array)
+
+
+Scan = WeightScan | ChannelScan
 
 
 def channel_units(analysis: ChannelAnalysis) -> list[Unit]:

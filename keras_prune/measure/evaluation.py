@@ -1,5 +1,6 @@
 """One metric of a model on data that are held in memory: compiled once, evaluated as often as asked."""
 
+import copy
 import math
 from typing import Any, Literal
 
@@ -54,13 +55,26 @@ class Evaluation:
             raise ValueError(f"`batch_size` must be an integer of at least 1. Received: batch_size={batch_size!r}")
         self.batches = _held(data, model, batch_size)
         self.model = model
-        self._loss, self._loss_weights = (loss, None) if loss is not None else _loss(model, metric)
+        found: tuple[Any, Any] = (loss, None) if loss is not None else _loss(model, metric)
+        self._loss, self._loss_weights = found
         self._metrics = _metrics(model, metric)
-        self.name = ""
         logs = self._first(running)
         self.name = _name(metric, logs, self.model)
         self.lower_is_better = mode == "min" if mode != "auto" else lower_is_better(running, self.name)
-        self.baseline = self._finite(logs)
+        self.baseline = self._finite(logs[self.name])
+
+    def of_sample(self, running: keras.Model, model: keras.Model, samples: int) -> "Evaluation":
+        """The same metric of another model, on the first samples only, and with a baseline of its own.
+
+        Args:
+            running: A copy of the other model.
+            model: That model.
+            samples: How many at most.
+        """
+        other = copy.copy(self)
+        other.model, other.batches = model, _first_samples(self.batches, samples)
+        other.baseline = other._finite(other.of(running))
+        return other
 
     def of(self, running: keras.Model) -> float:
         """The metric of a copy, which is compiled if it is not yet. It may be NaN."""
@@ -76,8 +90,8 @@ class Evaluation:
             outputs: One array for each output of the model.
         """
         inputs, targets, weights = self.samples
-        predicted = keras.tree.map_structure(ops.convert_to_tensor, outputs)
-        predicted = keras.tree.pack_sequence_as(_outputs(running), predicted)
+        leaves = [ops.convert_to_tensor(leaf) for leaf in keras.tree.flatten(outputs)]
+        predicted = keras.tree.pack_sequence_as(_outputs(running), leaves)
         targets = keras.tree.map_structure(ops.convert_to_tensor, targets)
         if self.name == "loss":
             return float(ops.convert_to_numpy(running.compute_loss(inputs, targets, predicted, weights)))
@@ -115,7 +129,7 @@ class Evaluation:
         )
 
     def _evaluate(self, running: keras.Model) -> dict[str, float]:
-        found = running.evaluate(_Held(self.batches), verbose=0, return_dict=True)
+        found = running.evaluate(InMemory(self.batches), verbose=0, return_dict=True)
         return {name: float(value) for name, value in found.items()}
 
     def _first(self, running: keras.Model) -> dict[str, float]:
@@ -130,14 +144,13 @@ class Evaluation:
                 f"({error}). Received: y of shape {shapes(targets)}"
             ) from error
 
-    def _finite(self, logs: dict[str, float]) -> float:
-        value = logs[self.name]
+    def _finite(self, value: float) -> float:
         if not math.isfinite(value):
             raise ValueError(f"The metric of the model must be finite. Received: {self.name}={value}")
         return value
 
 
-class _Held(keras.utils.PyDataset):
+class InMemory(keras.utils.PyDataset):
     """Batches in memory, in their order."""
 
     def __init__(self, batches: list[Any]):
@@ -159,6 +172,20 @@ def _held(data: Any, model: keras.Model, batch_size: int) -> list[Any]:
     if any(y is None for _, y, _ in batches):
         raise ValueError("A metric needs targets: pass `(x, y)`, or batches of them. Received: x without y")
     return batches
+
+
+def _first_samples(batches: list[Any], samples: int) -> list[Any]:
+    found = []
+    for batch in batches:
+        size = len(keras.tree.flatten(batch)[0])
+        part = batch
+        if size > samples:
+            part = keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:samples], batch)  # noqa: B023  # called at once
+        found.append(part)
+        samples -= size
+        if samples <= 0:
+            break
+    return found
 
 
 def _loss(model: keras.Model, metric: Any) -> tuple[Any, Any]:
