@@ -166,7 +166,7 @@ class ParetoFront:
             raise ValueError(f"The folder holds no search of `autoprune`. Received: '{folder}' ({error})") from error
 
     def __str__(self) -> str:
-        headings = ("Candidate", self.metric, "Bytes", "Gzip", "Parameters", "Non-zeros", "MACs", "ms", "Front", "Done")
+        headings = ("Candidate", self.metric, "Bytes", "Gzip", "Parameters", "Non-zeros", "MACs", "ms", "Front")
         front = {each.name for each in self.front}
         rows = [
             (
@@ -179,7 +179,6 @@ class ParetoFront:
                 number(each.macs),
                 "-" if each.latency_ms is None else f"{each.latency_ms:.3g}",
                 "*" if each.name in front else "",
-                each.done,
             )
             for each in self.candidates
         ]

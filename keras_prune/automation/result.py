@@ -47,7 +47,7 @@ class AutopruneResult:
         metric, dense = self.front.metric, self.front.candidates[0]
         lines = [
             str(self.front),
-            f"Best: {self.best.name}, {self.path}",
+            f"Best: {self.best.name}, {self.path} ({self.best.done})",
             f"{metric}: {self.best.metric:.6g}; must hold {self.bound:.6g}; before: {self.baseline:.6g}",
             f"Bytes: {dense.bytes:,} -> {self.best.bytes:,}; after gzip: {dense.gzip_bytes:,} -> "
             f"{self.best.gzip_bytes:,}",
