@@ -294,7 +294,8 @@ def test_the_metric_of_outputs_is_that_of_the_model(build, metric):
     multiple = isinstance(y, dict)
     weights = None if multiple else rng.uniform(size=30)
     metrics = {name: ["mae"] for name in y} if multiple else ["mae"]
-    model.compile("adam", "mse", metrics=metrics, loss_weights={"x": 0.3, "y": 2.0} if multiple else None)
+    loss, loss_weights = ({"x": "mse", "y": "mae"}, {"x": 0.3, "y": 2.0}) if multiple else ("mse", None)
+    model.compile("adam", loss, metrics=metrics, loss_weights=loss_weights)
     running = copy_to_measure(model)[1]
     evaluation = Evaluation(running, model, (x, y, weights), metric, batch_size=8)
     measured = evaluation.of_outputs(running, predict(model, x))

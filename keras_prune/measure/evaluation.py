@@ -175,14 +175,13 @@ def _held(data: Any, model: keras.Model, batch_size: int) -> list[Any]:
 
 
 def _first_samples(batches: list[Any], samples: int) -> list[Any]:
+    def cut(leaf: Any) -> Any:
+        return None if leaf is None else leaf[:samples]
+
     found = []
     for batch in batches:
-        size = len(keras.tree.flatten(batch)[0])
-        part = batch
-        if size > samples:
-            part = keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:samples], batch)  # noqa: B023  # called at once
-        found.append(part)
-        samples -= size
+        found.append(keras.tree.map_structure(cut, batch))
+        samples -= len(keras.tree.flatten(batch)[0])
         if samples <= 0:
             break
     return found
