@@ -75,7 +75,7 @@ class Conversion:
         """The bytes of a file. Its inputs and outputs have their names in the signature, and their order.
 
         Raises:
-            ExportError: The converter cannot convert the model.
+            ExportError: The converter cannot convert the model, or writes a broken file.
         """
         file = self._folder / "converted.tflite"
         four_bits = settings.mode == "int4"
@@ -93,7 +93,10 @@ class Conversion:
         if four_bits:
             line = (str(file), str(file), str(settings.per_channel))
             child.run("tflite_export._int4", *line, task="the quantization to int4")
-        return flatbuffer.in_order(file.read_bytes(), self._inputs, self._outputs)
+        try:
+            return flatbuffer.in_order(file.read_bytes(), self._inputs, self._outputs)
+        except ValueError as error:  # TensorFlow 2.21 drops the inputs beyond its last whole block of zeros
+            raise ExportError(f"the converter wrote a file that is broken: {error}") from error
 
     def _advice(self, settings: Settings) -> str:
         if not self._rolled:
