@@ -305,12 +305,6 @@ def is_of_keras(kind: type) -> bool:
     return kind.__module__.split(".")[0] == "keras"
 
 
-def compiled_metrics(model: keras.Model) -> Any:
-    """The metrics that a model was compiled with, as they were passed; None without any."""
-    found = getattr(model, "_compile_metrics", None)
-    return None if found is None else found._user_metrics
-
-
 def loss_of_function(function: Callable[..., Any]) -> keras.losses.Loss:
     """The loss that `compile` makes of a function."""
     return LossFunctionWrapper(function, name=getattr(function, "__name__", "loss"))
