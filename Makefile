@@ -11,7 +11,7 @@ PYTEST ?= -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch parity proof fuzz lint format bench bench-channels clean
+.PHONY: demo test test-tensorflow test-jax test-torch parity proof fuzz lint format bench bench-channels docs clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -59,6 +59,10 @@ bench: $(VENV)/.test .venv-tfmot/.tfmot
 bench-channels: $(VENV)/.test .venv-torch-pruning/.torch-pruning
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/run_channels.py --torch_pruning_python .venv-torch-pruning/bin/python
 
+# The pages in site/. A broken link, or a name that is not there, is an error.
+docs: .venv-docs/.docs
+	.venv-docs/bin/zensical build --strict --clean
+
 $(VENV)/.%: $(SETUP)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -e ".[$*]"
@@ -74,5 +78,13 @@ $(VENV)/.%: $(SETUP)
 	.venv-torch-pruning/bin/python -m pip install --quiet ".[torch-pruning]"
 	touch $@
 
+# The extra without the package, which the pages read as source: so neither Keras nor NumPy is needed.
+EXTRA = import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"]))
+
+.venv-docs/.docs: $(SETUP)
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -c '$(EXTRA)' | .venv-docs/bin/python -m pip install --quiet -r /dev/stdin
+	touch $@
+
 clean:
-	rm -rf .venv .venv-tfmot .venv-torch-pruning build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-tfmot .venv-torch-pruning build site dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
