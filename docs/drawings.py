@@ -42,7 +42,9 @@ def label(axes: Axes, x: float, y: float, text: str, colour: str = "black", size
 
 def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend: float = 0) -> None:
     style = f"arc3,rad={bend}"
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color="#555", connectionstyle=style))
+    axes.add_patch(
+        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color="#555", connectionstyle=style)
+    )
 
 
 def masks() -> Figure:
@@ -52,7 +54,9 @@ def masks() -> Figure:
     figure, axes = canvas(19, 5)
     shown = [[BLUE] * 4] * 3, np.where(kept, GREEN, GREY).tolist(), np.where(kept, BLUE, GREY).tolist()
     texts = weights, kept.astype(int), np.where(kept, weights, 0)
-    for index, (title, colours, values) in enumerate(zip(("weights", "mask", "pruned weights"), shown, texts)):
+    for index, (title, colours, values) in enumerate(
+        zip(("weights", "mask", "pruned weights"), shown, texts, strict=True)
+    ):
         x = 1 + 6.5 * index
         label(axes, x + 2, 0.8, title)
         cells(axes, x, 1.5, colours, [[f"{value:g}" for value in row] for row in values])
@@ -89,7 +93,7 @@ def schedules() -> Figure:
     axes = figure.subplots()
     ramps = kp.PolynomialDecay, kp.CosineDecay, kp.ExponentialDecay, kp.StepDecay
     steps = np.arange(0, 1201, 4)
-    for ramp, colour in zip(ramps, COLOURS):
+    for ramp, colour in zip(ramps, COLOURS[:4], strict=True):
         schedule = ramp(final_sparsity=0.9, begin_step=100, end_step=1000)
         axes.plot(steps, [schedule(step) for step in steps.tolist()], color=colour, label=ramp.__name__)
     constant = kp.ConstantSparsity(0.9, begin_step=100)
