@@ -120,12 +120,14 @@ def _is_keras_2(file: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    text = shortened(error)
+    """Why a model cannot be loaded, without the configurations that Keras puts around the cause."""
+    text = str(error)
     if "safe_mode" in text or "unsafe_deserialization" in text:
         return (
             "The file holds Python code (a Lambda layer, say), which is not run: pass --unsafe if you trust whoever "
             "made it."
         )
-    text = re.split(r"Received: |Full object config|config=\{", text)[0].strip().rstrip(".")
-    is_custom = "custom_objects" in text or "Could not locate" in text
-    return f"The model cannot be loaded: {text}.{' Name its module: --custom-objects.' if is_custom else ''}"
+    if own := re.search(r"(?:Could not locate|Unknown) (\w+):? '(\w+)'", text):
+        return f"The model has a {own[1]} '{own[2]}' of its maker's: name its module with --custom-objects."
+    cause = re.split(r"Received: |Full object config|config=\{", text.split("Exception encountered: ")[-1])[0]
+    return f"The model cannot be loaded: {shortened(ValueError(cause or type(error).__name__)).rstrip('.')}."
