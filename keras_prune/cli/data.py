@@ -11,7 +11,9 @@ import numpy as np
 
 from keras_prune.cli.errors import BadInput
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
+# Which keys come first: what a file holds apart for this use, what it holds for any, and what it holds for another.
+_ENDINGS = {"train": ("_train", "", "_test"), "validation": ("_val", "", "_test"), "test": ("_test", "", "_train")}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,10 +33,22 @@ class Data:
         """`(x, y)`; `x` alone if there are no targets."""
         return self.x if self.y is None else (self.x, self.y)
 
+    def parts(self, fraction: float) -> tuple["Data", "Data"]:
+        """The data without this fraction of the samples, drawn at random, always the same; and these samples."""
+        count = len(keras.tree.flatten(self.x)[0])
+        order = np.random.default_rng(0).permutation(count)
+        cut = min(max(round(count * fraction), 1), count - 1)
+        return self.of(np.sort(order[cut:])), self.of(np.sort(order[:cut]))
+
+    def of(self, chosen: np.ndarray) -> "Data":
+        """These samples alone."""
+        x, y = keras.tree.map_structure(lambda array: None if array is None else array[chosen], (self.x, self.y))
+        return Data(x, y)
+
 
 def load_data(
     path: str,
-    model: keras.Model,
+    model: keras.Model | None,
     *,
     x_key: str | None = None,
     y_key: str | None = None,
@@ -48,10 +62,11 @@ def load_data(
         path: A `.npz` file. Its keys are `x` and `y`, or `x_train`, `y_train`, `x_test` and `y_test`. A model of
             several inputs takes `x_<name of the input>`, one of several outputs `y_<name of the output>`, or after a
             longer key, `x_train_<name>`.
-        model: What the data are for.
+        model: What the data are for; None: what takes one array, such as a `.tflite` file of one input.
         x_key: The key of the inputs, in place of those above.
         y_key: The key of the targets.
-        split: Which keys come first: those of `"train"`, or those of `"test"`.
+        split: What the data are for: with `"train"` the keys of that name come first, with `"test"` those, with
+            `"validation"` `x_val` and `y_val`.
         samples: Take this many, drawn without replacement, always the same; None: all.
         targets: Whether there must be targets.
 
@@ -74,8 +89,7 @@ def load_data(
 
 
 def _keys(letter: str, split: Split) -> list[str]:
-    other = "test" if split == "train" else "train"
-    return [f"{letter}_{split}", letter, f"{letter}_{other}"]
+    return [letter + ending for ending in _ENDINGS[split]]
 
 
 class _Reader:
@@ -83,9 +97,9 @@ class _Reader:
         self._path = path
         self._archive = archive
 
-    def inputs(self, model: keras.Model, keys: Sequence[str]) -> Any:
-        structure = model.inputs[0] if isinstance(model, keras.Sequential) and model.inputs else _input_of(model)
-        if structure is None:  # a subclassed model does not say what it takes
+    def inputs(self, model: keras.Model | None, keys: Sequence[str]) -> Any:
+        structure = _input_of(model)
+        if structure is None:
             return self._array(self._first(keys, [""]))
         tensors = keras.tree.flatten(structure)
         names = [""] if len(tensors) == 1 else [f"_{tensor.name}" for tensor in tensors]
@@ -95,12 +109,12 @@ class _Reader:
             _check_shape(key + name, array, tensor.shape, self._path)
         return keras.tree.pack_sequence_as(structure, arrays)
 
-    def targets(self, model: keras.Model, keys: Sequence[str], needed: bool) -> Any:
-        outputs = getattr(model, "output", None) if getattr(model, "inputs", None) else None
+    def targets(self, model: keras.Model | None, keys: Sequence[str], needed: bool) -> Any:
+        outputs = _output_of(model)
         names = [""]
         if isinstance(outputs, dict):
             names = [f"_{name}" for name in outputs]
-        elif isinstance(outputs, list | tuple) and len(outputs) > 1:
+        elif model is not None and isinstance(outputs, list | tuple) and len(outputs) > 1:
             names = [f"_{name}" for name in model.output_names]
         if not needed and not any(self._has(key, names) for key in keys):
             return None
@@ -142,8 +156,18 @@ class _Reader:
         return array
 
 
-def _input_of(model: keras.Model) -> Any:
-    return model.input if getattr(model, "inputs", None) else None
+def _input_of(model: keras.Model | None) -> Any:
+    """The inputs in the structure in which the model takes them; None: a subclassed model does not say."""
+    if model is None or not getattr(model, "inputs", None):
+        return None
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def _output_of(model: keras.Model | None) -> Any:
+    """The outputs, likewise; None: one, as far as is known."""
+    if model is None or isinstance(model, keras.Sequential) or not getattr(model, "inputs", None):
+        return None
+    return model.output
 
 
 def _check_shape(key: str, array: np.ndarray, shape: Sequence[int | None], path: str) -> None:
@@ -164,6 +188,4 @@ def _draw(data: Data, samples: int | None, path: str) -> Data:
         raise BadInput(f"All arrays must have as many samples. Received: '{path}' with {lengths} samples")
     if samples is None or samples >= lengths[0]:
         return data
-    chosen = np.sort(np.random.default_rng(0).permutation(lengths[0])[:samples])
-    x, y = keras.tree.map_structure(lambda array: None if array is None else array[chosen], (data.x, data.y))
-    return Data(x, y)
+    return data.of(np.sort(np.random.default_rng(0).permutation(lengths[0])[:samples]))

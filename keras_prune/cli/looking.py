@@ -1,4 +1,4 @@
-"""`summary` and `channels`: what is in a model."""
+"""`summary`, `cost` and `channels`: what is in a model."""
 
 import argparse
 from typing import Any
@@ -8,6 +8,7 @@ from keras_prune.cli.command import add_command
 from keras_prune.cli.options import add_model, model_of
 from keras_prune.cli.results import Result
 from keras_prune.depth import LayerAnalysis, analyze_layers
+from keras_prune.insight.cost import cost
 from keras_prune.insight.summary import summary
 
 
@@ -18,6 +19,15 @@ def add_to(commands: Any) -> None:
         run_summary,
         "Count the zeros of a model, layer by layer, and say what is masked and what is not.",
         example="keras-prune summary model.keras",
+    )
+    add_model(parser)
+    parser = add_command(
+        commands,
+        "cost",
+        run_cost,
+        "Count what a model takes, layer by layer: parameters, multiply-accumulates, memory of activations.",
+        "`inspect` counts the same of a .tflite file.",
+        example="keras-prune cost model.keras",
     )
     add_model(parser)
     parser = add_command(
@@ -34,6 +44,10 @@ def add_to(commands: Any) -> None:
 
 def run_summary(args: argparse.Namespace) -> Result:
     return Result(summary(model_of(args)))
+
+
+def run_cost(args: argparse.Namespace) -> Result:
+    return Result(cost(model_of(args)))
 
 
 def run_channels(args: argparse.Namespace) -> Result:

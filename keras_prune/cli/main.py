@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_prune._version import __version__
-from keras_prune.cli import benchmark, export, inspect, looking, prune, strip
+from keras_prune.cli import benchmark, compare, export, inspect, looking, prune, strip
 from keras_prune.cli.command import UNTRUSTED, Parser
 from keras_prune.cli.errors import EXIT_CODES, OK, exit_code, one_line, printable
 from keras_prune.cli.errors import FAILED as NO
 
-_FAMILIES = (looking, prune, strip, export, inspect, benchmark)
+_FAMILIES = (looking, prune, strip, export, inspect, benchmark, compare)
 
 
 def parser() -> Parser:

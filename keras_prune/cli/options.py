@@ -76,15 +76,12 @@ def add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--y-key", metavar="KEY", help="the key of the targets")
 
 
-def data_of(
-    args: argparse.Namespace, model: Any, split: Split = "train", targets: bool = False, path: str | None = None
-) -> Data | None:
+def data_of(args: argparse.Namespace, model: Any, split: Split = "train", targets: bool = False) -> Data | None:
     """The data of these options; None if none were given."""
-    file = path or args.data
-    if file is None:
+    if args.data is None:
         return None
     return load_data(
-        file,
+        args.data,
         model,
         x_key=args.x_key,
         y_key=args.y_key,
@@ -97,6 +94,15 @@ def data_of(
 def add_loss(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--loss", metavar="NAME", help="a loss of Keras, such as mse; default: the one that the model was compiled with"
+    )
+
+
+def add_metric(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--metric", metavar="NAME", help="a metric that the model was compiled with, or loss (default: its first)"
+    )
+    parser.add_argument(
+        "--mode", choices=("auto", "min", "max"), default="auto", help="whether it should be low or high"
     )
 
 

@@ -52,7 +52,7 @@ selections:
   relative=V     those below V times the largest of the layer
   std=V          those below V standard deviations of the layer""",
         example="keras-prune prune weights model.keras -o sparse.keras --sparsity 0.8 --targets 'dense=0.5'\n"
-        "keras-prune prune weights model.keras -o half.keras --selection 2:4 --strip\n"
+        "keras-prune prune weights model.keras -o half.keras --selection 2:4 --targets 'conv1=none' --strip\n"
         "keras-prune prune weights model.keras -o scored.keras --sparsity 0.5 --targets erk "
         "--importance taylor --data train.npz --loss sparse_categorical_crossentropy",
     )
