@@ -1,5 +1,6 @@
 """Pruning for Keras 3: masks applied while `fit` runs, and channels that really go away; on every backend."""
 
+import keras_prune._quiet  # noqa: F401  # first: it decides how Keras is imported
 from keras_prune._version import __version__
 from keras_prune.callbacks import PruningSchedule
 from keras_prune.channels import (
@@ -12,6 +13,9 @@ from keras_prune.channels import (
 )
 from keras_prune.controllers import HoldAccuracy, IterativeMagnitude, RewindPoint, copy_masks
 from keras_prune.depth import analyze_layers, prune_layers
+from keras_prune.insight.compare import ModelComparison, compare
+from keras_prune.insight.cost import ModelCost, cost
+from keras_prune.insight.methods import MethodComparison, compare_methods
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.legacy import load_legacy
 from keras_prune.masks import apply_masks, stateless_apply_masks
@@ -55,6 +59,9 @@ __all__ = [
     "HoldAccuracy",
     "IterativeMagnitude",
     "IterativePruning",
+    "MethodComparison",
+    "ModelComparison",
+    "ModelCost",
     "NByM",
     "Percentile",
     "PolynomialDecay",
@@ -75,7 +82,10 @@ __all__ = [
     "analyze_layers",
     "apply_masks",
     "cluster_weights",
+    "compare",
+    "compare_methods",
     "copy_masks",
+    "cost",
     "load_legacy",
     "prune_channels",
     "prune_layers",

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras.src import applications
 from keras.src import ops as operations
+from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.models import functional
 from keras.src.tree import map_shape_structure
 
@@ -280,3 +281,19 @@ def metric_direction(model: keras.Model, name: str) -> str | None:
             if metric.name == name and getattr(metric, "_direction", None) in ("up", "down"):
                 return metric._direction
     return None
+
+
+def is_of_keras(kind: type) -> bool:
+    """Whether Keras itself defines this class."""
+    return kind.__module__.split(".")[0] == "keras"
+
+
+def compiled_metrics(model: keras.Model) -> Any:
+    """The metrics that a model was compiled with, as they were passed; None without any."""
+    found = getattr(model, "_compile_metrics", None)
+    return None if found is None else found._user_metrics
+
+
+def loss_of_function(function: Callable[..., Any]) -> keras.losses.Loss:
+    """The loss that `compile` makes of a function."""
+    return LossFunctionWrapper(function, name=getattr(function, "__name__", "loss"))

@@ -97,6 +97,13 @@ def inner_layer(layer: keras.Layer) -> keras.Layer:
     return layer.layer if isinstance(layer, PruningWrapper) else layer
 
 
+def plain_weights(model: keras.Model) -> list[keras.Variable]:
+    """The weights of a model without masks and what else belongs to them."""
+    states = [part for part in keras_internals.flatten(model) if isinstance(part, PruningMasks | WeightClusters)]
+    extra = {id(variable) for state in states for variable in state.variables}
+    return [weight for weight in model.weights if id(weight) not in extra]
+
+
 def find_masked(model: keras.Layer) -> list[MaskedWeight]:
     """Returns every masked weight of a model, or of a wrapped layer."""
     layers = walk_layers(model) if isinstance(model, keras.Model) else [(model.name, model)]

@@ -40,6 +40,11 @@ class TensorSparsity:
         """The fraction that is zero."""
         return self.zeros / max(1, self.elements)
 
+    @property
+    def is_real(self) -> bool:
+        """Whether it holds real numbers, floating-point or quantized, and not sizes, axes or ids."""
+        return self.dtype.startswith(("float", "bfloat")) or bool(self.quantization)
+
 
 def tensor_table(heading: str, tensors: Sequence[TensorSparsity], *, whole: bool) -> Any:
     """A table of tensors in the file's order.

@@ -29,7 +29,7 @@ _WEIGHTS = {
     "EMBEDDING_LOOKUP": (1,),
     "GATHER": (0,),
 }
-_THROUGH = ("DENSIFY", "DEQUANTIZE")  # a weight may pass through these on its way to the operator
+THROUGH = ("DENSIFY", "DEQUANTIZE")  # a weight may pass through these on its way to the operator
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def weights(content: bytes) -> tuple[TensorSparsity, ...]:
             if place < len(operator.inputs)
         }
         for operator in reversed(graph.operators):
-            if operator.name in _THROUGH and operator.outputs[0] in places:
+            if operator.name in THROUGH and operator.outputs[0] in places:
                 places.add(operator.inputs[0])
         found += [constant(tensor) for i, tensor in enumerate(graph.tensors) if i in places and tensor.data is not None]
     return tuple(found)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tflite_export import flatbuffer
 from tflite_export.constants import TensorSparsity, tensor_table
+from tflite_export.macs import count_macs
 from tflite_export.packing import gzip_bytes, xz
 from tflite_export.printing import facts, page, plain_text, shape_text
 from tflite_export.tensors import Tensor
@@ -48,6 +49,10 @@ class FileReport:
         outputs: The outputs, likewise.
         operators: How often each operator is used, the most frequent first.
         tensors: All tensors whose values stand in the file.
+        macs: Multiply-accumulates of one run, counted from the shapes of the operators that multiply: convolutions,
+            matrices, LSTM. None if those of some operator are not known.
+        effective_macs: Those with a weight that is not zero, likewise.
+        uncounted: The operators that may multiply, and nobody knows how much.
     """
 
     path: Path
@@ -60,6 +65,19 @@ class FileReport:
     outputs: tuple[Port, ...]
     operators: dict[str, int]
     tensors: tuple[TensorSparsity, ...]
+    macs: int | None
+    effective_macs: int | None
+    uncounted: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        """How many real numbers the constants hold, floating-point or quantized: not the sizes, axes and ids."""
+        return sum(tensor.elements for tensor in self.tensors if tensor.is_real)
+
+    @property
+    def non_zeros(self) -> int:
+        """How many of them are not zero."""
+        return sum(tensor.elements - tensor.zeros for tensor in self.tensors if tensor.is_real)
 
     @property
     def flex_operators(self) -> tuple[str, ...]:
@@ -90,7 +108,7 @@ class FileReport:
     def to_json(self) -> str:
         """All that the report holds, as a JSON object."""
         values: dict[str, Any] = dataclasses.asdict(self) | {"path": os.fspath(self.path)}
-        sums = ("flex_operators", "custom_operators", "elements", "zeros", "sparsity")
+        sums = ("parameters", "non_zeros", "flex_operators", "custom_operators", "elements", "zeros", "sparsity")
         values |= {name: getattr(self, name) for name in sums}
         for entry, tensor in zip(values["tensors"], self.tensors, strict=True):
             entry["sparsity"] = tensor.sparsity
@@ -114,6 +132,7 @@ class FileReport:
             ("size", size),
             ("description", self.description),
             ("sparsity", f"{self.sparsity:.1%} of {self.elements:,} constants"),
+            ("MACs", self._macs()),
             ("operators", ", ".join(f"{count} {name}" for name, count in self.operators.items())),
             ("Flex operators", ", ".join(self.flex_operators)),
             ("custom operators", ", ".join(self.custom_operators)),
@@ -122,6 +141,11 @@ class FileReport:
         rows += [("input", _port(port)) for port in self.inputs]
         rows += [("output", _port(port)) for port in self.outputs]
         return [row for row in rows if row[1]]
+
+    def _macs(self) -> str:
+        if self.macs is None:
+            return f"not known, because of {', '.join(self.uncounted)}"
+        return f"{self.macs:,}, {self.effective_macs:,} with weights that are not zero"
 
 
 def inspect(path: str | os.PathLike[str], *, compressed: bool = True) -> FileReport:
@@ -156,6 +180,7 @@ def inspect(path: str | os.PathLike[str], *, compressed: bool = True) -> FileRep
     content = flatbuffer.load(path)
     model = flatbuffer.read(content)
     graph, names = model.graphs[0], model.names()
+    macs = count_macs(model)
     return FileReport(
         path=Path(path),
         description=model.description,
@@ -167,6 +192,9 @@ def inspect(path: str | os.PathLike[str], *, compressed: bool = True) -> FileRep
         outputs=tuple(_as_port(n, graph.tensors[i]) for n, i in zip(names[1], graph.outputs.tolist(), strict=True)),
         operators=flatbuffer.count_operators(model),
         tensors=flatbuffer.constants(model),
+        macs=macs.total,
+        effective_macs=macs.effective,
+        uncounted=macs.unknown,
     )
 
 

@@ -10,6 +10,24 @@ from keras_prune import keras_internals
 from keras_prune.channels import rules
 from keras_prune.channels.call import Call, Found, Unsupported, as_labels, has_channels, settle
 from keras_prune.channels.labels import fixed, label_shape
+from keras_prune.channels.work import Work
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Use:
+    """One use of one operation that is no model.
+
+    Args:
+        path: The operation's path.
+        node: Its node in the graph; of a model that is used twice the same node twice.
+        work: What it multiplies, as far as its rule told.
+        gave_up: Why there is no rule for it, or why its rule gave up; else empty.
+    """
+
+    path: str
+    node: Any
+    work: tuple[Work, ...]
+    gave_up: str
 
 
 @dataclasses.dataclass
@@ -24,6 +42,7 @@ class Trace:
         names: The path of each operation, by identity.
         unknown: Operations without a rule, or whose rule gave up, and the reason.
         given_up: Those whose rule gave up in some use, by identity: they keep their weights in every other.
+        uses: Every use of every operation that is no model, as they are computed.
     """
 
     model: keras.Model
@@ -32,6 +51,7 @@ class Trace:
     names: dict[int, str] = dataclasses.field(default_factory=dict)
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
     given_up: set[int] = dataclasses.field(default_factory=set)
+    uses: list[Use] = dataclasses.field(default_factory=list)
 
 
 def trace(model: keras.Model) -> Trace:
@@ -80,7 +100,11 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix:
         (node.arguments.args, node.arguments.kwargs),
     )
     call = Call(result.found, operation, name, arguments, shapes)
-    rule = rules.find_rule(operation)
+    rule, begin = rules.find_rule(operation), len(result.found.work)
+
+    def note(gave_up: str) -> None:
+        result.uses.append(Use(name, node, tuple(result.found.work[begin:]), gave_up))
+
     try:
         if rule is None:
             raise Unsupported("no rule for this class (see register_rule)")
@@ -91,9 +115,13 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix:
             for leaf in keras.tree.flatten(value) if "mask" in key else ():
                 if isinstance(leaf, np.ndarray):
                     call.freeze(leaf, f"{call.kind} uses it as a mask")
-        return [settle(*pair) for pair in zip(_as_list(rule(call)), shapes[1], strict=True)]
+        outputs = [settle(*pair) for pair in zip(_as_list(rule(call)), shapes[1], strict=True)]
     except Unsupported as error:
         reason = f"{call.kind}: {error}"
+    else:
+        note("")
+        return outputs
+    note(reason)
     if operation_matters(operation, call):
         result.unknown.setdefault(name, reason)
         result.given_up.add(id(operation))
@@ -120,6 +148,7 @@ def _trace_inner_model(result: Trace, node: Any, labels: dict[int, np.ndarray], 
     first = node.arguments.args[0] if node.arguments.args else node.arguments.kwargs["inputs"]
     passed = keras.tree.flatten(first)
     shapes = [tuple(tensor.shape) for tensor in node.outputs]
+    begin = len(result.found.work), len(result.uses)
     try:
         if len(passed) != len(inputs) or not all(isinstance(tensor, keras.KerasTensor) for tensor in passed):
             raise Unsupported("it is called on other arguments than its inputs")
@@ -129,6 +158,7 @@ def _trace_inner_model(result: Trace, node: Any, labels: dict[int, np.ndarray], 
     except Unsupported as error:
         reason = f"Model '{name}': {error}"
     result.unknown[name] = reason
+    del result.found.work[begin[0] :], result.uses[begin[1] :]  # what follows goes through it once more
     for tensor in node.arguments.keras_tensors:
         result.found.atoms.freeze(labels[id(tensor)], reason)
     for each in _trace_graph(result, model, [fixed(tensor.shape) for tensor in inputs], f"{name}/"):

@@ -56,7 +56,7 @@ class Costs:
 
     def bytes(self, kept: Kept) -> int:
         """What the weights take."""
-        return sum(self.size(weight, kept) * _item_size(weight) for weight in self.weights)
+        return sum(self.size(weight, kept) * item_size(weight.dtype) for weight in self.weights)
 
     def macs(self, kept: Kept) -> int | None:
         """Multiply-accumulates of a forward pass of one sample; None if the model takes inputs of unknown size."""
@@ -93,6 +93,7 @@ def _length(axis: Axis, kept: Kept) -> int:
     return axis if isinstance(axis, int) else kept.count(axis)
 
 
-def _item_size(weight: keras.Variable) -> int:
-    bits = "".join(character for character in keras.backend.standardize_dtype(weight.dtype) if character.isdigit())
+def item_size(dtype: str) -> int:
+    """Bytes of one entry of this type."""
+    bits = "".join(character for character in keras.backend.standardize_dtype(dtype) if character.isdigit())
     return max(1, int(bits or 8) // 8)

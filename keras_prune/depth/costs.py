@@ -8,7 +8,7 @@ import numpy as np
 from keras_prune.channels.budget import count_costs
 from keras_prune.channels.graph import Trace
 from keras_prune.channels.kept import Kept
-from keras_prune.channels.work import Costs, Work, total
+from keras_prune.channels.work import Costs, total
 from keras_prune.depth.left import Left
 from keras_prune.depth.structure import Structure
 
@@ -26,20 +26,9 @@ class DepthCosts:
     def __init__(self, structure: Structure, trace: Trace):
         self._kept = Kept(np.ones(len(trace.found.atoms), dtype=bool))
         self._costs = Costs(trace.model.weights, (), ())
-        uses = list(structure.walk())
-        of_layer: dict[str, list[Work]] = {}
-        for work in trace.found.work:
-            of_layer.setdefault(work.layer, []).append(work)
-        times: dict[str, int] = {}
-        for path, _ in uses:
-            times[path] = times.get(path, 0) + 1
-        self._uses: list[tuple[tuple[Any, ...], list[Work]]] = []
-        count: dict[str, int] = {}
-        for path, nodes in uses:  # each use of a layer has an equal part of its work, one after the other
-            own, index = of_layer.get(path, []), count.get(path, 0)
-            size = len(own) // times[path]
-            self._uses.append((nodes, own[index * size : (index + 1) * size]))
-            count[path] = index + 1
+        self._uses = [
+            (nodes, use.work) for (_, nodes), use in zip(structure.walk(), trace.uses, strict=True)
+        ]  # both go through the graphs in one order
 
     def left(self, left: Left) -> dict[str, int | None]:
         """What is left of the model costs, by the names that budgets use."""

@@ -121,7 +121,10 @@ def _count(call: Call, parts: dict[str, keras.Layer], heads: np.ndarray, keys: n
     """The multiplications: of the kernels, of each query with each key, and of the scores with the values."""
     given = _given(call)
     asking, asked = (entries(call.shape_of(given[name])[:-1]) for name in ("query", "value"))
-    pairs = None if asking is None or asked is None else asking * asked
+    axes = getattr(call.operation, "attention_axes", None)  # along the others each asks its own
+    shape = call.shape_of(given["value"])
+    reach = asked if axes is None else entries([None, *(shape[axis] for axis in axes)])
+    pairs = None if asking is None or reach is None else asking * reach
     call.contract(pairs, heads, keys)
     call.contract(pairs, heads, values)
     for name, part in parts.items():

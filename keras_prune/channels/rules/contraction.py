@@ -70,6 +70,8 @@ def _channels(call: Call, operand: Operand) -> tuple[str, np.ndarray]:
 
 def _count(call: Call, operands: Sequence[Operand], channels: Sequence[tuple[str, np.ndarray]], written: str) -> None:
     """Two factors at a time is what backends multiply; of more the order is not known."""
+    if len(operands) > 2:
+        call.contract(None)
     if len(operands) != 2:
         return
     sizes: dict[str, int | None] = {}
@@ -124,6 +126,7 @@ def matmul(call: Call) -> np.ndarray:
     (first, second) = _factors(call)
     ranks = len(first[1]), len(second[1])
     if min(ranks) < 2:
+        call.contract(_products(call, first[1][-1]))
         raise Unsupported("it multiplies by a vector")
     outer = string.ascii_lowercase[: max(ranks) - 2]
     left = outer[len(outer) - ranks[0] + 2 :] + "xy"
@@ -134,7 +137,29 @@ def matmul(call: Call) -> np.ndarray:
 @register_operation("numpy.Dot", "numpy.Tensordot", "numpy.Inner")
 def tensordot(call: Call) -> np.ndarray:
     """No axis stays that both have: two tensors of the graph would multiply each sample with all others."""
+    if len(call.inputs) == 1:  # by a constant
+        call.contract(_products(call, _summed(call)))
+    else:
+        call.contract(None)
     raise Unsupported("it multiplies channels by a constant, or each sample with all others")
+
+
+def _summed(call: Call) -> int | None:
+    """How many products are summed for each entry of a product of two."""
+    (_, first), (_, second) = _factors(call)
+    if type(call.operation).__name__ == "Tensordot":
+        axes = call.operation.axes
+        if isinstance(axes, int):
+            return entries((None, *first[len(first) - axes :]))
+        places = [axes[0]] if isinstance(axes[0], int) else axes[0]
+        return entries((None, *(first[place] for place in places)))
+    return first[-1] if first and second else 1
+
+
+def _products(call: Call, summed: int | None) -> int | None:
+    """The products of all entries of the output, of each of which so many are summed."""
+    made = entries(call.output_shapes[0])
+    return None if made is None or summed is None else made * summed
 
 
 @register_rule(layers.Dot)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_prune.channels.call import Call, Unsupported
+from keras_prune.channels.call import Call, Labels, Unsupported
 from keras_prune.channels.rules.activations import apply_activation
 from keras_prune.channels.rules.registry import register_operation, register_rule
 from keras_prune.channels.work import entries
@@ -132,6 +132,14 @@ def global_pooling(call: Call) -> np.ndarray:
 
 @register_operation("nn.Conv", "nn.DepthwiseConv", "nn.SeparableConv", "nn.ConvTranspose")
 def kernel_of_none(call: Call) -> np.ndarray:
+    kind, axis = type(call.operation).__name__, channel_axis(call.operation)
+    pixels = _pixels(call.input_shapes[0] if kind == "ConvTranspose" else call.output_shapes[0], axis)
+    names = ("depthwise_kernel", "pointwise_kernel") if kind == "SeparableConv" else ("kernel",)
+    for place, name in enumerate(names, 1):
+        kernel = call.argument(place, name)
+        shape = call.shape_of(kernel) if isinstance(kernel, Labels) else tuple(kernel.shape)
+        size = entries((None, *shape))
+        call.contract(None if pixels is None or size is None else pixels * size)
     raise Unsupported("its kernel is no weight of a layer")
 
 

@@ -1,6 +1,7 @@
 """Layers that multiply by a matrix: Dense, EinsumDense, Embedding."""
 
 import re
+import string
 
 import numpy as np
 from keras import layers
@@ -69,6 +70,7 @@ def einsum_dense(call: Call) -> np.ndarray:
     consumed = [letter for letter in along if letter in kernel and letter not in written]
     carried = [letter for letter in along if letter not in consumed]
     if len(along) > 1 and carried:
+        call.multiply(layer.kernel, entries([None, *(sizes[each] for each in sizes if each not in kernel + read[0])]))
         raise Unsupported("its channels lie along several axes of its input")
     new = [letter for letter in written if letter in kernel and letter not in read]
     if carried:
@@ -108,7 +110,11 @@ def einsum_dense(call: Call) -> np.ndarray:
 
 
 def _letters(equation: str, rank: int) -> tuple[str, str, str]:
-    match = re.fullmatch(r"([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)", equation.replace(" ", ""))
-    if match is None or len(match[1]) != rank:
+    match = re.fullmatch(r"([a-zA-Z.]+),([a-zA-Z]+)->([a-zA-Z.]+)", equation.replace(" ", ""))
+    read, kernel, written = match.groups() if match else ("", "", "")
+    free = [letter for letter in string.ascii_letters if letter not in equation]
+    dots = "".join(free[: rank - len(read.replace("...", ""))])
+    read, written = (letters.replace("...", dots) for letters in (read, written))
+    if len(read) != rank or "." in read + written:  # dots where there is no axis, or none where there is
         raise Unsupported(f"its equation '{equation}' is not of the form 'ab,bc->ac'")
-    return match[1], match[2], match[3]
+    return read, kernel, written
