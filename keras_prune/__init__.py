@@ -15,11 +15,13 @@ from keras_prune.controllers import HoldAccuracy, IterativeMagnitude, RewindPoin
 from keras_prune.depth import analyze_layers, prune_layers
 from keras_prune.insight.compare import ModelComparison, compare
 from keras_prune.insight.cost import ModelCost, cost
+from keras_prune.insight.explain import Explanation, explain
 from keras_prune.insight.methods import MethodComparison, compare_methods
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.legacy import load_legacy
 from keras_prune.masks import apply_masks, stateless_apply_masks
 from keras_prune.measure.weights import StatisticsOfOne
+from keras_prune.monitoring import PruningBoard, SparseCheckpoint
 from keras_prune.prunable import register_prunable
 from keras_prune.regrowth import SET, RigL
 from keras_prune.schedules import (
@@ -55,6 +57,7 @@ __all__ = [
     "ChannelImportance",
     "ConstantSparsity",
     "CosineDecay",
+    "Explanation",
     "ExponentialDecay",
     "HoldAccuracy",
     "IterativeMagnitude",
@@ -66,12 +69,14 @@ __all__ = [
     "Percentile",
     "PolynomialDecay",
     "PrunedModel",
+    "PruningBoard",
     "PruningSchedule",
     "PruningWrapper",
     "RelativeThreshold",
     "RewindPoint",
     "RigL",
     "Selection",
+    "SparseCheckpoint",
     "SparsitySummary",
     "StatisticsOfOne",
     "StdThreshold",
@@ -86,6 +91,7 @@ __all__ = [
     "compare_methods",
     "copy_masks",
     "cost",
+    "explain",
     "load_legacy",
     "prune_channels",
     "prune_layers",

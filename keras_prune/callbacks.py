@@ -147,6 +147,12 @@ class PruningSchedule(keras.callbacks.Callback):
             schedules[target] = self.schedule.with_final_sparsity(target)  # type: ignore[attr-defined]
         return schedules
 
+    @property
+    def is_at_target(self) -> bool | None:
+        """Whether the masks were updated at the schedule's end or later, to its final sparsity; None: it has no end."""
+        end = getattr(self.schedule, "end_step", None)
+        return None if end is None else self._last_update is not None and self._last_update >= end
+
     # What the callback does, and when.
 
     def set_model(self, model: keras.Model) -> None:

@@ -1,21 +1,15 @@
 """Plans as files: JSON, written whole or not at all."""
 
 import json
-import os
 import pathlib
-import secrets
 from typing import Any
+
+from keras_prune.files import write_text
 
 
 def write_plan(path: str | pathlib.Path, content: dict[str, Any]) -> None:
     """Writes a plan in one step: whoever opens the file sees the old one or the new one, whole."""
-    target = pathlib.Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_plan(path: str | pathlib.Path, key: str, kind: type) -> tuple[str, Any]:

@@ -62,11 +62,12 @@ def number(count: int | None) -> str:
 
 def cost_lines(parameters_before: int, parameters_after: int, macs_before: int | None, macs_after: int | None) -> str:
     """What a model cost, and costs now, a line each."""
-    text = f"\nParameters: {_change(parameters_before, parameters_after)}"
+    text = f"\nParameters: {change(parameters_before, parameters_after)}"
     if macs_before is None or macs_after is None:
         return text + "\nMACs: not known, since an input has an unknown size"
-    return text + f"\nMACs: {_change(macs_before, macs_after)}"
+    return text + f"\nMACs: {change(macs_before, macs_after)}"
 
 
-def _change(before: int, after: int) -> str:
+def change(before: int, after: int) -> str:
+    """What became of a number, and how much of it is left."""
     return f"{before:,} -> {after:,} ({after / max(before, 1):.1%} left)"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_prune.channels.budget import Budget, count_costs, left_of_all, meet_budget
 from keras_prune.channels.groups import ChannelAnalysis, analyze_channels
@@ -20,6 +21,22 @@ from keras_prune.channels.work import Costs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class ChannelChoice:
+    """How the channels that went were chosen.
+
+    Args:
+        importance: How they were scored.
+        scores: By name of the group the score of each of its channels, higher = keep; of those groups of which some
+            could go.
+        limits: What was asked for.
+    """
+
+    importance: ChannelImportance
+    scores: Mapping[str, np.ndarray]
+    limits: Limits
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class PrunedChannels:
     """What `prune_channels` returns. Its `str` is the report.
 
@@ -27,11 +44,13 @@ class PrunedChannels:
         model: The smaller model, not compiled: the state of an optimizer does not fit it.
         plan: Which channels went. Save it, and replay it with `prune_channels(model, plan=plan)`.
         report: What was asked, what was done, and what could not be.
+        choice: The scores behind it, for `explain`; None if a plan was replayed.
     """
 
     model: keras.Model
     plan: ChannelPlan
     report: ChannelReport
+    choice: ChannelChoice | None = None
 
     def __str__(self) -> str:
         return str(self.report)
@@ -131,15 +150,18 @@ def carry_out(
     trace = analysis.trace
     costs = Costs(model.weights, trace.found.bindings.values(), trace.found.work)
     asked: Mapping[str, int] = {}
+    choice = None
     if plan is None:
-        queue = Queue(analysis, limits, score_groups(analysis, score, model, data, loss))
+        choice = ChannelChoice(score, score_groups(analysis, score, model, data, loss), limits)
+        queue = Queue(analysis, limits, choice.scores)
         length = _length(queue, analysis, costs, model, limits, budget)
         plan, asked = queue.plan(length), queue.asked(length)
     keep = plan.keep(analysis)
     small = rebuild(trace, keep)
     if batches is not None:
         recalibrate_statistics(small, batches)
-    return PrunedChannels(small, plan, make_report(analysis, costs, plan, keep, asked, limits, budget))
+    report = make_report(analysis, costs, plan, keep, asked, limits, budget)
+    return PrunedChannels(small, plan, report, choice)
 
 
 def _length(

@@ -15,6 +15,7 @@ from keras_prune.depth.plan import LayerPlan
 from keras_prune.depth.rebuild import rebuild
 from keras_prune.depth.report import LayerReport, make_report
 from keras_prune.depth.scores import Score, check_importance, score_candidates
+from keras_prune.importance.forms import name_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ def prune_layers(
     scores: dict[str, float] = {}
     skipped: dict[str, str] = {}
     if plan is not None:
-        removed = _planned(analysis, plan)
+        removed = planned(analysis, plan)
     elif names is not None:
         removed = choose_named(analysis, [names] if isinstance(names, str) else list(names))
     else:
@@ -119,7 +120,7 @@ def prune_layers(
     if problem:
         raise ValueError(f"This cannot be removed together: {problem}. Received: {[each.name for each in removed]}")
     asked = f"{names=}" if names is not None else f"{ratio=}" if ratio is not None else f"{budget or 'a plan'}"
-    report = make_report(analysis, removed, left, asked, scores, skipped)
+    report = make_report(analysis, removed, left, asked, name_of(importance), scores, skipped)
     plan = LayerPlan(analysis.fingerprint, tuple(each.name for each in removed))
     return PrunedLayers(rebuild(analysis.structure, left), plan, report)
 
@@ -141,7 +142,12 @@ def check_asked(names: Any, ratio: Any, budget: Any, plan: Any) -> None:
             raise TypeError(f"`{name}` must be a {cls.__name__}. {received}")
 
 
-def _planned(analysis: LayerAnalysis, plan: LayerPlan) -> list[Candidate]:
+def planned(analysis: LayerAnalysis, plan: LayerPlan) -> list[Candidate]:
+    """The candidates that a plan removes.
+
+    Raises:
+        ValueError: It was made for another model.
+    """
     if plan.fingerprint != analysis.fingerprint:
         raise ValueError(
             "The plan was made for a model of another structure. "

@@ -41,6 +41,7 @@ class LayerReport:
     Args:
         model: Name of the model.
         asked: What was asked for, as text.
+        importance: What ranked the candidates; empty if nothing did.
         candidates: What became of each candidate.
         reasons: Why other layers with weights could not go, by path.
         parameters_before: Parameters of the original model.
@@ -54,6 +55,7 @@ class LayerReport:
 
     model: str
     asked: str
+    importance: str
     candidates: tuple[CandidateReport, ...]
     reasons: Mapping[str, str]
     parameters_before: int
@@ -94,6 +96,7 @@ def make_report(
     removed: Collection[Candidate],
     left: Left,
     asked: str,
+    importance: str,
     scores: Mapping[str, float],
     skipped: Mapping[str, str],
 ) -> LayerReport:
@@ -104,6 +107,7 @@ def make_report(
         removed: What was.
         left: What is left.
         asked: What was asked for.
+        importance: What ranked the candidates.
         scores: Of the candidates that were ranked, by name.
         skipped: Why ranked candidates could not go, by name.
     """
@@ -131,6 +135,7 @@ def make_report(
     return LayerReport(
         model=analysis.model,
         asked=asked,
+        importance=importance if scores else "",
         candidates=tuple(rows),
         reasons=analysis.reasons,
         parameters_before=before["params"] or 0,

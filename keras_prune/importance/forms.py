@@ -5,6 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 
+def name_of(score: Any) -> str:
+    """What an importance is called: its own name, or that of the function."""
+    return score if isinstance(score, str) else getattr(score, "__name__", type(score).__name__)
+
+
 def takes_statistics(score: Callable[..., Any]) -> bool:
     """Whether a function has a second argument that must be passed: it is measured on data."""
     try:

@@ -1,1 +1,9 @@
 """Plots of results, with matplotlib (extra `plots`). Each draws on the axes it is given, or on new ones."""
+
+from keras_prune.plots.channels import plot_channels
+from keras_prune.plots.masks import plot_mask
+from keras_prune.plots.ranks import plot_ranks
+from keras_prune.plots.scores import plot_scores
+from keras_prune.plots.sparsity import plot_sparsity
+
+__all__ = ["plot_channels", "plot_mask", "plot_ranks", "plot_scores", "plot_sparsity"]

@@ -1,0 +1,97 @@
+"""Which channels went, found out from two models alone: the values of the weights that stayed say where they were."""
+
+import keras
+import numpy as np
+
+from keras_prune import keras_internals
+from keras_prune.channels.binding import Binding
+from keras_prune.channels.groups import ChannelAnalysis
+from keras_prune.channels.labels import FIXED
+from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.rebuild import rebuild
+
+
+def recover_plan(analysis: ChannelAnalysis, before: keras.Model, after: keras.Model) -> ChannelPlan:
+    """The plan by which `after` was made of `before`, if it was not trained since.
+
+    A value that one position of an axis alone has tells where it comes from. What was found is carried out once more,
+    and must give the same weights.
+
+    Args:
+        analysis: The channels of `before`.
+        before: The model.
+        after: The smaller one.
+
+    Raises:
+        ValueError: It cannot be found out.
+    """
+    old, new = list(before.weights), list(after.weights)
+    if len(old) != len(new) or any(len(a.shape) != len(b.shape) for a, b in zip(old, new, strict=True)):
+        raise _unknown(before, after, "they have other layers")
+    smaller = {id(a): b for a, b in zip(old, new, strict=True)}
+    removed = {}
+    for group in analysis.groups:
+        if group.frozen:
+            continue
+        kept = np.zeros(group.size, bool)
+        for member in group.members:
+            kept[_kept_channels(member, smaller[id(member.weight)], group.channels)] = True
+        if kept.all() or not kept.any():
+            continue
+        removed[group.name] = tuple(np.flatnonzero(~kept).tolist())
+    plan = ChannelPlan(analysis.fingerprint, removed)
+    try:
+        again = rebuild(analysis.trace, plan.keep(analysis))
+    except ValueError as error:
+        raise _unknown(before, after, "the weights that are left do not say where they were") from error
+    if not _equal(again, after):
+        raise _unknown(before, after, "the weights that are left are not those that they were, as after training")
+    return plan
+
+
+def _kept_channels(member: Binding, smaller: keras.Variable, channels: np.ndarray) -> np.ndarray:
+    """The channels of a group, by position, that are seen in a weight of the smaller model."""
+    if member.rescale is not None:  # its values were changed
+        return np.empty(0, np.int64)
+    values, rest = (_rows(each, member.axis) for each in (member.weight, smaller))
+    positions = np.arange(len(values)) if len(values) == len(rest) else _origins(values, rest)
+    labels = member.labels[positions]
+    return np.searchsorted(channels, np.unique(labels[labels != FIXED]))
+
+
+def _rows(weight: keras.Variable, axis: int) -> np.ndarray:
+    values = keras_internals.as_numpy(weight)
+    return np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+
+
+def _origins(rows: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """For each row of the smaller weight the row that it was, where its values tell; rows may have lost entries."""
+    values, first, counts = np.unique(rows, return_index=True, return_counts=True)
+    once = counts == 1  # zeros and other values that many entries have tell nothing
+    values, owners = values[once], first[once] // rows.shape[1]
+    if not values.size:
+        return np.empty(0, np.int64)
+    places = np.minimum(np.searchsorted(values, rest), len(values) - 1)
+    known = values[places] == rest
+    votes = [np.bincount(owners[place[know]]) for place, know in zip(places, known, strict=True)]
+    return np.array([vote.argmax() for vote in votes if vote.size], np.int64)
+
+
+def _equal(again: keras.Model, after: keras.Model) -> bool:
+    """Whether the models have the same weights; statistics that are not trained may have been estimated anew."""
+    for one, other in zip(again.weights, after.weights, strict=True):
+        if tuple(one.shape) != tuple(other.shape):
+            return False
+        a, b = keras_internals.as_numpy(one), keras_internals.as_numpy(other)
+        if one.trainable and not np.allclose(a, b, rtol=1e-5, atol=1e-7, equal_nan=True):
+            return False
+    return True
+
+
+def _unknown(before: keras.Model, after: keras.Model, why: str) -> ValueError:
+    return ValueError(
+        f"It cannot be seen from the two models what went, since {why}. Pass the result of `prune_channels` or "
+        "`prune_layers` as `after`, or its plan, `plan=result.plan`. "
+        f"Received: '{before.name}' with {before.count_params():,} parameters, '{after.name}' with "
+        f"{after.count_params():,}"
+    )

@@ -1,0 +1,65 @@
+"""Event files, which TensorBoard reads, written with the package `tensorboard` alone."""
+
+import itertools
+import os
+import socket
+import time
+from types import ModuleType
+from typing import Any
+
+_NUMBERS = itertools.count()
+
+
+def check_tensorboard() -> None:
+    """Raises an `ImportError` that says what to install, if there is no `tensorboard`."""
+    _modules()
+
+
+class EventFile:
+    """A new event file in a folder.
+
+    `tensorboard`'s own writer of files would import TensorFlow wherever that is installed; that of records does not.
+
+    Args:
+        folder: Made if it is not there.
+    """
+
+    def __init__(self, folder: str):
+        self._event, self._summary, records = _modules()
+        os.makedirs(folder, exist_ok=True)
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        self._file = open(os.path.join(folder, f"{name}.pruning"), "xb")  # noqa: SIM115  # `close` closes it
+        self._records = records.RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
+
+    def write(self, step: int, scalars: dict[str, float], images: dict[str, tuple[int, int, bytes]]) -> None:
+        """Writes what belongs to a step; it can be read at once.
+
+        Args:
+            step: The step.
+            scalars: Numbers by tag.
+            images: Height, width and PNG file by tag.
+        """
+        values = [self._summary.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        for tag, (height, width, png) in images.items():
+            image = self._summary.Summary.Image(height=height, width=width, colorspace=1, encoded_image_string=png)
+            values.append(self._summary.Summary.Value(tag=tag, image=image))
+        self._write(step=step, summary=self._summary.Summary(value=values))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, **content: Any) -> None:
+        self._records.write(self._event.Event(wall_time=time.time(), **content).SerializeToString())
+        self._file.flush()
+
+
+def _modules() -> tuple[ModuleType, ModuleType, ModuleType]:
+    try:
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer import record_writer
+    except ImportError as error:
+        raise ImportError(
+            "PruningBoard needs tensorboard: pip install 'keras-prune[tensorboard]'. Received: no such package"
+        ) from error
+    return event_pb2, summary_pb2, record_writer

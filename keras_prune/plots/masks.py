@@ -1,0 +1,50 @@
+"""A mask as an image."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_prune.axes import Axes
+from keras_prune.insight.mask_view import mask_view
+from keras_prune.plots.style import KEPT, axes_or_new, tidy
+
+
+def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, title: str = "Mask") -> Any:
+    """Draws a mask as a matrix with the inputs as rows and the outputs as columns: what is left is dark.
+
+    A convolution has all inputs of the first place in its window, then those of the second, and so on. A mask that is
+    larger than 256 rows or columns is drawn smaller: each dot is the fraction that is left of some entries.
+
+    Args:
+        kept: Boolean array of any shape, True = kept: a mask, or `weights != 0`.
+        ax: Axes of matplotlib to draw on. Default: those of a new figure.
+        axes: How the weight is a matrix. Default: window, inputs and outputs in this order, as in most layers.
+        title: Over the plot.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ImportError: There is no matplotlib.
+    """
+    kept = np.asarray(kept, bool)
+    view = mask_view(kept, axes)
+    ax = axes_or_new(ax, (4.5, 4.0))
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("kept", ["#f3f1ea", KEPT])
+    rows, columns = view.matrix
+    image = ax.imshow(
+        view.image, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest", extent=(0, columns, rows, 0)
+    )
+    for place in range(1, view.windows):
+        ax.axhline(place * rows / view.windows, color="black", linewidth=0.6)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_major_locator().set_params(integer=True)
+    if view.image.shape != view.matrix:
+        ax.figure.colorbar(image, ax=ax, label="fraction left")
+    inputs = "inputs" if view.windows == 1 else f"inputs, for each of {view.windows} places"
+    share = 1 - np.count_nonzero(kept) / max(kept.size, 1)
+    tidy(ax, f"{title}: {share:.1%} zero", "outputs", inputs, grid="")
+    ax.spines[["top", "right"]].set_visible(True)
+    return ax

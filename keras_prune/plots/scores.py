@@ -1,0 +1,61 @@
+"""The distribution of scores, of what stayed and of what went, and where they were cut."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_prune.plots.style import KEPT, REMOVED, axes_or_new, tidy
+
+_BINS = 60
+_WIDE = 50.0  # scores that spread further than this, over their median, are drawn on a logarithmic axis
+
+
+def plot_scores(
+    scores: np.ndarray, gone: np.ndarray, ax: Any = None, *, threshold: float | None = None, title: str = "Scores"
+) -> Any:
+    """Draws a histogram of scores: those of what stayed, and on top of them those of what went.
+
+    Args:
+        scores: Array of floats.
+        gone: Boolean array of the same shape: what went.
+        ax: Axes of matplotlib to draw on. Default: those of a new figure.
+        threshold: The score from which on everything stayed; drawn as a line. None: there is none.
+        title: Over the plot.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ImportError: There is no matplotlib.
+        ValueError: The arrays have different shapes.
+    """
+    scores, gone = np.asarray(scores, np.float64), np.asarray(gone, bool)
+    if scores.shape != gone.shape:
+        raise ValueError(f"`gone` must have the shape of `scores`. Received: {gone.shape} and {scores.shape}")
+    ax = axes_or_new(ax, (6.0, 3.2))
+    scores, gone = scores.reshape(-1), gone.reshape(-1)
+    positive = scores[scores > 0]
+    wide = positive.size > 0 and scores.min() >= 0 and positive.max() > _WIDE * np.median(positive)
+    if wide:  # few scores are far above most
+        ax.set_xscale("log")
+        scores = np.maximum(scores, max(positive.min(), positive.max() * 1e-8))
+    edges = _edges(np.log(scores), None if not threshold else np.log(threshold)) if wide else _edges(scores, threshold)
+    ax.hist(
+        [scores[~gone], scores[gone]],
+        bins=np.exp(edges) if wide else edges,
+        stacked=True,
+        color=[KEPT, REMOVED],
+        label=[f"stayed ({np.count_nonzero(~gone):,})", f"went ({np.count_nonzero(gone):,})"],
+    )
+    if threshold is not None:
+        ax.axvline(threshold, color="black", linestyle="--", linewidth=1, label=f"threshold {threshold:.3g}")
+    ax.yaxis.get_major_locator().set_params(integer=True)
+    return tidy(ax, title, "score", "how many", grid="y")
+
+
+def _edges(scores: np.ndarray, threshold: float | None) -> np.ndarray:
+    """The edges of the bins, evenly spaced; the threshold is one of them, so that no bin has both sides."""
+    low, high = (float(scores.min()), float(scores.max())) if scores.size else (0.0, 1.0)
+    step = (high - low) / int(np.clip(scores.size // 2, 5, _BINS)) or max(abs(high), 1.0) / _BINS
+    start = low if threshold is None else threshold
+    return start + step * np.arange(np.floor((low - start) / step), np.ceil((high - start) / step + 1e-9) + 1)

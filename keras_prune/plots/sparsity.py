@@ -1,0 +1,31 @@
+"""Bars of the sparsity of each weight array."""
+
+import collections
+from typing import Any
+
+from keras_prune.insight.summary import SparsitySummary
+from keras_prune.plots.bars import share_bars
+from keras_prune.plots.style import FIXED, KEPT, axes_or_new, bars_size, tidy
+
+
+def plot_sparsity(summary: SparsitySummary, ax: Any = None) -> Any:
+    """Draws how much of each prunable weight array of a model is zero, and of all of them together; grey are those
+    without a mask.
+
+    Args:
+        summary: What `keras_prune.summary(model)` returns.
+        ax: Axes of matplotlib to draw on. Default: those of a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ImportError: There is no matplotlib.
+    """
+    weights = [weight for layer in summary.layers for weight in layer.weights]
+    ax = axes_or_new(ax, bars_size(len(weights)))
+    count = collections.Counter(weight.layer for weight in weights)
+    names = [f"{each.layer}/{each.name}" if count[each.layer] > 1 else each.layer for each in weights]
+    colours = [KEPT if each.masked or not any(summary.masked) else FIXED for each in weights]
+    share_bars(ax, names, [each.sparsity for each in weights], colours, summary.prunable_sparsity)
+    return tidy(ax, f"Sparsity of '{summary.model}'", "weights that are zero, %")
