@@ -2,6 +2,7 @@
 
 import keras_prune._quiet  # noqa: F401  # first: it decides how Keras is imported
 from keras_prune._version import __version__
+from keras_prune.automation import AutopruneResult, ParetoFront, autoprune
 from keras_prune.callbacks import PruningSchedule
 from keras_prune.channels import (
     Budget,
@@ -17,6 +18,7 @@ from keras_prune.insight.compare import ModelComparison, compare
 from keras_prune.insight.cost import ModelCost, cost
 from keras_prune.insight.explain import Explanation, explain
 from keras_prune.insight.methods import MethodComparison, compare_methods
+from keras_prune.insight.sensitivity import Sensitivity, sensitivity
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.legacy import load_legacy
 from keras_prune.masks import apply_masks, stateless_apply_masks
@@ -52,6 +54,7 @@ __all__ = [
     "LITERT_1X4",
     "LITERT_1X16",
     "SET",
+    "AutopruneResult",
     "Block",
     "Budget",
     "ChannelImportance",
@@ -66,6 +69,7 @@ __all__ = [
     "ModelComparison",
     "ModelCost",
     "NByM",
+    "ParetoFront",
     "Percentile",
     "PolynomialDecay",
     "PrunedModel",
@@ -76,6 +80,7 @@ __all__ = [
     "RewindPoint",
     "RigL",
     "Selection",
+    "Sensitivity",
     "SparseCheckpoint",
     "SparsitySummary",
     "StatisticsOfOne",
@@ -86,6 +91,7 @@ __all__ = [
     "analyze_channels",
     "analyze_layers",
     "apply_masks",
+    "autoprune",
     "cluster_weights",
     "compare",
     "compare_methods",
@@ -98,6 +104,7 @@ __all__ = [
     "prune_once",
     "register_prunable",
     "register_rule",
+    "sensitivity",
     "stateless_apply_masks",
     "strip_pruning",
     "summary",
