@@ -1,10 +1,11 @@
-"""Markdown pages and docstrings as programs: their Python blocks run, and print what the page says they print."""
+"""Markdown pages and docstrings as programs: their code runs, and prints what the page says it prints."""
 
 import contextlib
 import dataclasses
 import io
 import pathlib
 import re
+import shlex
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -13,7 +14,8 @@ _FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.S | re.M)
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A fenced block of Python. One that says `skip` behind `python` needs what the reader has, and is not run.
+    """A fenced block of Python, or of `sh`: then the calls of `keras-prune` in it. One that says `skip` behind its
+    language needs what the reader has, and is not run.
 
     Args:
         code: The Python.
@@ -27,18 +29,26 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    """The Python blocks of a text, in order, but for those to skip."""
+    """The blocks of a text that can be run, in order."""
     found: list[Block] = []
-    ready = False  # whether the block before was Python, and has no output yet
+    ready = False  # whether the block before can be run, and has no output yet
     for fence in _FENCE.finditer(text):
         language, options, content = fence.groups()
         if language == "output":
-            assert ready, f"output without a Python block before it: {content}"
+            assert ready, f"output without code before it: {content}"
             found[-1] = dataclasses.replace(found[-1], prints=content)
-        ready = language == "python" and not options
+        ready = language in ("python", "sh") and not options
         if ready:
-            found.append(Block(content, text.count("\n", 0, fence.start()) + 1))
+            code = content if language == "python" else _calls(content)
+            found.append(Block(code, text.count("\n", 0, fence.start()) + 1))
     return found
+
+
+def _calls(script: str) -> str:
+    """The calls of `keras-prune` in a shell script, as Python."""
+    words = [shlex.split(line) for line in script.replace("\\\n", " ").splitlines()]
+    calls = [f"assert main({line[1:]}) == 0" for line in words if line[:1] == ["keras-prune"]]
+    return "\n".join(["from keras_prune.cli import main", *calls])
 
 
 def run_page(path: pathlib.Path, names: dict | None = None, edit=lambda code: code) -> dict:

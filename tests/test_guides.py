@@ -18,6 +18,7 @@ from pages import DOCS, ROOT, blocks, run_page
 from zoo import BACKEND
 
 import keras_prune as kp
+import keras_prune.plots
 import keras_prune.tfmot
 import tflite_export
 
@@ -136,7 +137,7 @@ def documented():
 def test_api_pages_have_every_public_name_once_and_nothing_else():
     named = documented()
     assert len(named) == len(set(named))
-    for package in (kp, tflite_export, keras_prune.tfmot):
+    for package in (kp, keras_prune.plots, keras_prune.tfmot, tflite_export):
         public = {f"{package.__name__}.{name}" for name in package.__all__ if name != "__version__"}
         assert sorted(public - set(named)) == []
     for name in named:
