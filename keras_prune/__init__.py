@@ -2,6 +2,7 @@
 
 import keras_prune._quiet  # noqa: F401  # first: it decides how Keras is imported
 from keras_prune._version import __version__
+from keras_prune.automation import AutopruneResult, ParetoFront, autoprune
 from keras_prune.callbacks import PruningSchedule
 from keras_prune.channels import (
     Budget,
@@ -16,6 +17,7 @@ from keras_prune.depth import analyze_layers, prune_layers
 from keras_prune.insight.compare import ModelComparison, compare
 from keras_prune.insight.cost import ModelCost, cost
 from keras_prune.insight.methods import MethodComparison, compare_methods
+from keras_prune.insight.sensitivity import Sensitivity, sensitivity
 from keras_prune.insight.summary import SparsitySummary, summary
 from keras_prune.legacy import load_legacy
 from keras_prune.masks import apply_masks, stateless_apply_masks
@@ -50,6 +52,7 @@ __all__ = [
     "LITERT_1X4",
     "LITERT_1X16",
     "SET",
+    "AutopruneResult",
     "Block",
     "Budget",
     "ChannelImportance",
@@ -63,6 +66,7 @@ __all__ = [
     "ModelComparison",
     "ModelCost",
     "NByM",
+    "ParetoFront",
     "Percentile",
     "PolynomialDecay",
     "PrunedModel",
@@ -72,6 +76,7 @@ __all__ = [
     "RewindPoint",
     "RigL",
     "Selection",
+    "Sensitivity",
     "SparsitySummary",
     "StatisticsOfOne",
     "StdThreshold",
@@ -81,6 +86,7 @@ __all__ = [
     "analyze_channels",
     "analyze_layers",
     "apply_masks",
+    "autoprune",
     "cluster_weights",
     "compare",
     "compare_methods",
@@ -92,6 +98,7 @@ __all__ = [
     "prune_once",
     "register_prunable",
     "register_rule",
+    "sensitivity",
     "stateless_apply_masks",
     "strip_pruning",
     "summary",

@@ -54,6 +54,12 @@ def compiled_loss(model: keras.Model) -> tuple[Any, Any] | None:
     return None if found is None else (found._user_loss, found._user_loss_weights)
 
 
+def compiled_metrics(model: keras.Model) -> tuple[Any, Any]:
+    """The metrics and the weighted metrics that a model was compiled with, as they were passed; None without any."""
+    found = getattr(model, "_compile_metrics", None)
+    return (None, None) if found is None else (found._user_metrics, found._user_weighted_metrics)
+
+
 def has_default_build(layer: keras.Layer) -> bool:
     """Whether the layer's class has no `build` of its own: its sublayers are then built by calling it."""
     return getattr(layer.build, "_is_default", False)
@@ -286,12 +292,6 @@ def metric_direction(model: keras.Model, name: str) -> str | None:
 def is_of_keras(kind: type) -> bool:
     """Whether Keras itself defines this class."""
     return kind.__module__.split(".")[0] == "keras"
-
-
-def compiled_metrics(model: keras.Model) -> Any:
-    """The metrics that a model was compiled with, as they were passed; None without any."""
-    found = getattr(model, "_compile_metrics", None)
-    return None if found is None else found._user_metrics
 
 
 def loss_of_function(function: Callable[..., Any]) -> keras.losses.Loss:

@@ -2,6 +2,7 @@
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,8 +12,18 @@ Predicate = Callable[[str, keras.Layer], bool]
 
 
 def matches(pattern: str, path: str) -> bool:
-    """Whether a pattern such as `"conv*"` matches a layer's path, or its name, the last part of the path."""
+    """Whether a pattern such as `"conv*"` matches a layer's path, or its name, the last part of the path; one that
+    begins with a slash, as `"/conv*"`, matches the path only."""
+    if pattern.startswith("/"):
+        return fnmatch.fnmatchcase(path, pattern[1:])
     return fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(path.rsplit("/", 1)[-1], pattern)
+
+
+def exact_pattern(path: str, paths: Iterable[str]) -> str:
+    """The pattern that matches this path and no other one of `paths`: the path itself, where that is enough."""
+    pattern = re.sub(r"([*?[])", r"[\1]", path)
+    others = [other for other in paths if other != path]
+    return f"/{pattern}" if any(matches(pattern, other) for other in others) else pattern
 
 
 def check_patterns(patterns: Iterable[str], paths: Sequence[str], argument: str) -> None:

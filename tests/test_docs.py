@@ -24,12 +24,14 @@ DOCUMENTED = [getattr(kp, name) for name in kp.__all__ if callable(getattr(kp, n
 ]
 # What needs no example of its own: a result, and classes that `wrap_pruning` makes.
 WITHOUT_EXAMPLE = {
+    kp.AutopruneResult,
     kp.SparsitySummary,
     kp.ModelCost,
     kp.ModelComparison,
     kp.PrunedModel,
     kp.PruningWrapper,
     kp.Selection,
+    kp.Sensitivity,
 }
 
 

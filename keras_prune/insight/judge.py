@@ -29,7 +29,7 @@ class Judge:
         if compiled is not None and loss is None:
             loss = (keras_internals.compiled_loss(compiled) or (None,))[0]
         if compiled is not None and metrics is None:
-            metrics = keras_internals.compiled_metrics(compiled)
+            metrics = keras_internals.compiled_metrics(compiled)[0]
         losses = keras.tree.flatten(loss)
         if len(losses) > 1:
             raise ValueError(f"Models are compared by one output, and so by one loss. Received: loss={loss!r}")

@@ -191,7 +191,7 @@ def compare_methods(
     loss = loss if loss is not None or compiled is None else compiled[0]
     if loss is None:
         raise ValueError("Training on needs a loss: pass `loss`, or compile the model with one. Received: loss=None")
-    metrics = metrics if metrics is not None else keras_internals.compiled_metrics(model)
+    metrics = metrics if metrics is not None else keras_internals.compiled_metrics(model)[0]
     x, y = _validation(validation_data)
     settings = _settings(model, optimizer)
     compare({DENSE: model}, _head(x), _head(y), loss=loss, metrics=metrics, latency=False)  # whatever is wrong, now

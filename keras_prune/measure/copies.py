@@ -39,7 +39,7 @@ def copy_to_measure(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """
     graph = keras_internals.is_graph(model)
     copy = wrap_pruning(model, layers=lambda layer: False) if graph else _copy_subclassed(model)
-    copy.trainable = True
+    train_all(copy)
     forget_regularization(copy)
     forget_states(copy)
     if not graph:
@@ -61,6 +61,12 @@ def _copy_subclassed(model: keras.Model) -> keras.Model:
             f"be registered (`keras.saving.register_keras_serializable`). Received: {type(model).__name__} ({error})"
         ) from error
     return copy
+
+
+def train_all(model: keras.Model) -> None:
+    """Makes every layer trainable, in place. (Of a Sequential Keras 3.15 sets only its own.)"""
+    for layer in keras_internals.flatten(model):
+        layer.trainable = True
 
 
 def forget_regularization(model: keras.Model) -> None:

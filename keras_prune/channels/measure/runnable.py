@@ -8,7 +8,7 @@ import keras
 from keras_prune import keras_internals
 from keras_prune.channels.graph import Trace
 from keras_prune.cloning import copy_layer, copy_state
-from keras_prune.measure.copies import AtInference, forget_regularization
+from keras_prune.measure.copies import AtInference, forget_regularization, train_all
 from keras_prune.measure.states import forget_states
 
 
@@ -60,7 +60,7 @@ def make_runnable(trace: Trace) -> Runnable:
         twins.update((id(variable), twin) for variable, twin in zip(old.variables, new.variables, strict=True))
     forget_regularization(copy)
     forget_states(copy)
-    copy.trainable = True
+    train_all(copy)
     return Runnable(copy, twins, copier.steps)
 
 

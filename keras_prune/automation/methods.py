@@ -1,0 +1,109 @@
+"""The two ways in which a search makes a model smaller: its channels go, or single weights of what is left."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import keras
+import numpy as np
+
+from keras_prune.automation.allocate import Allocation, GreedyPath, greedy_path
+from keras_prune.channels.budget import count_costs, left_of_all
+from keras_prune.channels.groups import analyze_channels
+from keras_prune.channels.kept import Kept
+from keras_prune.channels.limits import Limits
+from keras_prune.channels.prune import carry_out
+from keras_prune.channels.queue import Queue
+from keras_prune.channels.scores import ChannelImportance, score_groups
+from keras_prune.channels.work import Costs
+from keras_prune.insight.sensitivity import Kind, Sensitivity
+from keras_prune.update import prune_once
+
+Measure = Literal["params", "macs"]
+LEVELS: dict[Kind, tuple[float, ...]] = {
+    "channels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    "weights": (0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98),
+}
+
+
+class Channels:
+    """Filters, units and heads go.
+
+    Args:
+        model: What the method begins with. It is only read.
+        found: The sensitivity of its channel groups.
+        measure: What is to become less: its parameters or its MACs.
+    """
+
+    def __init__(self, model: keras.Model, found: Sensitivity, measure: Measure):
+        self._analysis = analyze_channels(model)
+        self._scores = score_groups(self._analysis, ChannelImportance("l2"), model)
+        trace = self._analysis.trace.found
+        self._costs = Costs(model.weights, trace.bindings.values(), trace.work)
+        self._whole = left_of_all(self._costs, self._analysis)[measure] or 1
+        self._measure = measure
+        self._sizes = {group.name: group.size for group in self._analysis.groups}
+        self._patterns = {curve.name: curve.patterns for curve in found.curves}
+        self.path = _path(found, self.left)
+
+    def left(self, allocation: Allocation) -> float:
+        """The part of the parameters, or MACs, that an allocation leaves."""
+        plan = Queue(self._analysis, self._limits(allocation), self._scores).plan(0)
+        return (count_costs(self._costs, Kept(plan.keep(self._analysis)))[self._measure] or 1) / self._whole
+
+    def prune(self, model: keras.Model, allocation: Allocation) -> keras.Model:
+        """A smaller model. It may have lost channels before; ratios are of what the method began with."""
+        limits = self._limits(allocation, self._sizes)
+        return carry_out(model, limits, None, "l2", None, None, None, strict=False, plan=None).model
+
+    def _limits(self, allocation: Allocation, original: Mapping[str, int] | None = None) -> Limits:
+        ratios = {pattern: ratio for name, ratio in allocation.items() for pattern in self._patterns[name]}
+        return Limits(ratios=ratios, original=original or {})
+
+
+class Weights:
+    """Single weights become zero, those of the lowest magnitude first.
+
+    Args:
+        model: What the method begins with: of plain layers. It is only read.
+        found: The sensitivity of its layers.
+    """
+
+    def __init__(self, model: keras.Model, found: Sensitivity):
+        self._sizes = {curve.name: curve.size for curve in found.curves}
+        self._patterns = {curve.name: curve.patterns for curve in found.curves}
+        self.path = _path(found, self.left)
+
+    def left(self, allocation: Allocation) -> float:
+        """The part of the prunable weights that an allocation leaves."""
+        gone = sum(ratio * self._sizes[name] for name, ratio in allocation.items())
+        return 1 - gone / sum(self._sizes.values())
+
+    def prune(self, model: keras.Model, allocation: Allocation) -> keras.Model:
+        """A model with masks. What was zero in `model` goes first: ratios only rise, so it stays zero."""
+        targets = {pattern: ratio for name, ratio in allocation.items() for pattern in self._patterns[name]}
+        return prune_once(model, 0.0, targets=targets)
+
+
+Method = Channels | Weights
+
+
+def make_method(kind: Kind, model: keras.Model, found: Sensitivity, measure: Measure) -> Method:
+    """The method of this kind."""
+    return Channels(model, found, measure) if kind == "channels" else Weights(model, found)
+
+
+def nonzeros(model: keras.Model) -> int:
+    """How many of a plain model's weights are not zero."""
+    return sum(int(np.count_nonzero(keras.ops.convert_to_numpy(weight.value))) for weight in model.weights)
+
+
+def costs_of(model: keras.Model) -> dict[str, int | None]:
+    """Parameters, bytes and MACs of a plain model."""
+    analysis = analyze_channels(model)
+    found = analysis.trace.found
+    return left_of_all(Costs(model.weights, found.bindings.values(), found.work), analysis)
+
+
+def _path(found: Sensitivity, left) -> GreedyPath:  # type: ignore[no-untyped-def]
+    gains = {curve.name: [1 - left({curve.name: ratio}) for ratio in found.levels] for curve in found.curves}
+    return greedy_path(found, gains)

@@ -1,0 +1,57 @@
+"""Curves of sensitivity: the metric over what a single layer, or group of channels, has lost."""
+
+from typing import TYPE_CHECKING, Any
+
+from keras_prune.plots.style import COLOURS, axes_or_new, look
+
+if TYPE_CHECKING:
+    from keras_prune.insight.sensitivity import Sensitivity, SensitivityCurve
+
+GREY = "#BBBBBB"
+
+
+def plot_sensitivity(found: "Sensitivity", ax: Any = None, highlight: int = 6) -> Any:
+    """Draws the curves: the most sensitive ones in colour and by name, all others grey.
+
+    Args:
+        found: What `sensitivity` returned.
+        ax: Matplotlib axes to draw on. Default: those of a new figure.
+        highlight: How many are in colour, at most 8. Where there are no more than 8, all are.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: `highlight` is outside [0, 8].
+        ImportError: There is no matplotlib.
+    """
+    if isinstance(highlight, bool) or not isinstance(highlight, int) or not 0 <= highlight <= len(COLOURS):
+        raise ValueError(f"`highlight` must be an integer in [0, {len(COLOURS)}]. Received: highlight={highlight!r}")
+    ax = axes_or_new(ax)
+    count = len(found.curves) if len(found.curves) <= len(COLOURS) else highlight
+    ranked = sorted(found.curves, key=lambda curve: _lost(found, curve), reverse=True)
+    levels = (0.0, *found.levels)
+
+    def draw(curve: "SensitivityCurve", **style: Any) -> None:
+        ax.plot(levels, (found.baseline, *curve.values), **style)
+
+    for index, curve in enumerate(ranked[count:]):
+        label = f"{len(ranked) - count} less sensitive" if index == 0 else None
+        draw(curve, color=GREY, linewidth=1, zorder=1, label=label)
+    for index, curve in enumerate(ranked[:count]):
+        draw(curve, **look(index), markersize=4, zorder=2, label=curve.name)
+    ax.axhline(found.baseline, color="black", linewidth=0.8, linestyle=":", zorder=0)
+    ax.set_xlabel(f"fraction of the {found.kind} that is gone, of one {_unit(found)} alone")
+    ax.set_ylabel(found.metric)
+    ax.set_xlim(0, 1)
+    ax.legend(title="most sensitive first", fontsize="small")
+    return ax
+
+
+def _unit(found: "Sensitivity") -> str:
+    return "layer" if found.kind == "weights" else "group"
+
+
+def _lost(found: "Sensitivity", curve: "SensitivityCurve") -> float:
+    """The sum of the drops: the area between the curve and the baseline."""
+    return sum(found.drop(value) for value in curve.values)
