@@ -64,7 +64,7 @@ def cost_lines(parameters_before: int, parameters_after: int, macs_before: int |
     """What a model cost, and costs now, a line each."""
     text = f"\nParameters: {_change(parameters_before, parameters_after)}"
     if macs_before is None or macs_after is None:
-        return text + "\nMACs: not known, since an input has an unknown size"
+        return text + "\nMACs: not known (`print(cost(model))` says why)"
     return text + f"\nMACs: {_change(macs_before, macs_after)}"
 
 

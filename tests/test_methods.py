@@ -127,6 +127,7 @@ def test_no_training_keeps_what_pruning_left():
         ({"importance": {"neurons": "l1"}}, "neurons"),
         ({"validation_data": np.ones((4, 8))}, "ndarray"),
         ({"validation_data": (np.ones((4, 7)), np.ones(4))}, "x of shape"),
+        ({"validation_data": (np.ones((4, 8)), np.ones(3))}, "x of shape"),
     ],
 )
 def test_wrong_arguments(arguments, received):
