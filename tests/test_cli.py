@@ -16,6 +16,7 @@ from zoo import BACKEND
 import keras_prune as kp
 from keras_prune import _quiet
 from keras_prune.cli import main
+from keras_prune.cli.export import classes
 from keras_prune.cli.results import Result, plain
 
 pytestmark = pytest.mark.core
@@ -124,6 +125,32 @@ def test_prune_weights_by_an_importance_that_needs_data(folder, run, report):
     assert "data=None" in err
 
 
+def test_cost(folder, run, report):
+    model = keras.saving.load_model("model.keras")
+    assert run("cost", "model.keras")[1].strip() == str(kp.cost(model)).strip()
+    found = report("cost", "model.keras")
+    # 4x4 places of 3x3x1x8 products, 2x2 of 3x3x8x8, and 32x4.
+    assert found["macs"] == 16 * 72 + 4 * 576 + 128
+    assert found["parameters"] == model.count_params()
+
+
+def test_compare(folder, report):
+    report("prune", "weights", "model.keras", "-o", "sparse.keras", "--sparsity=0.5")
+    (folder / "other").mkdir()
+    shutil.copy("model.keras", "other/model.keras")
+    words = ["compare", "model.keras", "sparse.keras", "other/model.keras", "--data=train.npz", "--no-latency"]
+    found = report(*words)["models"]
+    assert [each["model"] for each in found] == ["model.keras", "sparse.keras", "other/model.keras"]
+    x, y = cli_files.images(32, 2)  # `x_test` comes first
+    loss, accuracy = keras.saving.load_model("model.keras").evaluate(x, y, verbose=0)
+    assert found[0]["accuracy"] == pytest.approx(accuracy)
+    assert found[0]["loss"] == pytest.approx(loss, rel=1e-5)
+    assert found[1]["effective_macs_ratio"] < 1 == found[2]["effective_macs_ratio"]
+    name = "sparse_top_k_categorical_accuracy"  # of 5, and there are four classes
+    found = report(*words, "--metrics", name, "--x-key=x_train", "--y-key=y_train")["models"]
+    assert found[0][name] == 1
+
+
 def test_strip_leaves_plain_layers(folder, run, report):
     report("prune", "weights", "model.keras", "-o", "sparse.keras", "--sparsity=0.5")
     code, out, _ = run("strip", "sparse.keras", "-o", "plain.keras")
@@ -228,6 +255,8 @@ def test_a_folder_that_cannot_be_written(folder, run, monkeypatch):
         (["prune", "weights", "model.keras", "-o", "a.keras", "--sparsity=0.5", "--importance=x"], "one of"),
         (["prune", "weights", "model.keras", "-o", "a.keras", "--sparsity=0.5", "--samples=-1"], "whole number"),
         (["benchmark", "model.tflite", "--runs", "0"], "a whole number of at least 1"),
+        (["compare", "model.keras", "model.keras"], "Each file is compared once"),
+        (["compare", "model.keras", "--data", "test.npz", "--metrics", "nonsense"], "known to Keras"),
     ],
 )  # fmt: skip
 def test_bad_usage_is_one_line_and_code_2(folder, run, words, why):
@@ -316,6 +345,41 @@ def test_plain_values():
     assert plain({1: np.float32(0.5), "b": None}) == {"1": 0.5, "b": None}
     with pytest.raises(TypeError, match="JSON has no form"):
         plain(object())
+
+
+def test_a_file_that_is_not_what_the_model_is_fails(folder, run, monkeypatch):
+    tflite_export = pytest.importorskip("tflite_export")
+
+    def export(*args, **kwargs):
+        raise tflite_export.ExportError("The file differs by 3.")
+
+    monkeypatch.setattr(tflite_export, "export", export)
+    code, out, err = run("export", "model.keras", "-o", "model.tflite")
+    assert (code, out) == (1, "")
+    assert err == (
+        "keras-prune: error: ExportError: The file differs by 3. "
+        "Received: keras-prune export model.keras -o model.tflite\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("targets", "shape", "expected"),
+    [
+        (np.array([0, 3]), (None, 4), True),
+        (np.array([[0], [3]], "uint8"), (None, 4), True),
+        (np.eye(4, dtype="float32"), (None, 4), True),
+        (np.array([0.0, 1.0]), (None, 1), True),
+        (np.array([0, 4]), (None, 4), False),
+        (np.array([0.5, 1.0]), (None, 1), False),
+        (np.ones((3, 4)), (None, 4), False),
+        (np.array([0, 1]), (None, 5, 4), False),
+        (np.array([0, 1]), [(None, 4), (None, 4)], False),
+        ({"a": np.array([0])}, (None, 4), False),
+        (None, (None, 4), False),
+    ],
+)
+def test_which_targets_are_classes(targets, shape, expected):
+    assert (classes(targets, shape) is not None) is expected
 
 
 def test_version(run):

@@ -208,6 +208,26 @@ def test_unknown_is_said_and_never_zero(layer, reason):
     assert report.unknown["mine"] in str(report)
 
 
+class Matrix(layers.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 3))
+
+    def call(self, x):
+        return x @ self.kernel
+
+
+def test_a_rule_of_ones_own_tells_the_products():
+    model = one((7, 4), Matrix(name="mine"))
+    assert kp.cost(model).macs is None
+
+    @kp.register_rule(Matrix)
+    def matrix(call):
+        call.multiply(call.operation.kernel, call.input_shapes[0][1])
+        return call.fixed()
+
+    assert kp.cost(model).macs == 7 * 4 * 3
+
+
 def test_unknown_sizes():
     inputs = keras.Input((None, 5))
     report = kp.cost(keras.Model(inputs, layers.LSTM(4)(inputs)))

@@ -438,3 +438,17 @@ def test_missing_packages(old_file, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ai_edge_litert" else find(name))
     with pytest.raises(ImportError, match=r"needs ai_edge_litert.*pip install keras-prune\[tflite\]"):
         tflite_export.export(small_model(), old_file, overwrite=True)
+
+
+def test_a_sparse_file_that_the_converter_cut_is_not_taken(tmp_path):
+    """The converter leaves out zeros in blocks of 4 inputs, also where there are 7, and forgets the last 3."""
+    model = keras.Sequential([keras.Input((7,)), layers.Dense(7, name="wide")])
+    kernel = np.random.default_rng(0).normal(size=(7, 7)).astype("float32")
+    kernel[np.abs(kernel) < np.quantile(np.abs(kernel), 0.4)] = 0
+    model.layers[0].kernel.assign(kernel)
+    report = tflite_export.export(model, tmp_path / "model.tflite", inputs=np.eye(7, dtype="float32"), samples=7)
+    assert not report.sparse
+    assert any("broken" in line for line in report.warnings)
+    with pytest.raises(ExportError, match="broken"):
+        tflite_export.export(model, tmp_path / "sparse.tflite", sparse=True)
+    assert not (tmp_path / "sparse.tflite").exists()

@@ -82,7 +82,7 @@ def test_the_pace_halves_what_is_between():
 def test_the_clock():
     Clock(None).need(1e9, "It")
     Clock(100).need(10, "It")
-    with pytest.raises(OutOfTime, match="It takes about 200 s.*time limit of 100 s"):
+    with pytest.raises(OutOfTime, match=r"It takes about 200 s.*time limit of 100 s"):
         Clock(100).need(200, "It")
 
 

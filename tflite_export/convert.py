@@ -71,7 +71,7 @@ class Conversion:
         """The bytes of a file. Its inputs and outputs have their names in the signature, and their order.
 
         Raises:
-            ExportError: The converter cannot convert the model.
+            ExportError: The converter cannot convert the model, or writes a broken file.
         """
         file = self._folder / "converted.tflite"
         values = vars(settings) | {"representative": self._representative, "names": self._inputs}
@@ -80,7 +80,10 @@ class Conversion:
             child.run("tflite_export._convert", *arguments, task="the conversion to TensorFlow Lite")
         except ExportError as error:
             raise ExportError(f"{error}{self._advice(settings)}") from error
-        return flatbuffer.in_order(file.read_bytes(), self._inputs, self._outputs)
+        try:
+            return flatbuffer.in_order(file.read_bytes(), self._inputs, self._outputs)
+        except ValueError as error:  # TensorFlow 2.21 drops the inputs beyond its last whole block of zeros
+            raise ExportError(f"the converter wrote a file that is broken: {error}") from error
 
     def _advice(self, settings: Settings) -> str:
         if settings.mode not in ("int8", "int16x8") or not self._rolled:

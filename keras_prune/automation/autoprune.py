@@ -21,7 +21,7 @@ from keras_prune.insight.sensitivity import Kind
 from keras_prune.measure.batches import Batches
 from keras_prune.measure.copies import copy_to_measure
 from keras_prune.measure.evaluation import Evaluation, Mode
-from keras_prune.measure.fingerprint import data_fingerprint, describe, fingerprint, model_fingerprint
+from keras_prune.measure.fingerprint import data_fingerprint, fingerprint, model_fingerprint
 from keras_prune.measure.loss import find_loss
 from keras_prune.schedules import check_step
 
@@ -137,9 +137,9 @@ def autoprune(
     _check_training(train_data, model)
     running = copy_to_measure(model)[1]
     evaluation = Evaluation(running, model, validation_data, metric, mode, loss)
-    settings = (max_drop, mode, str(budget), kinds, quantize, fine_tune_epochs, describe(optimizer), describe(loss))
+    settings = (max_drop, mode, str(budget), kinds, quantize, fine_tune_epochs, optimizer, loss)
     numbers = (batch_size, step, resolution, sensitivity_samples, seed, evaluation.name)
-    compiled = describe(getattr(model, "optimizer", None))
+    compiled = getattr(model, "optimizer", None)
     data = (data_fingerprint(evaluation.batches), _training_fingerprint(train_data, model))
     mark = fingerprint(model_fingerprint(model), data, settings, numbers, compiled)
     journal = Journal(folder, mark, evaluation.name, not evaluation.lower_is_better)

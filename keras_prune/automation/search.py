@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_prune.automation.allocate import Allocation
 from keras_prune.automation.clock import Clock, OutOfTime
 from keras_prune.automation.goal import Goal
 from keras_prune.automation.job import Job
@@ -41,6 +42,25 @@ class Pace:
         if held <= failed * (1 + self.resolution):
             return None
         return math.sqrt(held * failed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What a round tries.
+
+    Args:
+        name: Of the candidate.
+        kind: Of the method.
+        allocation: How much of each layer, or group, is gone then.
+        left: What is left then of the method's cost.
+        bound: The worst metric that will do.
+    """
+
+    name: str
+    kind: Kind
+    allocation: Allocation
+    left: float
+    bound: float
 
 
 class Search:
@@ -80,14 +100,14 @@ class Search:
             dense = self._dense()
             self._goal.know(dense)
             done, model = dense, self._job.model
-            for index, kind in enumerate(kinds):
-                bound = self._goal.bound((index + 1) / len(kinds))
-                if self._goal.met_by(done) and self._goal.has_budget:
+            useful = [kind for kind in kinds if self._goal.can_help(kind)]
+            for index, kind in enumerate(useful):
+                if self._goal.has_budget and self._goal.met_by(done):
                     return
-                if not self._goal.can_help(kind):
-                    self.limits.append(f"{kind}: left out, since the budget {self._goal.budget} does not count them")
-                    continue
-                done, model = self._method(kind, done, model, bound)
+                done, model = self._method(kind, done, model, self._goal.bound((index + 1) / len(useful)))
+            self.limits += [
+                f"{kind}: left out, they do not count in {self._goal.budget}" for kind in kinds if kind not in useful
+            ]
         except OutOfTime as error:
             self.out_of_time = str(error)
 
@@ -111,7 +131,7 @@ class Search:
             left = method.left(allocation)
             if failed is not None and left <= failed:  # channels are whole: there is nothing in between
                 break
-            decision, pruned = self._round(name, kind, method, best, model, allocation, left, bound)
+            decision, pruned = self._round(Attempt(name, kind, allocation, left, bound), method, best, model)
             if decision.decision == "accepted":
                 held, best, model = left, self._journal.candidates[name], pruned
                 if self._goal.has_budget and self._goal.met_by(best):
@@ -122,38 +142,34 @@ class Search:
         return best, self._loaded(best, model)
 
     def _round(
-        self,
-        name: str,
-        kind: Kind,
-        method: Method,
-        best: Candidate,
-        model: keras.Model | None,
-        allocation: dict[str, float],
-        left: float,
-        bound: float,
+        self, attempt: Attempt, method: Method, best: Candidate, model: keras.Model | None
     ) -> tuple[Decision, keras.Model | None]:
-        """One candidate: its decision, and its plain model unless it was made in an earlier run."""
+        """One candidate: its decision, and its plain model unless it was made in an earlier run.
+
+        Args:
+            attempt: What is tried.
+            method: How.
+            best: The candidate to go on from.
+            model: Its plain model, or None if it is not in memory.
+        """
         self._number += 1
-        known = self._journal.find(name)
+        known = self._journal.find(attempt.name)
         if known is not None:
             self._expected = known.seconds
             return known, None
-        self._clock.need(self._expected, f"The next candidate, {name},")
+        self._clock.need(self._expected, f"The next candidate, {attempt.name},")
         start = self._clock.passed
-        pruned = method.prune(self._loaded(best, model), allocation)
+        pruned = method.prune(self._loaded(best, model), attempt.allocation)
         self._job.train(pruned, self._number)
-        ratios = ", ".join(f"{layer} {ratio:.0%}" for layer, ratio in allocation.items())
-        done = f"{left:.1%} of its {self._what(kind)} left ({ratios}), {self._job.epochs} epochs"
-        candidate, plain, reason = self._exported(pruned, name, done)
-        if candidate is not None:
-            holds = self._job.evaluation.holds(candidate.metric, bound)
-            reason = "" if holds else f"{candidate.metric:.6g} is worse than {bound:.6g}"
-        accepted = candidate is not None and not reason
+        ratios = ", ".join(f"{layer} {ratio:.0%}" for layer, ratio in attempt.allocation.items())
+        done = f"{attempt.left:.1%} of the {self._what(attempt.kind)} left; gone: {ratios}"
+        candidate, plain, reason = self._exported(pruned, attempt.name, done)
         metric = None if candidate is None else candidate.metric
+        if metric is not None and not self._job.evaluation.holds(metric, attempt.bound):
+            reason = f"{metric:.6g} is worse than {attempt.bound:.6g}"
         self._expected = self._clock.passed - start
-        decision = Decision(
-            name, left, metric, bound, "accepted" if accepted else "rejected", reason or "it holds", self._expected
-        )
+        judged = ("rejected", reason) if reason else ("accepted", "it holds")
+        decision = Decision(attempt.name, attempt.left, metric, attempt.bound, *judged, self._expected)
         self._note(decision, candidate)
         return decision, plain
 

@@ -79,8 +79,9 @@ class Budget:
             cost = costs[name]
             if cost is None:
                 raise ValueError(
-                    "A budget of MACs needs a model whose inputs have known sizes, but for the batch. Received: "
-                    f"Budget({name}={value!r}) for a model with inputs of unknown size"
+                    "A budget of MACs needs a model whose products are known: of inputs of known sizes, but for the "
+                    "batch, and of two tensors at a time (`print(cost(model))` shows which are not). Received: "
+                    f"Budget({name}={value!r}) for a model with products that are not known"
                 )
             found[name] = int(value * cost) if isinstance(value, float) else value
         return found

@@ -111,11 +111,11 @@ class _Reader:
 
     def targets(self, model: keras.Model | None, keys: Sequence[str], needed: bool) -> Any:
         outputs = _output_of(model)
-        names = [""]
-        if isinstance(outputs, dict):
-            names = [f"_{name}" for name in outputs]
-        elif model is not None and isinstance(outputs, list | tuple) and len(outputs) > 1:
+        names = [f"_{name}" for name in outputs] if isinstance(outputs, dict) else [""]
+        if model is not None and isinstance(outputs, list | tuple):
             names = [f"_{name}" for name in model.output_names]
+        if len(names) == 1:
+            names = [""]
         if not needed and not any(self._has(key, names) for key in keys):
             return None
         key = self._first(keys, names)

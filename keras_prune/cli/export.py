@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+import numpy as np
+
 from keras_prune.cli.command import add_command
 from keras_prune.cli.data import load_data
 from keras_prune.cli.options import (
@@ -76,9 +78,27 @@ def run(args: argparse.Namespace) -> Result:
         per_channel=args.per_channel,
         sparse=_SPARSE[args.sparse],
         inputs=None if data is None else data.x,
-        labels=None if data is None else data.y,
+        labels=None if data is None else classes(data.y, getattr(model, "output_shape", None)),
         tolerance=args.tolerance,
         samples=args.compare,
         overwrite=args.overwrite,
     )
     return Result(report, written=(target.path,))
+
+
+def classes(targets: Any, output_shape: Any) -> np.ndarray | None:
+    """The targets, if they are classes of the model's scores, of which an accuracy can be told; else None.
+
+    Args:
+        targets: Of the samples.
+        output_shape: Of the model: `(None, classes)` if it has one output of scores; `(None, 1)` for a probability.
+    """
+    scores = isinstance(output_shape, tuple) and len(output_shape) == 2 and isinstance(output_shape[1], int)
+    if not scores or not isinstance(targets, np.ndarray):
+        return None
+    width = output_shape[1]
+    if targets.shape[1:] == (width,) and width > 1:
+        one_hot = np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()
+        return targets if one_hot else None
+    numbers = targets.shape[1:] in ((), (1,)) and np.isin(targets, np.arange(max(width, 2))).all()
+    return targets if numbers else None

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_prune._version import __version__
-from keras_prune.cli import benchmark, compare, export, inspect, looking, prune, strip
+from keras_prune.cli import autoprune, benchmark, compare, export, inspect, looking, prune, sensitivity, strip
 from keras_prune.cli.command import UNTRUSTED, Parser
-from keras_prune.cli.errors import EXIT_CODES, OK, exit_code, one_line, printable
-from keras_prune.cli.errors import FAILED as NO
+from keras_prune.cli.errors import EXIT_CODES, FAILED, OK, exit_code, one_line, printable
 
-_FAMILIES = (looking, prune, strip, export, inspect, benchmark, compare)
+_FAMILIES = (looking, sensitivity, prune, autoprune, strip, export, inspect, benchmark, compare)
 
 
 def parser() -> Parser:
@@ -56,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _quiet(), contextlib.redirect_stdout(sys.stderr):
             result = args.run(args)
         _print(result.json(args.command) if args.json else printable(result.text()))
-        return OK if result.ok else NO
+        return OK if result.ok else FAILED
     except SystemExit as end:  # --help and --version
         return int(end.code or 0)
     except (Exception, KeyboardInterrupt) as error:

@@ -26,9 +26,8 @@ class DepthCosts:
     def __init__(self, structure: Structure, trace: Trace):
         self._kept = Kept(np.ones(len(trace.found.atoms), dtype=bool))
         self._costs = Costs(trace.model.weights, (), ())
-        self._uses = [
-            (nodes, use.work) for (_, nodes), use in zip(structure.walk(), trace.uses, strict=True)
-        ]  # both go through the graphs in one order
+        walk = zip(structure.walk(), trace.uses, strict=True)  # both go through the graphs in one order
+        self._uses = [(nodes, use.work) for (_, nodes), use in walk]
 
     def left(self, left: Left) -> dict[str, int | None]:
         """What is left of the model costs, by the names that budgets use."""

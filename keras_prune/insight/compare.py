@@ -151,7 +151,7 @@ def compare(
     comparison.records()[1]["effective_macs_ratio"]  # 0.5
     ```
     """
-    _check(models, x, y, batch_size, runs)
+    check_arguments(models, x, y, batch_size, runs)
     given = {name: model for name, model in models.items() if isinstance(model, keras.Model)}
     judge = Judge(list(given.values()), loss, metrics)
     files = {name: os.fspath(model) for name, model in models.items() if not isinstance(model, keras.Model)}
@@ -179,7 +179,8 @@ def compare(
     return ModelComparison(tuple(rows.values()))
 
 
-def _check(models: Any, x: Any, y: Any, batch_size: Any, runs: Any) -> None:
+def check_arguments(models: Any, x: Any, y: Any, batch_size: Any, runs: Any) -> None:
+    """Raises unless these are models, data of one length and numbers."""
     if not isinstance(models, Mapping) or not models:
         raise ValueError(f"`models` must be a dictionary of at least one model by name. Received: {models!r}")
     for name, model in models.items():

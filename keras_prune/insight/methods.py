@@ -12,7 +12,7 @@ from keras_prune import keras_internals
 from keras_prune.channels import Budget, prune_channels
 from keras_prune.channels.groups import check_model
 from keras_prune.depth import prune_layers
-from keras_prune.insight.compare import compare
+from keras_prune.insight.compare import check_arguments, compare
 from keras_prune.insight.rows import ModelRow, count, decimal, percent
 from keras_prune.masks import find_masked
 from keras_prune.measure.progress import track
@@ -194,6 +194,7 @@ def compare_methods(
     metrics = metrics if metrics is not None else keras_internals.compiled_metrics(model)[0]
     x, y = _validation(validation_data)
     settings = _settings(model, optimizer)
+    check_arguments({DENSE: model}, x, y, 1, 1)
     compare({DENSE: model}, _head(x), _head(y), loss=loss, metrics=metrics, latency=False)  # whatever is wrong, now
 
     def train(small: keras.Model) -> keras.Model:

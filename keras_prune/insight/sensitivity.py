@@ -11,7 +11,7 @@ import keras
 from keras_prune.insight.measured_file import MeasuredFile
 from keras_prune.insight.scans import ChannelScan, Scan, Unit, WeightScan
 from keras_prune.measure.evaluation import BATCH_SIZE, Evaluation, Mode
-from keras_prune.measure.fingerprint import data_fingerprint, describe, fingerprint, model_fingerprint
+from keras_prune.measure.fingerprint import data_fingerprint, fingerprint, model_fingerprint
 from keras_prune.measure.progress import track
 from keras_prune.patterns import check_patterns, matches
 from keras_prune.tables import table
@@ -195,7 +195,7 @@ def sensitivity(
     scan = make_scan(model, data, kind, importance, loss)
     units = _chosen(scan.units, layers)
     evaluation = Evaluation(scan.running, model, data, metric, mode, loss, batch_size)
-    settings = (kind, evaluation.name, mode, _describe(importance), _describe(loss))
+    settings = (kind, evaluation.name, mode, importance, loss)
     return measure(scan, units, levels, kind, evaluation, cache, settings)
 
 
@@ -266,7 +266,3 @@ def _chosen(units: Sequence[Unit], layers: Any) -> list[Unit]:
         raise TypeError(f"`layers` must be a name pattern, or a list of them. Received: layers={layers!r}")
     check_patterns(patterns, [path for unit in units for path in unit.paths], "layers")
     return [unit for unit in units if any(matches(pattern, path) for pattern in patterns for path in unit.paths)]
-
-
-def _describe(thing: Any) -> Any:
-    return thing if thing is None or isinstance(thing, str) else describe(thing)

@@ -21,7 +21,8 @@ def register_rule(*classes: type) -> Callable[[R], R]:
 
     A number of channels in the layer's configuration is told of by `call.resize("units", channels)`; channels that the
     layer makes by `call.mint`. A layer that sums over channels, or multiplies some with others, without a weight that
-    says how much each counts, says so by `call.read()`.
+    says how much each counts, says so by `call.read()`. What it multiplies it tells by `call.multiply`, and best before
+    it may raise `Unsupported`: MACs are counted from that, and one that tells nothing counts as multiplying nothing.
 
     Args:
         *classes: Subclasses of `keras.Layer` (or of `keras.Operation`).
