@@ -22,6 +22,7 @@ DOCUMENTED = [getattr(kp, name) for name in kp.__all__ if callable(getattr(kp, n
 # What needs no example of its own: a result, and classes that `wrap_pruning` makes.
 WITHOUT_EXAMPLE = {
     kp.AutopruneResult,
+    kp.Explanation,
     kp.ModelComparison,
     kp.ModelCost,
     kp.PrunedModel,

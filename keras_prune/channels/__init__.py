@@ -7,7 +7,7 @@ from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup, analyze_c
 from keras_prune.channels.iterative import IterativePruning
 from keras_prune.channels.measure import Reading, Statistics
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.channels.prune import PrunedChannels, prune_channels
+from keras_prune.channels.prune import ChannelChoice, PrunedChannels, prune_channels
 from keras_prune.channels.report import ChannelReport, GroupReport
 from keras_prune.channels.rules import register_rule
 from keras_prune.channels.scores import ChannelImportance
@@ -17,6 +17,7 @@ __all__ = [
     "Budget",
     "Call",
     "ChannelAnalysis",
+    "ChannelChoice",
     "ChannelGroup",
     "ChannelImportance",
     "ChannelPlan",

@@ -106,8 +106,8 @@ class PruningBoard(keras.callbacks.Callback):
     # What.
 
     def write(self, step: int) -> None:
-        """Writes the state of the masks now. In a training loop of your own call `set_model(model)` first, and `close()`
-        at the end.
+        """Writes what the masks are now. In a training loop of your own call `set_model(model)` first, and `close()` at
+        the end.
 
         Args:
             step: What it is shown at.

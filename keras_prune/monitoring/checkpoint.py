@@ -22,8 +22,9 @@ class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
 
     Args:
         filepath: As in `ModelCheckpoint`: it ends in `.keras`, or in `.weights.h5` with `save_weights_only=True`.
-        sparsity: Fraction of the masked weights that must be pruned, in [0, 1); each weight array may lack one entry,
-            which rounding took. None: that at which the schedule of the `PruningSchedule` in the same `fit` ends.
+        sparsity: Fraction of the masked weights that must be pruned, in [0, 1); half an entry of each weight array
+            may be missing, since whole ones are pruned. None: that at which the
+            schedule of the `PruningSchedule` in the same `fit` ends.
         monitor: As in `ModelCheckpoint`.
         verbose: As in `ModelCheckpoint`.
         save_best_only: As in `ModelCheckpoint`, but True by default: of the models that are sparse enough, the best.
@@ -115,8 +116,8 @@ class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
         if schedule is not None:
             return bool(schedule.is_at_target)
         assert self.sparsity is not None
-        lost = len(self._weights) / sum(weight.size for weight in self._weights)
-        return sparsity >= self.sparsity - lost
+        half = 0.5 * len(self._weights) / sum(weight.size for weight in self._weights)
+        return sparsity >= self.sparsity - half * (1 + 1e-9)
 
     def _schedule(self) -> PruningSchedule | None:
         """The callback that says whether the target is reached; None: `sparsity` says it."""
@@ -125,7 +126,7 @@ class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
         found = (self.params or {}).get(IN_THIS_FIT)
         if found is None or found.is_at_target is None:
             raise ValueError(
-                "SparseCheckpoint does not know the target: pass `sparsity`, or in the same fit a `PruningSchedule` whose "
+                "SparseCheckpoint does not know the target: pass `sparsity`, or use it with a `PruningSchedule` whose "
                 f"schedule has an end. Received: sparsity=None with {'none' if found is None else 'one that has none'}"
             )
         return found

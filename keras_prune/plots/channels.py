@@ -21,6 +21,12 @@ def plot_channels(report: "ChannelReport | Explanation", ax: Any = None) -> Any:
 
     Raises:
         ImportError: There is no matplotlib.
+
+    Example:
+
+    ```python
+    plot_channels(kp.prune_channels(model, 0.5).report)
+    ```
     """
     groups: Any = report.groups if isinstance(report, ChannelReport) else report.parts
     ax = axes_or_new(ax, bars_size(len(groups)))

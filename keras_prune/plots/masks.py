@@ -26,6 +26,13 @@ def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, tit
 
     Raises:
         ImportError: There is no matplotlib.
+
+    Example:
+
+    ```python
+    kernel = kp.strip_pruning(kp.prune_once(model, 0.5)).layers[0].kernel
+    plot_mask(keras.ops.convert_to_numpy(kernel) != 0)
+    ```
     """
     kept = np.asarray(kept, bool)
     view = mask_view(kept, axes)

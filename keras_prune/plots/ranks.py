@@ -32,6 +32,13 @@ def plot_ranks(
 
     Raises:
         ImportError: There is no matplotlib.
+
+    Example:
+
+    ```python
+    first = kp.explain(model, kp.prune_channels(model, 0.5)).parts[0]
+    plot_ranks(first.scores, first.gone)
+    ```
     """
     scores, gone = np.asarray(scores, np.float64), np.asarray(gone, bool)
     order = np.argsort(scores, kind="stable")

@@ -28,6 +28,13 @@ def plot_scores(
     Raises:
         ImportError: There is no matplotlib.
         ValueError: The arrays have different shapes.
+
+    Example:
+
+    ```python
+    first = kp.explain(model, kp.prune_once(model, 0.5)).parts[0]
+    plot_scores(first.scores, first.gone, threshold=first.cut.threshold)
+    ```
     """
     scores, gone = np.asarray(scores, np.float64), np.asarray(gone, bool)
     if scores.shape != gone.shape:
@@ -38,11 +45,15 @@ def plot_scores(
     wide = positive.size > 0 and scores.min() >= 0 and positive.max() > _WIDE * np.median(positive)
     if wide:  # few scores are far above most
         ax.set_xscale("log")
-        scores = np.maximum(scores, max(positive.min(), positive.max() * 1e-8))
-    edges = _edges(np.log(scores), None if not threshold else np.log(threshold)) if wide else _edges(scores, threshold)
+        low = min(positive.max() * 1e-8, (threshold or np.inf) / 10)
+        scores = np.maximum(scores, max(positive.min(), low))
+        edges = np.exp(_edges(np.log(scores), np.log(threshold) if threshold else None))
+    else:
+        edges = _edges(scores, threshold)
+    scores = np.clip(scores, edges[0], edges[-1])  # no rounding puts one outside
     ax.hist(
         [scores[~gone], scores[gone]],
-        bins=np.exp(edges) if wide else edges,
+        bins=edges,
         stacked=True,
         color=[KEPT, REMOVED],
         label=[f"stayed ({np.count_nonzero(~gone):,})", f"went ({np.count_nonzero(gone):,})"],

@@ -21,6 +21,12 @@ def plot_sparsity(summary: SparsitySummary, ax: Any = None) -> Any:
 
     Raises:
         ImportError: There is no matplotlib.
+
+    Example:
+
+    ```python
+    plot_sparsity(kp.summary(kp.prune_once(model, 0.5))).figure.savefig("sparsity.png")
+    ```
     """
     weights = [weight for layer in summary.layers for weight in layer.weights]
     ax = axes_or_new(ax, bars_size(len(weights)))

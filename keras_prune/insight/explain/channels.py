@@ -79,11 +79,6 @@ class ExplainedGroup:
         """The positions of the channels that went."""
         return tuple(np.flatnonzero(self.gone).tolist())
 
-    @property
-    def share(self) -> float:
-        """Fraction of the channels that went."""
-        return self.cut.removed / self.gone.size
-
     def cells(self) -> tuple[str, ...]:
         """A row of the table."""
         cut = self.cut
@@ -126,19 +121,15 @@ def explain_channels(
 
     Args:
         analysis: The channels of the model before.
-        plan: Which went.
+        plan: Which went; made for this model.
         scores: The scores of the groups of which some can go.
         choice: How they were chosen, if that is known.
         asked: By name of the group how many should be left, if that is known.
-
-    Raises:
-        ValueError: The plan was made for another model.
     """
-    plan.keep(analysis)
     units = _units(analysis)
     limits = None if choice is None else choice.limits
     return tuple(
-        _explain(group, unit, plan.removed.get(group.name, ()), scores.get(group.name), limits, (asked or {}))
+        _explain(group, unit, plan.removed.get(group.name, ()), scores.get(group.name), limits, asked or {})
         for group, unit in zip(analysis.groups, units, strict=True)
     )
 
@@ -154,78 +145,75 @@ def _explain(
     gone = np.zeros(group.size, bool)
     gone[list(removed)] = True
     if scores is None:  # none can go
-        cut, ranked = Cut(0, group.size, None, None, 0), None
-        reason = f"must stay: {group.frozen}"
-    else:
-        free = group.free
-        cut = dataclasses.replace(find_cut(scores[free], gone[free]), kept=int(np.count_nonzero(~gone)))
-        ranked = np.zeros(group.size, np.int64)
-        ranked[free] = ranks(scores[free])
-        left = asked.get(group.name)
-        want = None if left is None else group.size - left
-        reason = _reason(group, cut, limits, want)
-    reasons = tuple(_of_channel(group, index, gone, ranked, cut, reason) for index in range(group.size))
+        reason, cut = f"must stay: {group.frozen}", Cut(0, group.size, None, None, 0)
+        return ExplainedGroup(
+            group.name, unit, group.producers, None, None, gone, cut, reason, tuple(map(_must_stay, group.reasons))
+        )
+    free = group.free
+    cut = dataclasses.replace(find_cut(scores[free], gone[free]), kept=int(np.count_nonzero(~gone)))
+    ranked = np.zeros(group.size, np.int64)
+    ranked[free] = ranks(scores[free])
+    left = asked.get(group.name)
+    want = cut.removed if limits is None or left is None else group.size - left
+    went, held = _why_went(group, cut, limits), _why_held(group, cut, limits, want)
+    above = "stays: higher scores than those that went" if cut.removed else f"stays: {held or 'nothing went'}"
+
+    def reason_of(index: int) -> str:
+        if gone[index]:
+            return went
+        if group.reasons[index]:
+            return _must_stay(group.reasons[index])
+        if held and ranked[index] <= max(want, cut.removed):
+            return f"stays, though its rank is {ranked[index]}: {held}"
+        return above if ranked[index] > cut.removed else f"stays, though its rank is {ranked[index]}"
+
+    reason = "; ".join(filter(None, (went, held))) or "nothing went"
+    reasons = tuple(map(reason_of, range(group.size)))
     return ExplainedGroup(group.name, unit, group.producers, scores, ranked, gone, cut, reason, reasons)
 
 
-def _reason(group: ChannelGroup, cut: Cut, limits: Limits | None, want: int | None) -> str:
-    """Why these channels of a group went."""
-    parts = []
-    if cut.removed and cut.overlap:
-        parts.append(f"{cut.overlap} of them are not among the {cut.removed} lowest scores")
-    elif cut.removed:
-        parts.append(_which_lowest(group, cut, limits))
-    if limits is None or want is None:
-        if cut.overlap:
-            parts.append("another criterion or other limits decided")
-        return "; ".join(parts) or "nothing went"
-    if limits.has_own(group):
-        own = limits.own(group)
-        parts.append("`ratios` lets it stay" if own is None else f"`ratios` asks for {own:g} of it")
-    parts += _held_back(group, cut, limits, want)
-    if not parts:
-        parts.append("nothing was asked of it" if limits.scope == "group" else "its scores are above those that went")
-    return "; ".join(parts)
+def _must_stay(reason: str) -> str:
+    return f"must stay: {reason}"
 
 
-def _which_lowest(group: ChannelGroup, cut: Cut, limits: Limits | None) -> str:
-    own = limits is None or limits.scope == "group" or limits.has_own(group)
-    if own:
+def _why_went(group: ChannelGroup, cut: Cut, limits: Limits | None) -> str:
+    """Why these channels went; empty if none did."""
+    if not cut.removed:
+        return ""
+    if cut.overlap:
+        others = "; another criterion or other limits decided" if limits is None else ""
+        return f"{cut.overlap} of them are not among the {cut.removed} lowest scores{others}"
+    if limits is not None and limits.has_own(group):
+        return (
+            f"the {cut.removed} lowest of its {group.size} scores: `ratios` asks for {limits.own(group) or 0:g} of it"
+        )
+    if limits is None or limits.scope == "group":
         return f"the {cut.removed} lowest of its {group.size} scores"
-    assert limits is not None
     others = "all groups" if limits.scope == "global" else "the groups of the same structure"
     return f"among the lowest scores of {others} together"
 
 
-def _held_back(group: ChannelGroup, cut: Cut, limits: Limits, want: int) -> list[str]:
-    """What kept channels that should have gone."""
-    possible = min(want, limits.largest(group))
-    rounded = limits.rounded(group, want)
+def _why_held(group: ChannelGroup, cut: Cut, limits: Limits | None, want: int) -> str:
+    """What kept channels that would have gone, as far as it is known; empty if nothing did."""
+    if limits is None:
+        return ""
+    if limits.has_own(group) and limits.own(group) is None:
+        return "`ratios` lets it stay"
+    most, rounded = limits.largest(group), limits.rounded(group, want)
     found = []
-    if possible < want:
+    if most <= want:
         must = "" if group.free.all() else f", {int(np.count_nonzero(~group.free))} must stay"
+        asked = f"{want} were asked for, " if most < want else ""
         found.append(
-            f"{want} were asked for, at most {possible} may go (max_ratio={limits.max_ratio:g}, "
-            f"min_channels={limits.min_channels}{must})"
+            f"{asked}at most {most} may go (max_ratio={limits.max_ratio:g}, min_channels={limits.min_channels}{must})"
         )
-    if rounded < possible:
-        found.append(f"{possible} were to go, but round_to={limits.round_to} keeps a multiple")
+    if rounded < min(most, want):
+        found.append(f"{min(most, want)} were to go, but round_to={limits.round_to} keeps a multiple")
     if cut.removed < rounded:
         found.append(f"{rounded - cut.removed} came back, since a layer would have had none left")
-    return found
-
-
-def _of_channel(
-    group: ChannelGroup, index: int, gone: np.ndarray, ranked: np.ndarray | None, cut: Cut, reason: str
-) -> str:
-    if group.reasons[index]:
-        return f"must stay: {group.reasons[index]}"
-    assert ranked is not None
-    if gone[index]:
-        return reason
-    if ranked[index] <= cut.removed:
-        return f"stays, though its rank is {ranked[index]}: {reason}"
-    return "stays: higher scores than those that went" if cut.removed else f"stays: {reason}"
+    if not cut.removed and not found:
+        found.append("nothing was asked of it" if limits.scope == "group" else "its scores are above those that went")
+    return "; ".join(found)
 
 
 def _units(analysis: ChannelAnalysis) -> list[str]:

@@ -44,10 +44,6 @@ class ExplainedLayer:
     def name(self) -> str:
         return self.candidate
 
-    @property
-    def share(self) -> float:
-        return float(self.removed)
-
     def cells(self) -> tuple[str, ...]:
         """A row of the table."""
         return (
@@ -96,7 +92,7 @@ def explain_layers(report: LayerReport) -> tuple[ExplainedLayer, ...]:
 
 def _reason(candidate: CandidateReport, report: LayerReport, rank: int | None, went: int) -> str:
     if candidate.note:
-        return candidate.note
+        return f"went {candidate.note}" if candidate.removed else candidate.note
     if rank is None:
         return f"asked for by name: {report.asked}" if candidate.removed else "not asked for"
     if candidate.removed:

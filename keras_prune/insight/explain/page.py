@@ -21,7 +21,7 @@ from keras_prune.tables import html_table
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _OPEN = 6  # of so many parts the details are unfolded
 _STYLE = """
-:root { --ink: #1d2733; --soft: #5b6875; --line: #dde3e8; --paper: #ffffff; --tint: #f5f7f9; --blue: #0072b2; }
+:root { --ink: #1d2733; --soft: #5b6875; --line: #dde3e8; --paper: #ffffff; --tint: #f5f7f9; }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--tint); color: var(--ink);
        font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }

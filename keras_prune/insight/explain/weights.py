@@ -119,23 +119,18 @@ def explain_weights(
         loss: Likewise.
 
     Raises:
-        ValueError: The models have other weights, or the weights cannot be scored.
+        ValueError: The weights cannot be scored.
     """
-    old, new = _weights(before), _weights(after)
-    shapes = [{path: tuple(each.weight.shape) for path, each in side.items()} for side in (old, new)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            "The models must have the same prunable weights, of the same shapes. "
-            f"Received: '{before.name}' with {shapes[0]}, '{after.name}' with {shapes[1]}"
-        )
-    score = _scorer(before, after, importance, data, loss)
+    function = importances.get(importance)
+    scored, statistics = _scored(before, after, importance, data, loss)
+    sides = list(zip(_weights(before), _weights(after), scored, strict=True))
     parts = []
-    for path, weight in track(old.items(), len(old), "Scores of weights"):
+    for weight, new, unit in track(sides, len(sides), "Scores of weights"):
         alive = weight.kept()
-        gone = alive & ~new[path].kept()
-        scores = np.array(score(path))
+        gone = alive & ~new.kept()
+        scores = np.array(function(SingleWeights(unit), statistics))
         if not np.isfinite(scores).all():
-            raise ValueError(f"Scores must be finite. Received: NaN or infinite ones of '{path}'")
+            raise ValueError(f"Scores must be finite. Received: NaN or infinite ones of '{weight.path}'")
         cut = find_cut(scores[alive], gone[alive])
         axes = find_axes(weight.held.layer, weight.held.name, gone.ndim)
         parts.append(ExplainedWeight(weight.layer, weight.name, scores, gone, alive, axes, cut, ""))
@@ -145,32 +140,34 @@ def explain_weights(
 
 def has_same_shapes(before: keras.Model, after: keras.Model) -> bool:
     """Whether both have the same prunable weights, of the same shapes."""
-    sides = ([(path, tuple(each.weight.shape)) for path, each in _weights(side).items()] for side in (before, after))
-    return next(sides) == next(sides)
+    old, new = ([tuple(each.weight.shape) for each in _weights(side)] for side in (before, after))
+    return old == new
 
 
-def _weights(model: keras.Model) -> dict[str, MaskedWeight]:
-    """The prunable weights by path; where there is no mask, the weight says itself what is zero."""
+def _weights(model: keras.Model) -> list[MaskedWeight]:
+    """The prunable weights; where there is no mask, the weight says itself what is zero.
+
+    Copies of a model are matched by this order: Keras numbers layers that were given no name, so names may differ.
+    """
     masked = {id(each.weight): each for each in find_masked(model)}
-    found = {}
-    for path, layer in walk_layers(model):
-        for name, held in find_prunable(inner_layer(layer)).held.items():
-            weight = masked.get(id(held.weight)) or MaskedWeight(path, name, held.weight, held.weight, held)
-            found[f"{path}/{name}"] = weight
-    return found
+    return [
+        masked.get(id(held.weight)) or MaskedWeight(path, name, held.weight, held.weight, held)
+        for path, layer in walk_layers(model)
+        for name, held in find_prunable(inner_layer(layer)).held.items()
+    ]
 
 
-def _scorer(before: keras.Model, after: keras.Model, importance: str | Importance, data: Any, loss: Any) -> Any:
-    """A function that scores the weight at a path."""
-    function = importances.get(importance)
+def _scored(
+    before: keras.Model, after: keras.Model, importance: str | Importance, data: Any, loss: Any
+) -> tuple[list[MaskedWeight], WeightStatistics | None]:
+    """The weights that are scored, and what is measured of them."""
     if importance == "random":
         raise ValueError(
             "Scores of chance are drawn anew each time: they explain nothing. Received: importance='random'"
         )
     if importance == "movement":  # it is added up in the model that was trained
-        weights = _weights(after)
-        statistics = WeightStatistics(after)
-    elif importances.needs_data(importance):
+        return _weights(after), WeightStatistics(after)
+    if importances.needs_data(importance):
         if data is None:
             raise ValueError(
                 f"This importance is measured on data: pass `data`. Received: importance={importance!r}, data=None"
@@ -182,11 +179,8 @@ def _scorer(before: keras.Model, after: keras.Model, importance: str | Importanc
                 f"Received: '{before.name}' of class {type(before).__name__} with importance={importance!r}"
             )
         model = before if masked else wrap_pruning(before)
-        weights = _weights(model)
-        statistics = WeightStatistics(model, data, loss, compiled=before)
-    else:
-        weights, statistics = _weights(before), None
-    return lambda path: function(SingleWeights(weights[path]), statistics)
+        return _weights(model), WeightStatistics(model, data, loss, compiled=before)
+    return _weights(before), None
 
 
 def _cut_together(parts: list[ExplainedWeight]) -> bool:
