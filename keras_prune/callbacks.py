@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from keras_prune.schedules import ConstantSparsity, SparsitySchedule, check_spar
 from keras_prune.selection import Percentile, Selection
 from keras_prune.training import keep_masks
 from keras_prune.update import update_masks
+from keras_prune.workers import choice_of_first
 
 IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
 
@@ -31,7 +33,8 @@ class PruningSchedule(keras.callbacks.Callback):
     those that read it, such as `TensorBoard`; `History` and the progress bar always see it.
 
     Without `fit`, call `set_model(model)` once, and `after_step()` after every `model.train_on_batch` or after every
-    update of a loop of your own.
+    update of a loop of your own. The workers of a `tf.distribute` strategy all call them, and take the masks that the
+    first of them chooses.
 
     Args:
         schedule: Function of the step that gives the sparsity in [0, 1), such as `PolynomialDecay`. None with a
@@ -231,7 +234,13 @@ class PruningSchedule(keras.callbacks.Callback):
         optimizer = getattr(self.model, "optimizer", None)  # on JAX, `self.model` brings the variables up to date
         statistics = self._measured.now(due) if self._measured is not None else None
         kept = update_masks(
-            self._weights, self.rule, lambda own: self._sparsity_at(own, due), due, optimizer, statistics
+            self._weights,
+            self.rule,
+            lambda own: self._sparsity_at(own, due),
+            due,
+            optimizer,
+            statistics,
+            agree=partial(choice_of_first, self._model),
         )
         self._last_update = due
         self._count(kept)

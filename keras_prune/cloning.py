@@ -66,12 +66,15 @@ def copy_state(
 ) -> None:
     """Gives `target`, a built copy of `source`, the same variables, seeds, vocabularies and trainable flags.
 
+    Its variables are spread over devices like the original's, whatever their names are in a `LayoutMap`.
+
     Args:
         source: The original layer.
         target: Its copy.
         values: What the copy of a variable gets: by default what the variable holds.
     """
     for old, new in zip(source.variables, target.variables, strict=True):
+        keras_internals.spread_like(new, old)
         keras_internals.set_value(new, values(old))
     layers = keras_internals.flatten(source), keras_internals.flatten(target)
     for old, new in zip(*layers, strict=True):

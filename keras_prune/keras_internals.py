@@ -218,6 +218,17 @@ def set_value(variable: keras.Variable, value: np.ndarray) -> None:
     variable._initializer = lambda shape, dtype: value
 
 
+def spread_like(variable: keras.Variable, other: keras.Variable) -> None:
+    """Spreads a variable over the devices of the current `keras.distribution` as another of its shape is."""
+    layout = getattr(other, "_layout", None)
+    if layout is None or keras.distribution.distribution() is None or variable.shape != other.shape:
+        return
+    if variable._layout is not layout:
+        variable._layout = layout
+        if variable._value is not None:
+            variable.assign(variable.value)
+
+
 def graph_nodes(model: keras.Model) -> list[Any]:
     """The nodes of a Sequential or Functional model in the order of computation, without its inputs.
 

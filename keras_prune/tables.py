@@ -64,10 +64,8 @@ def cost_lines(parameters_before: int, parameters_after: int, macs_before: int |
     """What a model cost, and costs now, a line each."""
     text = f"\nParameters: {change(parameters_before, parameters_after)}"
     if macs_before is None or macs_after is None:
-        return text + "
-MACs: not known (`print(cost(model))` says why)"
-    return text + f"
-MACs: {change(macs_before, macs_after)}"
+        return text + "\nMACs: not known (`print(cost(model))` says why)"
+    return text + f"\nMACs: {change(macs_before, macs_after)}"
 
 
 def change(before: int, after: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import keras
 
+from keras_prune import keras_internals
 from keras_prune.masks import apply_masks, find_masked, masked_sparsity, stateless_apply_masks, walk_layers
 from keras_prune.moving import add_movement, seen_movement, stateless_add_movement
 from keras_prune.training_data import TrainingData
@@ -102,6 +103,10 @@ def keep_masks(model: keras.Model) -> keras.Model:
     """Extends the class of a model with masks by `PrunedModel`, in place, and returns the model."""
     if not isinstance(model, PrunedModel):
         _set_class(model, _pruned_class(type(model)))
+    for masked in find_masked(model):
+        for variable in (masked.mask, masked.movement):
+            if variable is not None:
+                keras_internals.spread_like(variable, masked.weight)
     return model
 
 

@@ -31,6 +31,7 @@ def update_masks(
     step: int = 0,
     optimizer: object = None,
     statistics: WeightStatistics | None = None,
+    agree: Callable[[np.ndarray], np.ndarray] = lambda kept: kept,
 ) -> dict[int, int]:
     """Chooses new masks and applies them. What is pruned stays pruned, unless the rule regrows it.
 
@@ -41,6 +42,7 @@ def update_masks(
         step: The optimizer step.
         optimizer: Its moving averages of the weights are masked too: they would bring pruned weights back.
         statistics: Of the model, for a rule that needs data.
+        agree: The mask that counts, of the one that was chosen here: where several workers choose.
 
     Returns:
         How many entries of each weight are kept now, by the `id` of its mask, for the weights that the rule prunes.
@@ -54,6 +56,7 @@ def update_masks(
     for weight, kept in _choose(weights, rule, sparsity, step, lambda unit: function(unit, statistics)):
         if rule.regrowth is not None and np.array_equal(kept, weight.kept()):  # not at once after pruning
             kept = rule.regrowth.renew(SingleWeights(weight), kept, step, statistics)
+        kept = agree(kept)
         weight.set_mask(kept)
         for variable in (weight.weight, averages.get(id(weight.weight))):
             if variable is not None:

@@ -24,10 +24,10 @@ def train():
     keras.utils.set_random_seed(5)
     model = keras.Sequential([
         keras.Input((12,)),
-        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dense(32, activation="relu", name="first"),
         keras.layers.LayerNormalization(),
-        keras.layers.Dense(4),
-    ])
+        keras.layers.Dense(4, name="last"),
+    ], name="net")
     model = kp.wrap_pruning(model, movement=importance == "movement")
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
     return model
@@ -62,9 +62,22 @@ JAX = """
 import jax
 devices = int(sys.argv[2])
 assert jax.device_count() == devices
-if devices > 1:
+if devices == 2:
     keras.distribution.set_distribution(keras.distribution.DataParallel())
-finish(train())
+if devices == 4:  # two parts of a weight, on two devices each
+    mesh = keras.distribution.DeviceMesh((2, 2), ("batch", "model"), keras.distribution.list_devices())
+    layout = keras.distribution.LayoutMap(mesh)
+    layout["net/first/kernel"], layout["net/last/kernel"] = (None, "model"), ("model", None)
+    keras.distribution.set_distribution(keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch"))
+model = train()
+finish(model)
+if devices == 4:
+    parts = jax.sharding.PartitionSpec(None, "model"), jax.sharding.PartitionSpec("model", None)
+    for weight, part in zip(find_masked(model), parts, strict=True):
+        variables = weight.weight, weight.mask, *([weight.movement] if importance == "movement" else [])
+        assert [variable.value.sharding.spec for variable in variables] == [part] * len(variables)
+    plain = kp.strip_pruning(model)
+    assert [plain.get_layer(name).kernel.value.sharding.spec for name in ("first", "last")] == list(parts)
 """
 
 
@@ -85,17 +98,26 @@ def masks(path, devices, importance):
     return np.load(path)
 
 
+def check_same(tmp_path, devices, importance):
+    one, several = (masks(tmp_path / f"{count}.npz", count, importance) for count in (1, devices))
+    assert (one["devices"], several["devices"]) == (1, devices)
+    np.testing.assert_array_equal(one["sparsity"], several["sparsity"])
+    for index in range(2):
+        np.testing.assert_array_equal(one[f"mask{index}"], several[f"mask{index}"])
+        assert (~several[f"mask{index}"]).mean() == 0.75
+        assert (several[f"weight{index}"][~several[f"mask{index}"]] == 0).all()
+        np.testing.assert_allclose(one[f"weight{index}"], several[f"weight{index}"], rtol=1e-4, atol=1e-6)
+
+
 # With "taylor" the masks are measured, on a copy, on a sample of what `fit` trains on.
 @pytest.mark.parametrize("importance", ["magnitude", "taylor"])
 def test_two_devices_give_the_same_masks_as_one(importance, tmp_path):
-    one, two = (masks(tmp_path / f"{devices}.npz", devices, importance) for devices in (1, 2))
-    assert (one["devices"], two["devices"]) == (1, 2)
-    np.testing.assert_array_equal(one["sparsity"], two["sparsity"])
-    for index in range(2):
-        np.testing.assert_array_equal(one[f"mask{index}"], two[f"mask{index}"])
-        assert (~two[f"mask{index}"]).mean() == 0.75
-        assert (two[f"weight{index}"][~two[f"mask{index}"]] == 0).all()
-        np.testing.assert_allclose(one[f"weight{index}"], two[f"weight{index}"], rtol=1e-4, atol=1e-6)
+    check_same(tmp_path, 2, importance)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="Keras splits weights on JAX")
+def test_masks_are_split_over_devices_as_their_weights_are(tmp_path):
+    check_same(tmp_path, 4, "movement")
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="on JAX, a step is one program for all devices")

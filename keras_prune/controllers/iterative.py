@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
 import keras
@@ -18,6 +19,7 @@ from keras_prune.schedules import check_sparsity, check_step
 from keras_prune.selection import Percentile, Selection
 from keras_prune.training import keep_masks
 from keras_prune.update import update_masks
+from keras_prune.workers import choice_of_first
 
 Rewind = Literal["weights", "learning_rate"]
 
@@ -170,7 +172,9 @@ class IterativeMagnitude:
             return own if done >= 1 else 1.0 - (1.0 - own) ** done
 
         statistics = self._measured.now(number)
-        update_masks(self._weights, self._rule, goal, number, getattr(self._model, "optimizer", None), statistics)
+        optimizer = getattr(self._model, "optimizer", None)
+        agree = partial(choice_of_first, self._model)
+        update_masks(self._weights, self._rule, goal, number, optimizer, statistics, agree)
 
     def _note(self, number: int, target: float | None) -> None:
         self.results.append(PruningRound(number, target, masked_sparsity(self._weights)))

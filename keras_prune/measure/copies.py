@@ -6,6 +6,7 @@ import keras
 
 from keras_prune import keras_internals
 from keras_prune.measure.states import forget_states
+from keras_prune.workers import refuse_scope
 from keras_prune.wrapping import wrap_pruning
 
 
@@ -35,10 +36,12 @@ def copy_to_measure(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         inference.
 
     Raises:
-        ValueError: A subclassed model that Keras cannot make again from its configuration.
+        ValueError: A subclassed model that Keras cannot make again from its configuration, or the scope of a strategy
+            of several workers.
     """
     graph = keras_internals.is_graph(model)
     copy = wrap_pruning(model, layers=lambda layer: False) if graph else _copy_subclassed(model)
+    refuse_scope(copy)
     train_all(copy)
     forget_regularization(copy)
     forget_states(copy)
