@@ -59,7 +59,7 @@ bench: $(VENV)/.test .venv-tfmot/.tfmot
 bench-channels: $(VENV)/.test .venv-torch-pruning/.torch-pruning
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/run_channels.py --torch_pruning_python .venv-torch-pruning/bin/python
 
-# The pages in site/. A broken link, or a name that is not there, is an error. `-m` lets it find docs/readme.py.
+# The pages in site/. A broken link, or a name that is not there, is an error. `-m` lets it find docs/dialect.py.
 docs: .venv-docs/.docs
 	.venv-docs/bin/python -m zensical build --strict --clean
 

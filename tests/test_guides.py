@@ -122,12 +122,12 @@ def test_the_notebook_has_the_cells_of_the_tutorial():
 
 def test_passages_of_the_readme_are_there():
     lines = (DOCS / "results.md").read_text().splitlines()
-    text = "\n".join(tool("readme").insert(lines))
+    text = "\n".join(tool("dialect").translate(lines))
     assert "README from" not in text
     assert "pruned_int8.tflite" in text
     assert "LeNet-300-100" in text
     with pytest.raises(ValueError, match="nowhere"):
-        tool("readme").passage("nowhere in the README", "## What it does")
+        tool("dialect").passage("nowhere in the README", "## What it does")
 
 
 def documented():

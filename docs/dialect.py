@@ -1,6 +1,8 @@
-"""A Markdown extension that puts passages of the README into pages, so that figures stand in one place only.
+"""A Markdown extension: what the pages say that Markdown does not know.
 
-The line `<!-- README from "first words" to "words after it" -->` stands for what is between, the first words included.
+- `<!-- README from "first words" to "words after it" -->` stands for a passage of the README, the first words included:
+  so figures stand in one place only.
+- A fence of `python skip` is Python that the tests do not run, since it needs what only the reader has.
 """
 
 import re
@@ -28,24 +30,24 @@ def passage(first: str, after: str) -> str:
     return text[start:end].strip().replace("](docs/", "](")
 
 
-def insert(lines: list[str]) -> list[str]:
-    """The lines of a page, with the passages."""
+def translate(lines: list[str]) -> list[str]:
+    """The lines of a page in plain Markdown."""
     result: list[str] = []
     for line in lines:
         found = LINE.match(line)
-        result += passage(*found.groups()).splitlines() if found else [line]
+        result += passage(*found.groups()).splitlines() if found else [line.replace("```python skip", "```python")]
     return result
 
 
-class Passages(Preprocessor):
+class Dialect(Preprocessor):
     def run(self, lines: list[str]) -> list[str]:
-        return insert(lines)
+        return translate(lines)
 
 
-class ReadmeExtension(Extension):
+class DialectExtension(Extension):
     def extendMarkdown(self, md: Markdown) -> None:
-        md.preprocessors.register(Passages(md), "readme", 100)  # first of all
+        md.preprocessors.register(Dialect(md), "dialect", 100)  # first of all
 
 
-def makeExtension(**options: object) -> ReadmeExtension:
-    return ReadmeExtension(**options)
+def makeExtension(**options: object) -> DialectExtension:
+    return DialectExtension(**options)
