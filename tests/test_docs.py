@@ -23,6 +23,7 @@ DOCUMENTED = [getattr(kp, name) for name in kp.__all__ if callable(getattr(kp, n
 WITHOUT_EXAMPLE = {
     kp.AutopruneResult,
     kp.Explanation,
+    kp.MethodComparison,
     kp.ModelComparison,
     kp.ModelCost,
     kp.PrunedModel,
