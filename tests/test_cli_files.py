@@ -165,7 +165,7 @@ def test_pickles_in_data_are_never_loaded(refused):
 @pytest.mark.parametrize(
     ("arrays", "why"),
     [
-        ({"data": np.zeros((3, 6, 6, 1))}, "need the key 'x_train' or 'x' or 'x_test'; pass --x-key"),
+        ({"data": np.zeros((3, 6, 6, 1))}, "need the key 'x_train' or 'x' or 'x_test'; --x-key names another one"),
         ({"x": np.zeros((3, 6, 6))}, "shape (samples, 6, 6, 1)"),
         ({"x": np.zeros((3, 6, 6, 2))}, "shape (samples, 6, 6, 1)"),
         ({"x": np.zeros((0, 6, 6, 1))}, "at least one sample"),
@@ -202,7 +202,7 @@ def test_the_keys_of_data():
     assert load_data("bare.npz", model).y is None
     with pytest.raises(BadInput, match="'y_train' or 'y' or 'y_test'"):
         load_data("bare.npz", model, targets=True)
-    with pytest.raises(BadInput, match="need the key 'labels'; pass another key"):
+    with pytest.raises(BadInput, match="need the key 'labels'"):
         load_data("bare.npz", model, y_key="labels")
     np.save("single.npy", x_train)
     with pytest.raises(BadInput, match="not a single array"):

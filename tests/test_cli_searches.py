@@ -6,7 +6,7 @@ import cli_files
 import keras
 import numpy as np
 import pytest
-from zoo import BACKEND
+from test_autoprune import quick as quick_files  # noqa: F401  # a fixture
 
 import keras_prune as kp
 from keras_prune.cli import main
@@ -107,14 +107,15 @@ def test_a_search_that_cannot_be_made(run, options, why):
     assert "Received: " in found["error"]
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="files are made on TensorFlow")
+@pytest.mark.core
+@pytest.mark.usefixtures("quick_files")
 def test_a_search_whose_goal_is_not_met_is_code_1_and_goes_on(run, tmp_path):
     words = [*WORDS, "-o", "found", "--methods=weights", "--metric=loss"]
-    code, found, err = run(*words, "--max-drop=0", "--budget-params=20", "--time-limit=0.1")
+    code, found, err = run(*words, "--max-drop=0", "--budget-params=20", "--time-limit=0.01")
     assert (code, found["ok"]) == (2, False)  # there was time for the unpruned model only
     assert "too short for a first candidate" in found["error"]
     assert (tmp_path / "found" / "dense.tflite").is_file()
-    code, found, err = run(*words, "--max-drop=0", "--budget-params=20", "--resolution=0.9", "--step=0.9")
+    code, found, err = run(*words, "--max-drop=0", "--budget-params=30")
     assert code == 2  # other settings are another search
     assert "name another folder" in found["error"]
     code, found, err = run(*words, "--max-drop=0", "--budget-params=20")

@@ -61,7 +61,7 @@ pip install keras-prune[tflite]""",
     parser.add_argument(
         "--max-drop", type=float, default=0.01, metavar="D", help="how much worse it may be, in its own units (0.01)"
     )
-    add_budget(parser)
+    add_budget(parser, "parameters that are not zero", "bytes of the .tflite file")
     parser.add_argument("--methods", nargs="+", choices=("channels", "weights"), default=["channels", "weights"])
     parser.add_argument(
         "--quantize",

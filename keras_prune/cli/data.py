@@ -34,8 +34,14 @@ class Data:
         return self.x if self.y is None else (self.x, self.y)
 
     def parts(self, fraction: float) -> tuple["Data", "Data"]:
-        """The data without this fraction of the samples, drawn at random, always the same; and these samples."""
+        """The data without this fraction of the samples, drawn at random, always the same; and these samples.
+
+        Raises:
+            BadInput: There is a single sample.
+        """
         count = len(keras.tree.flatten(self.x)[0])
+        if count < 2:
+            raise BadInput("A part of the data is held out: there must be two samples. Received: one")
         order = np.random.default_rng(0).permutation(count)
         cut = min(max(round(count * fraction), 1), count - 1)
         return self.of(np.sort(order[cut:])), self.of(np.sort(order[:cut]))
@@ -93,6 +99,13 @@ def _keys(letter: str, split: Split) -> list[str]:
 
 
 class _Reader:
+    """Finds the arrays of an open file.
+
+    Args:
+        path: The file.
+        archive: What `numpy.load` made of it.
+    """
+
     def __init__(self, path: str, archive: Any):
         self._path = path
         self._archive = archive
@@ -133,10 +146,9 @@ class _Reader:
             if self._has(key, names):
                 return key
         wanted = " or ".join(" and ".join(repr(key + name) for name in names) for key in keys)
-        option = f"--{keys[0][0]}-key" if len(keys) > 1 else "another key"
+        hint = f"; --{keys[0][0]}-key names another one" if len(keys) > 1 else ""
         raise BadInput(
-            f"The data need the key {wanted}; pass {option} for another one. "
-            f"Received: '{self._path}' with the keys {self._archive.files}"
+            f"The data need the key {wanted}{hint}. Received: '{self._path}' with the keys {self._archive.files}"
         )
 
     def _array(self, key: str) -> Any:

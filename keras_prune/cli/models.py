@@ -75,14 +75,15 @@ def find_objects(names: Iterable[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
         module_name, _, attribute = name.partition(":")
-        sys.path.insert(0, os.getcwd())
+        folder = os.getcwd()
+        sys.path.insert(0, folder)
         try:
             module = importlib.import_module(module_name)
-        except Exception as error:  # whatever the module does
+        except (Exception, SystemExit) as error:  # whatever the module does
             why = f"{type(error).__name__}: {shortened(error)}"
             raise BadInput(f"--custom-objects must name a module ({why}). Received: {name!r}") from error
         finally:
-            sys.path.remove(os.getcwd())
+            sys.path.remove(folder)
         own = {key: value for key, value in vars(module).items() if _is_custom(value, module.__name__)}
         if attribute:
             own = {attribute: getattr(module, attribute)} if hasattr(module, attribute) else {}

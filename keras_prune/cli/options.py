@@ -60,7 +60,8 @@ def add_data(parser: argparse.ArgumentParser, use: str, samples: int | None, req
         metavar="FILE.npz",
         help=f"{use}; keys x and y, or x_train, y_train, x_test, y_test; x_<input> for each of several inputs",
     )
-    add_keys(parser)
+    parser.add_argument("--x-key", metavar="KEY", help="the key of the inputs")
+    parser.add_argument("--y-key", metavar="KEY", help="the key of the targets")
     many = "all" if samples is None else f"{samples}, 0: all"
     parser.add_argument(
         "--samples",
@@ -69,11 +70,6 @@ def add_data(parser: argparse.ArgumentParser, use: str, samples: int | None, req
         metavar="N",
         help=f"use N of them, drawn at random, always the same (default: {many})",
     )
-
-
-def add_keys(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--x-key", metavar="KEY", help="the key of the inputs")
-    parser.add_argument("--y-key", metavar="KEY", help="the key of the targets")
 
 
 def data_of(args: argparse.Namespace, model: Any, split: Split = "train", targets: bool = False) -> Data | None:
@@ -92,12 +88,14 @@ def data_of(args: argparse.Namespace, model: Any, split: Split = "train", target
 
 
 def add_loss(parser: argparse.ArgumentParser) -> None:
+    """What is minimised."""
     parser.add_argument(
         "--loss", metavar="NAME", help="a loss of Keras, such as mse; default: the one that the model was compiled with"
     )
 
 
 def add_metric(parser: argparse.ArgumentParser) -> None:
+    """What is measured."""
     parser.add_argument(
         "--metric", metavar="NAME", help="a metric that the model was compiled with, or loss (default: its first)"
     )
@@ -106,10 +104,15 @@ def add_metric(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_budget(parser: argparse.ArgumentParser) -> None:
-    """What the smaller model may cost."""
-    whats = {"macs": "multiply-accumulates", "params": "parameters", "bytes": "bytes of the weights"}
-    for name, what in whats.items():
+def add_budget(parser: argparse.ArgumentParser, params: str = "parameters", size: str = "bytes of the weights") -> None:
+    """What the smaller model may cost.
+
+    Args:
+        parser: Of the command.
+        params: What are counted as parameters.
+        size: Which bytes are counted.
+    """
+    for name, what in (("macs", "multiply-accumulates"), ("params", params), ("bytes", size)):
         parser.add_argument(
             f"--budget-{name}",
             type=amount,
@@ -125,6 +128,7 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
 
 
 def budget_of(args: argparse.Namespace) -> Budget | None:
+    """The budget of these options; None if none was given."""
     values = {name: getattr(args, f"budget_{name}") for name in ("macs", "params", "bytes", "latency")}
     given = {name: value for name, value in values.items() if value is not None}
     return Budget(**given) if given else None

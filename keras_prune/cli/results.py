@@ -67,10 +67,7 @@ def plain(value: Any) -> Any:
 
 
 def _properties(value: Any) -> dict[str, Any]:
-    names = [name for cls in reversed(type(value).__mro__) for name, each in vars(cls).items() if _is_property(each)]
+    classes = reversed(type(value).__mro__)
+    names = [name for cls in classes for name, each in vars(cls).items() if isinstance(each, property)]
     found = {name: getattr(value, name) for name in dict.fromkeys(names) if not name.startswith("_")}
     return {name: plain(each) for name, each in found.items() if each is None or isinstance(each, str | int | float)}
-
-
-def _is_property(value: Any) -> bool:
-    return isinstance(value, property)
