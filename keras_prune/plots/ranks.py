@@ -46,6 +46,8 @@ def plot_ranks(
     draw = ax.bar if names is None else ax.barh
     places = np.arange(1, len(scores) + 1) if names is None else np.arange(len(scores))
     for chosen, colour, hatch, label in ((~gone, KEPT, "", "stayed"), (gone, REMOVED, "//", "went")):
+        if not chosen.any():
+            continue
         mine = chosen[order]
         hatch = hatch if len(scores) <= 64 else ""  # of thin bars it would be all that is seen
         draw(

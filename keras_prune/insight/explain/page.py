@@ -45,7 +45,7 @@ img { max-width: 100%; height: auto; display: block; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
 th { text-align: left; color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line); }
 th, td { padding: 6px 10px; vertical-align: top; overflow-wrap: break-word; }
-th.number, td.number { text-align: right; }
+th.number, td.number { text-align: right; white-space: nowrap; }
 tbody tr:nth-child(even) { background: var(--tint); }
 td:first-child { font-weight: 600; min-width: 9em; }
 footer { margin-top: 40px; color: var(--soft); font-size: 13px; }
