@@ -78,10 +78,11 @@ class ParetoFront:
 
     ```python
     model.compile("adam", "mse")
-    result = autoprune(model, (x, y), (x, y), output="found", max_drop=0.5, methods=("weights",), quantize=None)
+    budget = Budget(params=0.7)
+    autoprune(model, (x, y), (x, y), output="found", max_drop=0.5, budget=budget, quantize=None)
     front = ParetoFront.load("found")  # what was found, at any later time
     print(front)
-    front.best(bound=1.5).load()  # the smallest model whose loss is 1.5 at most
+    small = front.best(bound=5.0, bytes=10_000).load()  # the smallest model whose loss is 5 at most
     ```
     """
 

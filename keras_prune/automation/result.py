@@ -8,7 +8,7 @@ import keras
 from keras_prune.automation.goal import Goal
 from keras_prune.automation.journal import Decision, Journal
 from keras_prune.automation.pareto import Candidate, ParetoFront
-from keras_prune.automation.search import Search
+from keras_prune.automation.search import DENSE, Search
 from keras_prune.controllers.records import Records
 from keras_prune.measure.evaluation import Evaluation
 
@@ -62,9 +62,9 @@ def result_of(journal: Journal, search: Search, goal: Goal, evaluation: Evaluati
     front = ParetoFront(candidates, evaluation.name, not evaluation.lower_is_better)
     bound = goal.bound(1.0)
     best = _best(front, goal, bound)
-    met = goal.met_by(best) and (goal.has_budget or best.name != "dense")
+    met = goal.met_by(best) and (goal.has_budget or best.name != DENSE)
     return AutopruneResult(
-        best.load(),
+        search.model_of(best),
         best,
         front,
         Records(journal.decisions),
