@@ -6,12 +6,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SETUP  := pyproject.toml setup.py keras_prune/_version.py
 
-# Two processes: most of the time goes into compiling small models, which uses one core.
-PYTEST ?= -n 2 --dist loadfile
+# Two processes: most of the time goes into compiling small models, which uses one core. The files come in the order of
+# tests/conftest.py, not those with the most tests first.
+PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch parity proof fuzz lint format bench bench-channels docs clean
+.PHONY: demo test test-tensorflow test-jax test-torch parity proof fuzz lint format bench bench-channels bench-compression docs clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -58,6 +59,11 @@ bench: $(VENV)/.test .venv-tfmot/.tfmot
 # PyTorch is pinned for its build for processors; Torch-Pruning stands beside it in an environment of its own.
 bench-channels: $(VENV)/.test .venv-torch-pruning/.torch-pruning
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/run_channels.py --torch_pruning_python .venv-torch-pruning/bin/python
+
+# Deep Compression of two LeNets, from training to the packed file. A file of MNIST: `make bench-compression
+# DATA=--data=mnist.npz`; more flags likewise.
+bench-compression: $(VENV)/.demo
+	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/deep_compression.py $(DATA)
 
 # The pages in site/. A broken link, or a name that is not there, is an error. `-m` lets it find docs/dialect.py.
 docs: .venv-docs/.docs

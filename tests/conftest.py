@@ -1,8 +1,23 @@
 """Shared by all tests."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: no process is left with one at the end, while the other has nothing to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _freeze():
+    """What is there before a file of tests stays: Keras collects garbage before each test, and need not search it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,6 @@
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 
 import keras_prune
 import tflite_export
-from tflite_export import ExportError, child, flatbuffer, signature
+from tflite_export import ExportError, child, flatbuffer, reference, signature
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tflite_export converts with TensorFlow"
@@ -70,7 +72,7 @@ def test_import_is_cheap():
 
 
 def test_the_check_runs_without_tensorflow(cnn, tmp_path):
-    np.savez(tmp_path / "in.npz", input_0=np.zeros((2, 12, 12, 3), "float32"))
+    np.savez(tmp_path / "in.npz", sizes=[1, 1], input_0=np.zeros((2, 12, 12, 3), "float32"))
     code = (
         "import sys; from tflite_export import _verify; _verify.main(*sys.argv[1:]); "
         "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
@@ -88,10 +90,10 @@ def test_cnn_agrees_with_keras(cnn):
     model, report, path = cnn
     x = np.random.default_rng(2).standard_normal((5, 12, 12, 3)).astype("float32")
     expected = model.predict(x, verbose=0)
-    for row, reference in zip(x, expected, strict=True):
+    for row, of_keras in zip(x, expected, strict=True):
         output = run_by_name(path, image=row[None])
         assert list(output) == ["output_0"]
-        np.testing.assert_allclose(output["output_0"][0], reference, atol=1e-5)
+        np.testing.assert_allclose(output["output_0"][0], of_keras, atol=1e-5)
     assert report.max_difference <= report.tolerance == 1e-4
     assert report.samples == 8
     assert report.inputs == ("image",)
@@ -217,7 +219,7 @@ def test_invented_inputs():
     ids, number, flags = keras.Input((50,), name="ids"), keras.Input((50,)), keras.Input((50,), dtype="bool")
     x = layers.Embedding(3, 4)(ids) + layers.Embedding(7, 4)(ids)  # ids of Keras's default type, float32
     model = keras.Model([ids, number, flags], [x, number, flags])
-    specs = signature.inputs_of(model, model.input)
+    specs = signature.inputs_of(model, model.input, 1)
     first, second, third = signature.invent(model, specs, 20)
     np.testing.assert_array_equal(np.unique(first), [0, 1, 2])  # what both vocabularies hold
     assert first.dtype == second.dtype == "float32"
@@ -240,7 +242,7 @@ def test_subclassed_model(tmp_path):
     data = {"a": np.random.default_rng(6).random((4, 5)), "b": np.ones((4, 2))}
     model(data)
     path = tmp_path / "sum.tflite"
-    with pytest.raises(ValueError, match=r"pass some as `inputs`. Received: Sum with inputs=None"):
+    with pytest.raises(ValueError, match=r"pass some as `inputs`, or .* Received: Sum with inputs=None"):
         tflite_export.export(model, path)
     report = tflite_export.export(model, path, inputs=data)
     assert report.inputs == ("a", "b")
@@ -302,14 +304,13 @@ def converted(cnn, monkeypatch):
 
 
 def test_difference_beyond_the_tolerance(old_file, converted, monkeypatch):
-    module = sys.modules["tflite_export.export"]  # the function of this name hides the module
-    run = module._run_keras
+    run = reference.run_keras
 
     def shifted(*arguments):
         names, outputs = run(*arguments)
         return names, [output + 0.01 for output in outputs]
 
-    monkeypatch.setattr(module, "_run_keras", shifted)
+    monkeypatch.setattr(reference, "run_keras", shifted)
     with pytest.raises(ExportError, match=r"within 0.0001 of Keras's.* Received: a difference of 0.0"):
         tflite_export.export(converted, old_file, overwrite=True)
 
@@ -321,11 +322,50 @@ def test_lost_zeros(old_file, converted, monkeypatch):
 
 
 def test_file_that_litert_cannot_run(old_file, converted, monkeypatch):
-    module = sys.modules["tflite_export.export"]
+    module = sys.modules["tflite_export.export"]  # the function of this name hides the module
     run_file = module.run_file
     monkeypatch.setattr(module, "run_file", lambda content, *rest: run_file(content[:1000], *rest))
     with pytest.raises(ExportError, match=r"the run in LiteRT failed: LiteRT cannot run the file.*Received: "):
         tflite_export.export(converted, old_file, overwrite=True)
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """The system refuses to write more: as good as a full disk, and needs no rights."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+def test_no_room_for_the_file(old_file, cnn, converted):
+    with largest_file(len(cnn[2].read_bytes()) - 1), pytest.raises(OSError, match="File too large"):
+        tflite_export.export(converted, old_file, overwrite=True, verify=False)
+
+
+def test_full_disk(cnn, converted, tmp_path):
+    """A disk of 64 kB, where this process may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("mounting a disk takes root on Linux; test_no_room_for_the_file runs everywhere")
+    try:
+        path = disk / "model.tflite"
+        old = bytes(64 * 1024 - 4096)  # one page is free
+        path.write_bytes(old)
+        assert cnn[2].stat().st_size > 4096
+        with pytest.raises(OSError, match="No space left on device"):
+            tflite_export.export(converted, path, overwrite=True, verify=False)
+        assert path.read_bytes() == old
+        assert os.listdir(disk) == ["model.tflite"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_crash_of_the_converter(old_file, monkeypatch):

@@ -306,6 +306,25 @@ def test_bad_input_is_named_and_changes_nothing(data):
     assert not find_masked(subclassed)
 
 
+@pytest.mark.core
+def test_what_layers_in_time_distributed_read_is_that_of_all_steps(rng):
+    steps = rng.normal(size=(6, 3, 7, 4)).astype("float32")
+    for make in (
+        lambda: layers.Conv1D(5, 2, use_bias=False),
+        lambda: layers.SeparableConv1D(5, 2, use_bias=False),
+        lambda: layers.Dense(2, use_bias=False),
+    ):
+        plain = keras.Sequential([keras.Input((7, 4)), make()])
+        stepwise = keras.Sequential([keras.Input((3, 7, 4)), layers.TimeDistributed(make())])
+        stepwise.set_weights(plain.get_weights())
+        for name in ("wanda", "mean_activation", "apoz"):
+            # One step is as good as one sample: neither matters to a mean over both.
+            flat = score(name, kp.wrap_pruning(plain), steps.reshape(18, 7, 4))
+            found = score(name, kp.wrap_pruning(stepwise), steps)
+            for expected, scores in zip(flat.values(), found.values(), strict=True):
+                np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
 def test_what_is_not_seen_is_named():
     model = keras.Sequential(
         [keras.Input((4, 3)), layers.RNN([layers.GRUCell(2), layers.GRUCell(2)], name="stacked")], name="model"

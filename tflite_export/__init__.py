@@ -14,6 +14,7 @@ from tflite_export.litert import predict
 from tflite_export.micro import MicroReport, check_micro, micro_resolver
 from tflite_export.packing import Packed, pack, unpack
 from tflite_export.report import ExportReport
+from tflite_export.sparse_speed import KernelSpeed, SparseSpeed, check_sparse_speed
 from tflite_export.timing import CallTime
 
 __all__ = [
@@ -24,14 +25,17 @@ __all__ = [
     "ExportError",
     "ExportReport",
     "FileReport",
+    "KernelSpeed",
     "MicroReport",
     "OutputDifference",
     "Packed",
     "Port",
+    "SparseSpeed",
     "TensorSparsity",
     "Timing",
     "benchmark",
     "check_micro",
+    "check_sparse_speed",
     "compare",
     "export",
     "inspect",

@@ -17,25 +17,31 @@ _STATUS = Path("/proc/self/status")
 
 
 def main(file: str, inputs: str, outputs: str) -> None:
-    """Runs all samples with XNNPACK and without, those with labels with it, then times single calls."""
+    """Runs all samples with XNNPACK and without, those with labels with it, then times single calls.
+
+    INPUTS holds `input_0`, `input_1`, ..., the `sizes` of the calls, and `labelled_0`, ..., if there are labels.
+    """
     with np.load(inputs) as archive:
         batches = _listed(archive, "input")
         labelled = _listed(archive, "labelled")
+        sizes = archive["sizes"].tolist()
     results: dict[str, Any] = {}
     threads = sorted({1, os.cpu_count() or 1})
     for mode in ("xnnpack", "plain"):
         try:
             before = _peak_memory()
             runner = Runner(file, xnnpack=mode == "xnnpack")
-            results |= _named(mode, runner.run(batches))
+            results |= _named(mode, runner.run(batches, sizes=sizes))
             if mode == "xnnpack":
                 results["memory"] = np.array(_peak_memory() - before)
+                single = runner.calls(runner.batches(batches), [min(runner.batch or 1, len(batches[0]))])[0]
+                runner.set(single)
                 results["seconds_1"] = np.array(runner.latencies())
                 if labelled:
                     results |= _named("labelled", runner.run(labelled))
                 for count in threads[1:]:
                     runner = Runner(file, threads=count)
-                    runner.set(runner.batches([batch[:1] for batch in batches]))
+                    runner.set(single)
                     results[f"seconds_{count}"] = np.array(runner.latencies())
         except (RuntimeError, ValueError) as error:
             fail(f"LiteRT cannot run the file ({mode} kernels). Received: {error}")

@@ -42,13 +42,47 @@ def same_length(arrays: Sequence[np.ndarray]) -> None:
         raise ValueError(f"All inputs must have the same number of samples. Received: {lengths}")
 
 
-def join(calls: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
-    """Turns the outputs of calls with a batch of one into one array per output, samples along the first axis.
+def part(batches: Sequence[np.ndarray], start: int, size: int, batch: int | None) -> list[np.ndarray]:
+    """Some samples as the inputs of one call, the last of them repeated until a fixed batch is full."""
+    rows = [array[start : start + size] for array in batches]
+    missing = 0 if batch is None else batch - size
+    return [np.concatenate([row, np.repeat(row[-1:], missing, axis=0)]) for row in rows] if missing else rows
 
-    An output without that batch axis (a mean over the batch, say) is stacked.
+
+def parts(batches: Sequence[np.ndarray], sizes: Sequence[int], batch: int | None) -> list[list[np.ndarray]]:
+    """The inputs of several calls, of so many samples each."""
+    starts = np.cumsum([0, *sizes]).tolist()
+    return [part(batches, start, size, batch) for start, size in zip(starts, sizes, strict=False)]
+
+
+def call_sizes(samples: int, batch: int) -> list[int]:
+    """How many samples each call takes, with as many as a batch holds at most."""
+    return [min(batch, samples - start) for start in range(0, samples, batch)]
+
+
+def join(calls: Sequence[Sequence[np.ndarray]], sizes: Sequence[int], batch: int | None) -> list[np.ndarray]:
+    """Turns the outputs of calls into one array per output, samples along the first axis.
+
+    An output without a batch axis (a mean over the batch, say) is stacked, an entry for each call.
+
+    Args:
+        calls: For each call its outputs.
+        sizes: How many samples each call had.
+        batch: How many rows each call had, with those that only filled it up; None: as many as samples.
+
+    Raises:
+        ValueError: An output has no batch axis, and another shape in each call.
     """
-    columns = zip(*calls, strict=True)
-    return [
-        np.concatenate(column) if all(np.ndim(x) and len(x) == 1 for x in column) else np.stack(column)
-        for column in columns
-    ]
+    rows = [size if batch is None else batch for size in sizes]
+    joined = []
+    for column in zip(*calls, strict=True):
+        if all(np.ndim(x) and len(x) == count for x, count in zip(column, rows, strict=True)):
+            joined.append(np.concatenate([x[:size] for x, size in zip(column, sizes, strict=True)]))
+        elif len(shapes := {np.shape(x) for x in column}) == 1:
+            joined.append(np.stack(column))
+        else:
+            raise ValueError(
+                f"Outputs must have a batch axis, or the same shape for all batches. Received: shapes {sorted(shapes)} "
+                f"for batches of {sorted(set(rows))}"
+            )
+    return joined

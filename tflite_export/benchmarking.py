@@ -72,8 +72,9 @@ def benchmark(
         paths: The files. The first is what the others are compared with.
         runs: How many calls of each file are timed, after some that warm up.
         threads: Numbers of threads; all files are timed with each.
-        inputs: What the files are called on, as `predict` takes it; the first sample is used, and must suit
-            all files. Without it each gets made-up numbers of its inputs' types and shapes; ids are 0.
+        inputs: What the files are called on, as `predict` takes it; the first sample is used, or as many as a
+            file's batch holds, and must suit all files. Without it each gets made-up numbers of its inputs' types
+            and shapes; ids are 0.
 
     Returns:
         Median, 10th and 90th percentile in milliseconds of each file, and the ratio to the first.
@@ -126,7 +127,10 @@ def benchmark(
 
 def _inputs(content: bytes, inputs: Any) -> list[np.ndarray]:
     runner = Runner(content)
-    return runner.invent() if inputs is None else [batch[:1] for batch in runner.batches(inputs)]
+    if inputs is None:
+        return runner.invent()
+    batches = runner.batches(inputs)
+    return runner.calls(batches, [min(runner.batch or 1, len(batches[0]))])[0]
 
 
 def _times(runs: int, threads: Sequence[int], arguments: Sequence[str], target: Path) -> dict[int, np.ndarray]:

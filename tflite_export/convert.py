@@ -26,6 +26,7 @@ class Settings:
         output_type: The type of its outputs, likewise.
         per_channel: Whether each output channel of a kernel has a scale of its own, where weights are quantized.
         sparse: Whether zeros are left out of kernels with many of them.
+        allow: Which operators may stand in the file besides LiteRT's own: "flex", "custom".
     """
 
     mode: str | None
@@ -33,10 +34,11 @@ class Settings:
     output_type: str
     per_channel: bool
     sparse: bool
+    allow: tuple[str, ...]
 
 
 class Conversion:
-    """A plain model on its way into files, for a batch of one, with LiteRT's builtin operators only.
+    """A plain model on its way into files.
 
     It is saved once, and converted as often as there are settings to try.
 
@@ -46,6 +48,7 @@ class Conversion:
         inputs: The inputs, in flattened order.
         outputs: A name for each output, in flattened order.
         representative: Real inputs in the same order, where ranges are to be measured.
+        batch: How many samples the file takes at a time; None: as many as it is given.
         folder: A temporary folder.
     """
 
@@ -56,11 +59,12 @@ class Conversion:
         inputs: Sequence[Input],
         outputs: Sequence[str],
         representative: Sequence[np.ndarray] | None,
+        batch: int | None,
         folder: Path,
     ):
         self._folder, self._inputs, self._outputs = folder, [spec.name for spec in inputs], list(outputs)
-        self._rolled = _rolled(model)
-        _save(model, structure, inputs, outputs, folder / "saved_model")
+        self._rolled, self._batch = _rolled(model), batch
+        _save(model, structure, inputs, outputs, batch, folder / "saved_model")
         self._representative = None
         if representative is not None:
             self._representative = str(folder / "representative.npz")
@@ -74,25 +78,38 @@ class Conversion:
             ExportError: The converter cannot convert the model, or writes a broken file.
         """
         file = self._folder / "converted.tflite"
-        values = vars(settings) | {"representative": self._representative, "names": self._inputs}
+        four_bits = settings.mode == "int4"
+        values = vars(settings) | {
+            "mode": None if four_bits else settings.mode,
+            "representative": self._representative,
+            "names": self._inputs,
+            "batch": self._batch,
+        }
         arguments = [str(self._folder / "saved_model"), str(file), json.dumps(values)]
         try:
             child.run("tflite_export._convert", *arguments, task="the conversion to TensorFlow Lite")
         except ExportError as error:
             raise ExportError(f"{error}{self._advice(settings)}") from error
+        if four_bits:
+            line = (str(file), str(file), str(settings.per_channel))
+            child.run("tflite_export._int4", *line, task="the quantization to int4")
         try:
             return flatbuffer.in_order(file.read_bytes(), self._inputs, self._outputs)
         except ValueError as error:  # TensorFlow 2.21 drops the inputs beyond its last whole block of zeros
             raise ExportError(f"the converter wrote a file that is broken: {error}") from error
 
     def _advice(self, settings: Settings) -> str:
-        if settings.mode not in ("int8", "int16x8") or not self._rolled:
+        if not self._rolled:
             return ""
-        return (
-            f"\nThe converter cannot quantize the loops of recurrent layers to {settings.mode}, and may crash. Build "
-            f"{', '.join(self._rolled)} with unroll=True and give them the same weights, or use quantize=None, "
-            '"float16" or "dynamic".'
-        )
+        unroll = f"Build {', '.join(self._rolled)} with unroll=True and give them the same weights, or use "
+        if settings.mode in ("int8", "int16x8"):
+            return (
+                f"\nThe converter cannot quantize the loops of recurrent layers to {settings.mode}, and may crash. "
+                f'{unroll}quantize=None, "float16" or "dynamic".'
+            )
+        if self._batch is None:
+            return f'\nLoops of recurrent layers need a batch of fixed size. {unroll}batch_size=1 or allow=("flex",).'
+        return ""
 
 
 def _rolled(model: "keras.Model") -> list[str]:
@@ -100,7 +117,14 @@ def _rolled(model: "keras.Model") -> list[str]:
     return [layer.name for layer in layers_of(model) if getattr(layer, "unroll", None) is False]
 
 
-def _save(model: "keras.Model", structure: Any, inputs: Sequence[Input], outputs: Sequence[str], saved: Path) -> None:
+def _save(
+    model: "keras.Model",
+    structure: Any,
+    inputs: Sequence[Input],
+    outputs: Sequence[str],
+    batch: int | None,
+    saved: Path,
+) -> None:
     """Writes the SavedModel.
 
     What `model.export` does, with a flat signature of our own: each input and output has one name, however
@@ -116,6 +140,6 @@ def _save(model: "keras.Model", structure: Any, inputs: Sequence[Input], outputs
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    specs = [tf.TensorSpec((1, *spec.shape), spec.dtype, name=spec.name) for spec in inputs]
+    specs = [tf.TensorSpec((batch, *spec.shape), spec.dtype, name=spec.name) for spec in inputs]
     archive.add_endpoint("serve", serve, specs)
     archive.write_out(str(saved), verbose=False)

@@ -1,28 +1,34 @@
 """`export`: from a Keras model to a `.tflite` file that was run and compared before it got its name."""
 
-import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from tflite_export import flatbuffer
 from tflite_export.accuracy import checked_labels
-from tflite_export.arrays import join
 from tflite_export.convert import Conversion, Settings
 from tflite_export.elsewhere import export_elsewhere
 from tflite_export.errors import ExportError, require
 from tflite_export.files import checked_target, write
 from tflite_export.kernels import Kernel, kernels_of
 from tflite_export.modes import find_mode
+from tflite_export.options import check_options
+from tflite_export.reference import output_names, predict, sample_of, whole_batches
 from tflite_export.report import ExportReport, report_of
-from tflite_export.signature import inputs_of, invent, layers_of, signature_names, standardize, structure_of
+from tflite_export.signature import (
+    build,
+    checked_signature,
+    inputs_of,
+    invent,
+    layers_of,
+    standardize,
+    structure_of,
+)
 from tflite_export.sparse import sparse_tries
-from tflite_export.verify import Run, Sample, check_finite, check_operators, check_zeros, run_file
+from tflite_export.verify import Run, Sample, check_operators, check_zeros, run_file
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +38,7 @@ def export(
     model: "keras.Model",
     path: str | os.PathLike[str],
     *,
-    quantize: Literal["float16", "dynamic", "int8", "int16x8"] | None = None,
+    quantize: Literal["float16", "dynamic", "int8", "int16x8", "int4"] | None = None,
     representative_data: Any = None,
     input_type: str | None = None,
     output_type: str | None = None,
@@ -42,6 +48,10 @@ def export(
     labels: Any = None,
     tolerance: float | None = None,
     samples: int = 8,
+    batch_size: int | None = 1,
+    signature: Any = None,
+    allow: Collection[Literal["flex", "custom"]] = (),
+    verify: bool = True,
     overwrite: bool = False,
 ) -> ExportReport:
     """Writes a Keras model as a `.tflite` file, after checking that it computes what Keras does.
@@ -49,12 +59,12 @@ def export(
     Pruning masks are stripped, the zeros written in. The conversion and the check each run in a process of
     their own, so a crash of the converter or of LiteRT is an error here; the check loads the file with LiteRT
     and runs it on the same inputs as Keras, with XNNPACK and without. The file appears at `path` only when all
-    holds: until then what was there stays as it is. The model is not changed. On the JAX and PyTorch backends the
-    model goes through a `.keras` file to a process in which Keras runs on TensorFlow, with which the file is then
-    compared; models with classes of one's own must be exported there.
+    holds: until then what was there stays as it is. The model is not changed, unless it is unbuilt. On the JAX and
+    PyTorch backends the model goes through a `.keras` file to a process in which Keras runs on TensorFlow, with which
+    the file is then compared; models with classes of one's own must be exported there.
 
-    The file has a batch of one, LiteRT's builtin operators only, and its inputs and outputs in Keras's order.
-    Outputs are called `output_0`, `output_1`, ..., or by the keys of the dict that the model returns.
+    The file has LiteRT's builtin operators only, unless `allow` says otherwise, and its inputs and outputs in Keras's
+    order. Outputs are called `output_0`, `output_1`, ..., or by the keys of the dict that the model returns.
 
     | `quantize` | weights | computes in | default `tolerance` |
     |---|---|---|---|
@@ -63,11 +73,15 @@ def export(
     | `"dynamic"` | int8 | int8 where operators can, ranges measured at each call | 0.5 |
     | `"int8"` | int8 | int8, ranges from `representative_data` | 0.5 |
     | `"int16x8"` | int8 | int16, ranges from `representative_data` | 0.5 |
+    | `"int4"` | int4 of Dense and convolutions, int8 of depthwise and transposed ones | as `"dynamic"` | 0.5 |
 
-    The tolerances of the quantized modes tell a broken file from a good one. How good it is, `labels` show.
+    `"int4"` takes the package `ai-edge-quantizer` (`pip install keras-prune[int4]`). Other weights, those of embeddings
+    too, stay float32 in it. The tolerances of the quantized modes tell a broken file from a good one. How good it is,
+    `labels` show.
 
     Args:
-        model: A built model, with pruning masks or without. All axes but the batch have a fixed size.
+        model: A built model, with pruning masks or without. All axes but the batch have a fixed size, in the model
+            or in `signature`.
         path: Where the file goes, in a folder that exists; ends in `.tflite`.
         quantize: How weights are stored and what is computed; see the table.
         representative_data: With `"int8"` and `"int16x8"`: real inputs, as the model takes them, some hundred.
@@ -82,13 +96,26 @@ def export(
             is faster only where zeros come in blocks (`keras_prune.LITERT_1X4`).
         inputs: Real inputs for the comparison, as the model takes them, with a batch axis; the first
             `samples` are used. Default: `representative_data`, if there are any; or else standard normal
-            numbers, or ids for Embedding layers. A subclassed model needs them: they show the shapes of its
-            inputs.
+            numbers, or ids for Embedding layers. A subclassed model needs them or `signature`: they show the shapes
+            of its inputs.
         labels: The classes of all `inputs`, as integers or one-hot, for a model with one output of scores: the
             accuracy of Keras and of the file is in the report.
         tolerance: How far the file's outputs may be from Keras's, relative to max(1, max|Keras output|).
             Default: see the table.
-        samples: How many samples are compared.
+        samples: How many samples are compared, rounded up to whole batches.
+        batch_size: How many samples the file takes at a time; None: as many as it is given, which a caller sets
+            with `resize_tensor_input`. Such a file is compared with batches of several sizes. Recurrent layers need
+            a fixed number, unless they are built with `unroll=True`.
+        signature: The shapes and types of the inputs, where the model leaves them open: `keras.InputSpec` or
+            `keras.KerasTensor`, with a batch axis, nested as the model's inputs are (as Keras's own
+            `model.export(input_signature=...)` takes them). It fixes sizes that are None in the model, and an unbuilt
+            model is built by it.
+        allow: Operators that may stand in the file besides LiteRT's builtin ones: `"flex"`, TensorFlow's, and
+            `"custom"`. A program needs code of its own for them. LiteRT has none here, so a file with such
+            operators needs `verify=False`.
+        verify: Whether the file is run and compared. Without it, the file is read, and its operators and the zeros
+            of its weights are checked; the report has None where nothing was measured. `sparse="auto"` then stores
+            zeros, since only a run tells whether a sparse file works.
         overwrite: Whether a file at `path` may be replaced.
 
     Returns:
@@ -97,8 +124,9 @@ def export(
 
     Raises:
         ValueError: An argument is not as described.
-        ImportError: TensorFlow or ai-edge-litert is not installed.
+        ImportError: TensorFlow, ai-edge-litert or, for `"int4"`, ai-edge-quantizer is not installed.
         ExportError: The model cannot be converted, its outputs are not finite, or the file differs from it.
+        OSError: The file cannot be written: the disk is full, say.
 
     Example:
 
@@ -115,10 +143,10 @@ def export(
     """
     target = checked_target(path, (".tflite",), overwrite=overwrite, name="path")
     mode = find_mode(quantize, representative_data, input_type, output_type)
-    tolerance = _checked_tolerance(mode.tolerance if tolerance is None else tolerance)
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"`samples` must be an integer, 1 or more. Received: {samples!r}")
-    _check_model(model)
+    check_options(tolerance, samples, batch_size, allow, verify, labels)
+    tolerance = mode.tolerance if tolerance is None else tolerance
+    signature = checked_signature(signature, batch_size)
+    _check_model(model, signature)
     plain = _plain(model)
     if not _on_tensorflow():
         options = {
@@ -132,25 +160,22 @@ def export(
             "labels": labels,
             "tolerance": tolerance,
             "samples": samples,
+            "batch_size": batch_size,
+            "signature": signature,
+            "allow": tuple(allow),
+            "verify": verify,
         }
         return export_elsewhere(plain, Path(path), target, options)
-    structure = structure_of(model, representative_data if inputs is None else inputs)
-    specs = inputs_of(model, structure)
-    kernels = kernels_of(plain)
-    tries = sparse_tries(sparse, mode, kernels)
     given = representative_data if inputs is None else inputs
-    batches = invent(plain, specs, samples) if given is None else standardize(structure, specs, given)
+    structure = structure_of(model, given if signature is None else signature)
+    specs = inputs_of(model, structure, batch_size, signature)
+    kernels = kernels_of(plain)
+    tries = sparse_tries(sparse, mode, kernels, verify)
+    batches = None if given is None else standardize(structure, specs, given)
     representative = None
     if representative_data is not None:
         representative = standardize(structure, specs, representative_data, "representative_data")
-    truth = checked_labels(labels, None if inputs is None else len(batches[0]))
-
-    first = [batch[:samples] for batch in batches]
-    outputs, expected = _run_keras(plain, structure, first)
-    check_finite(expected, outputs, "the Keras model", " (made up: none were given)" if given is None else "")
-    labelled = batches if truth is not None else ()
-    keras_accuracy = truth.accuracy(_predict(plain, structure, batches)) if truth is not None else None
-    sample = Sample(first, outputs, expected, labelled)
+    truth = checked_labels(labels, None if inputs is None or batches is None else len(batches[0]))
     if per_channel is None:
         per_channel = not any(kernel.is_shared for kernel in kernels)
     settings = Settings(
@@ -159,11 +184,26 @@ def export(
         output_type=output_type or mode.port_types[0],
         per_channel=per_channel,
         sparse=False,
+        allow=tuple(allow),
     )
-    notes = [] if given is not None else ["compared on inputs that are made up; pass real ones as `inputs`"]
+
+    notes: list[str] = []
+    sample, keras_accuracy = None, None
+    if verify:
+        if batches is None:
+            batches = invent(plain, specs, whole_batches(samples, batch_size))
+            notes.append("compared on inputs that are made up; pass real ones as `inputs`")
+        sample = sample_of(plain, structure, batches, samples, batch_size, made_up=given is None)
+        if truth is not None:
+            sample = replace(sample, labelled=batches)
+            keras_accuracy = truth.accuracy(predict(plain, structure, batches, batch_size))
+        outputs = sample.names
+    else:
+        notes.append("not verified: the file was neither run in LiteRT nor compared with Keras (verify=False)")
+        outputs = output_names(plain, structure, specs, batch_size)
     with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
         folder = Path(name)
-        conversion = Conversion(plain, structure, specs, outputs, representative, folder)
+        conversion = Conversion(plain, structure, specs, outputs, representative, batch_size, folder)
         content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance, notes)
     write(target, content)
     return report_of(
@@ -175,10 +215,11 @@ def export(
         sparse=is_sparse,
         inputs=[spec.name for spec in specs],
         outputs=outputs,
-        samples=len(first[0]),
+        samples=0 if sample is None else len(sample.inputs[0]),
+        batch_size=batch_size,
         tolerance=tolerance,
         notes=notes,
-        accuracy=None if truth is None else truth.accuracy(run.labelled),
+        accuracy=None if truth is None or run is None else truth.accuracy(run.labelled),
         keras_accuracy=keras_accuracy,
     )
 
@@ -188,22 +229,24 @@ def _best(
     settings: Settings,
     tries: Sequence[bool],
     kernels: Sequence[Kernel],
-    sample: Sample,
+    sample: Sample | None,
     folder: Path,
     tolerance: float,
     notes: list[str],
-) -> tuple[bytes, Run, bool]:
+) -> tuple[bytes, Run | None, bool]:
     """The smallest of the files that pass: its bytes, its run, and whether zeros are left out of it.
 
-    The dense one comes first, if it is tried. A sparse one that fails after it is told in `notes`.
+    Without a sample none is run. The dense one comes first, if it is tried. A sparse one that fails after it is told
+    in `notes`.
     """
-    passed: list[tuple[bytes, Run, bool]] = []
+    passed: list[tuple[bytes, Run | None, bool]] = []
     for sparse in tries:
         try:
-            content = conversion.convert(Settings(**(vars(settings) | {"sparse": sparse})))
-            check_operators(flatbuffer.operators(content))
+            content = conversion.convert(replace(settings, sparse=sparse))
+            check_operators(flatbuffer.operators(content), settings.allow, sample is not None)
             check_zeros(kernels, flatbuffer.zeros(content))
-            passed.append((content, run_file(content, folder, sample, tolerance), sparse))
+            run = None if sample is None else run_file(content, folder, sample, tolerance)
+            passed.append((content, run, sparse))
         except ExportError as error:
             if not passed:
                 raise
@@ -211,23 +254,19 @@ def _best(
     return min(passed, key=lambda entry: len(entry[0]))
 
 
-def _checked_tolerance(tolerance: Any) -> float:
-    if isinstance(tolerance, bool) or not (isinstance(tolerance, int | float) and 0 <= tolerance < math.inf):
-        raise ValueError(f"`tolerance` must be a finite number, 0 or more. Received: {tolerance!r}")
-    return tolerance
-
-
-def _check_model(model: Any) -> None:
+def _check_model(model: Any, signature: Any) -> None:
     import keras
 
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a keras.Model. Received: {model!r} of type {type(model).__name__}")
     require("tensorflow", "ai_edge_litert")
     if not model.built:
-        raise ValueError(
-            "`model` must be built: give it a keras.Input, or call it on data once. "
-            f"Received: the unbuilt model {model.name!r}"
-        )
+        if signature is None:
+            raise ValueError(
+                "`model` must be built: give it a keras.Input, call it on data once, or pass `signature`. "
+                f"Received: the unbuilt model {model.name!r}"
+            )
+        build(model, signature)
     stateful = [layer.name for layer in layers_of(model) if getattr(layer, "stateful", False)]
     if stateful:  # the converter freezes the state: the first call is right and the others are not
         raise ValueError(f"A .tflite file cannot hold the state of a stateful layer. Received: {stateful}")
@@ -249,43 +288,3 @@ def _plain(model: "keras.Model") -> "keras.Model":
     from keras_prune.keras_internals import is_graph
 
     return keras_prune.strip_pruning(model) if is_graph(model) else model
-
-
-def _run_keras(
-    model: "keras.Model", structure: Any, batches: Sequence[np.ndarray]
-) -> tuple[list[str], list[np.ndarray]]:
-    """The names of the outputs and their values, from one call per sample: the file's batch is one too."""
-    import keras
-
-    calls = []
-    result: Any = None
-    with _state_kept(model):
-        for i in range(len(batches[0])):
-            row = [keras.ops.convert_to_tensor(batch[i : i + 1]) for batch in batches]
-            result = model(keras.tree.pack_sequence_as(structure, row), training=False)
-            calls.append([keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(result)])
-    keys = [""] * len(calls[0])
-    if isinstance(result, dict) and len(result) == len(keys):
-        for key, place in keras.tree.pack_sequence_as(result, list(range(len(keys)))).items():
-            keys[place] = str(key)
-    return signature_names(keys, "output"), join(calls)
-
-
-def _predict(model: "keras.Model", structure: Any, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Keras's outputs for many samples, in large batches."""
-    import keras
-
-    with _state_kept(model):
-        outputs = model.predict(keras.tree.pack_sequence_as(structure, list(batches)), batch_size=256, verbose=0)
-    return keras.tree.flatten(outputs)
-
-
-@contextmanager
-def _state_kept(model: "keras.Model") -> Iterator[None]:
-    """A layer may count its calls, and a subclassed model is the user's own."""
-    state = [variable.numpy() for variable in model.non_trainable_variables]
-    try:
-        yield
-    finally:
-        for variable, value in zip(model.non_trainable_variables, state, strict=True):
-            variable.assign(value)

@@ -23,11 +23,13 @@ class Kernel:
         layer: The name of its layer.
         values: Its values, as Keras has them.
         dense: Whether it is that of a Dense layer, which LiteRT runs as FULLY_CONNECTED.
+        pointwise: Whether it is that of a 1x1 convolution that reads each pixel once.
     """
 
     layer: str
     values: np.ndarray[Any, np.dtype[Any]]
     dense: bool
+    pointwise: bool = False
 
     @property
     def zeros(self) -> int:
@@ -70,5 +72,14 @@ def kernels_of(model: "keras.Model") -> list[Kernel]:
         for variable in layer.weights:
             if variable.name.endswith(_NAMES) and len(variable.shape) > 1 and id(variable) not in found:
                 dense = type(layer) is keras.layers.Dense
-                found[id(variable)] = Kernel(layer.name, keras.ops.convert_to_numpy(variable.value), dense)
+                values = keras.ops.convert_to_numpy(variable.value)
+                found[id(variable)] = Kernel(layer.name, values, dense, _is_pointwise(layer))
     return list(found.values())
+
+
+def _is_pointwise(layer: "keras.Layer") -> bool:
+    import keras
+
+    if type(layer) is not keras.layers.Conv2D or layer.data_format != "channels_last":
+        return False
+    return {*layer.kernel_size, *layer.strides, *layer.dilation_rate, layer.groups} == {1}

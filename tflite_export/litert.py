@@ -1,4 +1,4 @@
-"""Runs `.tflite` files with LiteRT, one sample at a time. Nothing here needs TensorFlow or Keras."""
+"""Runs `.tflite` files with LiteRT, batch by batch. Nothing here needs TensorFlow or Keras."""
 
 import math
 import os
@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from tflite_export import flatbuffer
-from tflite_export.arrays import as_batch, is_list_of_batches, join, same_length
+from tflite_export.arrays import as_batch, call_sizes, is_list_of_batches, join, parts, same_length
 from tflite_export.errors import require
 from tflite_export.proof import prove
+
+_AT_ONCE = 32  # samples in a call of a file whose batch is not fixed
 
 
 def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> np.ndarray | list[np.ndarray]:
@@ -25,7 +27,8 @@ def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> 
     tensors without a scale, such as ids, pass as they are.
 
     Args:
-        path: A `.tflite` file whose inputs have a batch of one, as `export` writes them.
+        path: A `.tflite` file whose inputs have a batch axis, as `export` writes them. One with a fixed batch of n
+            gets n samples at a time, the last ones filled up; one without, up to 32.
         inputs: An array (samples, ...). For a file with several inputs a list of arrays in the order of the
             Keras model's inputs, or a dict by signature names (`ExportReport.inputs`). For a quantized input
             floating-point numbers, or integers of its own type, which are taken as quantized already.
@@ -107,11 +110,30 @@ class Runner:
         self._inputs = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
 
-    def run(self, inputs: Any, *, raw: bool = False) -> list[np.ndarray]:
-        """All outputs for all samples. See `predict`."""
+    @property
+    def batch(self) -> int | None:
+        """How many samples the file takes at a time; None if as many as it is given.
+
+        Raises:
+            ValueError: Its inputs have no batch axis in common.
+        """
+        axes = [[int(size) for size in detail["shape_signature"]] for detail in self._inputs]
+        fixed = {axis[0] for axis in axes if axis and axis[0] >= 0}
+        if len(fixed) > 1 or not all(axes):
+            named = dict(zip(self.names(), axes, strict=True))
+            raise ValueError(f"The file's inputs must have the same batch size. Received: inputs of shapes {named}")
+        return fixed.pop() if fixed else None
+
+    def run(self, inputs: Any, *, raw: bool = False, sizes: Sequence[int] | None = None) -> list[np.ndarray]:
+        """All outputs for all samples. See `predict`; `sizes` as in `calls`."""
         batches = self.batches(inputs)
-        outputs = join([self.call([batch[i : i + 1] for batch in batches]) for i in range(len(batches[0]))])
+        sizes = call_sizes(len(batches[0]), self.batch or _AT_ONCE) if sizes is None else sizes
+        outputs = join([self.call(values) for values in self.calls(batches, sizes)], sizes, self.batch)
         return outputs if raw else self.real(outputs)
+
+    def calls(self, batches: Sequence[np.ndarray], sizes: Sequence[int]) -> list[list[np.ndarray]]:
+        """The inputs of each call, of so many samples each, those of a fixed batch filled up."""
+        return parts(batches, sizes, self.batch)
 
     def real(self, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Outputs as the file stores them, those that are quantized turned into real numbers."""
@@ -128,6 +150,11 @@ class Runner:
 
     def set(self, values: Sequence[np.ndarray]) -> None:
         """Sets the inputs of the next calls."""
+        if any(tuple(detail["shape"]) != value.shape for detail, value in zip(self._inputs, values, strict=True)):
+            for detail, value in zip(self._inputs, values, strict=True):
+                self._interpreter.resize_tensor_input(detail["index"], value.shape, strict=True)
+            self._interpreter.allocate_tensors()
+            self._inputs = self._interpreter.get_input_details()
         for detail, value in zip(self._inputs, values, strict=True):
             self._interpreter.set_tensor(detail["index"], value)
 
@@ -160,15 +187,13 @@ class Runner:
 
     def batches(self, inputs: Any) -> list[np.ndarray]:
         """The user's inputs as one array per input of the file, of the type that it stores. See `predict`."""
-        names, shapes = self.names(), [[int(size) for size in detail["shape"]] for detail in self._inputs]
-        for name, shape in zip(names, shapes, strict=True):
-            if not shape or shape[0] != 1:
-                raise ValueError(f"The inputs must have a batch of one. Received: {name!r} of shape {shape}")
+        names, rank = self.names(), len(self._inputs[0]["shape"])
+        _ = self.batch  # whether there is a batch axis at all
         if isinstance(inputs, Mapping):
             if set(inputs) != set(names):
                 raise ValueError(f"The file's inputs are {names}. Received: a dict of {list(inputs)}")
             values = [inputs[name] for name in names]
-        elif len(names) > 1 or is_list_of_batches(inputs, len(shapes[0])):
+        elif len(names) > 1 or is_list_of_batches(inputs, rank):
             values = list(inputs)
         else:
             values = [inputs]

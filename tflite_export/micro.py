@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tflite_export import child, flatbuffer
+from tflite_export.arrays import call_sizes
 from tflite_export.errors import ExportError, require
 from tflite_export.flatbuffer import Graph, Model
 from tflite_export.litert import Runner
@@ -129,9 +130,11 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     runner = Runner(content)
     if inputs is None:
         calls = [runner.invent(seed) for seed in range(8)]
+        samples = sum(len(call[0]) if call[0].ndim else 1 for call in calls)
     else:
         batches = runner.batches(inputs)
-        calls = [[batch[i : i + 1] for batch in batches] for i in range(len(batches[0]))]
+        samples = len(batches[0])
+        calls = runner.calls(batches, call_sizes(samples, runner.batch or 1))
     model = flatbuffer.read(content)
     problems, sparse = _problems(model), _sparse(model)
     if sparse or importlib.util.find_spec("tflite_micro") is None:
@@ -147,7 +150,7 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
         for call, reference in zip(outputs, expected, strict=True)
         for x, y in zip(runner.real(call), reference, strict=True)
     ]
-    return MicroReport(Path(path), (), True, arena, len(calls), float(np.max(differences)))
+    return MicroReport(Path(path), (), True, arena, samples, float(np.max(differences)))
 
 
 def _problems(model: Model) -> tuple[str, ...]:

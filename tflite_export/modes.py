@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tflite_export.errors import require
+
 
 @dataclass(frozen=True)
 class Mode:
@@ -14,6 +16,7 @@ class Mode:
         needs_data: Whether the converter measures the ranges of activations, on real inputs.
         port_types: The types that inputs and outputs may have, the default first.
         sparse: Whether LiteRT runs files of this mode that leave zeros out.
+        package: What it needs besides TensorFlow and LiteRT; the extra that installs it has the name of the mode.
     """
 
     name: str | None
@@ -21,6 +24,7 @@ class Mode:
     needs_data: bool = False
     port_types: tuple[str, ...] = ("float32",)
     sparse: bool = False
+    package: str = ""
 
 
 # The tolerances of the quantized modes tell a broken file from a good one, not how good it is: 8 bits cost single
@@ -34,6 +38,7 @@ MODES = {
         Mode("dynamic", 0.5),
         Mode("int8", 0.5, needs_data=True, port_types=("float32", "int8", "uint8"), sparse=True),
         Mode("int16x8", 0.5, needs_data=True, port_types=("float32", "int16")),
+        Mode("int4", 0.5, package="ai_edge_quantizer"),
     )
 }
 
@@ -44,6 +49,7 @@ def find_mode(quantize: Any, representative_data: Any, input_type: Any, output_t
     Raises:
         ValueError: No mode has this name, it needs data and there are none, or inputs or outputs of such a file
             cannot have the type.
+        ImportError: The package of the mode is not installed.
     """
     if not isinstance(quantize, str | None) or quantize not in MODES:
         raise ValueError(f"`quantize` must be one of {list(MODES)}. Received: {quantize!r}")
@@ -63,4 +69,6 @@ def find_mode(quantize: Any, representative_data: Any, input_type: Any, output_t
             raise ValueError(
                 f"`{name}` must be one of {list(mode.port_types)} with quantize={quantize!r}. Received: {value!r}"
             )
+    if mode.package:
+        require(mode.package, extra=str(mode.name))
     return mode

@@ -14,22 +14,26 @@ from tflite_export.kernels import Kernel
 from tflite_export.packing import gzip_bytes, xz
 from tflite_export.printing import facts, page, plain_text
 from tflite_export.timing import CallTime
-from tflite_export.verify import Run, lost_sharing
+from tflite_export.verify import Run, left_in_float, lost_sharing
 
 
 @dataclass(frozen=True)
 class ExportReport:
     """A written file and the checks that it passed. `print(report)` shows it as tables.
 
+    With `verify=False` nothing was run: what only a run tells is None, or empty.
+
     Attributes:
         path: The file.
         quantize: How weights are stored and what is computed; None: float32.
         sparse: Whether zeros are left out of the file.
+        batch_size: How many samples it takes at a time; None: as many as it is given.
         bytes: Its size.
         gzip_bytes: Its size after gzip, what a download or an app package takes.
         xz_bytes: Its size after xz, the smallest download (`pack`).
         inputs: The signature names of its inputs, in the file's order, which is the Keras model's.
         outputs: The signature names of its outputs, likewise.
+        verified: Whether it was run and compared.
         samples: How many samples went through Keras and through the file.
         max_difference: The largest difference from Keras's outputs, relative to max(1, max|Keras output|).
         mean_difference: The mean difference, relative to the same.
@@ -38,30 +42,33 @@ class ExportReport:
         accuracy: The same of the file.
         tensors: The kernels and embeddings.
         operators: How often each operator of LiteRT is used.
-        timings: How long a call takes on this machine, with one thread and with one per processor.
+        timings: How long a call takes on this machine, with one thread and with one per processor: a call of
+            `batch_size` samples, or of one.
         memory: By how many bytes loading and running the file raised the most memory that a process held, as
-            Linux counts it; 0: unknown.
+            Linux counts it; None: unknown.
         warnings: What the file has lost or the check could not see, line by line.
     """
 
     path: Path
     quantize: str | None
     sparse: bool
+    batch_size: int | None
     bytes: int
     gzip_bytes: int
     xz_bytes: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    verified: bool
     samples: int
-    max_difference: float
-    mean_difference: float
-    tolerance: float
+    max_difference: float | None
+    mean_difference: float | None
+    tolerance: float | None
     keras_accuracy: float | None
     accuracy: float | None
     tensors: tuple[TensorSparsity, ...]
     operators: dict[str, int]
     timings: tuple[CallTime, ...]
-    memory: int
+    memory: int | None
     warnings: tuple[str, ...]
 
     @property
@@ -70,9 +77,9 @@ class ExportReport:
         return sum(t.zeros for t in self.tensors) / max(1, sum(t.elements for t in self.tensors))
 
     @property
-    def latency_ms(self) -> float:
+    def latency_ms(self) -> float | None:
         """Median time of one call, in milliseconds, with one thread."""
-        return self.timings[0].median_ms
+        return self.timings[0].median_ms if self.timings else None
 
     def to_json(self) -> str:
         """All that the report holds, as a JSON object."""
@@ -90,15 +97,20 @@ class ExportReport:
         return [facts(self.path.name, self._facts()), tensor_table("weight", self.tensors, whole=whole)]
 
     def _facts(self) -> list[tuple[str, str]]:
-        check = f"allowed {self.tolerance:g}, {self.samples} samples"
+        difference = "not verified"
+        if self.verified:
+            check = f"allowed {self.tolerance:g}, {self.samples} samples"
+            difference = f"{self.max_difference:.2g}, mean {self.mean_difference:.2g} ({check})"
         rows = [
             ("weights", f"{self.quantize or 'float32'}, zeros {'left out' if self.sparse else 'stored'}"),
             ("size", f"{self.bytes:,} bytes, {self.gzip_bytes:,} gzip, {self.xz_bytes:,} xz"),
             ("sparsity", f"{self.sparsity:.1%} of the weights"),
-            ("difference from Keras", f"{self.max_difference:.2g}, mean {self.mean_difference:.2g} ({check})"),
+            ("difference from Keras", difference),
         ]
         if self.accuracy is not None:
             rows.append(("accuracy", f"{self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"))
+        if self.batch_size != 1:
+            rows.append(("batch", "free" if self.batch_size is None else f"{self.batch_size} samples a call"))
         for timing in self.timings:
             spread = f"p10 {timing.p10_ms:.3g}, p90 {timing.p90_ms:.3g}"
             threads = "1 thread" if timing.threads == 1 else f"{timing.threads} threads"
@@ -116,11 +128,12 @@ class ExportReport:
 def report_of(
     path: Path,
     content: bytes,
-    run: Run,
+    run: Run | None,
     *,
     kernels: Sequence[Kernel],
     quantize: str | None,
     sparse: bool,
+    batch_size: int | None,
     inputs: Sequence[str],
     outputs: Sequence[str],
     samples: int,
@@ -129,26 +142,28 @@ def report_of(
     accuracy: float | None,
     keras_accuracy: float | None,
 ) -> ExportReport:
-    """The report of a file that passed."""
+    """The report of a file that passed; `run` is None if it did not run."""
     tensors = flatbuffer.weights(content)
     return ExportReport(
         path=path,
         quantize=quantize,
         sparse=sparse,
+        batch_size=batch_size,
         bytes=len(content),
         gzip_bytes=gzip_bytes(content),
         xz_bytes=len(xz(content)),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
-        samples=samples,
-        max_difference=run.max_difference,
-        mean_difference=run.mean_difference,
-        tolerance=tolerance,
+        verified=run is not None,
+        samples=samples if run else 0,
+        max_difference=run.max_difference if run else None,
+        mean_difference=run.mean_difference if run else None,
+        tolerance=tolerance if run else None,
         keras_accuracy=keras_accuracy,
         accuracy=accuracy,
         tensors=tensors,
         operators=flatbuffer.operators(content),
-        timings=tuple(CallTime.of(threads, seconds) for threads, seconds in sorted(run.seconds.items())),
-        memory=run.memory,
-        warnings=(*lost_sharing(kernels, tensors), *notes),
+        timings=tuple(CallTime.of(threads, seconds) for threads, seconds in sorted(run.seconds.items())) if run else (),
+        memory=(run.memory or None) if run else None,
+        warnings=(*lost_sharing(kernels, tensors), *(left_in_float(tensors) if quantize == "int4" else ()), *notes),
     )

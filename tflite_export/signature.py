@@ -33,13 +33,59 @@ class Input:
     dtype: str
 
 
-def structure_of(model: "keras.Model", inputs: Any) -> Any:
-    """The nest in which the model's inputs stand. Only its form matters, not its leaves.
+def checked_signature(signature: Any, batch: int | None) -> Any:
+    """The user's signature with a `keras.InputSpec` at each place, of shape (batch, ...); None if there is none.
 
-    A subclassed model has no inputs of its own to tell: there the user's `inputs` show the form.
+    Args:
+        signature: Anything with a shape and a type at each place.
+        batch: How many samples the file takes at a time; None: as many as it is given.
 
     Raises:
-        ValueError: A subclassed model without `inputs`.
+        ValueError: Something else stands at a place, or a size is unknown or not that of the batch.
+    """
+    import keras
+
+    def spec_of(leaf: Any) -> Any:
+        shape = getattr(leaf, "shape", None)
+        if shape is None or not hasattr(leaf, "dtype") or not len(shape):
+            raise ValueError(
+                "`signature` must hold keras.InputSpec or keras.KerasTensor, of shapes (batch, ...). "
+                f"Received: {leaf!r}"
+            )
+        first, *rest = shape
+        if None in rest or first not in (None, batch):
+            raise ValueError(
+                "`signature` must give each axis a size, but for the batch, which is None or `batch_size`. "
+                f"Received: shape {tuple(shape)} with batch_size={batch}"
+            )
+        return keras.InputSpec(leaf.dtype, (first, *rest), name=getattr(leaf, "name", None))
+
+    return None if signature is None else keras.tree.map_structure(spec_of, signature)
+
+
+def build(model: "keras.Model", signature: Any) -> None:
+    """Builds a model for inputs of this signature, checked."""
+    import keras
+
+    def zeros(spec: Any) -> Any:
+        return keras.ops.zeros((spec.shape[0] or 1, *spec.shape[1:]), spec.dtype)
+
+    if isinstance(model, keras.Sequential):  # a call would fix the batch
+        specs = keras.tree.flatten(signature)
+        if len(specs) != 1:
+            raise ValueError(f"The `signature` of a Sequential model must hold one input. Received: {len(specs)}")
+        model.build(specs[0].shape)
+    else:
+        model(keras.tree.map_structure(zeros, signature))
+
+
+def structure_of(model: "keras.Model", example: Any) -> Any:
+    """The nest in which the model's inputs stand. Only its form matters, not its leaves.
+
+    A subclassed model has no inputs of its own to tell: there the user's inputs or signature show the form.
+
+    Raises:
+        ValueError: A subclassed model without either.
     """
     import keras
 
@@ -47,40 +93,65 @@ def structure_of(model: "keras.Model", inputs: Any) -> Any:
         return model.inputs[0]
     if getattr(model, "inputs", None):
         return model.input
-    if inputs is None:
+    if example is None:
         raise ValueError(
-            "A subclassed model does not say what its inputs look like: pass some as `inputs`. "
-            f"Received: {type(model).__name__} with inputs=None"
+            "A subclassed model does not say what its inputs look like: pass some as `inputs`, or their shapes as "
+            f"`signature`. Received: {type(model).__name__} with inputs=None and signature=None"
         )
-    return inputs
+    return example
 
 
-def inputs_of(model: "keras.Model", structure: Any) -> tuple[Input, ...]:
+def inputs_of(model: "keras.Model", structure: Any, batch: int | None, signature: Any = None) -> tuple[Input, ...]:
     """The model's inputs, in flattened order.
 
+    Args:
+        model: The model.
+        structure: The nest in which its inputs stand.
+        batch: How many samples the file takes at a time; None: as many as it is given.
+        signature: Of the user, checked; it gives the shapes and types.
+
     Raises:
-        ValueError: An axis other than the batch has no fixed size.
+        ValueError: An axis other than the batch has no fixed size, the model is built for another batch, or the
+            signature does not fit it.
     """
     import keras
 
     leaves = keras.tree.flatten(structure)
     if not isinstance(structure, Mapping) or len(structure) != len(leaves):
-        keys = [str(getattr(leaf, "name", "")) for leaf in leaves]
+        keys = [str(getattr(leaf, "name", "") or "") for leaf in leaves]
     else:  # a flat dict: its keys, in the order in which `flatten` takes them
         order = keras.tree.pack_sequence_as(structure, list(range(len(leaves))))
         keys = sorted(order, key=order.__getitem__)
+    names = signature_names(keys, "input")
+    given: list[Any] = [None] * len(leaves)
+    if signature is not None:
+        listed = list(signature) if isinstance(signature, list | tuple) else [signature]
+        given = _in_order(structure, keys, names, signature, "signature", listed)
     specs = []
-    for key, name, leaf in zip(keys, signature_names(keys, "input"), leaves, strict=True):
+    for key, name, leaf, spec in zip(keys, names, leaves, given, strict=True):
         known = hasattr(leaf, "shape") and hasattr(leaf, "dtype")
         leaf = leaf if known else np.asarray(leaf)
         symbolic = isinstance(leaf, keras.KerasTensor)
         shape, dtype = tuple(leaf.shape), keras.backend.standardize_dtype(leaf.dtype)
         if not symbolic and dtype == "float64":
             dtype = "float32"  # NumPy's default type, which Keras would cast as well
-        if not shape or None in shape[1:] or (symbolic and shape[0] not in (None, 1)):
+        if symbolic and shape and shape[0] not in (None, batch):
             raise ValueError(
-                "A .tflite file has fixed shapes: the inputs' axes must all have a size, but for the batch, "
-                "which must have none. Build the model with such a keras.Input. "
+                f"The model is built for batches of {shape[0]}: pass batch_size={shape[0]}. "
+                f"Received: batch_size={batch} for input {name!r} of shape {shape}"
+            )
+        if spec is not None:
+            if len(spec.shape) != len(shape) or any(
+                size not in (None, new) for size, new in zip(shape[1:], spec.shape[1:], strict=True)
+            ):
+                raise ValueError(
+                    f"`signature` must fit the input {name!r} of shape {shape}. Received: shape {spec.shape}"
+                )
+            shape, dtype = spec.shape, spec.dtype or dtype
+        if not shape or None in shape[1:]:
+            raise ValueError(
+                "A .tflite file has fixed shapes: the inputs' axes must all have a size, but for the batch. Pass "
+                "`signature`, or build the model with such a keras.Input. "
                 f"Received: input {name!r} of shape {shape}"
             )
         specs.append(Input(name, key, shape[1:], dtype))
@@ -111,36 +182,44 @@ def standardize(structure: Any, specs: Sequence[Input], inputs: Any, called: str
     Raises:
         ValueError: They do not have the form of the model's inputs.
     """
-    flat_list = isinstance(structure, list | tuple) and len(structure) == len(specs)
-    if isinstance(inputs, Mapping) and not isinstance(structure, Mapping) and (flat_list or len(specs) == 1):
-        # Keras lets one pass a dict by names to a model with a list of inputs; so do we.
-        for names in ([spec.key for spec in specs], [spec.name for spec in specs]):
-            if set(names) == set(inputs):
-                values = [inputs[name] for name in names]
-                break
-        else:
-            raise ValueError(f"`{called}` must name {[spec.name for spec in specs]}. Received: {list(inputs)}")
-    elif len(specs) == 1 and not isinstance(inputs, Mapping):
-        values = list(inputs) if is_list_of_batches(inputs, 1 + len(specs[0].shape)) else [inputs]
-    else:
-        if flat_list and isinstance(inputs, list | tuple):
-            inputs = type(structure)(inputs)  # a tuple for a list, or the other way round, is no difference
-        values = _same_form(structure, specs, inputs, called)
-    if len(values) != len(specs):
-        raise ValueError(f"`{called}` must hold {[spec.name for spec in specs]}. Received: {len(values)} arrays")
+    keys, names = [spec.key for spec in specs], [spec.name for spec in specs]
+    listed = list(inputs) if is_list_of_batches(inputs, 1 + len(specs[0].shape)) else [inputs]
+    values = _in_order(structure, keys, names, inputs, called, listed)
     pairs = zip(specs, values, strict=True)
     batches = [as_batch(value, spec.shape, spec.dtype, spec.key) for spec, value in pairs]
     same_length(batches)
     return batches
 
 
-def _same_form(structure: Any, specs: Sequence[Input], inputs: Any, called: str) -> list[Any]:
+def _in_order(
+    structure: Any, keys: Sequence[str], names: Sequence[str], nest: Any, called: str, listed: list[Any]
+) -> list[Any]:
+    """The leaves of a user's nest, in the order of the model's inputs. `listed` are they if the model has one input."""
+    flat_list = isinstance(structure, list | tuple) and len(structure) == len(keys)
+    if isinstance(nest, Mapping) and not isinstance(structure, Mapping) and (flat_list or len(keys) == 1):
+        # Keras lets one pass a dict by names to a model with a list of inputs; so do we.
+        for known in (keys, names):
+            if set(known) == set(nest):
+                return [nest[name] for name in known]
+        raise ValueError(f"`{called}` must name {list(names)}. Received: {list(nest)}")
+    if len(keys) == 1 and not isinstance(nest, Mapping):
+        values = listed
+    else:
+        if flat_list and isinstance(nest, list | tuple):
+            nest = type(structure)(nest)  # a tuple for a list, or the other way round, is no difference
+        values = _same_form(structure, names, nest, called)
+    if len(values) != len(keys):
+        raise ValueError(f"`{called}` must hold {list(names)}. Received: {len(values)} of them")
+    return values
+
+
+def _same_form(structure: Any, names: Sequence[str], inputs: Any, called: str) -> list[Any]:
     import keras
 
     try:
         keras.tree.assert_same_structure(structure, inputs)
     except (TypeError, ValueError) as error:
-        form = keras.tree.pack_sequence_as(structure, [spec.name for spec in specs])
+        form = keras.tree.pack_sequence_as(structure, list(names))
         received = keras.tree.map_structure(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), inputs)
         raise ValueError(
             f"`{called}` must be nested as the model's inputs are: {form}. Received: {received}"
@@ -161,8 +240,9 @@ def invent(model: "keras.Model", specs: Sequence[Input], samples: int) -> list[n
     vocabulary = min((layer.input_dim for layer in embeddings), default=0)
     # Keras's default input type is float32, for ids as well: these go straight into an Embedding.
     direct = {id(tensor) for layer in embeddings for node in layer._inbound_nodes for tensor in node.input_tensors}
+    tensors = getattr(model, "inputs", None) or [None] * len(specs)  # a subclassed model has no tensors
     floating = [np.dtype(spec.dtype).kind not in "iu" for spec in specs]
-    has_ids = [not f or id(tensor) in direct for f, tensor in zip(floating, model.inputs, strict=True)]
+    has_ids = [not f or id(tensor) in direct for f, tensor in zip(floating, tensors, strict=True)]
     if embeddings and not any(has_ids):
         raise ValueError(
             "Cannot tell which input holds the ids for the Embedding layers: pass real ones as `inputs`. "

@@ -15,8 +15,10 @@ WORTH = 0.5  # below this sparsity, telling where the values stand takes more th
 _BLOCK = 16
 
 
-def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel]) -> tuple[bool, ...]:
+def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel], verify: bool) -> tuple[bool, ...]:
     """What to convert to, of which the smallest file that passes is kept: dense (False), sparse (True), or both.
+
+    Without a run nobody knows whether a sparse file passes, so that it must be asked for.
 
     Raises:
         ValueError: `sparse` is none of "auto", True and False, or True where LiteRT cannot run the file.
@@ -25,15 +27,16 @@ def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel]) -> tuple[bo
         raise ValueError(f'`sparse` must be "auto", True or False. Received: {sparse!r}')
     if sparse is False:
         return (False,)
-    reason = _reason_against(mode, kernels)
+    reason = reason_against(mode, kernels)
     if sparse is True:
         if reason:
             raise ValueError(f'{reason} Allowed: sparse=False or "auto". Received: sparse=True')
         return (True,)
-    return (False,) if reason else (False, True)
+    return (False,) if reason or not verify else (False, True)
 
 
-def _reason_against(mode: Mode, kernels: Sequence[Kernel]) -> str:
+def reason_against(mode: Mode, kernels: Sequence[Kernel]) -> str:
+    """Why LiteRT would not run a file of this mode without its zeros, or why it would be no smaller; "" if neither."""
     if not mode.sparse:
         return f"LiteRT may compute nonsense from sparse weights with quantize={mode.name!r}."
     worth = [kernel for kernel in kernels if kernel.sparsity >= WORTH]

@@ -1,6 +1,6 @@
 """The checks that stand between a converted file and its place at the user's path."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from tflite_export.kernels import Kernel
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+_LARGE = 1024  # numbers of a kernel that are worth fewer bits
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -23,12 +25,14 @@ class Sample:
         inputs: For each input an array (samples, ...).
         names: Of the outputs.
         expected: Keras's outputs, (samples, ...).
+        sizes: How many of them each call takes.
         labelled: For each input the samples for which there are labels; none: no labels.
     """
 
     inputs: Sequence[Array]
     names: Sequence[str]
     expected: Sequence[Array]
+    sizes: Sequence[int]
     labelled: Sequence[Array] = ()
 
 
@@ -62,11 +66,24 @@ def check_finite(values: Sequence[Array], names: Sequence[str], what: str, note:
             )
 
 
-def check_operators(operators: dict[str, int]) -> None:
-    """Custom operators need code that LiteRT alone does not have; TensorFlow's are among them ("Flex")."""
-    custom = [name for name in operators if name.startswith("CUSTOM")]
-    if custom:
-        raise ExportError(f"The file must have LiteRT's builtin operators only. Received: {', '.join(custom)}")
+def check_operators(operators: dict[str, int], allow: Collection[str], verify: bool) -> None:
+    """Custom operators need code that LiteRT alone does not have; TensorFlow's are among them ("Flex").
+
+    Raises:
+        ExportError: There are some that `allow` does not name, or the file cannot be verified because of them.
+    """
+    beyond = [name.removeprefix("CUSTOM ") for name in operators if name.startswith("CUSTOM ")]
+    refused = [name for name in beyond if ("flex" if name.startswith("Flex") else "custom") not in allow]
+    if refused:
+        raise ExportError(
+            "The file must have LiteRT's builtin operators only, unless `allow` names others. "
+            f"Received: {', '.join(refused)} with allow={tuple(allow)}"
+        )
+    if beyond and verify:
+        raise ExportError(
+            "LiteRT cannot run operators that are not its own, so that such a file cannot be verified here: pass "
+            f"verify=False, and try it where it shall run. Received: {', '.join(beyond)}"
+        )
 
 
 def check_zeros(kernels: Sequence[Kernel], found: int) -> None:
@@ -96,6 +113,13 @@ def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -
     return lines
 
 
+def left_in_float(tensors: Sequence[TensorSparsity]) -> list[str]:
+    """A line about the large kernels of an int4 file that are still float32."""
+    large = [tensor for tensor in tensors if tensor.dtype == "float32" and tensor.elements >= _LARGE]
+    names = ", ".join(tensor.name.partition(";")[0] for tensor in large)
+    return [f"float32 still, since ai-edge-quantizer does not quantize what reads them: {names}"] if names else []
+
+
 def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float) -> Run:
     """Runs the file in a process without TensorFlow and compares.
 
@@ -106,7 +130,7 @@ def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float) -> 
     file.write_bytes(content)
     arrays: dict[str, Any] = {f"input_{i}": batch for i, batch in enumerate(sample.inputs)}
     arrays |= {f"labelled_{i}": batch for i, batch in enumerate(sample.labelled)}
-    np.savez(inputs, **arrays)
+    np.savez(inputs, sizes=np.array(sample.sizes), **arrays)
     child.run("tflite_export._verify", str(file), str(inputs), str(outputs), task="the run in LiteRT")
     worst, means = 0.0, [0.0]
     with np.load(outputs) as archive:

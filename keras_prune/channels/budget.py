@@ -162,4 +162,4 @@ def _latency(model: keras.Model) -> Any:
     except ImportError as error:
         raise ImportError("A budget of latency needs the package tflite_export. Received: no such package") from error
     with tempfile.TemporaryDirectory() as folder:
-        return tflite_export.export(model, Path(folder) / "model.tflite", sparse=False).latency_ms
+        return tflite_export.export(model, Path(folder) / "model.tflite", sparse=False).timings[0].median_ms

@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
+import os
 import warnings
 from typing import Any, Literal
 
 import keras
 
 from keras_prune.callbacks import IN_THIS_FIT as SCHEDULE_IN_THIS_FIT
+from keras_prune.controllers.backup import Backup
 from keras_prune.controllers.direction import lower_is_better
 from keras_prune.controllers.records import Records
 from keras_prune.controllers.snapshot import Snapshot
@@ -21,6 +23,7 @@ from keras_prune.training import keep_masks
 from keras_prune.update import update_masks
 
 IN_THIS_FIT = "keras_prune.HoldAccuracy"  # a key of the parameters that all callbacks of one `fit` share
+_STATE = ("baseline", "_held", "_target", "_failed", "_epochs_here", "_done")  # the state of the search, but for models
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +61,9 @@ class HoldAccuracy(keras.callbacks.Callback):
 
     The bound holds for the metric that was monitored. It was chosen by it, too: judge the model by other data.
 
-    All the state is in this object, so `BackupAndRestore` cannot resume it. Do not combine it with `PruningSchedule`,
-    or with `EarlyStopping` of `restore_best_weights=True`: that brings back another model. List it before callbacks
-    that read `logs["sparsity"]`.
+    With `backup`, a run that is killed is resumed by `BackupAndRestore`, listed after this callback. Do not combine it
+    with `PruningSchedule`, or with `EarlyStopping` of `restore_best_weights=True`: that brings back another model. List
+    it before callbacks that read `logs["sparsity"]`.
 
     Args:
         monitor: Name of a metric in the logs of `fit`, measured after each epoch: `"val_..."`, so pass validation
@@ -84,12 +87,15 @@ class HoldAccuracy(keras.callbacks.Callback):
         data: As in `PruningSchedule`.
         data_batches: As in `PruningSchedule`.
         loss: As in `PruningSchedule`.
+        backup: A folder of its own in which the state of the search is kept from epoch to epoch, some two or three
+            times the size of the model; emptied when `fit` ends.
         verbose: 1: prints each decision.
 
     Raises:
         ValueError: Values outside these ranges, or a selection that decides itself how much is pruned; in `fit`, a
             model without masks, a target that names no layer, two such callbacks, a monitor that is not in the logs
-            (the message names those that are), or whose mode cannot be told.
+            (the message names those that are), or whose mode cannot be told; a backup of another model, or
+            of other epochs.
         TypeError: An argument of another type.
 
     Example:
@@ -124,6 +130,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         data: Any = None,
         data_batches: int = 8,
         loss: Any = None,
+        backup: str | os.PathLike[str] | None = None,
         verbose: int = 0,
     ):
         super().__init__()
@@ -147,6 +154,7 @@ class HoldAccuracy(keras.callbacks.Callback):
             self.max_sparsity = min(self.max_sparsity, self.rule.selection.max_sparsity)
         self.data, self.loss = data, loss
         self.data_batches = check_step(data_batches, "data_batches", minimum=1)
+        self.backup = None if backup is None else Backup(backup)
         self.decisions: Records[Decision] = Records()
         self._given_baseline = self.baseline
 
@@ -187,6 +195,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         self._epochs_here = 0
         self._done = False
         self._best: Snapshot | None = None
+        self._first_epoch = True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # Pruned here and not when it is decided: the last epoch's decision would prune what nobody trains.
@@ -195,6 +204,9 @@ class HoldAccuracy(keras.callbacks.Callback):
                 "HoldAccuracy decides itself when and how much is pruned: leave the other callback out. "
                 "Received: a HoldAccuracy and a PruningSchedule in the same fit"
             )
+        if self._first_epoch and self.backup is not None and epoch > 0:
+            self._resume(epoch - 1)
+        self._first_epoch = False
         if self.baseline is None:
             return
         if self._best is None:
@@ -222,6 +234,8 @@ class HoldAccuracy(keras.callbacks.Callback):
         else:
             decision = self._judge(metric)
         self._note(Decision(epoch, target, sparsity, metric, self.bound, decision))
+        if self.backup is not None:
+            self.backup.save(epoch, self._state(), self._best)
         if self._done:
             self.model.stop_training = True
 
@@ -229,6 +243,8 @@ class HoldAccuracy(keras.callbacks.Callback):
         if self._best is not None and self.baseline is not None:
             self._best.restore(self.model)
             self._best = None  # as large as the model
+        if self.backup is not None:
+            self.backup.clear()
         if self.baseline is None or not any(made.decision in ("held", "failed") for made in self.decisions):
             warnings.warn(
                 f"Training ended after {len(self.decisions)} epochs, before HoldAccuracy knew of any sparsity whether "
@@ -238,6 +254,27 @@ class HoldAccuracy(keras.callbacks.Callback):
             )
 
     # How.
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "decisions": [dataclasses.asdict(decision) for decision in self.decisions],
+            "lower_is_better": self._lower_is_better,
+            **{name: getattr(self, name) for name in _STATE},
+        }
+
+    def _resume(self, epoch: int) -> None:
+        """Goes on from what was known after an epoch."""
+        assert self.backup is not None
+        found = self.backup.load(epoch, self.model)
+        if found is None:
+            return
+        state, self._best = found
+        self.decisions = Records(Decision(**decision) for decision in state["decisions"])
+        self._lower_is_better = state["lower_is_better"]
+        for name in _STATE:
+            setattr(self, name, state[name])
+        if self._best is not None and self.decisions[-1].decision == "failed":
+            self._best.restore(self.model)  # a backup written before the step back holds the model that failed
 
     def _measure(self, metric: float, earlier: list[float]) -> None:
         """Takes an epoch of the baseline."""

@@ -20,27 +20,44 @@ def watched(model: keras.Layer, sinks: dict[int, dict[str, Sink]]) -> Iterator[N
     """While this holds, each call of a layer of the model tells what its weights read.
 
     The model must run eagerly: call it as it is, neither `predict` nor in a compiled function. What runs in a loop that
-    the backend compiles is not seen: the layer in `TimeDistributed`, cells of your own.
+    the backend compiles is not seen: models in `TimeDistributed`, cells of your own.
 
     Args:
         model: The model.
         sinks: By the `id` of the layer that holds weights, and by the name of a weight, a function that gets what it
             reads.
     """
+    layers = keras_internals.flatten(model)
+    inside = {id(layer.layer) for layer in layers if isinstance(layer, keras.layers.TimeDistributed)}
     with ExitStack() as stack:
-        for layer in keras_internals.flatten(model):
+        for layer in layers:
             if isinstance(layer, keras.layers.RNN):  # runs its cell without calling it
                 mine = sinks.get(id(layer)) or sinks.get(id(layer.cell))
                 if mine:
                     stack.enter_context(_replaced(layer, _recurrent(layer, mine)))
-            elif id(layer) in sinks and not hasattr(layer, "state_size"):
-                reads = _separable if hasattr(layer, "pointwise_kernel") else _same
-                stack.enter_context(_replaced(layer, _plain(layer, sinks[id(layer)], reads)))
+            elif isinstance(layer, keras.layers.TimeDistributed):  # its layer runs in a loop
+                if id(layer.layer) in sinks and not isinstance(layer.layer, keras.layers.RNN):
+                    stack.enter_context(_replaced(layer, _plain(layer, sinks[id(layer.layer)], _of_steps(layer.layer))))
+            elif id(layer) in sinks and id(layer) not in inside and not hasattr(layer, "state_size"):
+                stack.enter_context(_replaced(layer, _plain(layer, sinks[id(layer)], _reads(layer))))
         yield
 
 
-def _same(layer: Any, read: Any, name: str) -> Any:
-    return read
+def _reads(layer: Any) -> Callable[[Any, str], Any]:
+    """What a weight of a layer reads, of what the layer reads."""
+    return functools.partial(_separable, layer) if hasattr(layer, "pointwise_kernel") else lambda read, name: read
+
+
+def _of_steps(layer: Any) -> Callable[[Any, str], Any]:
+    """The same of what is read in many steps, (samples, steps, ...), which stay together: they are of one sample."""
+    reads = _reads(layer)
+
+    def read_steps(read: Any, name: str) -> Any:
+        size, steps, *rest = ops.shape(read)
+        found = reads(ops.reshape(read, (size * steps, *rest)), name)
+        return ops.reshape(found, (size, steps, *ops.shape(found)[1:]))
+
+    return read_steps
 
 
 def _separable(layer: Any, read: Any, name: str) -> Any:
@@ -56,14 +73,14 @@ def _separable(layer: Any, read: Any, name: str) -> Any:
     )
 
 
-def _plain(layer: Any, sinks: Mapping[str, Sink], reads: Callable[[Any, Any, str], Any]) -> Callable[..., Any]:
+def _plain(layer: Any, sinks: Mapping[str, Sink], reads: Callable[[Any, str], Any]) -> Callable[..., Any]:
     call = layer.call
 
     @functools.wraps(call)
     def spy(*args: Any, **kwargs: Any) -> Any:
         (read, *_) = args or kwargs.values()
         for name, sink in sinks.items():
-            _tell(sink, reads(layer, read, name))
+            _tell(sink, reads(read, name))
         return call(*args, **kwargs)
 
     return spy
