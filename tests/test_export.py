@@ -110,7 +110,7 @@ def test_report_of_the_cnn(cnn):
     for timing in report.timings:
         assert 0 < timing.p10_ms <= timing.median_ms <= timing.p90_ms
     assert report.latency_ms == report.timings[0].median_ms
-    assert report.memory > 0 or sys.platform != "linux"
+    assert report.memory or sys.platform != "linux"
     tensors = {tensor.shape: tensor for tensor in report.tensors}
     conv, head = tensors[8, 3, 3, 3], tensors[10, 8]
     assert (conv.elements, conv.zeros, conv.sparsity) == (216, 162, 0.75)

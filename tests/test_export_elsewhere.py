@@ -16,13 +16,16 @@ layers = keras.layers
 
 
 def test_a_pruned_model_of_another_backend(tmp_path):
-    model = keras.Sequential([keras.Input((6,), name="x"), layers.Dense(8, activation="relu"), layers.Dense(3)])
-    pruned = kp.prune_once(model, 0.5)
-    x = np.random.default_rng(0).normal(size=(20, 6)).astype("float32")
+    x = keras.Input((None, 6), name="x")
+    y = layers.Dense(8, activation="relu")(layers.GlobalAveragePooling1D()(x))
+    pruned = kp.prune_once(keras.Model(x, layers.Dense(3)(y)), 0.5)
+    x = np.random.default_rng(0).normal(size=(20, 5, 6)).astype("float32")
     labels = pruned.predict(x, verbose=0).argmax(-1)
-    report = tflite_export.export(pruned, tmp_path / "model.tflite", inputs=x, labels=labels)
+    options = {"signature": keras.InputSpec(shape=(None, 5, 6)), "batch_size": None}
+    report = tflite_export.export(pruned, tmp_path / "model.tflite", inputs=x, labels=labels, **options)
     assert report.path == tmp_path / "model.tflite"
     assert report.accuracy == 1.0
+    assert report.batch_size is None
     assert sum(tensor.zeros for tensor in report.tensors) == 36
     # The oracle is this backend, not TensorFlow, with which the child compared.
     np.testing.assert_allclose(tflite_export.predict(report.path, x), pruned.predict(x, verbose=0), atol=1e-5)

@@ -144,7 +144,7 @@ def test_sparse_int8_of_whole_blocks(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quantize": "int7"}, r"`quantize` must be one of .*'int16x8'\]. Received: 'int7'"),
+        ({"quantize": "int7"}, r"`quantize` must be one of .*'int4'\]. Received: 'int7'"),
         ({"quantize": "int8"}, r"pass real inputs, some hundred, as `representative_data`. Received: .*=None"),
         ({"representative_data": X}, r"is for quantize='int8' or 'int16x8'. Received: quantize=None"),
         ({"input_type": "int8"}, r"`input_type` must be one of \['float32'\] with quantize=None. Received: 'int8'"),

@@ -93,7 +93,7 @@ def export(
             share values (`keras_prune.cluster_weights`).
         sparse: Whether zeros are left out of the file: `"auto"` makes both files where LiteRT runs them and
             keeps the smaller one; True and False decide. A sparse file loads slower and takes more memory, and
-            is faster only where zeros come in blocks (`keras_prune.LITERT_1X4`).
+            is faster only where zeros come in blocks: see `check_sparse_speed`.
         inputs: Real inputs for the comparison, as the model takes them, with a batch axis; the first
             `samples` are used. Default: `representative_data`, if there are any; or else standard normal
             numbers, or ids for Embedding layers. A subclassed model needs them or `signature`: they show the shapes

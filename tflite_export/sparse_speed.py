@@ -18,7 +18,9 @@ INTEGER = "LiteRT int8"
 CONVOLUTION = "XNNPACK on ARM and WebAssembly, float32"
 
 _IN_BLOCKS = 0.9  # of the zeros: then the converter stores blocks and not single values
-_BREAK_EVEN = 0.62  # where LiteRT's block-sparse kernel is as fast as the dense one, measured on large layers
+# From which sparsity LiteRT's block-sparse kernels are faster than its dense ones, measured on large layers on x86.
+_BREAK_EVEN = 0.62
+_BREAK_EVEN_INT8 = 0.86  # its dense int8 kernel is fast: with 75% zeros the sparse one took 1.8 times as long
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def check_sparse_speed(model: "keras.Model") -> SparseSpeed:
 
     - Dense layers with zeros in blocks of four inputs (`keras_prune.LITERT_1X4`), in float32 with `sparse=True`: LiteRT
       skips them on every processor, and gains from about 62% zeros on.
-    - The same in int8 with blocks of sixteen (`keras_prune.LITERT_1X16`), if all sparse kernels are such.
+    - The same in int8 with blocks of sixteen (`keras_prune.LITERT_1X16`), from about 86% on, if all sparse kernels have
+      such blocks.
     - 1x1 convolutions on ARM and in WebAssembly (phones, browsers), never on x86, if more than two thirds of them are
       zero and the rest of the model is of a certain form (Elsen et al. 2020, "Fast sparse ConvNets").
 
@@ -149,7 +152,8 @@ def _dense(kernel: Kernel, integer: bool) -> KernelSpeed:
         return _row(kernel, (), f"prune with keras_prune.LITERT_1X4, to {_BREAK_EVEN:.0%} zeros or more")
     if not enough:
         return _row(kernel, (), f"prune to {_BREAK_EVEN:.0%} zeros or more: below, LiteRT's dense kernel is as fast")
-    return _row(kernel, (FLOAT, INTEGER) if integer and kernel.zero_blocks(16) == 1 else (FLOAT,), "")
+    integer = integer and kernel.zero_blocks(16) == 1 and kernel.sparsity >= _BREAK_EVEN_INT8
+    return _row(kernel, (FLOAT, INTEGER) if integer else (FLOAT,), "")
 
 
 def _pointwise(kernel: Kernel, zeros: float, in_the_way: Sequence[str]) -> KernelSpeed:

@@ -20,8 +20,8 @@ class Block(Selection):
     `max(round(blocks * (1 - sparsity)), 1)` blocks are kept, ties broken by position. Blocks at the end of an axis may
     be smaller; they count as blocks.
 
-    LiteRT stores Dense kernels transposed, so its 1x4 blocks are `Block((4, 1))` here: see `LITERT_1X4` (float32 and
-    float16) and `LITERT_1X16` (int8).
+    LiteRT stores Dense kernels transposed, so its 1x4 blocks are `Block((4, 1))` here: see `LITERT_1X4` (float32) and
+    `LITERT_1X16` (int8).
 
     Args:
         shape: Rows (inputs) and columns (outputs) of a block.
