@@ -12,7 +12,7 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch parity proof fuzz lint format bench bench-channels bench-compression clean
+.PHONY: demo test test-tensorflow test-jax test-torch parity proof fuzz lint format bench bench-channels bench-compression docs clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -65,6 +65,10 @@ bench-channels: $(VENV)/.test .venv-torch-pruning/.torch-pruning
 bench-compression: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/deep_compression.py $(DATA)
 
+# The pages in site/. A broken link, or a name that is not there, is an error. `-m` lets it find docs/dialect.py.
+docs: .venv-docs/.docs
+	.venv-docs/bin/python -m zensical build --strict --clean
+
 $(VENV)/.%: $(SETUP)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -e ".[$*]"
@@ -80,5 +84,13 @@ $(VENV)/.%: $(SETUP)
 	.venv-torch-pruning/bin/python -m pip install --quiet ".[torch-pruning]"
 	touch $@
 
+# The extra without the package, which the pages read as source: so neither Keras nor NumPy is needed.
+EXTRA = import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"]))
+
+.venv-docs/.docs: $(SETUP)
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -c '$(EXTRA)' | .venv-docs/bin/python -m pip install --quiet -r /dev/stdin
+	touch $@
+
 clean:
-	rm -rf .venv .venv-tfmot .venv-torch-pruning build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-tfmot .venv-torch-pruning build site dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

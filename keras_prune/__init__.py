@@ -1,5 +1,6 @@
 """Pruning for Keras 3: masks applied while `fit` runs, and channels that really go away; on every backend."""
 
+import keras_prune._quiet  # noqa: F401  # first: it decides how Keras is imported
 from keras_prune._version import __version__
 from keras_prune.automation import AutopruneResult, ParetoFront, autoprune
 from keras_prune.callbacks import PruningSchedule

@@ -1,13 +1,12 @@
-"""The examples in docstrings and in the README run as they stand."""
+"""The examples in docstrings run as they stand; tests/test_guides.py runs those of the pages."""
 
 import inspect
-import pathlib
-import re
 import warnings
 
 import keras
 import numpy as np
 import pytest
+from pages import blocks
 from zoo import BACKEND
 
 import keras_prune as kp
@@ -16,8 +15,6 @@ from keras_prune.channels import Statistics
 
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
 
-FENCE = re.compile(r"```python\n(.*?)```", re.S)
-ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTED = [getattr(kp, name) for name in kp.__all__ if callable(getattr(kp, name))] + [
     importance.magnitude,
     Statistics,
@@ -26,6 +23,7 @@ DOCUMENTED = [getattr(kp, name) for name in kp.__all__ if callable(getattr(kp, n
 WITHOUT_EXAMPLE = {
     kp.AutopruneResult,
     kp.Explanation,
+    kp.MethodComparison,
     kp.ModelComparison,
     kp.ModelCost,
     kp.PrunedModel,
@@ -59,7 +57,7 @@ def namespace():
 @pytest.mark.parametrize("thing", DOCUMENTED, ids=lambda thing: thing.__name__)
 def test_docstring_examples_run(thing, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    examples = FENCE.findall(inspect.getdoc(thing) or "")
+    examples = [block.code for block in blocks(inspect.getdoc(thing) or "")]
     assert examples or thing in WITHOUT_EXAMPLE, f"{thing.__name__} has no example"
     for example in examples:
         names = namespace()
@@ -73,31 +71,3 @@ def test_docstring_examples_run(thing, tmp_path, monkeypatch):
 def test_every_public_name_says_what_it_does():
     for thing in DOCUMENTED:
         assert len(inspect.getdoc(thing) or "") > 40, thing
-
-
-def test_the_quick_start_of_the_readme_runs(tmp_path, monkeypatch):
-    (block,) = [
-        text
-        for text in FENCE.findall((ROOT / "README.md").read_text())
-        if "PruningSchedule" in text and "tflite_export" in text
-    ]
-    monkeypatch.chdir(tmp_path)
-    keras.utils.set_random_seed(0)
-    rng = np.random.default_rng(0)
-    names = {
-        "model": keras.Sequential(
-            [
-                keras.Input((28, 28, 1)),
-                keras.layers.Conv2D(4, 3, strides=4),
-                keras.layers.Flatten(),
-                keras.layers.Dense(10, activation="softmax"),
-            ]
-        ),
-        "x_train": rng.normal(size=(512, 28, 28, 1)).astype("float32"),
-        "y_train": rng.integers(0, 10, 512),
-        "x_test": rng.normal(size=(64, 28, 28, 1)).astype("float32"),
-        "y_test": rng.integers(0, 10, 64),
-    }
-    # The README trains for 2000 steps; the text is the same, only the numbers are smaller.
-    exec(block.replace("end_step=2000", "end_step=40").replace("begin_step=1000", "begin_step=2"), names)
-    assert (tmp_path / "model.tflite").exists()

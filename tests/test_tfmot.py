@@ -1,21 +1,19 @@
 """`keras_prune.tfmot`: tfmot's names, arguments and guides on Keras 3."""
 
 import inspect
-import pathlib
-import re
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from pages import DOCS, blocks, run_page
 from zoo import BACKEND
 
 import keras_prune as kp
 import keras_prune.tfmot as sparsity
 from keras_prune.masks import find_masked
 
-FENCE = re.compile(r"```python\n(.*?)```", re.S)
-GUIDE = pathlib.Path(__file__).parents[1] / "docs" / "moving-from-tfmot.md"
+GUIDE = DOCS / "moving-from-tfmot.md"
 ONLY_TENSORFLOW = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
 
 
@@ -517,7 +515,7 @@ DOCUMENTED = [getattr(sparsity, name) for name in sparsity.__all__]
 @ONLY_TENSORFLOW
 @pytest.mark.parametrize("thing", DOCUMENTED, ids=lambda thing: thing.__name__)
 def test_docstring_examples_run(thing, model, data, tmp_path, monkeypatch):
-    examples = FENCE.findall(inspect.getdoc(thing) or "")
+    examples = [block.code for block in blocks(inspect.getdoc(thing) or "")]
     assert examples or thing is sparsity.PruneLowMagnitude, f"{thing.__name__} has no example"
     monkeypatch.chdir(tmp_path)
     for example in examples:
@@ -528,11 +526,8 @@ def test_docstring_examples_run(thing, model, data, tmp_path, monkeypatch):
 @ONLY_TENSORFLOW
 def test_the_guide_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = FENCE.findall(GUIDE.read_text())
-    assert len(blocks) == 7
-    names = {}
-    for block in blocks:
-        exec(block, names)
+    assert len(blocks(GUIDE.read_text())) == 7
+    names = run_page(GUIDE)
     assert all(part == pytest.approx(0.8, abs=0.01) for part in zeros(names["pruned"]).values())
     assert all(part == 0.5 for part in zeros(names["loop"]).values())
     for name in ("some", "functional", "custom", "blocks", "two_of_four"):

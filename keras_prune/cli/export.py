@@ -1,0 +1,104 @@
+"""`export`: a `.tflite` file that computes what the model does."""
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from keras_prune.cli.command import add_command
+from keras_prune.cli.data import load_data
+from keras_prune.cli.options import (
+    SAMPLES,
+    add_data,
+    add_model,
+    add_output,
+    data_of,
+    model_of,
+    positive,
+    target_of,
+    whole_number,
+)
+from keras_prune.cli.results import Result
+
+_SPARSE: dict[str, Any] = {"auto": "auto", "yes": True, "no": False}
+
+
+def add_to(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "export",
+        run,
+        "Write a .tflite file, after LiteRT ran it and gave the outputs of Keras.",
+        "If it does not, nothing is written, and the exit code is 1. Needs TensorFlow and LiteRT: "
+        "pip install keras-prune[tflite]",
+        example="keras-prune export model.keras -o model.tflite --data test.npz\n"
+        "keras-prune export model.keras -o int8.tflite --quantize int8 --representative-data train.npz",
+    )
+    add_model(parser)
+    add_output(parser, ".tflite")
+    parser.add_argument(
+        "--quantize",
+        choices=("float16", "dynamic", "int8", "int16x8"),
+        help="how weights are stored and what is computed (default: float32)",
+    )
+    parser.add_argument(
+        "--representative-data",
+        metavar="FILE.npz",
+        help=f"with int8 and int16x8: real inputs, of which {SAMPLES} are drawn for the ranges of activations",
+    )
+    parser.add_argument("--input-type", metavar="TYPE", help="the type of the inputs: float32, int8, uint8, int16")
+    parser.add_argument("--output-type", metavar="TYPE", help="the type of the outputs, likewise")
+    scales = parser.add_mutually_exclusive_group()
+    scales.add_argument("--per-channel", action="store_true", default=None, help="a scale for each output channel")
+    scales.add_argument("--per-tensor", action="store_false", dest="per_channel", help="one scale for each kernel")
+    parser.add_argument("--sparse", choices=tuple(_SPARSE), default="auto", help="whether zeros are left out")
+    parser.add_argument("--tolerance", type=positive, metavar="T", help="how far outputs may be from those of Keras")
+    parser.add_argument(
+        "--compare", type=whole_number(1), default=8, metavar="N", help="how many samples are compared (default: 8)"
+    )
+    add_data(parser, "real inputs for the comparison; with classes as targets, for the accuracy too", None)
+
+
+def run(args: argparse.Namespace) -> Result:
+    import tflite_export
+
+    target = target_of(args, ".tflite")
+    model = model_of(args)
+    data = data_of(args, model, split="test")
+    representative = None
+    if args.representative_data is not None:
+        representative = load_data(args.representative_data, model, x_key=args.x_key, samples=SAMPLES).x
+    report = tflite_export.export(
+        model,
+        target.path,
+        quantize=args.quantize,
+        representative_data=representative,
+        input_type=args.input_type,
+        output_type=args.output_type,
+        per_channel=args.per_channel,
+        sparse=_SPARSE[args.sparse],
+        inputs=None if data is None else data.x,
+        labels=None if data is None else classes(data.y, getattr(model, "output_shape", None)),
+        tolerance=args.tolerance,
+        samples=args.compare,
+        overwrite=args.overwrite,
+    )
+    return Result(report, written=(target.path,))
+
+
+def classes(targets: Any, output_shape: Any) -> np.ndarray | None:
+    """The targets, if they are classes of the model's scores, of which an accuracy can be told; else None.
+
+    Args:
+        targets: Of the samples.
+        output_shape: Of the model: `(None, classes)` if it has one output of scores; `(None, 1)` for a probability.
+    """
+    scores = isinstance(output_shape, tuple) and len(output_shape) == 2 and isinstance(output_shape[1], int)
+    if not scores or not isinstance(targets, np.ndarray):
+        return None
+    width = output_shape[1]
+    if targets.shape[1:] == (width,) and width > 1:
+        one_hot = np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()
+        return targets if one_hot else None
+    numbers = targets.shape[1:] in ((), (1,)) and np.isin(targets, np.arange(max(width, 2))).all()
+    return targets if numbers else None

@@ -1,0 +1,134 @@
+"""Loading models from files, which are not trusted: nothing in them is run unless the user says so."""
+
+import importlib
+import inspect
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+
+from keras_prune.cli.errors import BadInput, shortened
+from keras_prune.legacy import load_legacy
+
+# What a file may name by its class.
+_KINDS = (
+    keras.Layer,
+    keras.losses.Loss,
+    keras.metrics.Metric,
+    keras.optimizers.Optimizer,
+    keras.optimizers.schedules.LearningRateSchedule,
+    keras.initializers.Initializer,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+)
+
+
+def load_model(path: str, custom_objects: Iterable[str] = (), *, unsafe: bool = False, compile: bool = False) -> Any:
+    """Loads a Keras model.
+
+    Args:
+        path: A `.keras` file, or an `.h5` file of Keras 3, Keras 2 or tfmot.
+        custom_objects: Modules, or `module:name`, that hold classes and functions of the model. They are imported.
+        unsafe: Whether Python code in the file, that of Lambda layers, may be run.
+        compile: Whether the model is compiled as it was when it was saved. Files of Keras 2 never are.
+
+    Raises:
+        BadInput: There is no such file, it holds no model, or one that cannot be loaded; the message says why.
+    """
+    file, objects = Path(path), find_objects(custom_objects)
+    if not file.is_file():
+        raise BadInput(f"There is no such file. Received: {path!r}")
+    if file.suffix not in (".keras", ".h5", ".hdf5"):
+        raise BadInput(
+            "A Keras model is a file that ends in .keras, .h5 or .hdf5; `inspect`, `benchmark` and `compare` read "
+            f".tflite files. Received: {path!r}"
+        )
+    try:
+        if file.suffix == ".keras":
+            _check_zip(file)
+        elif _is_keras_2(file):
+            return load_legacy(file, objects)
+        model = keras.saving.load_model(file, custom_objects=objects, compile=compile, safe_mode=not unsafe)
+    except BadInput:
+        raise
+    except Exception as error:
+        raise BadInput(f"{_reason(error)} Received: {path!r}") from error
+    if not isinstance(model, keras.Model):
+        raise BadInput(f"The file must hold a Keras model. Received: {path!r} with a {type(model).__name__}")
+    return model
+
+
+def find_objects(names: Iterable[str]) -> dict[str, Any]:
+    """The classes and functions that modules define: for `module` all that Keras may need, for `module:name` one.
+
+    The modules are looked for in the current folder too, and run when they are imported.
+
+    Raises:
+        BadInput: A module cannot be imported, or holds nothing of the kind.
+    """
+    found: dict[str, Any] = {}
+    for name in names:
+        module_name, _, attribute = name.partition(":")
+        folder = os.getcwd()
+        sys.path.insert(0, folder)
+        try:
+            module = importlib.import_module(module_name)
+        except (Exception, SystemExit) as error:  # whatever the module does
+            why = f"{type(error).__name__}: {shortened(error)}"
+            raise BadInput(f"--custom-objects must name a module ({why}). Received: {name!r}") from error
+        finally:
+            sys.path.remove(folder)
+        own = {key: value for key, value in vars(module).items() if _is_custom(value, module.__name__)}
+        if attribute:
+            own = {attribute: getattr(module, attribute)} if hasattr(module, attribute) else {}
+        if not own:
+            raise BadInput(f"The module has no Keras classes or functions of its own. Received: {name!r}")
+        found |= own
+    return found
+
+
+def _is_custom(value: Any, module: str) -> bool:
+    if inspect.isfunction(value):  # an activation, a loss
+        return value.__module__ == module
+    return isinstance(value, type) and issubclass(value, _KINDS) and not value.__module__.startswith("keras.")
+
+
+def _check_zip(file: Path) -> None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise BadInput(f"The file is no .keras file, or a damaged one ({error}). Received: '{file}'") from error
+    if "config.json" not in names:
+        raise BadInput(f"The file holds no Keras model: it has no config.json. Received: '{file}'")
+
+
+def _is_keras_2(file: Path) -> bool:
+    """Whether something older than Keras 3 wrote the file; also if it is no model, which `load_legacy` explains."""
+    if not h5py.is_hdf5(file):
+        return True
+    with h5py.File(file, "r") as archive:
+        version = archive.attrs.get("keras_version", b"")
+        complete = "model_config" in archive.attrs
+    version = version.decode() if isinstance(version, bytes) else str(version)
+    return not (complete and version.partition(".")[0].isdigit() and int(version.partition(".")[0]) >= 3)
+
+
+def _reason(error: Exception) -> str:
+    """Why a model cannot be loaded, without the configurations that Keras puts around the cause."""
+    text = str(error)
+    if "safe_mode" in text or "unsafe_deserialization" in text:
+        return (
+            "The file holds Python code (a Lambda layer, say), which is not run: pass --unsafe if you trust whoever "
+            "made it."
+        )
+    if own := re.search(r"(?:Could not locate|Unknown) (\w+):? '(\w+)'", text):
+        return f"The model has a {own[1]} '{own[2]}' of its maker's: name its module with --custom-objects."
+    cause = re.split(r"Received: |Full object config|config=\{", text.split("Exception encountered: ")[-1])[0]
+    return f"The model cannot be loaded: {shortened(ValueError(cause or type(error).__name__)).rstrip('.')}."

@@ -1,0 +1,59 @@
+"""Writing files: checked before the work starts, written to a temporary name and moved."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from keras_prune.cli.errors import BadInput
+
+
+class Target:
+    """A place for a file.
+
+    Args:
+        path: Where the file goes; a link is followed.
+        suffix: How its name must end.
+        overwrite: Whether a file there may be replaced.
+
+    Raises:
+        BadInput: The name ends in something else, a file is there already, or the folder cannot be written.
+    """
+
+    def __init__(self, path: str, suffix: str, overwrite: bool):
+        self.path = Path(path)
+        self._real = Path(os.path.realpath(path))
+        self._overwrite = overwrite
+        if not path.endswith(suffix) or self._real.name == suffix:
+            raise BadInput(f"The output must be a file that ends in {suffix}. Received: {path!r}")
+        self._refuse_existing()
+        if self._real.is_dir():
+            raise BadInput(f"The output must be a file, not a folder. Received: {path!r}")
+        temporary = self._temporary()
+        try:
+            temporary.touch(exist_ok=False)
+            temporary.unlink()
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise BadInput(
+                f"The output must be in a folder that exists and can be written ({why}). Received: {path!r}"
+            ) from error
+
+    def write(self, save: Callable[[Path], object]) -> Path:
+        """Lets `save` write a file under a temporary name, and moves it here: whole, or not at all."""
+        temporary = self._temporary()
+        try:
+            save(temporary)
+            self._refuse_existing()
+            os.replace(temporary, self._real)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return self.path
+
+    def _refuse_existing(self) -> None:
+        if self._real.exists() and not self._overwrite:
+            raise BadInput(f"The output exists: pass --overwrite to replace it. Received: {os.fspath(self.path)!r}")
+
+    def _temporary(self) -> Path:
+        # The same ending: Keras goes by it.
+        return self._real.with_name(f".{self._real.stem}.{secrets.token_hex(4)}.tmp{self._real.suffix}")

@@ -1,0 +1,130 @@
+"""`prune weights`: masks for single weights, or the zeros alone."""
+
+import argparse
+import re
+from typing import Any
+
+from keras_prune.cli.command import add_command
+from keras_prune.cli.errors import BadInput
+from keras_prune.cli.options import (
+    SAMPLES,
+    add_data,
+    add_loss,
+    add_model,
+    add_output,
+    data_of,
+    fraction,
+    model_of,
+    pattern_value,
+    target_of,
+)
+from keras_prune.cli.results import Result
+from keras_prune.insight.summary import summary
+from keras_prune.selection import (
+    Block,
+    NByM,
+    Percentile,
+    RelativeThreshold,
+    Selection,
+    StdThreshold,
+    Threshold,
+)
+from keras_prune.update import prune_once
+from keras_prune.wrapping import strip_pruning
+
+_WORDS = ("uniform", "erk", "global")
+_THRESHOLDS = {"threshold": Threshold, "relative": RelativeThreshold, "std": StdThreshold}
+
+
+def add_weights(kinds: Any) -> None:
+    parser = add_command(
+        kinds,
+        "weights",
+        run,
+        "Set the least important weights to zero, and mask them so that they stay zero in training.",
+        """The file has masks and needs keras_prune to be loaded; with --strip it is a plain model of zeros.
+
+selections:
+  percentile     exactly the fraction --sparsity of each layer (the default)
+  2:4, N:M       of each group of M along the inputs N stay
+  4x1, RxC       blocks of R inputs and C outputs go together
+  threshold=V    weights with |w| < V go
+  relative=V     those below V times the largest of the layer
+  std=V          those below V standard deviations of the layer""",
+        example="keras-prune prune weights model.keras -o sparse.keras --sparsity 0.8 --targets 'dense=0.5'\n"
+        "keras-prune prune weights model.keras -o half.keras --selection 2:4 --targets 'conv1=none' --strip\n"
+        "keras-prune prune weights model.keras -o scored.keras --sparsity 0.5 --targets erk "
+        "--importance taylor --data train.npz --loss sparse_categorical_crossentropy",
+    )
+    add_model(parser)
+    add_output(parser, ".keras")
+    parser.add_argument("--sparsity", type=fraction, help="fraction of the weights to prune, in [0, 1)")
+    parser.add_argument("--selection", type=selection, default=Percentile(), metavar="RULE", help="which go; see above")
+    parser.add_argument(
+        "--targets",
+        type=target,
+        action="append",
+        default=[],
+        metavar="PATTERN=SPARSITY",
+        help="the sparsity of these layers, or none: left alone; may be repeated. "
+        f"Or one word for all layers: {', '.join(_WORDS)}",
+    )
+    parser.add_argument("--importance", default="magnitude", metavar="NAME", help="how they are scored")
+    parser.add_argument("--prune-frozen", action="store_true", help="prune weights that are not trainable, too")
+    parser.add_argument("--strip", action="store_true", help="write a plain model, without masks")
+    add_data(parser, "what an importance is measured on", SAMPLES)
+    add_loss(parser)
+
+
+def run(args: argparse.Namespace) -> Result:
+    place = target_of(args, ".keras")
+    targets = _targets(args.targets)
+    model = model_of(args, compile=args.data is not None and args.loss is None)
+    data = data_of(args, model)
+    pruned = prune_once(
+        model,
+        args.sparsity,
+        selection=args.selection,
+        importance=args.importance,
+        targets=targets,
+        prune_frozen=args.prune_frozen,
+        data=None if data is None else data.pair,
+        loss=args.loss,
+    )
+    report = summary(pruned)
+    if args.strip:
+        pruned = strip_pruning(pruned)
+    return Result(report, written=(place.write(pruned.save),))
+
+
+def selection(text: str) -> Selection:
+    """A selection, as the help describes them."""
+    name, sign, value = text.partition("=")
+    try:
+        if text == "percentile":
+            return Percentile()
+        if found := re.fullmatch(r"(\d+):(\d+)", text):
+            return NByM(int(found[1]), int(found[2]))
+        if found := re.fullmatch(r"(\d+)x(\d+)", text):
+            return Block((int(found[1]), int(found[2])))
+        if sign and name in _THRESHOLDS:
+            return _THRESHOLDS[name](float(value))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}" if "Received: " in f"{error}" else _allowed(text)) from None
+    raise argparse.ArgumentTypeError(_allowed(text))
+
+
+def _allowed(text: str) -> str:
+    return f"must be percentile, N:M, RxC, threshold=V, relative=V or std=V. Received: {text!r}"
+
+
+def target(text: str) -> Any:
+    """One of the words, or a pattern and its sparsity."""
+    return text if text in _WORDS else pattern_value(text)
+
+
+def _targets(given: list[Any]) -> Any:
+    words = [each for each in given if isinstance(each, str)]
+    if words and len(given) > 1:
+        raise BadInput(f"--targets is one word for all layers, or patterns. Received: {given}")
+    return words[0] if words else dict(given)

@@ -1,0 +1,73 @@
+"""What a command found, as text and as JSON: the one place where reports become JSON."""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a command gives back.
+
+    Args:
+        report: What was found. Its `str` is printed; a dataclass, or what JSON has.
+        ok: Whether the answer is yes; no is exit code 1.
+        written: The files that were written.
+        values: What JSON shows in place of the report, for one that holds more than plain values.
+    """
+
+    report: Any
+    ok: bool = True
+    written: tuple[Path, ...] = ()
+    values: Any = None
+
+    def text(self) -> str:
+        lines = [f"Wrote {path}, {path.stat().st_size:,} bytes" for path in self.written]
+        return "\n".join(["" if self.report is None else str(self.report).rstrip("\n"), *lines]).strip("\n")
+
+    def json(self, command: str) -> str:
+        report = plain(self.report if self.values is None else self.values)
+        written = [os.fspath(path) for path in self.written]
+        return json.dumps({"command": command, "ok": self.ok, "written": written, "report": report}, indent=2)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has them.
+
+    Dataclasses become objects of their fields, without models, and of those properties that are a number, a text or
+    None. A number that JSON does not have, NaN or an infinity, becomes null.
+
+    Raises:
+        TypeError: It holds something that JSON has no form for.
+    """
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each) for each in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        found = {name: plain(each) for name, each in fields.items() if not isinstance(each, keras.Layer)}
+        return found | _properties(value)
+    raise TypeError(f"JSON has no form for this. Received: {value!r} of type {type(value).__name__}")
+
+
+def _properties(value: Any) -> dict[str, Any]:
+    classes = reversed(type(value).__mro__)
+    names = [name for cls in classes for name, each in vars(cls).items() if isinstance(each, property)]
+    found = {name: getattr(value, name) for name in dict.fromkeys(names) if not name.startswith("_")}
+    return {name: plain(each) for name, each in found.items() if each is None or isinstance(each, str | int | float)}

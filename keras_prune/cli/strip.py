@@ -1,0 +1,29 @@
+"""`strip`: a plain model."""
+
+import argparse
+from typing import Any
+
+from keras_prune.cli.command import add_command
+from keras_prune.cli.options import add_model, add_output, model_of, target_of
+from keras_prune.cli.results import Result
+from keras_prune.insight.summary import summary
+from keras_prune.wrapping import strip_pruning
+
+
+def add_to(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "strip",
+        run,
+        "Take the masks away and write the zeros in: plain Keras layers, which need nothing of this package.",
+        "Also turns an .h5 file of Keras 2 or tfmot into a .keras file.",
+        example="keras-prune strip sparse.keras -o plain.keras",
+    )
+    add_model(parser)
+    add_output(parser, ".keras")
+
+
+def run(args: argparse.Namespace) -> Result:
+    target = target_of(args, ".keras")
+    plain = strip_pruning(model_of(args))
+    return Result(summary(plain), written=(target.write(plain.save),))

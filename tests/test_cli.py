@@ -1,0 +1,416 @@
+"""The commands: what they find and write is what the library finds and makes."""
+
+import dataclasses
+import math
+import os
+import shutil
+import subprocess
+import sys
+
+import cli_files
+import keras
+import numpy as np
+import pytest
+from zoo import BACKEND
+
+import keras_prune as kp
+from keras_prune import _quiet
+from keras_prune.cli import main
+from keras_prune.cli.export import classes
+from keras_prune.cli.results import Result, plain
+
+pytestmark = pytest.mark.core
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    path = tmp_path_factory.mktemp("files")
+    cli_files.cnn().save(path / "model.keras")
+    cli_files.residual().save(path / "residual.keras")
+    cli_files.write_data(path)
+    return path
+
+
+@pytest.fixture
+def folder(files, tmp_path, monkeypatch):
+    """The current folder, with a few files."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command line; returns exit code, standard output and standard error."""
+
+    def command(*words):
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def report(run):
+    """Runs a command line with `--json`, which must succeed, and returns the report."""
+
+    def command(*words):
+        code, out, err = run(*words, "--json")
+        assert code == 0, err
+        found = cli_files.strict_json(out)
+        assert found["ok"] is True
+        return found["report"]
+
+    return command
+
+
+def zeros(path):
+    return kp.summary(keras.saving.load_model(path)).prunable_zeros
+
+
+def test_summary(folder, run, report):
+    expected = kp.summary(keras.saving.load_model("model.keras"))
+    assert run("summary", "model.keras") == (0, str(expected).strip("\n") + "\n", "")
+    found = report("summary", "model.keras")
+    assert found["parameters"] == expected.parameters
+    assert [layer["name"] for layer in found["layers"]] == [layer.name for layer in expected.layers]
+    assert found["layers"][0]["weights"][0]["shape"] == [3, 3, 1, 8]
+
+
+def test_channels(folder, run, report):
+    analysis = kp.analyze_channels(cli_files.cnn())
+    assert run("channels", "model.keras")[1].strip() == str(analysis).strip()
+    found = report("channels", "model.keras")
+    assert found["fingerprint"] == analysis.fingerprint
+    assert [(group["name"], group["channels"], group["free"]) for group in found["groups"]] == [
+        (group.name, group.size, int(group.free.sum())) for group in analysis.groups
+    ]
+    names = [each["name"] for each in report("channels", "residual.keras", "--layers")["candidates"]]
+    assert names == [each.name for each in kp.analyze_layers(cli_files.residual()).candidates]
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        (["--sparsity=0.5"], {"sparsity": 0.5}),
+        (["--sparsity=0.5", "--targets=c*=0.2"], {"sparsity": 0.5, "targets": {"c*": 0.2}}),
+        (["--sparsity=0.75", "--targets=global"], {"sparsity": 0.75, "targets": "global"}),
+        (["--selection=2:4", "--targets=conv1=none"], {"selection": kp.NByM(2, 4), "targets": {"conv1": None}}),
+        (["--selection=4x1", "--sparsity=0.5"], {"selection": kp.Block((4, 1)), "sparsity": 0.5}),
+        (["--selection=threshold=0.1"], {"selection": kp.Threshold(0.1)}),
+        (["--selection=relative=0.2"], {"selection": kp.RelativeThreshold(0.2)}),
+        (["--selection=std=0.5"], {"selection": kp.StdThreshold(0.5)}),
+    ],
+)  # fmt: skip
+def test_prune_weights(folder, report, options, arguments):
+    model = keras.saving.load_model("model.keras")
+    expected = kp.summary(kp.prune_once(model, **arguments))
+    found = report("prune", "weights", "model.keras", "-o", "sparse.keras", *options)
+    assert found == plain(expected)
+    assert zeros("sparse.keras") == expected.prunable_zeros > 0
+    assert kp.summary(keras.saving.load_model("sparse.keras")).masked
+
+
+def test_prune_weights_by_an_importance_that_needs_data(folder, run, report):
+    options = ["--sparsity=0.5", "--importance=taylor", "--data=train.npz"]
+    report("prune", "weights", "model.keras", "-o", "own.keras", *options)  # the loss that the model has
+    report("prune", "weights", "model.keras", "-o", "same.keras", *options, "--loss=sparse_categorical_crossentropy")
+    report("prune", "weights", "model.keras", "-o", "few.keras", *options, "--samples=3")
+    weights = {name: keras.saving.load_model(f"{name}.keras").get_weights() for name in ("own", "same", "few")}
+    for own, same in zip(weights["own"], weights["same"], strict=True):
+        np.testing.assert_array_equal(own, same)
+    assert any((own != few).any() for own, few in zip(weights["own"], weights["few"], strict=True))
+    code, out, err = run("prune", "weights", "model.keras", "-o", "no.keras", *options[:2])
+    assert (code, out) == (2, "")
+    assert "data=None" in err
+
+
+def test_cost(folder, run, report):
+    model = keras.saving.load_model("model.keras")
+    assert run("cost", "model.keras")[1].strip() == str(kp.cost(model)).strip()
+    found = report("cost", "model.keras")
+    # 4x4 places of 3x3x1x8 products, 2x2 of 3x3x8x8, and 32x4.
+    assert found["macs"] == 16 * 72 + 4 * 576 + 128
+    assert found["parameters"] == model.count_params()
+
+
+def test_compare(folder, report):
+    report("prune", "weights", "model.keras", "-o", "sparse.keras", "--sparsity=0.5")
+    (folder / "other").mkdir()
+    shutil.copy("model.keras", "other/model.keras")
+    words = ["compare", "model.keras", "sparse.keras", "other/model.keras", "--data=train.npz", "--no-latency"]
+    found = report(*words)["models"]
+    assert [each["model"] for each in found] == ["model.keras", "sparse.keras", "other/model.keras"]
+    x, y = cli_files.images(32, 2)  # `x_test` comes first
+    loss, accuracy = keras.saving.load_model("model.keras").evaluate(x, y, verbose=0)
+    assert found[0]["accuracy"] == pytest.approx(accuracy)
+    assert found[0]["loss"] == pytest.approx(loss, rel=1e-5)
+    assert found[1]["effective_macs_ratio"] < 1 == found[2]["effective_macs_ratio"]
+    name = "sparse_top_k_categorical_accuracy"  # of 5, and there are four classes
+    found = report(*words, "--metrics", name, "--x-key=x_train", "--y-key=y_train")["models"]
+    assert found[0][name] == 1
+
+
+def test_strip_leaves_plain_layers(folder, run, report):
+    report("prune", "weights", "model.keras", "-o", "sparse.keras", "--sparsity=0.5")
+    code, out, _ = run("strip", "sparse.keras", "-o", "plain.keras")
+    assert code == 0
+    assert f"Wrote plain.keras, {(folder / 'plain.keras').stat().st_size:,} bytes" in out
+    report("prune", "weights", "model.keras", "-o", "at_once.keras", "--sparsity=0.5", "--strip")
+    for name in ("plain", "at_once"):
+        model = keras.saving.load_model(f"{name}.keras")
+        assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
+        assert zeros(f"{name}.keras") == zeros("sparse.keras")
+
+
+def test_prune_channels_and_replay_the_plan(folder, report):
+    expected = kp.prune_channels(keras.saving.load_model("model.keras"), budget=kp.Budget(macs=0.5), round_to=2)
+    options = ["--budget-macs=0.5", "--round-to=2", "--save-plan=plan.json"]
+    found = report("prune", "channels", "model.keras", "-o", "small.keras", *options)
+    assert found == plain(expected.report)
+    report("prune", "channels", "model.keras", "-o", "again.keras", "--plan=plan.json")
+    for name in ("small", "again"):
+        weights = keras.saving.load_model(f"{name}.keras").get_weights()
+        for mine, theirs in zip(weights, expected.model.get_weights(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_prune_channels_with_data(folder, report):
+    options = ["--ratio=0.5", "--ratios=conv1=none", "--importance=mean_activation", "--recalibrate"]
+    found = report("prune", "channels", "model.keras", "-o", "small.keras", *options, "--data=train.npz")
+    assert [(group["name"], group["after"]) for group in found["groups"][:2]] == [("conv1", 8), ("conv2", 4)]
+    small = keras.saving.load_model("small.keras")
+    assert not np.allclose(small.get_layer("norm").moving_mean.numpy() if BACKEND == "tensorflow" else 1, 0)
+
+
+def test_prune_layers(folder, report):
+    found = report("prune", "layers", "residual.keras", "-o", "small.keras", "--names=block1*")
+    assert [each["name"] for each in found["candidates"] if each["removed"]] == ["block1_sum"]
+    assert not [layer for layer in keras.saving.load_model("small.keras").layers if "block1" in layer.name]
+    report("prune", "layers", "residual.keras", "-o", "half.keras", "--ratio=0.5", "--save-plan=plan.json")
+    report("prune", "layers", "residual.keras", "-o", "again.keras", "--plan=plan.json")
+    names = [[layer.name for layer in keras.saving.load_model(f"{name}.keras").layers] for name in ("half", "again")]
+    assert names[0] == names[1]
+
+
+def test_files_are_replaced_only_when_told(folder, run):
+    words = ("prune", "weights", "model.keras", "-o", "sparse.keras", "--sparsity")
+    assert run(*words, 0.5)[0] == 0
+    before = (folder / "sparse.keras").read_bytes()
+    code, out, err = run(*words, 0.75)
+    assert (code, out) == (2, "")
+    assert err == "keras-prune: error: The output exists: pass --overwrite to replace it. Received: 'sparse.keras'\n"
+    assert (folder / "sparse.keras").read_bytes() == before
+    assert run(*words, 0.75, "--overwrite")[0] == 0
+    assert zeros("sparse.keras") > 0.7 * kp.summary(keras.saving.load_model("sparse.keras")).prunable
+    assert not [name for name in os.listdir() if name.startswith(".")]  # nothing half-written
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        ("out.h5", "must be a file that ends in .keras"),
+        (".keras", "must be a file that ends in .keras"),
+        ("missing/out.keras", "a folder that exists"),
+        ("model.keras/out.keras", "a folder that exists"),
+        ("folder.keras", "not a folder"),
+    ],
+)
+def test_outputs_are_checked_before_the_work(folder, run, monkeypatch, output, why):
+    (folder / "folder.keras").mkdir()
+    monkeypatch.setattr(keras.saving, "load_model", None)  # would fail if it came to that
+    code, out, err = run("strip", "model.keras", "-o", output, "--overwrite")
+    assert (code, out) == (2, "")
+    assert why in err
+    assert err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written(folder, run, monkeypatch):
+    def touch(path, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.touch", touch)
+    code, _, err = run("strip", "model.keras", "-o", "out.keras")
+    assert code == 2
+    assert "can be written (Permission denied). Received: 'out.keras'" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "The following arguments are required: COMMAND"),
+        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["summary"], "The following arguments are required: model"),
+        (["summary", "model.keras", "--js"], "Unrecognized arguments: --js"),
+        (["prune", "channels", "model.keras", "-o", "a.keras", "--ratio", "1.5"], "must be a number in [0, 1)"),
+        (["prune", "channels", "model.keras", "-o", "a.keras", "--ratio", "nan"], "must be a number in [0, 1)"),
+        (["prune", "channels", "model.keras", "-o", "a.keras"], "Pass `ratio`, `budget` or `ratios`"),
+        (["prune", "channels", "model.keras", "-o", "a.keras", "--budget-macs", "2.5"], "a fraction in (0, 1), or"),
+        (["prune", "channels", "model.keras", "-o", "a.keras", "--ratios", "conv1"], "must be PATTERN=VALUE"),
+        (["prune", "channels", "model.keras", "-o", "a.keras", "--plan", "plan.json"], "There is no such file"),
+        (["prune", "channels", "model.keras", "-o", "a.keras", "--ratio=0.5", "--recalibrate"], "needs --data"),
+        (["prune", "weights", "model.keras", "-o", "a.keras", "--selection", "some"], "must be percentile, N:M"),
+        (["prune", "weights", "model.keras", "-o", "a.keras", "--selection", "4:2"], "Received: "),
+        (["prune", "weights", "model.keras", "-o", "a.keras", "--targets", "erk", "--targets", "a=0"], "one word"),
+        (["prune", "weights", "model.keras", "-o", "a.keras", "--sparsity=0.5", "--importance=x"], "one of"),
+        (["prune", "weights", "model.keras", "-o", "a.keras", "--sparsity=0.5", "--samples=-1"], "whole number"),
+        (["benchmark", "model.tflite", "--runs", "0"], "a whole number of at least 1"),
+        (["compare", "model.keras", "model.keras"], "Each file is compared once"),
+        (["compare", "model.keras", "--data", "test.npz", "--metrics", "nonsense"], "known to Keras"),
+    ],
+)  # fmt: skip
+def test_bad_usage_is_one_line_and_code_2(folder, run, words, why):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert why in err
+    assert err.startswith("keras-prune: error: ")
+    assert "Received: " in err
+    assert err.count("\n") == 1
+    assert not (folder / "a.keras").exists()
+
+
+def test_errors_as_json(folder, run):
+    code, out, err = run("summary", "missing.keras", "--json")
+    found = cli_files.strict_json(out)
+    assert code == 2
+    assert (found["command"], found["ok"]) == ("summary", False)
+    assert err == f"keras-prune: error: {found['error']}\n"
+    assert cli_files.strict_json(run("summary", "--json")[1])["command"] is None
+
+
+def test_failures_are_code_1_and_show_where_only_if_asked(folder, run, monkeypatch):
+    def fail(model):
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr("keras_prune.cli.looking.summary", fail)
+    line = "keras-prune: error: RuntimeError: out of memory. Received: keras-prune summary model.keras"
+    assert run("summary", "model.keras") == (1, "", f"{line}\n")
+    code, _, err = run("summary", "model.keras", "--traceback")
+    assert code == 1
+    assert err.startswith("Traceback")
+
+    def interrupt(model):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_prune.cli.looking.summary", interrupt)
+    assert run("summary", "model.keras") == (130, "", "keras-prune: error: Interrupted.\n")
+
+
+def test_what_is_printed_on_the_way_is_not_in_the_output(folder, run, monkeypatch):
+    def talk(model):
+        print("working")
+        return kp.summary(model)
+
+    monkeypatch.setattr("keras_prune.cli.looking.summary", talk)
+    code, out, err = run("summary", "model.keras", "--json")
+    assert (code, err) == (0, "working\n")
+    assert cli_files.strict_json(out)["report"]["model"] == "cnn"
+
+
+def test_an_answer_of_no_is_code_1(folder, run, monkeypatch):
+    monkeypatch.setattr("keras_prune.cli.looking.run_summary", lambda args: Result("no", ok=False))
+    assert run("summary", "model.keras") == (1, "no\n", "")
+
+
+def test_names_in_files_are_no_codes_for_the_terminal(folder, run):
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="a\x1b[31mred")]).save("evil.keras")
+    code, out, _ = run("summary", "evil.keras")
+    assert code == 0
+    assert "\x1b" not in out
+    assert "red" in out
+
+
+def test_plain_values():
+    @dataclasses.dataclass(frozen=True)
+    class Inner:
+        size: int
+        rows: tuple[float, ...]
+
+        @property
+        def twice(self):
+            return 2 * self.size
+
+        @property
+        def model(self):
+            return object()
+
+    @dataclasses.dataclass(frozen=True)
+    class Outer:
+        inner: Inner
+        model: keras.Model
+        array: np.ndarray
+
+    value = Outer(Inner(3, (math.nan, 0.5)), cli_files.residual(), np.arange(3))
+    assert plain(value) == {"inner": {"size": 3, "rows": [None, 0.5], "twice": 6}, "array": [0, 1, 2]}
+    assert plain({1: np.float32(0.5), "b": None}) == {"1": 0.5, "b": None}
+    with pytest.raises(TypeError, match="JSON has no form"):
+        plain(object())
+
+
+def test_a_file_that_is_not_what_the_model_is_fails(folder, run, monkeypatch):
+    tflite_export = pytest.importorskip("tflite_export")
+
+    def export(*args, **kwargs):
+        raise tflite_export.ExportError("The file differs by 3.")
+
+    monkeypatch.setattr(tflite_export, "export", export)
+    code, out, err = run("export", "model.keras", "-o", "model.tflite")
+    assert (code, out) == (1, "")
+    assert err == (
+        "keras-prune: error: ExportError: The file differs by 3. "
+        "Received: keras-prune export model.keras -o model.tflite\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("targets", "shape", "expected"),
+    [
+        (np.array([0, 3]), (None, 4), True),
+        (np.array([[0], [3]], "uint8"), (None, 4), True),
+        (np.eye(4, dtype="float32"), (None, 4), True),
+        (np.array([0.0, 1.0]), (None, 1), True),
+        (np.array([0, 4]), (None, 4), False),
+        (np.array([0.5, 1.0]), (None, 1), False),
+        (np.ones((3, 4)), (None, 4), False),
+        (np.array([0, 1]), (None, 5, 4), False),
+        (np.array([0, 1]), [(None, 4), (None, 4)], False),
+        ({"a": np.array([0])}, (None, 4), False),
+        (None, (None, 4), False),
+    ],
+)
+def test_which_targets_are_classes(targets, shape, expected):
+    assert (classes(targets, shape) is not None) is expected
+
+
+def test_version(run):
+    assert run("--version") == (0, f"keras-prune {kp.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["python", "-m", "keras_prune", "summary"], True),
+        (["python", "-X", "dev", "-m", "keras_prune"], True),
+        (["/usr/bin/python3", "/home/a/bin/keras-prune", "summary"], True),
+        (["python.exe", "keras-prune.exe"], True),
+        (["python", "train.py", "keras-prune"], False),
+        (["python", "-m", "pytest", "keras_prune"], False),
+    ],
+)
+def test_only_the_command_line_is_quiet(words, expected):
+    assert _quiet.is_command(words) is expected
+
+
+def test_as_a_process(folder):
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    path = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_prune", "summary", "model.keras", "--json"],
+        capture_output=True,
+        text=True,
+        env={**environment, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr
+    assert cli_files.strict_json(done.stdout)["report"]["model"] == "cnn"
+    if BACKEND == "tensorflow":
+        assert done.stderr == ""
