@@ -77,6 +77,7 @@ def main() -> None:
         optimizer=keras.optimizers.Adam(FLAGS.finetune_learning_rate),
         batch_size=FLAGS.batch_size,
         step=0.9 if FLAGS.smoke else 0.5,
+        resolution=0.9 if FLAGS.smoke else 0.2,
         time_limit=FLAGS.time_limit,
         seed=FLAGS.seed,
     )

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import re
 import types
 
 import keras
 import numpy as np
 import pytest
+from example_runs import digits, run_example
 from keras import layers
 from zoo import BACKEND, batch, cnn, predict, subclassed, two_in_two_out, value
 
@@ -326,3 +328,21 @@ def test_with_a_real_int8_file(task, tmp_path):
     assert result.best.metric == pytest.approx((scores.argmax(-1) == validation[1]).mean())
     assert result.best.bytes == result.path.stat().st_size < result.front.candidates[0].bytes
     assert {tensor.dtype for tensor in tflite_export.inspect(result.path).tensors} == {"int8"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the example makes files, which needs TensorFlow")
+def test_the_example(tmp_path):
+    arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), (*digits(700, 1), *digits(80, 2)), strict=True))
+    np.savez(tmp_path / "data.npz", **arrays)
+    flags = "--smoke", f"--data={tmp_path / 'data.npz'}", f"--output={tmp_path / 'new'}", "--methods=channels"
+    done = run_example(tmp_path, *flags, script="autoprune_mnist")
+    assert done.returncode == 0, done.stderr
+    front = kp.ParetoFront.load(tmp_path / "new/search")
+    dense, best = re.findall(r"^ +(?:dense|best: \S+) +(\S+)% +(\S+)% +(\S+) +(\S+) +(\S+) *$", done.stdout, re.M)
+    assert int(dense[2].replace(",", "")) == front.candidates[0].parameters
+    scores = tflite_export.predict(front.candidates[0].path, arrays["x_test"][..., None] / 255.0)
+    assert float(dense[1]) == pytest.approx(100 * (scores.argmax(-1) == arrays["y_test"]).mean(), abs=0.01)
+    assert int(best[3].replace(",", "")) in [each.bytes for each in front.candidates]
+    assert (tmp_path / "new/front.png").is_file()
+    assert [path.name for path in (tmp_path / "cwd").iterdir()] == []

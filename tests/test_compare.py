@@ -108,6 +108,24 @@ def test_latencies_of_different_kinds_are_not_divided():
     assert "do not compare" in str(found)
 
 
+def test_plot_has_a_bar_for_each_ratio_that_is_known():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rows = [
+        ModelRow("a", "-", {"loss": 2.0}, 10, 10, 4, 4, 40, 30, "file"),
+        ModelRow("b", "-", {"loss": 3.0}, 5, 5, None, None, 20, 15, "file"),
+    ]
+    ax = ModelComparison(tuple(rows)).plot()
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    assert labels == ["loss", "parameters", "non\nzeros", "macs", "effective\nmacs", "compressed\nbytes"]
+    heights = [[bar.get_height() for bar in bars] for bars in ax.containers]
+    assert heights == [[1.0] * 6, [1.5, 0.5, 0.5, 0.5]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    plt.close("all")
+
+
 def test_forms_of_the_table():
     x, y = data()
     models = {f"model {index} | <b>": classifier() for index in range(7)}

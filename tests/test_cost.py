@@ -5,12 +5,12 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from zoo import BACKEND, nested
+from zoo import nested
 
 import keras_prune as kp
 from keras_prune.insight.products import FREE_LAYERS
 
-pytestmark = pytest.mark.core
+core = pytest.mark.core
 
 
 def one(shape, layer, dtype="float32"):
@@ -120,6 +120,7 @@ def _flat(layer):
     return layer._flatten_layers() if isinstance(layer, layers.Layer) else []
 
 
+@core
 def test_zeros_are_left_out_of_effective_macs():
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3, name="conv"), layers.Flatten()])
     kernel = model.get_layer("conv").kernel
@@ -131,6 +132,7 @@ def test_zeros_are_left_out_of_effective_macs():
     assert (report.macs, report.effective_macs) == (36 * 108, 36 * (108 - 36 - 1))
 
 
+@core
 def test_masked_models_count_as_what_they_become():
     model = nested()
     plain, masked = kp.cost(model), kp.cost(kp.prune_once(model, 0.5))
@@ -153,6 +155,7 @@ def test_paths_shapes_and_shared_layers():
     assert report.layers[0].activation_bytes == 2 * 5 * 4
 
 
+@core
 def test_peak_of_activations_is_that_of_tensors_that_live_at_a_time():
     inputs = keras.Input((10,))
     wide = layers.Dense(100)(inputs)  # 10 + 100
@@ -235,8 +238,6 @@ def test_unknown_sizes():
 
 
 def test_quantised_layers_are_unknown():
-    if BACKEND == "torch":
-        pytest.skip("the same on every backend")
     model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="dense")])
     model.quantize("int8")
     assert "quantised" in kp.cost(model).unknown["dense"]
@@ -263,6 +264,7 @@ class Subclassed(keras.Model):
         return self.one(x)
 
 
+@core
 def test_subclassed_models_have_parameters_only():
     model = Subclassed()
     with pytest.raises(ValueError, match="unbuilt"):
@@ -290,6 +292,7 @@ def test_the_model_is_only_read():
     )
 
 
+@core
 def test_counts_equal_those_of_prune_channels_and_layers():
     model = channel_zoo.residual()
     macs = kp.cost(model).macs

@@ -110,9 +110,8 @@ def autoprune(
 
     ```python
     model.compile("adam", "mse")
-    result = autoprune(
-        model, (x, y), (x, y), output="small", max_drop=0.1, methods=["weights"], quantize=None, fine_tune_epochs=1
-    )
+    budget = Budget(params=0.7)
+    result = autoprune(model, (x, y), (x, y), output="small", max_drop=0.5, budget=budget, quantize=None)
     print(result)
     print(result.decisions)
     result.model.compile("adam", "mse")  # or use the file, result.path

@@ -78,10 +78,11 @@ class ParetoFront:
 
     ```python
     model.compile("adam", "mse")
-    result = autoprune(model, (x, y), (x, y), output="found", max_drop=0.5, methods=("weights",), quantize=None)
+    budget = Budget(params=0.7)
+    autoprune(model, (x, y), (x, y), output="found", max_drop=0.5, budget=budget, quantize=None)
     front = ParetoFront.load("found")  # what was found, at any later time
     print(front)
-    front.best(bound=1.5).load()  # the smallest model whose loss is 1.5 at most
+    small = front.best(bound=5.0, bytes=10_000).load()  # the smallest model whose loss is 5 at most
     ```
     """
 
@@ -165,7 +166,7 @@ class ParetoFront:
             raise ValueError(f"The folder holds no search of `autoprune`. Received: '{folder}' ({error})") from error
 
     def __str__(self) -> str:
-        headings = ("Candidate", self.metric, "Bytes", "Gzip", "Parameters", "Non-zeros", "MACs", "ms", "Front", "Done")
+        headings = ("Candidate", self.metric, "Bytes", "Gzip", "Parameters", "Non-zeros", "MACs", "ms", "Front")
         front = {each.name for each in self.front}
         rows = [
             (
@@ -178,7 +179,6 @@ class ParetoFront:
                 number(each.macs),
                 "-" if each.latency_ms is None else f"{each.latency_ms:.3g}",
                 "*" if each.name in front else "",
-                each.done,
             )
             for each in self.candidates
         ]

@@ -8,7 +8,7 @@ import keras
 from keras_prune.automation.goal import Goal
 from keras_prune.automation.journal import Decision, Journal
 from keras_prune.automation.pareto import Candidate, ParetoFront
-from keras_prune.automation.search import Search
+from keras_prune.automation.search import DENSE, Search
 from keras_prune.controllers.records import Records
 from keras_prune.measure.evaluation import Evaluation
 
@@ -47,7 +47,7 @@ class AutopruneResult:
         metric, dense = self.front.metric, self.front.candidates[0]
         lines = [
             str(self.front),
-            f"Best: {self.best.name}, {self.path}",
+            f"Best: {self.best.name}, {self.path} ({self.best.done})",
             f"{metric}: {self.best.metric:.6g}; must hold {self.bound:.6g}; before: {self.baseline:.6g}",
             f"Bytes: {dense.bytes:,} -> {self.best.bytes:,}; after gzip: {dense.gzip_bytes:,} -> "
             f"{self.best.gzip_bytes:,}",
@@ -62,9 +62,9 @@ def result_of(journal: Journal, search: Search, goal: Goal, evaluation: Evaluati
     front = ParetoFront(candidates, evaluation.name, not evaluation.lower_is_better)
     bound = goal.bound(1.0)
     best = _best(front, goal, bound)
-    met = goal.met_by(best) and (goal.has_budget or best.name != "dense")
+    met = goal.met_by(best) and (goal.has_budget or best.name != DENSE)
     return AutopruneResult(
-        best.load(),
+        search.model_of(best),
         best,
         front,
         Records(journal.decisions),

@@ -15,6 +15,9 @@ from keras_prune.automation.journal import Decision, Journal
 from keras_prune.automation.methods import LEVELS, Measure, Method, make_method
 from keras_prune.automation.pareto import Candidate
 from keras_prune.insight.sensitivity import Kind, Sensitivity, make_scan, measure
+from keras_prune.wrapping import strip_pruning
+
+DENSE = "dense"  # the candidate that is not pruned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Search:
         self._samples, self._clock, self._say = samples, clock, say
         self._number = 0
         self._expected = 0.0  # seconds of the next candidate
+        self._latest: tuple[str, keras.Model] | None = None  # the last that was accepted, by name
         self.limits: list[str] = []  # why each method ended
         self.out_of_time = ""
 
@@ -110,6 +114,14 @@ class Search:
             ]
         except OutOfTime as error:
             self.out_of_time = str(error)
+
+    def model_of(self, candidate: Candidate) -> keras.Model:
+        """The plain model of a candidate; from its file only if it must be: not every class can be loaded."""
+        if candidate.name == DENSE:
+            return strip_pruning(self._job.model)
+        if self._latest is not None and candidate.name == self._latest[0]:
+            return self._latest[1]
+        return candidate.load()
 
     # One method.
 
@@ -134,6 +146,7 @@ class Search:
             decision, pruned = self._round(Attempt(name, kind, allocation, left, bound), method, best, model)
             if decision.decision == "accepted":
                 held, best, model = left, self._journal.candidates[name], pruned
+                self._latest = None if pruned is None else (name, pruned)
                 if self._goal.has_budget and self._goal.met_by(best):
                     return best, self._loaded(best, model)
             else:
@@ -184,7 +197,7 @@ class Search:
     # What comes first.
 
     def _dense(self) -> Candidate:
-        name = "dense"
+        name = DENSE
         self._expected = self._job.guess
         known = self._journal.find(name)
         if known is None:

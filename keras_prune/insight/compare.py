@@ -63,6 +63,12 @@ class ModelComparison:
         """The table as an HTML element."""
         return html_table(*self._table(self.rows))
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the ratios to the first row as bars, on these axes of matplotlib or new ones; returns the axes."""
+        from keras_prune.plots.comparison import plot_models  # here, since only plots need matplotlib
+
+        return plot_models(self, ax)
+
     def _repr_html_(self) -> str:
         return self.html()
 

@@ -30,7 +30,7 @@ class MethodPoint:
     Args:
         method: `"weights"`, `"channels"`, `"layers"`; `"dense"`, the model as it was given; `"control"`, that model
             trained on for as long as the pruned ones.
-        asked: The fraction of the parameters that was to be left at most; None for these two.
+        asked: The fraction of the parameters that was to be left; None for these two.
         left: The fraction that is left: of weights those that no mask prunes. None: see `reason`.
         row: What `compare` says of it, likewise.
         reason: Why this size cannot be reached; else empty.
@@ -142,12 +142,12 @@ def compare_methods(
 ) -> MethodComparison:
     """Prunes one trained model by weights, by channels and by layers, and puts the results side by side.
 
-    At each point all methods may leave the same fraction of the model's parameters: of weights, that many are not
-    pruned by masks (`prune_once`, the same sparsity in each layer); of channels and layers, the smaller model has that
-    many (`prune_channels`, `prune_layers` with `Budget(params=...)`). Layers are coarse, so often less is left than
-    was asked. Each result is trained on for the same number of epochs with a new optimizer of the same settings. So is
-    the control, the dense model: what it gains, pruning does not explain. A size that a method cannot reach is told
-    with its reason.
+    At each point all methods leave the same fraction of the model's parameters: of weights, that many are not pruned by
+    masks (`prune_once`, the same sparsity in each layer, rounded to whole weights there); of channels and layers, the
+    smaller model has at most that many (`prune_channels`, `prune_layers` with `Budget(params=...)`). Layers are coarse,
+    so often less is left than was asked. Each result is trained on for the same number of epochs with a new optimizer
+    of the same settings. So is the control, the dense model: what it gains, pruning does not explain. A size that a
+    method cannot reach is told with its reason.
 
     Args:
         model: A trained Sequential or Functional model without masks. It is not changed.
