@@ -3,6 +3,7 @@
 import os
 import pathlib
 import secrets
+from collections.abc import Callable
 
 
 def check_target(path: str | os.PathLike[str], suffix: str, overwrite: bool) -> pathlib.Path:
@@ -19,12 +20,19 @@ def check_target(path: str | os.PathLike[str], suffix: str, overwrite: bool) -> 
     return target
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Puts the file in place in one step: whoever opens it sees the old one or the new one, whole."""
+def write_with(path: str | os.PathLike[str], save: Callable[[pathlib.Path], object]) -> None:
+    """Lets `save` write a file under another name, and puts it in place in one step: whoever opens it sees the old one
+    or the new one, whole."""
     target = pathlib.Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    # The same ending: Keras and NumPy go by it.
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        save(temporary)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a file of text in one step."""
+    write_with(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -1,9 +1,7 @@
 """What is done to each model of a search: it is trained, measured, saved and exported."""
 
 import dataclasses
-import os
 import pathlib
-import secrets
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from keras_prune import keras_internals
 from keras_prune.automation.methods import costs_of, nonzeros
 from keras_prune.automation.pareto import Candidate
+from keras_prune.files import write_with
 from keras_prune.measure.batches import Batches
 from keras_prune.measure.copies import copy_to_measure
 from keras_prune.measure.evaluation import Evaluation, InMemory
@@ -74,7 +73,7 @@ class Job:
         running = copy_to_measure(plain)[1]
         keras_metric = self.evaluation.of(running)
         path = folder / f"{name}.tflite"
-        _save(plain, path.with_suffix(".keras"))
+        write_with(path.with_suffix(".keras"), plain.save)
         inputs = _as_model_takes(plain, self.evaluation.samples[0])
         representative = self._representative(plain) if self.quantize in ("int8", "int16x8") else None
         report = tflite_export.export(
@@ -151,13 +150,3 @@ def _as_model_takes(model: keras.Model, x: Any) -> Any:
         listed = [x[tensor.name] for tensor in keras.tree.flatten(structure)]
         return keras.tree.pack_sequence_as(structure, listed)
     return x
-
-
-def _save(model: keras.Model, path: pathlib.Path) -> None:
-    """Writes a model in one step."""
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
-    try:
-        model.save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

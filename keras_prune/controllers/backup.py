@@ -3,13 +3,13 @@
 import json
 import os
 import pathlib
-import secrets
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_prune.controllers.snapshot import Snapshot
+from keras_prune.files import write_with
 
 _SUFFIX = ".hold.npz"
 
@@ -40,14 +40,7 @@ class Backup:
         content: dict[str, Any] = {name: np.frombuffer(array.tobytes(), np.uint8) for name, array in arrays.items()}
         content["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
         self.folder.mkdir(parents=True, exist_ok=True)
-        target = self.folder / f"{epoch}{_SUFFIX}"
-        temporary = self.folder / f".{target.name}.{secrets.token_hex(4)}.tmp"
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, **content)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_with(self._path(epoch), lambda path: np.savez(path, **content))
         for old in self._epochs():
             if not epoch - 1 <= old <= epoch:
                 self._path(old).unlink()
