@@ -3,9 +3,11 @@
 import dataclasses
 import math
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import cli_files
 import keras
@@ -414,3 +416,8 @@ def test_as_a_process(folder):
     assert cli_files.strict_json(done.stdout)["report"]["model"] == "cnn"
     if BACKEND == "tensorflow":
         assert done.stderr == ""
+
+
+def test_the_entry_point_is_there():
+    project = tomllib.loads((pathlib.Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"keras-prune": f"{main.__module__.rpartition('.')[0]}:{main.__name__}"}

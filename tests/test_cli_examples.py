@@ -54,7 +54,12 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+SLOW = {"autoprune", "export"}  # several files are exported and checked
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(each, marks=pytest.mark.slow) if each in SLOW else each for each in COMMANDS]
+)
 def test_examples_run(files, tmp_path, monkeypatch, capsys, command):
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
