@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_prune.cli.errors import BadInput
+from keras_prune.files import write_with
 
 
 class Target:
@@ -29,7 +30,7 @@ class Target:
         self._refuse_existing()
         if self._real.is_dir():
             raise BadInput(f"The output must be a file, not a folder. Received: {path!r}")
-        temporary = self._temporary()
+        temporary = self._real.with_name(f".{secrets.token_hex(4)}.tmp")
         try:
             temporary.touch(exist_ok=False)
             temporary.unlink()
@@ -41,19 +42,14 @@ class Target:
 
     def write(self, save: Callable[[Path], object]) -> Path:
         """Lets `save` write a file under a temporary name, and moves it here: whole, or not at all."""
-        temporary = self._temporary()
-        try:
+
+        def save_if_free(temporary: Path) -> None:
             save(temporary)
             self._refuse_existing()
-            os.replace(temporary, self._real)
-        finally:
-            temporary.unlink(missing_ok=True)
+
+        write_with(self._real, save_if_free)
         return self.path
 
     def _refuse_existing(self) -> None:
         if self._real.exists() and not self._overwrite:
             raise BadInput(f"The output exists: pass --overwrite to replace it. Received: {os.fspath(self.path)!r}")
-
-    def _temporary(self) -> Path:
-        # The same ending: Keras goes by it.
-        return self._real.with_name(f".{self._real.stem}.{secrets.token_hex(4)}.tmp{self._real.suffix}")
