@@ -31,6 +31,21 @@ def test_criteria_on_mnist(tmp_path, data):
     assert len({row[1:] for row in rows}) > 1
 
 
+@pytest.mark.slow
+def test_methods_on_mnist(tmp_path, data):
+    output = tmp_path / "new"
+    flags = f"--data={data}", f"--output={output}", "--points=0.5", "--methods=weights", "--methods=channels"
+    printed = run(tmp_path, "mnist_methods", *flags)
+    table = (output / "methods_0.md").read_text()
+    left = dict(re.findall(r"^\| (weights|channels) +\|[^|]*\| *(\d+\.\d+)%", table, re.M))
+    assert set(left) == {"weights", "channels"}
+    assert float(left["weights"]) == pytest.approx(50, abs=0.2)
+    assert 40 < float(left["channels"]) <= 50  # within one channel
+    for word in ("dense", "control", f"{left['channels']}%"):
+        assert word in printed
+    assert (output / "methods_0.png").stat().st_size > 1000
+
+
 def test_bad_flags_are_named(tmp_path):
     done = run_example(tmp_path, "--seeds=0", script="mnist_criteria")
     assert done.returncode != 0
