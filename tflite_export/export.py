@@ -16,6 +16,7 @@ from tflite_export.files import checked_target, write
 from tflite_export.kernels import Kernel, kernels_of
 from tflite_export.modes import find_mode
 from tflite_export.options import check_options
+from tflite_export.plain import plain
 from tflite_export.reference import output_names, predict, sample_of, whole_batches
 from tflite_export.report import ExportReport, report_of
 from tflite_export.signature import (
@@ -147,7 +148,7 @@ def export(
     tolerance = mode.tolerance if tolerance is None else tolerance
     signature = checked_signature(signature, batch_size)
     _check_model(model, signature)
-    plain = _plain(model)
+    stripped = plain(model)
     if not _on_tensorflow():
         options = {
             "quantize": quantize,
@@ -165,11 +166,11 @@ def export(
             "allow": tuple(allow),
             "verify": verify,
         }
-        return export_elsewhere(plain, Path(path), target, options)
+        return export_elsewhere(stripped, Path(path), target, options)
     given = representative_data if inputs is None else inputs
     structure = structure_of(model, given if signature is None else signature)
     specs = inputs_of(model, structure, batch_size, signature)
-    kernels = kernels_of(plain)
+    kernels = kernels_of(stripped)
     tries = sparse_tries(sparse, mode, kernels, verify)
     batches = None if given is None else standardize(structure, specs, given)
     representative = None
@@ -191,19 +192,19 @@ def export(
     sample, keras_accuracy = None, None
     if verify:
         if batches is None:
-            batches = invent(plain, specs, whole_batches(samples, batch_size))
+            batches = invent(stripped, specs, whole_batches(samples, batch_size))
             notes.append("compared on inputs that are made up; pass real ones as `inputs`")
-        sample = sample_of(plain, structure, batches, samples, batch_size, made_up=given is None)
+        sample = sample_of(stripped, structure, batches, samples, batch_size, made_up=given is None)
         if truth is not None:
             sample = replace(sample, labelled=batches)
-            keras_accuracy = truth.accuracy(predict(plain, structure, batches, batch_size))
+            keras_accuracy = truth.accuracy(predict(stripped, structure, batches, batch_size))
         outputs = sample.names
     else:
         notes.append("not verified: the file was neither run in LiteRT nor compared with Keras (verify=False)")
-        outputs = output_names(plain, structure, specs, batch_size)
+        outputs = output_names(stripped, structure, specs, batch_size)
     with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
         folder = Path(name)
-        conversion = Conversion(plain, structure, specs, outputs, representative, batch_size, folder)
+        conversion = Conversion(stripped, structure, specs, outputs, representative, batch_size, folder)
         content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance, notes)
     write(target, content)
     return report_of(
@@ -276,15 +277,3 @@ def _on_tensorflow() -> bool:
     import keras
 
     return keras.backend.backend() == "tensorflow"
-
-
-def _plain(model: "keras.Model") -> "keras.Model":
-    """The model without masks, the zeros written in; the user's own stays as it is.
-
-    A subclassed model cannot be built anew, and stripping it in place would change the user's. It is exported
-    as it is: its masked weights are zero already, and its masks, which no call reads, do not reach the file.
-    """
-    import keras_prune
-    from keras_prune.keras_internals import is_graph
-
-    return keras_prune.strip_pruning(model) if is_graph(model) else model

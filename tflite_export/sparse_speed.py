@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tflite_export.kernels import Kernel, kernels_of
 from tflite_export.modes import MODES
+from tflite_export.plain import plain
 from tflite_export.printing import grid, plain_text, shape_text
 from tflite_export.sparse import WORTH, reason_against
 from tflite_export.sparse_convolutions import ENOUGH, obstacles
@@ -118,13 +119,10 @@ def check_sparse_speed(model: "keras.Model") -> SparseSpeed:
 
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"`model` must be a built keras.Model. Received: {model!r} of type {type(model).__name__}")
-    from keras_prune import strip_pruning
-    from keras_prune.keras_internals import is_graph
-
-    plain = strip_pruning(model) if is_graph(model) else model
-    kernels = kernels_of(plain)
+    model = plain(model)
+    kernels = kernels_of(model)
     pointwise = [kernel for kernel in kernels if kernel.pointwise]
-    in_the_way = obstacles(plain) if pointwise else ()
+    in_the_way = obstacles(model) if pointwise else ()
     zeros = sum(kernel.zeros for kernel in pointwise) / max(1, sum(kernel.values.size for kernel in pointwise))
     integer = not reason_against(MODES["int8"], kernels)
     rows = []

@@ -17,6 +17,7 @@ from keras_prune.automation.result import AutopruneResult, result_of
 from keras_prune.automation.search import Pace, Search
 from keras_prune.channels.budget import Budget
 from keras_prune.channels.groups import check_model
+from keras_prune.exporting import exporter
 from keras_prune.insight.sensitivity import Kind
 from keras_prune.measure.batches import Batches
 from keras_prune.measure.copies import copy_to_measure
@@ -131,7 +132,7 @@ def autoprune(
     _check_budget(budget, kinds, quantize)
     check_optimizer(optimizer)
     folder = check_folder(output)
-    _import_export()
+    exporter("autoprune")
     find_loss(model, loss)
     _check_training(train_data, model)
     running = copy_to_measure(model)[1]
@@ -217,10 +218,3 @@ def _guess(evaluation: Evaluation, running: keras.Model, train_data: Any) -> flo
     seconds = time.monotonic() - start
     samples = sum(len(keras.tree.flatten(batch)[0]) for batch in evaluation.batches)
     return 2 * seconds * len(keras.tree.flatten(train_data)[0]) / samples
-
-
-def _import_export() -> None:
-    try:
-        import tflite_export  # noqa: F401  # here, since only this needs TensorFlow
-    except ImportError as error:
-        raise ImportError("autoprune exports files: it needs the package tflite_export. Received: none") from error

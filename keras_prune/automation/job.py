@@ -11,6 +11,7 @@ import numpy as np
 from keras_prune import keras_internals
 from keras_prune.automation.methods import costs_of, nonzeros
 from keras_prune.automation.pareto import Candidate
+from keras_prune.exporting import exporter
 from keras_prune.files import write_with
 from keras_prune.measure.batches import Batches
 from keras_prune.measure.copies import copy_to_measure
@@ -67,8 +68,7 @@ class Job:
         Raises:
             tflite_export.ExportError: The file is not what Keras computes, or cannot be made.
         """
-        import tflite_export  # here, since only this needs TensorFlow
-
+        tflite_export = exporter("autoprune")
         plain = strip_pruning(model)
         running = copy_to_measure(plain)[1]
         keras_metric = self.evaluation.of(running)
@@ -79,7 +79,7 @@ class Job:
         report = tflite_export.export(
             plain,
             path,
-            quantize=self.quantize,  # type: ignore[arg-type]
+            quantize=self.quantize,
             representative_data=representative,
             inputs=inputs,
             overwrite=True,

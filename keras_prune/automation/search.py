@@ -14,6 +14,7 @@ from keras_prune.automation.job import Job
 from keras_prune.automation.journal import Decision, Journal
 from keras_prune.automation.methods import LEVELS, Measure, Method, make_method
 from keras_prune.automation.pareto import Candidate
+from keras_prune.exporting import exporter
 from keras_prune.insight.sensitivity import Kind, Sensitivity, make_scan, measure
 from keras_prune.wrapping import strip_pruning
 
@@ -187,11 +188,9 @@ class Search:
         return decision, plain
 
     def _exported(self, model: keras.Model, name: str, done: str) -> tuple[Candidate | None, Any, str]:
-        import tflite_export  # here, since only this needs TensorFlow
-
         try:
             return *self._job.candidate(model, name, self._journal.folder, done), ""
-        except tflite_export.ExportError as error:  # a trained model may be one that cannot be quantised
+        except exporter("autoprune").ExportError as error:  # a trained model may be one that cannot be quantised
             return None, None, f"the export failed: {error}"
 
     # What comes first.

@@ -12,6 +12,7 @@ from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.kept import Kept
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.work import Costs
+from keras_prune.exporting import exporter
 
 _PROBES = 7  # exported files for a budget of latency: each halves what is left to search
 
@@ -157,9 +158,6 @@ def _first(low: int, high: int, holds: Callable[[int], bool], probes: int | None
 
 def _latency(model: keras.Model) -> Any:
     """Milliseconds of one call of the exported file."""
-    try:
-        import tflite_export  # here, since only this needs TensorFlow
-    except ImportError as error:
-        raise ImportError("A budget of latency needs the package tflite_export. Received: no such package") from error
+    export = exporter("A budget of latency").export
     with tempfile.TemporaryDirectory() as folder:
-        return tflite_export.export(model, Path(folder) / "model.tflite", sparse=False).timings[0].median_ms
+        return export(model, Path(folder) / "model.tflite", sparse=False).timings[0].median_ms

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_prune import keras_internals
+from keras_prune.exporting import exporter
 from keras_prune.insight.cost import cost
 from keras_prune.insight.judge import Judge
 from keras_prune.insight.rows import SHOWN, ModelRow, decimal
@@ -175,8 +176,8 @@ def compare(
         if export:
             for index, (name, model) in enumerate(given.items()):
                 files[name] = os.fspath(Path(folder) / f"{index}.tflite")
-                _import_export().export(model, files[name])
-                size = _import_export().inspect(files[name])
+                exporter("A comparison of files").export(model, files[name])
+                size = exporter("A comparison of files").inspect(files[name])
                 rows[name] = dataclasses.replace(
                     rows[name], bytes=size.bytes, compressed_bytes=size.gzip_bytes, bytes_of="file"
                 )
@@ -231,7 +232,7 @@ def _row_of_model(name: str, model: keras.Model) -> ModelRow:
 
 
 def _row_of_file(name: str, path: str) -> ModelRow:
-    found = _import_export().inspect(path)
+    found = exporter("A comparison of files").inspect(path)
     return ModelRow(
         name=name,
         kind=".tflite",
@@ -247,7 +248,7 @@ def _row_of_file(name: str, path: str) -> ModelRow:
 
 
 def _outputs_of_file(path: str, x: Any) -> list[np.ndarray]:
-    outputs = _import_export().predict(path, x)
+    outputs = exporter("A comparison of files").predict(path, x)
     return outputs if isinstance(outputs, list) else [outputs]
 
 
@@ -266,7 +267,7 @@ def _timed(
     live = {name: model for name, model in models.items() if name not in files}
     times = dict(zip(live, call_times(list(live.values()), x, runs), strict=True)) if live else {}
     if files:
-        benchmark = _import_export().benchmark(list(files.values()), runs=runs, inputs=_first(x))
+        benchmark = exporter("A comparison of files").benchmark(list(files.values()), runs=runs, inputs=_first(x))
         times |= {name: timing.median_ms for name, timing in zip(files, benchmark.timings, strict=True)}
     return {
         name: dataclasses.replace(row, latency_ms=times[name], latency_in="LiteRT" if name in files else "Keras")
@@ -276,11 +277,3 @@ def _timed(
 
 def _first(x: Any) -> Any:
     return keras.tree.map_structure(lambda leaf: np.asarray(leaf[:1]), x)
-
-
-def _import_export() -> Any:
-    try:
-        import tflite_export  # here, since only files need LiteRT
-    except ImportError as error:
-        raise ImportError("Files need the package tflite_export. Received: no such package") from error
-    return tflite_export

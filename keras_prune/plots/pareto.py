@@ -1,11 +1,8 @@
 """The candidates of a search: the metric over what they cost, and the front."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_prune.plots.style import COLOURS, axes_or_new
-
-if TYPE_CHECKING:
-    from keras_prune.automation.pareto import ParetoFront
 
 AXES = {
     "gzip_bytes": "bytes of the file after gzip",
@@ -17,7 +14,7 @@ AXES = {
 }
 
 
-def plot_pareto(found: "ParetoFront", ax: Any = None) -> Any:
+def plot_pareto(found: Any, ax: Any = None) -> Any:
     """Draws each candidate as a point, and the front as a line with names.
 
     Args:

@@ -1,16 +1,13 @@
 """Curves of sensitivity: the metric over what a single layer, or group of channels, has lost."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_prune.plots.style import COLOURS, axes_or_new, look
-
-if TYPE_CHECKING:
-    from keras_prune.insight.sensitivity import Sensitivity, SensitivityCurve
 
 GREY = "#BBBBBB"
 
 
-def plot_sensitivity(found: "Sensitivity", ax: Any = None, highlight: int = 6) -> Any:
+def plot_sensitivity(found: Any, ax: Any = None, highlight: int = 6) -> Any:
     """Draws the curves: the most sensitive ones in colour and by name, all others grey.
 
     Args:
@@ -32,7 +29,7 @@ def plot_sensitivity(found: "Sensitivity", ax: Any = None, highlight: int = 6) -
     ranked = sorted(found.curves, key=lambda curve: _lost(found, curve), reverse=True)
     levels = (0.0, *found.levels)
 
-    def draw(curve: "SensitivityCurve", **style: Any) -> None:
+    def draw(curve: Any, **style: Any) -> None:
         ax.plot(levels, (found.baseline, *curve.values), **style)
 
     for index, curve in enumerate(ranked[count:]):
@@ -48,10 +45,10 @@ def plot_sensitivity(found: "Sensitivity", ax: Any = None, highlight: int = 6) -
     return ax
 
 
-def _unit(found: "Sensitivity") -> str:
+def _unit(found: Any) -> str:
     return "layer" if found.kind == "weights" else "group"
 
 
-def _lost(found: "Sensitivity", curve: "SensitivityCurve") -> float:
+def _lost(found: Any, curve: Any) -> float:
     """The sum of the drops: the area between the curve and the baseline."""
     return sum(found.drop(value) for value in curve.values)
