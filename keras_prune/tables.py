@@ -11,14 +11,15 @@ def table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]
     from rich import box, console  # here, since most programs never print a table
     from rich.table import Table
 
-    grid: Any = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    grid: Any = Table(box=box.SIMPLE_HEAD)
     for index, heading in enumerate(headings):
         grid.add_column(heading, justify="right" if _is_number(index, rows) else "left", overflow="fold")
     for row in rows:
         grid.add_row(*row)
     text = io.StringIO()
     console.Console(file=text, width=120, markup=False).print(grid)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    # A title of the grid itself would be folded to its width.
+    return "\n".join([title, *(line.rstrip() for line in text.getvalue().splitlines())])
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
