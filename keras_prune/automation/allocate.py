@@ -49,13 +49,18 @@ class GreedyPath:
             cost: What an allocation leaves. It must not rise along the path.
             target: What may be left.
         """
-        low, high = 0.0, float(len(self.steps))
-        if cost(self.at(high)) > target:
-            return self.at(high)
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            low, high = (low, middle) if cost(self.at(middle)) <= target else (middle, high)
-        return self.at(high)
+        return self.at(first_where(lambda position: cost(self.at(position)) <= target, float(len(self.steps))))
+
+
+def first_where(holds: Callable[[float], bool], high: float) -> float:
+    """About the lowest number from 0 for which it holds, as it does for all above it; `high`, if it holds for none."""
+    low = 0.0
+    if not holds(high):
+        return high
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
 
 
 def greedy_path(found: Sensitivity, gains: Mapping[str, Sequence[float]]) -> GreedyPath:

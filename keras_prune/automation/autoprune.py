@@ -15,6 +15,7 @@ from keras_prune.automation.job import Job, check_optimizer
 from keras_prune.automation.journal import Journal
 from keras_prune.automation.result import AutopruneResult, result_of
 from keras_prune.automation.search import Pace, Search
+from keras_prune.automation.trials import find_optuna
 from keras_prune.channels.budget import Budget
 from keras_prune.channels.groups import check_model
 from keras_prune.exporting import exporter
@@ -47,6 +48,8 @@ def autoprune(
     batch_size: int = 32,
     step: float = 0.5,
     resolution: float = 0.2,
+    search: Literal["greedy", "optuna"] = "greedy",
+    trials: int = 30,
     sensitivity_samples: int = 1000,
     time_limit: float | None = None,
     seed: int = 0,
@@ -90,7 +93,11 @@ def autoprune(
         step: In (0, 1): the part of what is left that a round takes away at first.
         resolution: The search of a method ends when the smallest model that held is no more than this part larger
             than the largest that did not.
-        sensitivity_samples: Validation samples that the scans evaluate on, at most.
+        search: How much of each layer goes in a round. `"greedy"`: by the sensitivity of each layer alone. `"optuna"`:
+            the best of several allocations, which begin with the greedy one and are judged before training (Akiba et
+            al. 2019; extra `optuna`). A resumed run makes these trials again.
+        trials: Allocations that Optuna tries in each round, at least 1.
+        sensitivity_samples: Validation samples that the scans and trials evaluate on, at most.
         time_limit: Seconds that this call may take. A round begins only if it is likely to be done in time.
         seed: Of the random numbers.
         verbose: 1: prints each decision.
@@ -104,7 +111,7 @@ def autoprune(
             cannot be written or holds something else, a model that `wrap_pruning` or a class of its own made, or a
             budget that no method of these can meet.
         TypeError: An argument of another type.
-        ImportError: The package tflite_export, or what it needs, is not installed.
+        ImportError: The package tflite_export, or what it needs, or Optuna where it is asked for, is not installed.
         tflite_export.ExportError: The unpruned model cannot be exported.
 
     Example:
@@ -125,10 +132,15 @@ def autoprune(
     for name, value, least in (
         ("fine_tune_epochs", fine_tune_epochs, 0),
         ("batch_size", batch_size, 1),
+        ("trials", trials, 1),
         ("sensitivity_samples", sensitivity_samples, 1),
         ("seed", seed, 0),
     ):
         check_step(value, name, minimum=least)
+    if search not in ("greedy", "optuna"):
+        raise ValueError(f'`search` must be "greedy" or "optuna". Received: search={search!r}')
+    if search == "optuna":
+        find_optuna()
     _check_budget(budget, kinds, quantize)
     check_optimizer(optimizer)
     folder = check_folder(output)
@@ -138,7 +150,8 @@ def autoprune(
     running = copy_to_measure(model)[1]
     evaluation = Evaluation(running, model, validation_data, metric, mode, loss)
     settings = (max_drop, mode, str(budget), kinds, quantize, fine_tune_epochs, optimizer, loss)
-    numbers = (batch_size, step, resolution, sensitivity_samples, seed, evaluation.name)
+    tried = trials if search == "optuna" else 0
+    numbers = (batch_size, step, resolution, tried, sensitivity_samples, seed, evaluation.name)
     compiled = getattr(model, "optimizer", None)
     data = (data_fingerprint(evaluation.batches), _training_fingerprint(train_data, model))
     mark = fingerprint(model_fingerprint(model), data, settings, numbers, compiled)
@@ -147,14 +160,14 @@ def autoprune(
     job = Job(model, train_data, evaluation, quantize, optimizer, loss, fine_tune_epochs, batch_size, seed, guess)
     goal = Goal(evaluation, max_drop, budget, quantize)
     say = print if verbose else lambda line: None
-    search = Search(job, journal, goal, Pace(step, resolution), sensitivity_samples, clock, say)
-    search.run(kinds)
-    if search.out_of_time and len(journal.candidates) == 1:
+    run = Search(job, journal, goal, Pace(step, resolution), sensitivity_samples, tried, clock, say)
+    run.run(kinds)
+    if run.out_of_time and len(journal.candidates) == 1:
         raise ValueError(
-            f"`time_limit` is too short for a first candidate: {search.out_of_time}. What was measured is kept in "
+            f"`time_limit` is too short for a first candidate: {run.out_of_time}. What was measured is kept in "
             f"`output`, and a call with more time goes on from it. Received: time_limit={time_limit!r}"
         )
-    return result_of(journal, search, goal, evaluation)
+    return result_of(journal, run, goal, evaluation)
 
 
 def _checked_time(limit: Any) -> float | None:

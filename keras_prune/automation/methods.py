@@ -1,6 +1,6 @@
 """The two ways in which a search makes a model smaller: its channels go, or single weights of what is left."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import keras
@@ -104,6 +104,6 @@ def costs_of(model: keras.Model) -> dict[str, int | None]:
     return left_of_all(Costs(model.weights, found.bindings.values(), found.work), analysis)
 
 
-def _path(found: Sensitivity, left) -> GreedyPath:  # type: ignore[no-untyped-def]
+def _path(found: Sensitivity, left: Callable[[Allocation], float]) -> GreedyPath:
     gains = {curve.name: [1 - left({curve.name: ratio}) for ratio in found.levels] for curve in found.curves}
     return greedy_path(found, gains)

@@ -14,8 +14,10 @@ from keras_prune.automation.job import Job
 from keras_prune.automation.journal import Decision, Journal
 from keras_prune.automation.methods import LEVELS, Measure, Method, make_method
 from keras_prune.automation.pareto import Candidate
+from keras_prune.automation.trials import allocate_by_trials
 from keras_prune.exporting import exporter
 from keras_prune.insight.sensitivity import Kind, Sensitivity, make_scan, measure
+from keras_prune.measure.copies import copy_to_measure
 from keras_prune.wrapping import strip_pruning
 
 DENSE = "dense"  # the candidate that is not pruned
@@ -75,7 +77,8 @@ class Search:
         journal: What was decided so far.
         goal: What must hold.
         pace: How large the steps are.
-        samples: Of the validation data, for the scans for sensitivity.
+        samples: Of the validation data, for the scans for sensitivity and for trials.
+        trials: How many allocations are tried in each round, beside the greedy one; 0: only that one.
         clock: The time.
         say: Prints a line.
     """
@@ -87,11 +90,12 @@ class Search:
         goal: Goal,
         pace: Pace,
         samples: int,
+        trials: int,
         clock: Clock,
         say: Callable[[str], None],
     ):
         self._job, self._journal, self._goal, self._pace = job, journal, goal, pace
-        self._samples, self._clock, self._say = samples, clock, say
+        self._samples, self._trials, self._clock, self._say = samples, trials, clock, say
         self._number = 0
         self._expected = 0.0  # seconds of the next candidate
         self._latest: tuple[str, keras.Model] | None = None  # the last that was accepted, by name
@@ -135,18 +139,19 @@ class Search:
         method = make_method(kind, model, found, self._goal.measure)
         lowest = max(method.left(method.path.at(len(method.path.steps))), self._goal.enough(kind, base))
         held, failed, best = 1.0, None, base
+        gone: Allocation = {}  # with what held
         for index in range(1, 1000):
             target = self._pace.next(held, failed, lowest)
             if target is None:
                 break
             name = f"{kind}-{index}"
-            allocation = method.path.reach(method.left, target)
+            allocation = self._allocation(method, gone, target, best, model)
             left = method.left(allocation)
             if failed is not None and left <= failed:  # channels are whole: there is nothing in between
                 break
             decision, pruned = self._round(Attempt(name, kind, allocation, left, bound), method, best, model)
             if decision.decision == "accepted":
-                held, best, model = left, self._journal.candidates[name], pruned
+                held, gone, best, model = left, allocation, self._journal.candidates[name], pruned
                 self._latest = None if pruned is None else (name, pruned)
                 if self._goal.has_budget and self._goal.met_by(best):
                     return best, self._loaded(best, model)
@@ -154,6 +159,31 @@ class Search:
                 failed = left
         self.limits.append(self._why(kind, held, failed, bound))
         return best, self._loaded(best, model)
+
+    def _allocation(
+        self, method: Method, gone: Allocation, target: float, best: Candidate, model: keras.Model | None
+    ) -> Allocation:
+        """How much of each layer shall go in the next round."""
+        greedy = method.path.reach(method.left, target)
+        if not self._trials:
+            return greedy
+        whole = self._loaded(best, model)
+        evaluation = self._job.evaluation.of_sample(copy_to_measure(whole)[1], whole, self._samples)
+
+        def judge(allocation: Allocation) -> float:
+            self._clock.need(self._expected, "Another trial, and a candidate,")
+            return evaluation.of(copy_to_measure(strip_pruning(method.prune(whole, allocation)))[1])
+
+        return allocate_by_trials(
+            method,
+            gone,
+            greedy,
+            target,
+            judge,
+            lower_is_better=evaluation.lower_is_better,
+            trials=self._trials,
+            seed=self._job.seed + self._number,
+        )
 
     def _round(
         self, attempt: Attempt, method: Method, best: Candidate, model: keras.Model | None

@@ -77,6 +77,13 @@ pip install keras-prune[tflite]""",
         "--step", type=fraction, default=0.5, metavar="F", help="what a round takes of what is left (0.5)"
     )
     parser.add_argument("--resolution", type=fraction, default=0.2, metavar="F", help="how closely to search (0.2)")
+    parser.add_argument(
+        "--search",
+        choices=("greedy", "optuna"),
+        default="greedy",
+        help="how much of each layer goes: by its sensitivity, or by trials of Optuna (default: greedy)",
+    )
+    parser.add_argument("--trials", type=whole_number(1), default=30, metavar="N", help="of Optuna in each round (30)")
     parser.add_argument("--time-limit", type=positive, metavar="SECONDS", help="how long this call may take")
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of the random numbers (0)")
 
@@ -110,6 +117,8 @@ def run(args: argparse.Namespace) -> Result:
             batch_size=args.batch_size,
             step=args.step,
             resolution=args.resolution,
+            search=args.search,
+            trials=args.trials,
             time_limit=args.time_limit,
             seed=args.seed,
         )
