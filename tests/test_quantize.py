@@ -141,6 +141,16 @@ def test_sparse_int8_of_whole_blocks(tmp_path):
         tflite_export.export(block_sparse(4, 0.75), tmp_path / "no.tflite", sparse=True, **data)
 
 
+def test_sparse_float16_of_blocks_is_refused(tmp_path):
+    """LiteRT 2.3 would crash on it."""
+    model = block_sparse(4, 0.75)
+    with pytest.raises(ValueError, match=r"crashes on sparse float16 .*dense.*Received: sparse=True"):
+        tflite_export.export(model, tmp_path / "no.tflite", quantize="float16", sparse=True)
+    report = tflite_export.export(model, tmp_path / "model.tflite", quantize="float16")
+    assert not report.sparse
+    assert report.verified
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

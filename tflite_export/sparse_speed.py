@@ -8,7 +8,7 @@ from tflite_export.kernels import Kernel, kernels_of
 from tflite_export.modes import MODES
 from tflite_export.plain import plain
 from tflite_export.printing import grid, plain_text, shape_text
-from tflite_export.sparse import WORTH, reason_against
+from tflite_export.sparse import IN_BLOCKS, WORTH, reason_against
 from tflite_export.sparse_convolutions import ENOUGH, obstacles
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ FLOAT = "LiteRT float32"
 INTEGER = "LiteRT int8"
 CONVOLUTION = "XNNPACK on ARM and WebAssembly, float32"
 
-_IN_BLOCKS = 0.9  # of the zeros: then the converter stores blocks and not single values
 # From which sparsity LiteRT's block-sparse kernels are faster than its dense ones, measured on large layers on x86.
 _BREAK_EVEN = 0.62
 _BREAK_EVEN_INT8 = 0.86  # its dense int8 kernel is fast: with 75% zeros the sparse one took 1.8 times as long
@@ -146,7 +145,7 @@ def _dense(kernel: Kernel, integer: bool) -> KernelSpeed:
     inputs, enough = kernel.values.shape[0], kernel.sparsity >= _BREAK_EVEN
     if inputs % 4:
         return _row(kernel, (), f"its {inputs} inputs must be a multiple of 4 for blocks")
-    if kernel.zero_blocks(4) < _IN_BLOCKS:
+    if kernel.zero_blocks(4) < IN_BLOCKS:
         return _row(kernel, (), f"prune with keras_prune.LITERT_1X4, to {_BREAK_EVEN:.0%} zeros or more")
     if not enough:
         return _row(kernel, (), f"prune to {_BREAK_EVEN:.0%} zeros or more: below, LiteRT's dense kernel is as fast")
