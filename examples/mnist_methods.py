@@ -57,6 +57,7 @@ def main() -> None:
     data = helpers.prepare(data.first(FLAGS.images, len(data.x_test)))
     folder = Path(FLAGS.output)
     folder.mkdir(parents=True, exist_ok=True)
+    steps = max(helpers.count_steps(FLAGS.finetune_epochs, data.x_train, data.y_train), 1)
     for seed in helpers.seeds():
         model = build_model()
         helpers.train(model, FLAGS.epochs, FLAGS.learning_rate, data.x_train, data.y_train)
@@ -68,7 +69,9 @@ def main() -> None:
             points=FLAGS.points,
             epochs=FLAGS.finetune_epochs,
             batch_size=FLAGS.batch_size,
-            optimizer=keras.optimizers.Adam(FLAGS.finetune_learning_rate),
+            optimizer=keras.optimizers.Adam(
+                keras.optimizers.schedules.CosineDecay(FLAGS.finetune_learning_rate, steps)
+            ),
             export=True,
             seed=seed,
         )
