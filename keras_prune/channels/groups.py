@@ -139,8 +139,8 @@ def analyze_channels(model: keras.Model) -> ChannelAnalysis:
     )
 
 
-def check_model(model: Any) -> None:
-    """Raises unless channels of this model can be followed."""
+def check_built(model: Any) -> None:
+    """Raises unless this is a model that has its weights."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model={model!r}")
     if not model.built:
@@ -148,6 +148,11 @@ def check_model(model: Any) -> None:
             "The model has no weights yet: call it on data, call `build`, or begin it with `keras.Input`. "
             f"Received: the unbuilt model '{model.name}'"
         )
+
+
+def check_model(model: Any) -> None:
+    """Raises unless channels of this model can be followed."""
+    check_built(model)
     if not keras_internals.is_graph(model) or not keras_internals.has_graph(model):
         raise ValueError(
             "Channels can be followed only through Sequential and Functional models: a subclassed model does not say "

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_prune import keras_internals
 from keras_prune.channels.graph import Use, trace
+from keras_prune.channels.groups import check_built
 from keras_prune.channels.kept import Kept
 from keras_prune.channels.work import Costs, Work, item_size, total
 from keras_prune.insight.memory import peak_bytes, tensor_bytes
@@ -138,13 +139,7 @@ def cost(model: keras.Model) -> ModelCost:
     cost(prune_once(model, 0.5)).effective_macs  # 30
     ```
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a Keras model. Received: model={model!r}")
-    if not model.built:
-        raise ValueError(
-            "The model has no weights yet: call it on data, call `build`, or begin it with `keras.Input`. "
-            f"Received: the unbuilt model '{model.name}'"
-        )
+    check_built(model)
     if not keras_internals.is_graph(model) or not keras_internals.has_graph(model):
         return _without_graph(model)
     plain = strip_pruning(model) if find_masked(model) else model
