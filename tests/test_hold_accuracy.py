@@ -183,6 +183,24 @@ def test_a_real_loss_is_held_with_moving_averages_and_validation_data():
     assert_zeros_hold(model)
 
 
+def test_movement_is_read_when_a_sparsity_is_tried():
+    seen = {}
+
+    class Note(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen[epoch] = {weight.path: np.array(value(weight.movement)) for weight in find_masked(self.model)}
+
+    model = kp.wrap_pruning(mlp(), movement=True)
+    hold = kp.HoldAccuracy("val_score", 0.0, mode="max", step=0.5, max_sparsity=0.5, importance="movement")
+    fit(model, Metric(lambda *_: 1.0), Note(), hold)
+    assert [d.decision for d in hold.decisions] == ["baseline", "held"]
+    for weight in find_masked(model):
+        scores, kept = seen[1][weight.path], weight.kept()  # pruned in epoch 1, after what epoch 0 had moved
+        assert kept.sum() == count_kept(kept.size, 0.5)
+        assert scores[kept].min() >= scores[~kept].max()
+        assert len(np.unique(scores)) > kept.size / 2
+
+
 def test_a_monitor_that_is_not_in_the_logs_is_refused_and_nothing_has_changed():
     for baseline in (None, 1.0):
         model = kp.wrap_pruning(mlp())
