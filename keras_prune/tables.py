@@ -19,7 +19,7 @@ def table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]
     text = io.StringIO()
     console.Console(file=text, width=120, markup=False).print(grid)
     # A title of the grid itself would be folded to its width.
-    return "\n".join([title, *(line.rstrip() for line in text.getvalue().splitlines())])
+    return "\n".join([*filter(None, [title]), *(line.rstrip() for line in text.getvalue().splitlines())])
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

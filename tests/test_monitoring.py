@@ -11,9 +11,9 @@ import pytest
 from zoo import BACKEND, cnn, mlp
 
 import keras_prune as kp
-from keras_prune.insight.mask_view import mask_view
+from keras_prune.mask_view import mask_view
 from keras_prune.masks import find_masked
-from keras_prune.monitoring.png import grey_png
+from keras_prune.monitoring.events import grey_png
 
 pytestmark = pytest.mark.core
 if BACKEND == "jax":

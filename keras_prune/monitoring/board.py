@@ -7,11 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prune.insight.mask_view import mask_view
+from keras_prune.mask_view import mask_view
 from keras_prune.masks import MaskedWeight, find_masked
 from keras_prune.measure.weights import values_of
-from keras_prune.monitoring.events import EventFile, check_tensorboard
-from keras_prune.monitoring.png import grey_png
+from keras_prune.monitoring.events import EventFile, check_tensorboard, grey_png
 from keras_prune.schedules import check_step
 
 _SMALLEST = 64  # dots; smaller images are drawn larger

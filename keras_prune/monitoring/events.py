@@ -1,5 +1,6 @@
 """Event files, which TensorBoard reads, written with the package `tensorboard` alone."""
 
+import io
 import itertools
 import os
 import socket
@@ -7,7 +8,22 @@ import time
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 _NUMBERS = itertools.count()
+
+
+def grey_png(image: np.ndarray) -> bytes:
+    """A PNG file, by Pillow, which `tensorboard` brings along.
+
+    Args:
+        image: Matrix of floats in [0, 1]: 0 is black, 1 white.
+    """
+    from PIL import Image  # here, since it is part of an extra
+
+    file = io.BytesIO()
+    Image.fromarray(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
 
 
 def check_tensorboard() -> None:

@@ -1,15 +1,12 @@
 """Bars of the channels that each group has kept and lost."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_prune.channels.report import ChannelReport
 from keras_prune.plots.style import FIXED, KEPT, REMOVED, axes_or_new, bars_size, name_bars, tidy
 
-if TYPE_CHECKING:
-    from keras_prune.insight.explain import Explanation
 
-
-def plot_channels(report: "ChannelReport | Explanation", ax: Any = None) -> Any:
+def plot_channels(report: Any, ax: Any = None) -> Any:
     """Draws how many channels of each group stayed, went, or could not go.
 
     Args:

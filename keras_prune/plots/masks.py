@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_prune.axes import Axes
-from keras_prune.insight.mask_view import mask_view
+from keras_prune.mask_view import mask_view
 from keras_prune.plots.style import KEPT, axes_or_new, tidy
 
 

@@ -3,12 +3,11 @@
 import collections
 from typing import Any
 
-from keras_prune.insight.summary import SparsitySummary
 from keras_prune.plots.bars import share_bars
 from keras_prune.plots.style import FIXED, KEPT, axes_or_new, bars_size, tidy
 
 
-def plot_sparsity(summary: SparsitySummary, ax: Any = None) -> Any:
+def plot_sparsity(summary: Any, ax: Any = None) -> Any:
     """Draws how much of each prunable weight array of a model is zero, and of all of them together; grey are those
     without a mask.
 
