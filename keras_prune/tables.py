@@ -6,15 +6,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table; columns of numbers are aligned to the right."""
+def table(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], totals: Sequence[Sequence[str]] = ()
+) -> str:
+    """A table; columns of numbers are aligned to the right.
+
+    Args:
+        title: Above it; "" for none.
+        headings: Of the columns.
+        rows: The cells.
+        totals: Rows that stand apart, at the end.
+    """
     from rich import box, console  # here, since most programs never print a table
     from rich.table import Table
 
     grid: Any = Table(box=box.SIMPLE_HEAD)
     for index, heading in enumerate(headings):
-        grid.add_column(heading, justify="right" if _is_number(index, rows) else "left", overflow="fold")
+        grid.add_column(heading, justify="right" if _is_number(index, [*rows, *totals]) else "left", overflow="fold")
     for row in rows:
+        grid.add_row(*row)
+    grid.add_section()
+    for row in totals:
         grid.add_row(*row)
     text = io.StringIO()
     console.Console(file=text, width=120, markup=False).print(grid)
@@ -45,9 +57,11 @@ def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _is_number(column: int, rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the cells of a column are numbers: they begin with a digit, or are a dash."""
+    """Whether the cells of a column are numbers: they begin with a digit, or are a dash or empty, and not all empty."""
     cells = [row[column] for row in rows]
-    return all(cell == "-" or cell[:1].isdigit() or (cell[:1] in "+-" and cell[1:2].isdigit()) for cell in cells)
+    return any(cells) and all(
+        cell in ("", "-") or cell[:1].isdigit() or (cell[:1] in "+-" and cell[1:2].isdigit()) for cell in cells
+    )
 
 
 def unknown_lines(unknown: Mapping[str, str]) -> str:

@@ -55,3 +55,8 @@ def test_a_single_layer_and_wrong_types():
 def test_partial_wrapping_says_what_was_not_wrapped():
     report = kp.summary(kp.wrap_pruning(mlp(), layers="output"))
     assert [layer.reason for layer in report.layers] == ["not wrapped", "not wrapped", ""]
+
+
+def test_names_are_no_markup():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="head[red]")])
+    assert "head[red]" in str(kp.summary(model))

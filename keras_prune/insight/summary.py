@@ -1,7 +1,6 @@
 """`summary`: what of a model is pruned, what is not, and why."""
 
 import dataclasses
-import io
 import math
 
 import keras
@@ -10,6 +9,7 @@ from keras import ops
 
 from keras_prune.masks import MaskedWeight, find_masked, inner_layer, walk_layers
 from keras_prune.prunable import Prunable, find_prunable
+from keras_prune.tables import table
 from keras_prune.wrappers import ATTRIBUTE, CLUSTERS
 
 
@@ -120,29 +120,20 @@ class SparsitySummary:
         return self.zeros / self.parameters if self.parameters else 0.0
 
     def __str__(self) -> str:
-        from rich import box, console, table  # here, since most programs never print a summary
-
-        grid = table.Table(title=f"Sparsity of '{self.model}'", box=box.SIMPLE_HEAD, title_justify="left")
-        for heading in ("Layer", "Kind", "Weight", "Shape"):
-            grid.add_column(heading, overflow="fold")
-        for heading in ("Weights", "Zeros", "Sparsity"):
-            grid.add_column(heading, justify="right", no_wrap=True)
-        grid.add_column("Mask", overflow="fold")
+        rows: list[tuple[str, ...]] = []
         for layer in self.layers:
             mask = "yes" if layer.masked else f"no: {layer.reason}"
             if not layer.weights:
-                grid.add_row(layer.name, layer.kind, "", "", "", "", "", mask)
+                rows.append((layer.name, layer.kind, "", "", "", "", "", mask))
             for weight in layer.weights:
                 numbers = _numbers(weight.size, weight.zeros, weight.sparsity)
                 shared = "" if weight.bits is None else f"; {weight.distinct} values, {weight.bits} bits"
-                grid.add_row(layer.name, layer.kind, weight.name, str(weight.shape), *numbers, mask + shared)
-        grid.add_section()
+                rows.append((layer.name, layer.kind, weight.name, str(weight.shape), *numbers, mask + shared))
         prunable = _numbers(self.prunable, self.prunable_zeros, self.prunable_sparsity)
-        grid.add_row("Prunable weights", "", "", "", *prunable, "")
-        grid.add_row("Whole model", "", "", "", *_numbers(self.parameters, self.zeros, self.sparsity), "")
-        text = io.StringIO()
-        console.Console(file=text, width=120).print(grid)
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+        whole = _numbers(self.parameters, self.zeros, self.sparsity)
+        totals = [("Prunable weights", "", "", "", *prunable, ""), ("Whole model", "", "", "", *whole, "")]
+        headings = ("Layer", "Kind", "Weight", "Shape", "Weights", "Zeros", "Sparsity", "Mask")
+        return table(f"Sparsity of '{self.model}'", headings, rows, totals)
 
 
 def _numbers(size: int, zeros: int, sparsity: float) -> tuple[str, str, str]:
