@@ -101,7 +101,7 @@ def moved():
     )
 
 
-def windows():
+def windows_as_samples():
     """As in Swin: windows become samples, and their pixels a sequence; then the way back."""
     return chain(
         lambda x: ops.transpose(ops.reshape(x, (-1, 2, 2, 2, 2, 8)), (0, 1, 3, 2, 4, 5)),
@@ -339,7 +339,7 @@ MORE = [
     functions_of_two_numbers,
     functions_of_two_integers,
     scalars_and_gates,
-    windows,
+    windows_as_samples,
     flipped_batch,
     repeated,
     broadcast,

@@ -109,7 +109,7 @@ def test_heads_of_one_dimension_are_refused_where_keras_mistakes_their_bias():
 
 @pytest.mark.core
 def test_channels_go_where_windows_become_samples():
-    found = kp.analyze_channels(channel_zoo_ops.windows())
+    found = kp.analyze_channels(channel_zoo_ops.windows_as_samples())
     assert [(group.name, bool(group.frozen)) for group in found.groups] == [
         ("before", False),
         ("within", False),
