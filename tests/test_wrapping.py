@@ -332,6 +332,20 @@ def test_a_subclassed_model_inside_a_functional_one_is_pruned_as_one_layer():
     np.testing.assert_array_equal(predict(wrapped, x)[0], before[0])
 
 
+def test_a_subclassed_model_inside_a_functional_one_has_one_name():
+    inputs = keras.Input((6,))
+    inner = subclassed()
+    inner.name = "inner"
+    model = keras.Model(inputs, layers.Dense(2, name="out")(inner(inputs)))
+    assert [layer.name for layer in kp.summary(model).layers] == ["inner", "out"]
+    assert {weight.layer for weight in find_masked(kp.wrap_pruning(model, layers="inner"))} == {"inner"}
+    pruned = kp.prune_once(model, 0.5, targets={"inner": None})
+    assert [bool(weight.kept().all()) for weight in find_masked(pruned)] == [True] * 4 + [False]
+    for call in (lambda: kp.wrap_pruning(model, layers="first"), lambda: kp.prune_once(model, 0.5, targets={"inner/*": None})):
+        with pytest.raises(ValueError, match="names a layer that the model does not have"):  # and not: nothing happens
+            call()
+
+
 def test_adapted_preprocessing_and_seeds_are_copied():
     normalise = layers.Normalization()
     normalise.adapt(np.random.default_rng(0).normal(5, 3, size=(100, 6)).astype("float32"))
