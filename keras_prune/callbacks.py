@@ -114,7 +114,7 @@ class PruningSchedule(keras.callbacks.Callback):
         self.data_batches = check_step(data_batches, "data_batches", minimum=1)
         self.frequency = check_step(frequency, "frequency", minimum=1)
         self._schedules = self._schedules_by_target()
-        timing = schedule if self.rule.selection.needs_sparsity else None
+        timing = schedule if self.rule.selection.needs_sparsity else self.rule.selection.schedule
         self.begin_step: int = getattr(timing, "begin_step", 0)
         self.end_step: int | None = getattr(timing, "end_step", None)
         if regrowth is not None and (timing is None or self.end_step is not None):
@@ -223,9 +223,11 @@ class PruningSchedule(keras.callbacks.Callback):
         """The last step at which an update was due, up to `step`; None: none yet."""
         if step < self.begin_step:
             return None
-        if self.end_step is not None and step >= self.end_step:
-            return self.end_step
-        return step - (step - self.begin_step) % self.frequency
+        regular = step - (step - self.begin_step) % self.frequency
+        if self.end_step is None or step < self.end_step:
+            return regular
+        # A threshold goes on to prune what falls below it.
+        return self.end_step if self.rule.selection.needs_sparsity else max(regular, self.end_step)
 
     def _update_if_due(self, step: int) -> None:
         due = self._due(step)

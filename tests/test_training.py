@@ -145,6 +145,27 @@ def test_thresholds_prune_while_fit_runs(selection):
     assert 0.05 < kp.summary(model).prunable_sparsity < 0.95
 
 
+def test_a_threshold_reaches_the_end_of_its_schedule_and_goes_on():
+    plain = mlp()
+    model = kp.wrap_pruning(plain)
+    threshold = kp.Threshold(kp.PolynomialDecay(final_sparsity=0.3, begin_step=2, end_step=7))
+    pruning = kp.PruningSchedule(selection=threshold, frequency=100)
+    fit(model, pruning, optimizer=keras.optimizers.SGD(1e-6), epochs=1)
+    masked = find_masked(model)
+    for weight, layer in zip(masked, plain.layers, strict=True):
+        np.testing.assert_array_equal(weight.kept(), np.abs(value(layer.kernel)) >= 0.3)
+    for weight in masked:
+        weight.weight.assign(value(weight.weight) * 1e-3)
+    x, y = regression(model, 800)
+    model.fit(x, y, batch_size=8, verbose=0, callbacks=[pruning])  # to step 108: all has fallen below the threshold
+    assert not any(weight.kept().any() for weight in masked)
+    with pytest.warns(UserWarning, match="ended at step 8.*at step 9"):
+        short = kp.StdThreshold(kp.CosineDecay(final_sparsity=0.5, end_step=9))
+        fit(kp.wrap_pruning(mlp()), kp.PruningSchedule(selection=short), epochs=1)
+    with pytest.raises(ValueError, match="no step.*Received: selection=Threshold"):
+        kp.prune_once(mlp(), selection=threshold)
+
+
 def test_masks_hold_without_a_callback():
     model, watch = kp.prune_once(mlp(), 0.6), Watch()
     fit(model, watch)

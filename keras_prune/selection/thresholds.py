@@ -19,6 +19,11 @@ class _ThresholdRule(Selection):
 
     needs_sparsity = False
 
+    @property
+    def schedule(self) -> Callable[[int], float] | None:  # type: ignore[override]
+        (value,) = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return value if callable(value) else None
+
     def limit(self, weight: np.ndarray, scores: np.ndarray, step: int) -> float:
         raise NotImplementedError
 
