@@ -150,6 +150,8 @@ def apply_masks(model: keras.Layer) -> None:
         apply_masks(model)
     ```
     """
+    if not isinstance(model, keras.Layer):
+        raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
     for weight in find_masked(model):
         weight.apply()
 

@@ -67,6 +67,8 @@ class PruningRule:
                 f'"erk" and "global". Received: targets={self.targets!r}'
             )
         for pattern, target in self.targets.items():
+            if not isinstance(pattern, str):
+                raise TypeError(f"The keys of `targets` must be layer name patterns. Received: {pattern!r}")
             if target is None:
                 continue
             self.refuse_sparsity(f"targets[{pattern!r}]={target!r}")

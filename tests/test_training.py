@@ -369,6 +369,8 @@ def test_prune_once_keeps_to_the_layers_that_were_wrapped():
     [
         ({"schedule": None}, "schedule=None"),
         ({"schedule": 0.5}, "schedule=0.5"),
+        ({"schedule": kp.PolynomialDecay}, "schedule=<class"),
+        ({"schedule": kp.ConstantSparsity(0.5), "targets": {"a": "0.5"}}, "'0.5'"),
         ({"schedule": kp.ConstantSparsity(0.5), "frequency": -1}, "frequency=-1"),
         ({"schedule": kp.ConstantSparsity(0.5), "frequency": 0}, "frequency=0"),
         ({"schedule": kp.ConstantSparsity(0.5), "targets": {"a": 1.0}}, "1.0"),
@@ -390,6 +392,10 @@ def test_arguments_of_the_wrong_type_are_refused():
         kp.PruningSchedule(kp.ConstantSparsity(0.5), selection="global")
     with pytest.raises(TypeError, match="Received: targets"):
         kp.PruningSchedule(kp.ConstantSparsity(0.5), targets=["output"])
+    with pytest.raises(TypeError, match="Received: <class"):
+        kp.PruningSchedule(kp.ConstantSparsity(0.5), targets={layers.Dense: 0.5})
+    with pytest.raises(TypeError, match="Received: model=None"):
+        kp.apply_masks(None)
 
 
 def unchanged(model, action, error, match):
@@ -406,6 +412,23 @@ def test_a_model_without_masks_is_refused():
         model, lambda: fit(model, kp.PruningSchedule(kp.ConstantSparsity(0.5))), ValueError, "wrap_pruning.*Received"
     )
     assert not isinstance(model, kp.PrunedModel)
+
+
+def test_the_step_is_that_of_the_models_optimizer():
+    @keras.saving.register_keras_serializable("tests")
+    class Own(keras.Model):  # as a GAN has two
+        def train_step(self, *args):
+            return {"loss": 0.0} if BACKEND != "jax" else ({"loss": 0.0}, args[0])
+
+    inputs = keras.Input((12,))
+    model = kp.wrap_pruning(Own(inputs, layers.Dense(4)(inputs)))
+    with pytest.warns(UserWarning, match=r"`model.optimizer` made no step.*after_step\(step\)"):
+        fit(model, kp.PruningSchedule(ramp()))
+    model.optimizer = None
+    pruning = kp.PruningSchedule(ramp())
+    pruning.set_model(model)
+    with pytest.raises(ValueError, match=r"after_step\(step\).*Received: model.optimizer=None"):
+        pruning.on_epoch_begin(0)
 
 
 def test_two_schedules_in_one_fit_are_refused():

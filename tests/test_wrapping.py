@@ -385,6 +385,10 @@ def test_errors_name_the_near_misses_and_change_nothing():
         kp.wrap_pruning(model, layers=["output", "hiden0"])
     with pytest.raises(TypeError, match="Received: 3"):
         kp.wrap_pruning(model, layers=3)
+    with pytest.raises(TypeError, match="Received: <Dense name=output"):
+        kp.wrap_pruning(model, layers=[model.get_layer("output")])
+    with pytest.raises(TypeError, match="Received: weights=3"):
+        kp.register_prunable(layers.Dense, 3)
     with pytest.raises(TypeError, match="Received: model='model'"):
         kp.wrap_pruning("model")
     attached = subclassed()
