@@ -86,7 +86,7 @@ def test_bad_steps_are_refused(arguments):
 
 @pytest.mark.parametrize("power", [0, -1, float("nan"), float("inf"), "3", None])
 def test_bad_powers_are_refused(power):
-    with pytest.raises(ValueError, match="power.*Received: "):
+    with pytest.raises(ValueError, match=r"power.*Received: "):
         kp.PolynomialDecay(final_sparsity=0.5, end_step=10, power=power)
 
 

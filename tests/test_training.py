@@ -159,10 +159,10 @@ def test_a_threshold_reaches_the_end_of_its_schedule_and_goes_on():
     x, y = regression(model, 800)
     model.fit(x, y, batch_size=8, verbose=0, callbacks=[pruning])  # to step 108: all has fallen below the threshold
     assert not any(weight.kept().any() for weight in masked)
+    short = kp.StdThreshold(kp.CosineDecay(final_sparsity=0.5, end_step=9))
     with pytest.warns(UserWarning, match="ended at step 8.*at step 9"):
-        short = kp.StdThreshold(kp.CosineDecay(final_sparsity=0.5, end_step=9))
         fit(kp.wrap_pruning(mlp()), kp.PruningSchedule(selection=short), epochs=1)
-    with pytest.raises(ValueError, match="no step.*Received: selection=Threshold"):
+    with pytest.raises(ValueError, match=r"no step.*Received: selection=Threshold"):
         kp.prune_once(mlp(), selection=threshold)
 
 

@@ -239,6 +239,35 @@ def test_a_model_built_of_wrapped_layers_trains():
     assert kp.summary(model).prunable_sparsity == 0.5
 
 
+def around(pruned):
+    return keras.Sequential([keras.Input((12,)), pruned, layers.Dense(4)])
+
+
+@pytest.mark.parametrize("build", [keras.models.clone_model, around])
+def test_models_made_of_pruned_ones_hold_the_masks_or_warn(build):
+    pruned = kp.prune_once(mlp(), 0.5)
+    model = build(pruned)
+    if build is keras.models.clone_model:
+        model.set_weights(pruned.get_weights())
+    x, y = regression(model)
+    held = kp.wrap_pruning(model, layers=lambda layer: False)
+    held.compile("sgd", "mse")
+    held.fit(x, y, verbose=0)
+    assert len(find_masked(held)) == 3
+    for weight in find_masked(held):
+        assert 0.4 < weight.kept().mean() < 0.6
+        assert (value(weight.weight)[~weight.kept()] == 0).all()
+    model(x, training=True)  # a loop of one's own has `apply_masks`
+    model.compile("sgd", "mse")
+    model.evaluate(x, y, verbose=0)
+    with pytest.warns(UserWarning, match="does not hold the masks.*wrap_pruning"):
+        model.fit(x, y, verbose=0)
+    # A callback that prunes makes it hold them.
+    again = build(kp.prune_once(mlp(), 0.5))
+    again.compile("sgd", "mse")
+    again.fit(x, y, verbose=0, callbacks=[kp.PruningSchedule(kp.ConstantSparsity(0.5))])
+
+
 def test_a_single_layer_built_or_not():
     layer = layers.Dense(4, name="alone")
     unbuilt = kp.wrap_pruning(layer)
@@ -341,7 +370,10 @@ def test_a_subclassed_model_inside_a_functional_one_has_one_name():
     assert {weight.layer for weight in find_masked(kp.wrap_pruning(model, layers="inner"))} == {"inner"}
     pruned = kp.prune_once(model, 0.5, targets={"inner": None})
     assert [bool(weight.kept().all()) for weight in find_masked(pruned)] == [True] * 4 + [False]
-    for call in (lambda: kp.wrap_pruning(model, layers="first"), lambda: kp.prune_once(model, 0.5, targets={"inner/*": None})):
+    for call in (
+        lambda: kp.wrap_pruning(model, layers="first"),
+        lambda: kp.prune_once(model, 0.5, targets={"inner/*": None}),
+    ):
         with pytest.raises(ValueError, match="names a layer that the model does not have"):  # and not: nothing happens
             call()
 
