@@ -98,7 +98,8 @@ class PrunedModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keras passes a method of the model's class, which pickle finds by its name: it would find the plain class.
-        load, arguments = super().__reduce__()
+        reduced: Any = super().__reduce__()
+        load, arguments = reduced
         return _unpickle, (getattr(self._plain_class, load.__name__), *arguments)
 
     def get_build_config(self) -> None:

@@ -170,8 +170,8 @@ def _warn_of_lost_masks() -> None:
     model = keras_internals.called_in_training()
     if isinstance(model, keras.Model) and model.compiled and not hasattr(model, "_plain_class"):  # that of PrunedModel
         warnings.warn(
-            f"The model '{model.name}' has masks in it, but does not hold the masks while it trains: pruned weights come "
-            "back. Pass it through `wrap_pruning`, or call `apply_masks(model)` after each step.",
+            f"The model '{model.name}' has masks in it, but does not hold the masks while it trains: pruned weights "
+            "come back. Pass it through `wrap_pruning`, or call `apply_masks(model)` after each step.",
             stacklevel=2,
         )
 

@@ -370,12 +370,10 @@ def test_a_subclassed_model_inside_a_functional_one_has_one_name():
     assert {weight.layer for weight in find_masked(kp.wrap_pruning(model, layers="inner"))} == {"inner"}
     pruned = kp.prune_once(model, 0.5, targets={"inner": None})
     assert [bool(weight.kept().all()) for weight in find_masked(pruned)] == [True] * 4 + [False]
-    for call in (
-        lambda: kp.wrap_pruning(model, layers="first"),
-        lambda: kp.prune_once(model, 0.5, targets={"inner/*": None}),
-    ):
-        with pytest.raises(ValueError, match="names a layer that the model does not have"):  # and not: nothing happens
-            call()
+    with pytest.raises(ValueError, match="names a layer that the model does not have"):  # and not: nothing happens
+        kp.wrap_pruning(model, layers="first")
+    with pytest.raises(ValueError, match="names a layer that the model does not have"):
+        kp.prune_once(model, 0.5, targets={"inner/*": None})
 
 
 def test_adapted_preprocessing_and_seeds_are_copied():
