@@ -39,7 +39,8 @@ from keras_prune.wrappers import PruningWrapper
 from keras_prune.wrapping import strip_pruning, wrap_pruning
 
 if TYPE_CHECKING:
-    from keras_prune.automation import AutopruneResult, ParetoFront, autoprune
+    from keras_prune.automation import AutopruneResult, ParetoFront
+    from keras_prune.automation.autoprune import autoprune
     from keras_prune.channels import (
         Budget,
         ChannelImportance,

@@ -133,7 +133,12 @@ class PruningRule:
         check_patterns(self.targets, paths, "targets")
 
     def check_weights(self, weights: Sequence[MaskedWeight]) -> None:
-        """Raises a `ValueError` if a weight that the rule prunes cannot be pruned so."""
+        """Raises a `ValueError` if a weight that the rule prunes cannot be pruned so, or all of them are frozen."""
+        if weights and not self.prune_frozen and not any(weight.weight.trainable for weight in weights):
+            raise ValueError(
+                "All weights with masks are frozen (trainable=False), and frozen weights are left alone: pass "
+                f"`prune_frozen=True` to prune them. Received: {len(weights)} weights, prune_frozen=False"
+            )
         for group in self.groups(weights).values():
             for weight in group:
                 self.selection.check_weight(weight.path, tuple(weight.weight.shape), weight.axes)

@@ -188,6 +188,16 @@ def test_frozen_layers_are_left_alone_unless_asked():
             np.testing.assert_array_equal(after, before)
 
 
+def test_a_model_that_is_frozen_as_a_whole_is_refused():
+    plain = mlp()
+    plain.trainable = False
+    with pytest.raises(ValueError, match=r"frozen.*prune_frozen=True.*Received: 3 weights"):
+        kp.prune_once(plain, 0.5)
+    with pytest.raises(ValueError, match="frozen"):
+        kp.PruningSchedule(kp.ConstantSparsity(0.5)).set_model(kp.wrap_pruning(plain))
+    assert_kept(kp.prune_once(plain, 0.5, prune_frozen=True), 0.5)
+
+
 def test_embedding_still_masks_padding():
     tokens = keras.Input((7,), dtype="int32")
     x = layers.Embedding(10, 6, mask_zero=True)(tokens)
