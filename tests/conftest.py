@@ -1,10 +1,21 @@
 """Shared by all tests."""
 
 import gc
+import os
 
 import keras
 import numpy as np
 import pytest
+
+# On JAX a quarter of the time would go into LLVM's optimisations of models that then run for milliseconds. XLA reads
+# its flags once a process, when it starts. What the tests run as programs (workers, devices, interrupted trainings) is
+# compiled as at a user's: the flags are taken back. So are all tests with `make test-jax XLA_FLAGS=`.
+if keras.backend.backend() == "jax" and "XLA_FLAGS" not in os.environ:
+    import jax
+
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    jax.jit(lambda x: x + 1)(0.0)
+    del os.environ["XLA_FLAGS"]
 
 
 def pytest_collection_modifyitems(items):
