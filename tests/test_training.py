@@ -260,6 +260,21 @@ def test_jit_compile():
     assert_kept(model, 0.8)
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the others do it themselves")
+def test_fit_traces_a_step_once():
+    traced = []
+
+    class Traced(layers.Dense):
+        def call(self, inputs, training=None):
+            traced.append(training)
+            return super().call(inputs)
+
+    model = kp.wrap_pruning(keras.Sequential([keras.Input((6,)), Traced(4)]))
+    traced.clear()
+    fit(model, epochs=1)
+    assert traced == [True]
+
+
 def test_train_on_batch():
     model = kp.wrap_pruning(mlp())
     x, y = regression(model)
