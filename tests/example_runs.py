@@ -23,8 +23,8 @@ def import_example(name):
 def environment():
     """Variables for a process that trains with TensorFlow.
 
-    Keras and TensorFlow import JAX, and what else comes with the extra "test", wherever they find it. That takes half of
-    the seconds until such a process begins its work, so that it does not find it.
+    Keras and TensorFlow import JAX, and what else comes with the extra "test", wherever they find it. That takes half
+    of the seconds until such a process begins its work, so that it does not find it.
     """
     hidden = Path(__file__).resolve().parent / "not_installed"
     path = os.pathsep.join(filter(None, (str(hidden), os.environ.get("PYTHONPATH"))))
