@@ -2,6 +2,7 @@
 
 import gc
 import os
+import tempfile
 
 import keras
 import numpy as np
@@ -57,3 +58,22 @@ def tflite_files(tmp_path_factory):
         paths[kind] = folder / f"{kind}.tflite"
         paths[kind].write_bytes(tflite_files.convert(model, kind, folder))
     return model, paths
+
+
+@pytest.fixture
+def scratch(tmp_path_factory, monkeypatch):
+    """Where temporary files go, so that what stays behind shows."""
+    folder = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def old_file(tmp_path, scratch):
+    """A file at the path of the export, which no failure may touch and beside which nothing may stay."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"old")
+    yield path
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["model.tflite"]
+    assert os.listdir(scratch) == []
