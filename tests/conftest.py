@@ -7,6 +7,7 @@ import tempfile
 import keras
 import numpy as np
 import pytest
+from converter import Converter
 
 # On JAX a quarter of the time would go into LLVM's optimisations of models that then run for milliseconds. XLA reads
 # its flags once a process, when it starts. What the tests run as programs (workers, devices, interrupted trainings) is
@@ -30,6 +31,22 @@ def _freeze():
     """What is there before a file of tests stays: Keras collects garbage before each test, and need not search it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def _converter():
+    started = Converter()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _conversions(request, _converter):
+    """Conversions save the import of TensorFlow, but for those of one file, which are as at a user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        if keras.backend.backend() == "tensorflow" and hasattr(os, "fork") and request.path.name != "test_export.py":
+            patch.setattr("tflite_export.child.subprocess", _converter)
+        yield
 
 
 @pytest.fixture(autouse=True)

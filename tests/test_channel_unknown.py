@@ -3,9 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from channel_zoo import (
-    check,
-)
+from channel_zoo import check
 from keras import layers, ops
 
 import keras_prune as kp
