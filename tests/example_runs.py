@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+# Keras and TensorFlow import JAX, and what else comes with the extra "test", wherever they find it. That takes half of
+# the seconds until a process with TensorFlow begins its work. With this folder on its path, it finds none of that.
+NOT_INSTALLED = str(Path(__file__).resolve().parent / "not_installed")
 
 
 def import_example(name):
@@ -21,13 +24,8 @@ def import_example(name):
 
 
 def environment():
-    """Variables for a process that trains with TensorFlow.
-
-    Keras and TensorFlow import JAX, and what else comes with the extra "test", wherever they find it. That takes half
-    of the seconds until such a process begins its work, so that it does not find it.
-    """
-    hidden = Path(__file__).resolve().parent / "not_installed"
-    path = os.pathsep.join(filter(None, (str(hidden), os.environ.get("PYTHONPATH"))))
+    """Variables for a process that uses TensorFlow."""
+    path = os.pathsep.join(filter(None, (NOT_INSTALLED, os.environ.get("PYTHONPATH"))))
     settings = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONIOENCODING": "utf-8"}
     return {**os.environ, **settings, "PYTHONPATH": path}
 
