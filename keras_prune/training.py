@@ -79,6 +79,7 @@ class PrunedModel:
         """As in Keras. A `PruningSchedule` whose importance is measured on data finds here what is trained on."""
         data = TrainingData(x, y, kwargs.get("sample_weight"), kwargs.get("validation_split", 0.0))
         object.__setattr__(self, "_training_data", data)  # not an attribute that Keras tracks
+        _build_optimizer(self)
         try:
             history = super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
         finally:
@@ -127,6 +128,18 @@ def drop_masks(model: keras.Model) -> keras.Model:
     if isinstance(model, PrunedModel):
         _set_class(model, model._plain_class)
     return model
+
+
+def _build_optimizer(model: keras.Model) -> None:
+    """Makes the optimizer's variables before `fit`, as Keras does on its other backends.
+
+    Made in the first step, on TensorFlow, they let it trace that step twice: seconds for a large model.
+    """
+    if keras.backend.backend() != "tensorflow" or not (model.built and model.compiled and model.trainable_variables):
+        return
+    if model.optimizer is not None and not model.optimizer.built:
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
 
 
 def _pruned_class(plain: type) -> type:
