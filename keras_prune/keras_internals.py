@@ -12,7 +12,6 @@ import keras
 import numpy as np
 from keras.src import applications
 from keras.src import ops as operations
-from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.models import functional
 from keras.src.tree import map_shape_structure
 
@@ -303,8 +302,3 @@ def metric_direction(model: keras.Model, name: str) -> str | None:
 def is_of_keras(kind: type) -> bool:
     """Whether Keras itself defines this class."""
     return kind.__module__.split(".")[0] == "keras"
-
-
-def loss_of_function(function: Callable[..., Any]) -> keras.losses.Loss:
-    """The loss that `compile` makes of a function."""
-    return LossFunctionWrapper(function, name=getattr(function, "__name__", "loss"))
