@@ -38,17 +38,15 @@ def scores_of(compiled: keras.Model, x: Any, y: Any, outputs: Any, weights: Any 
     Raises:
         ValueError: They cannot be computed from these outputs and targets.
     """
-    made = keras.tree.map_structure(ops.convert_to_tensor, outputs)
-    targets = keras.tree.map_structure(ops.convert_to_tensor, y)
     what = "The loss"
     try:
+        targets, made = keras.tree.map_structure(ops.convert_to_tensor, (y, outputs))
         compiled.reset_metrics()
-        has_loss = compiled.loss is not None
-        loss = {"loss": compiled.compute_loss(x, targets, made, weights)} if has_loss else {}
+        loss = {} if compiled.loss is None else {"loss": compiled.compute_loss(x, targets, made, weights)}
         what = "A metric"
-        found = {**compiled.compute_metrics(x, targets, made, weights), **loss}
-        order = [name for name in ("loss", *found) if name in found and (has_loss or name != "loss")]
-        return {name: float(ops.convert_to_numpy(found[name])) for name in order}
+        metrics = compiled.compute_metrics(x, targets, made, weights)
+        metrics.pop("loss", None)  # that of the last batch that was run
+        return {name: float(ops.convert_to_numpy(value)) for name, value in {**loss, **metrics}.items()}
     except Exception as error:  # whatever the backend calls it
         raise cannot_be_computed(what, y, outputs, error) from error
 
