@@ -13,7 +13,6 @@ import numpy as np
 from keras.src import applications
 from keras.src import ops as operations
 from keras.src.backend.common import global_state
-from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.models import functional
 from keras.src.tree import map_shape_structure
 
@@ -310,8 +309,3 @@ def metric_direction(model: keras.Model, name: str) -> str | None:
 def is_of_keras(kind: type) -> bool:
     """Whether Keras itself defines this class."""
     return kind.__module__.split(".")[0] == "keras"
-
-
-def loss_of_function(function: Callable[..., Any]) -> keras.losses.Loss:
-    """The loss that `compile` makes of a function."""
-    return LossFunctionWrapper(function, name=getattr(function, "__name__", "loss"))
