@@ -16,7 +16,7 @@ from keras_prune.axes import Axes
 _CONVOLUTIONS = keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D
 
 Sink = Callable[[np.ndarray], None]
-Told = tuple[int, str, Any]
+Told = tuple[int, str, np.ndarray]
 """The `id` of a layer, the name of a weight of it, and what that read."""
 
 
@@ -61,14 +61,14 @@ class _Ears:
         return list(self._sinks[key])
 
     def tell(self, key: int, name: str, read: Any) -> None:
-        if self._gathering:
-            self._gathering[-1].append((key, name, read))
-            return
         try:
             array = ops.convert_to_numpy(read)
         except Exception:  # symbolic, in a loop that the backend compiles: each has an error of its own
             return
-        self._sinks[key][name](array)
+        if self._gathering:
+            self._gathering[-1].append((key, name, array))
+        else:
+            self._sinks[key][name](array)
 
     @contextmanager
     def gathered(self) -> Iterator[list[Told]]:
@@ -81,11 +81,11 @@ class _Ears:
 
     def tell_steps(self, told: Sequence[Told]) -> None:
         """Tells what was read in several steps as one: they are of the same samples."""
-        steps: dict[tuple[int, str], list[Any]] = {}
+        steps: dict[tuple[int, str], list[np.ndarray]] = {}
         for key, name, read in told:
             steps.setdefault((key, name), []).append(read)
         for (key, name), reads in steps.items():
-            self.tell(key, name, ops.stack(reads, axis=1))
+            self.tell(key, name, np.stack(reads, axis=1))
 
 
 def _plain(layer: Any, key: int, ears: _Ears) -> Callable[..., Any]:
