@@ -145,14 +145,14 @@ def gradients_shown(model: Any, see: Callable[[Sequence[Any], Sequence[Any], Seq
 
 def _unscaled(optimizer: Any, gradients: Sequence[Any], state: Sequence[Any] | None) -> Sequence[Any]:
     """What gradients are without the scale of the loss; `state`: the optimizer's variables, where the step has them."""
+    tensors = [None if each is None else keras.ops.convert_to_tensor(each) for each in gradients]
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        scale = getattr(optimizer, "loss_scale_factor", None)
-        return gradients if not scale else [None if each is None else each / scale for each in gradients]
+        factor = getattr(optimizer, "loss_scale_factor", None) or 1.0
+        return [None if each is None else each / factor for each in tensors]
     scale = optimizer.dynamic_scale if optimizer.built else optimizer.initial_scale
     if state is not None:
         scale = next(now for each, now in zip(optimizer.variables, state, strict=True) if each is scale)
     finite = optimizer.check_finite(gradients)
-    tensors = [None if each is None else keras.ops.convert_to_tensor(each) for each in gradients]
     return [None if each is None else keras.ops.where(finite, each / scale, 0.0) for each in tensors]
 
 

@@ -212,7 +212,7 @@ def inner():
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_models_in_time_distributed_read_at_all_steps(times, rng):
-    steps = (3, 2)[:times]
+    steps = (2, 2)[:times]
     x = rng.normal(size=(12, *steps, 4, 6)).astype("float32")
     flat = x.reshape(-1, 4, 6)
     plain, distributed = inner(), inner()
