@@ -64,9 +64,9 @@ class PruningSchedule(keras.callbacks.Callback):
     | `"movement"` | `wrap_pruning(movement=True)` | how far training moved it away from zero | Sanh et al. 2020 |
     | `"wanda"` | data | its absolute value times the norm of what it reads | Sun et al. 2023 |
     | `"activation_weight"` | data | the same with the mean absolute value | |
-    | `"mean_activation"` | data | mean absolute value of what it reads | Molchanov et al. 2017 |
-    | `"apoz"` | data | fraction of what it reads that is above zero | Hu et al. 2016 |
-    | `"entropy"` | data | entropy of what it reads, over the samples | Luo and Wu 2017 |
+    | `"mean_activation"` | data | `"activation_weight"`; of channels it is another | Molchanov et al. 2017 |
+    | `"apoz"` | data | its absolute value times the fraction of what it reads that is above zero | Hu et al. 2016 |
+    | `"entropy"` | data | its absolute value times the entropy of what it reads, over the samples | Luo and Wu 2017 |
     | `"gradient"` | data, loss | mean absolute gradient | |
     | `"taylor"` | data, loss | change of the loss without it, to first order | Molchanov et al. 2019 |
     | `"snip"` | data, loss | the same, with the gradient over all the data | Lee et al. 2019 |
