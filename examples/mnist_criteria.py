@@ -31,7 +31,7 @@ FLAGS = helpers.define_flags(
 )
 flags.DEFINE_float("sparsity", 0.9, "The fraction of the weights that goes, in [0, 1).")
 flags.DEFINE_integer("samples", 512, "Training images that criteria are measured on.")
-flags.DEFINE_float("max_layer_sparsity", 0.95, "What a layer loses at most, where there is a limit.")
+flags.DEFINE_float("max_layer_sparsity", 0.92, "What a layer loses at most, where there is a limit.")
 flags.DEFINE_integer("draws", 5, "Random prunings for each seed.")
 helpers.check_flag("sparsity", lambda value: 0 <= value < 1, "in [0, 1)")
 helpers.check_flag("max_layer_sparsity", lambda value: 0 < value <= 1, "in (0, 1]")
