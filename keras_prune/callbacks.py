@@ -64,7 +64,7 @@ class PruningSchedule(keras.callbacks.Callback):
     | `"movement"` | `wrap_pruning(movement=True)` | how far training moved it away from zero | Sanh et al. 2020 |
     | `"wanda"` | data | its absolute value times the norm of what it reads | Sun et al. 2023 |
     | `"activation_weight"` | data | the same with the mean absolute value | |
-    | `"mean_activation"` | data | `"activation_weight"`; of channels it is another | Molchanov et al. 2017 |
+    | `"mean_activation"` | data | the same as `"activation_weight"` (of channels it is not) | Molchanov et al. 2017 |
     | `"apoz"` | data | its absolute value times the fraction of what it reads that is above zero | Hu et al. 2016 |
     | `"entropy"` | data | its absolute value times the entropy of what it reads, over the samples | Luo and Wu 2017 |
     | `"gradient"` | data, loss | mean absolute gradient | |

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason=
 
 # As in the example: ranked over all layers, of which none loses nearly all.
 SELECTION = kp.Percentile("global", max_layer_sparsity=0.92)
-DRAWS = 5
+DRAWS = 3
 CRITERIA = [
     "magnitude",
     "lamp",
@@ -88,8 +88,8 @@ def test_loss_change_beats_every_random_pruning(images):
     x_train, x_test = (
         part.reshape(-1, 7, 4, 7, 4).mean((2, 4)).reshape(-1, 49) for part in (images.x_train, images.x_test)
     )
-    network = [keras.Input((49,)), layers.Dense(12, activation="relu"), layers.Dense(10, activation="softmax")]
-    model = train(network, x_train, images.y_train, epochs=10)
+    network = [keras.Input((49,)), layers.Dense(8, activation="relu"), layers.Dense(10, activation="softmax")]
+    model = train(network, x_train, images.y_train, epochs=5)
     random = chance(model, x_test, images.y_test)
     data = [(x_train[:256], images.y_train[:256])]
     pruned = kp.prune_once(model, 0.9, importance="loss_change", selection=SELECTION, data=data)
