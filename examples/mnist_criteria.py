@@ -5,8 +5,10 @@
     python examples/mnist_criteria.py --smoke             # in seconds, on few images and a small part of the criteria
     python examples/mnist_criteria.py --helpshort
 
-Trains the CNN, prunes copies of it by each criterion, to the same sparsity in every layer and over all layers together,
-and prints the test accuracy of each. Training moves weights, so their movement is known too.
+Trains the CNN, prunes copies of it by each criterion to the same sparsity, shared among the layers in three ways: the
+same in each layer, over all layers together, and likewise but with a limit to what a single layer loses. Prints the
+test accuracy of each, and which criteria beat chance for every seed: all random prunings of the same network, shared in
+the same way. Training moves weights, so their movement is known too.
 """
 
 import helpers
@@ -29,8 +31,12 @@ FLAGS = helpers.define_flags(
 )
 flags.DEFINE_float("sparsity", 0.9, "The fraction of the weights that goes, in [0, 1).")
 flags.DEFINE_integer("samples", 512, "Training images that criteria are measured on.")
+flags.DEFINE_float("max_layer_sparsity", 0.92, "What a layer loses at most, where there is a limit.")
+flags.DEFINE_integer("draws", 5, "Random prunings for each seed.")
 helpers.check_flag("sparsity", lambda value: 0 <= value < 1, "in [0, 1)")
-helpers.check_flag("samples", lambda value: value >= 1, "at least 1")
+helpers.check_flag("max_layer_sparsity", lambda value: 0 < value <= 1, "in (0, 1]")
+for _name in ("samples", "draws"):
+    helpers.check_flag(_name, lambda value: value >= 1, "at least 1")
 
 CRITERIA = (
     "magnitude",
@@ -54,29 +60,54 @@ def test(model: keras.Model, data: helpers.Data) -> float:
     return float(np.mean(labels == data.y_test))
 
 
+def selections() -> dict[str, kp.Selection]:
+    """How the sparsity is shared among the layers, by the heading of its column."""
+    return {
+        "of each layer": kp.Percentile(),
+        "of all together": kp.Percentile("global"),
+        f"of all, {FLAGS.max_layer_sparsity:.0%} at most": kp.Percentile(
+            "global", max_layer_sparsity=FLAGS.max_layer_sparsity
+        ),
+    }
+
+
 def main() -> None:
     data = helpers.prepare(mnist_data.load(FLAGS.data))
-    criteria = CRITERIA[:4] if FLAGS.smoke else CRITERIA
-    found: dict[str, list[tuple[float, float]]] = {}
+    criteria = (*CRITERIA[:4], "random") if FLAGS.smoke else CRITERIA
+    found: dict[str, dict[str, list[list[float]]]] = {name: {way: [] for way in selections()} for name in criteria}
     dense = []
     for _ in helpers.seeds():
         model = kp.wrap_pruning(mnist_data.build_model(), movement=True)
         helpers.train(model, FLAGS.epochs, FLAGS.learning_rate, data.x_train, data.y_train)
-        dense.append(test(model, data))
+        dense.append([test(model, data)])
         sample = data.x_train[: FLAGS.samples], data.y_train[: FLAGS.samples]
         for name in criteria:
-            pruned = [
-                kp.prune_once(model, FLAGS.sparsity, importance=name, targets=targets, data=sample)
-                for targets in ("uniform", "global")
-            ]
-            found.setdefault(name, []).append((test(pruned[0], data), test(pruned[1], data)))
-            print(f"{name}: {found[name][-1][0]:.2%} {found[name][-1][1]:.2%}", flush=True)
-    rows = [(name, *(_cell(column) for column in zip(*runs, strict=True))) for name, runs in found.items()]
-    headings = (f"importance, {FLAGS.sparsity:.0%} pruned", "of each layer", "of all together")
-    helpers.print_table(headings, [("dense", _cell(dense), ""), *rows])
+            for way, selection in selections().items():
+                draws = []
+                for _ in range(FLAGS.draws if name == "random" else 1):
+                    pruned = kp.prune_once(model, FLAGS.sparsity, importance=name, selection=selection, data=sample)
+                    draws.append(test(pruned, data))
+                found[name][way].append(draws)
+            print(name, *(_cell(runs[-1:]) for runs in found[name].values()), flush=True)
+    headings = (f"importance, {FLAGS.sparsity:.0%} pruned", *selections())
+    rows = [(name, *map(_cell, ways.values())) for name, ways in found.items()]
+    helpers.print_table(headings, [("dense", _cell(dense), "", ""), *rows])
+    print("Better than every random pruning, for every seed:")
+    for way in selections():
+        print(f"{way}: {', '.join(_better(found, way)) or 'none'}")
 
 
-def _cell(accuracies: list[float] | tuple[float, ...]) -> str:
+def _better(found: dict[str, dict[str, list[list[float]]]], way: str) -> list[str]:
+    chance = found["random"][way]
+    return [
+        name
+        for name, ways in found.items()
+        if all(min(mine) > max(theirs) for mine, theirs in zip(ways[way], chance, strict=True))
+    ]
+
+
+def _cell(runs: list[list[float]]) -> str:
+    accuracies = np.concatenate(runs)
     spread = f" ({min(accuracies):.2%}-{max(accuracies):.2%})" if len(accuracies) > 1 else ""
     return f"{np.mean(accuracies):.2%}{spread}"
 

@@ -64,14 +64,17 @@ class PruningSchedule(keras.callbacks.Callback):
     | `"movement"` | `wrap_pruning(movement=True)` | how far training moved it away from zero | Sanh et al. 2020 |
     | `"wanda"` | data | its absolute value times the norm of what it reads | Sun et al. 2023 |
     | `"activation_weight"` | data | the same with the mean absolute value | |
-    | `"mean_activation"` | data | mean absolute value of what it reads | Molchanov et al. 2017 |
-    | `"apoz"` | data | fraction of what it reads that is above zero | Hu et al. 2016 |
-    | `"entropy"` | data | entropy of what it reads, over the samples | Luo and Wu 2017 |
+    | `"mean_activation"` | data | its absolute value times the mean one of what it reads | Molchanov et al. 2017 |
+    | `"apoz"` | data | its absolute value times the fraction of what it reads that is above zero | Hu et al. 2016 |
+    | `"entropy"` | data | its absolute value times the entropy of what it reads, over the samples | Luo and Wu 2017 |
     | `"gradient"` | data, loss | mean absolute gradient | |
     | `"taylor"` | data, loss | change of the loss without it, to first order | Molchanov et al. 2019 |
     | `"snip"` | data, loss | the same, with the gradient over all the data | Lee et al. 2019 |
     | `"fisher"` | data, loss | to second order, at a minimum of the loss | Theis et al. 2018 |
     | `"loss_change"` | data, loss | real change of the loss: an evaluation for each weight | |
+
+    What `"mean_activation"`, `"apoz"` and `"entropy"` measure is taken relative to its mean over all that the layer
+    reads, so that layers can be compared.
 
     Those that need data cost a forward (and with a loss a backward) pass over them at each update, on a copy of the
     model that is made once.

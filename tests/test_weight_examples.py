@@ -25,10 +25,15 @@ def run(tmp_path, script, *arguments):
 
 
 def test_criteria_on_mnist(tmp_path, data):
-    printed = run(tmp_path, "mnist_criteria", f"--data={data}")
-    rows = re.findall(r"^ +(\w+) +(\d+\.\d+)% +(\d+\.\d+)% *$", printed, re.M)
-    assert [row[0] for row in rows] == ["magnitude", "lamp", "movement", "wanda"]
-    assert len({row[1:] for row in rows}) > 1
+    printed = run(tmp_path, "mnist_criteria", f"--data={data}", "--draws=1")
+    rows = re.findall(r"^ +(\w+) +(\d+\.\d+)% +(\d+\.\d+)% +(\d+\.\d+)% *$", printed, re.M)
+    assert [row[0] for row in rows] == ["magnitude", "lamp", "movement", "wanda", "random"]
+    accuracies = {name: [float(each) for each in row] for name, *row in rows}
+    assert len({tuple(row) for row in accuracies.values()}) > 1
+    ways = ("of each layer", "of all together", "of all, 92% at most")
+    for column, way in enumerate(ways):
+        better = [name for name, row in accuracies.items() if row[column] > accuracies["random"][column]]
+        assert f"{way}: {', '.join(better) or 'none'}" in printed
 
 
 @pytest.mark.slow

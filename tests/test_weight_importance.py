@@ -130,8 +130,10 @@ def test_what_weights_read_is_what_numpy_computes(data):
         norm, magnitude = np.sqrt(np.square(flat).mean(axis=0)), np.abs(flat).mean(axis=0)
         np.testing.assert_allclose(found["wanda"][path], spread(norm) * values, rtol=1e-4)
         np.testing.assert_allclose(found["activation_weight"][path], spread(magnitude) * values, rtol=1e-4)
-        np.testing.assert_allclose(found["mean_activation"][path], spread(magnitude), rtol=1e-4)
-        np.testing.assert_allclose(found["apoz"][path], spread((flat > 0).mean(axis=0)), rtol=1e-4)
+        on = (flat > 0).mean(axis=0)
+        relative = spread(magnitude / magnitude.mean()) * values
+        np.testing.assert_allclose(found["mean_activation"][path], relative, rtol=1e-4)
+        np.testing.assert_allclose(found["apoz"][path], spread(on / on.mean()) * values, rtol=1e-4)
 
 
 def test_inputs_in_attention_embeddings_separable_and_two_axes_are_seen(rng):
@@ -194,10 +196,12 @@ def test_entropy_tells_steady_inputs_from_varied_ones(rng):
     x[:, 1] = 0.7  # says nothing
     x[:, 2] = np.where(x[:, 2] > 0, 1.0, -1.0)  # a bit: log 2
     model = kp.wrap_pruning(keras.Sequential([keras.Input((3,)), layers.Dense(4, name="dense")]))
-    found = score("entropy", model, x)["dense/kernel"]
+    weights = np.abs(units(model)["dense/kernel"].values)
+    found = score("entropy", model, x)["dense/kernel"] / weights
     assert (found[1] == 0).all()
-    np.testing.assert_allclose(found[2], np.log(2), rtol=1e-2)
-    assert (found[0] > 2).all()
+    np.testing.assert_allclose(found[2] / found[0], found[2, 0] / found[0, 0], rtol=1e-5)
+    np.testing.assert_allclose(found.mean(), 1, rtol=1e-5)  # relative to what the layer reads
+    assert (found[0] > 2 / np.log(2) * 0.98 * found[2]).all()  # more than 2 nats against a bit
 
 
 def test_loss_change_is_the_loss_with_a_zero(data):

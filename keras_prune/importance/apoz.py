@@ -15,6 +15,7 @@ def apoz(binding: "Binding", statistics: "Statistics") -> np.ndarray | None:
 
     Values below zero count as zeros: after ReLU there are none, and of other activations (GELU, SiLU) they are the
     side on which a channel is off. After sigmoid, which is never off, all channels score 1.
+    A single weight scores its |w| times that of what it reads, relative to the mean over all that its layer reads.
     """
     read = statistics.activations(binding)
     return None if read is None else 1 - read.off

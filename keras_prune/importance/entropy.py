@@ -15,6 +15,8 @@ def entropy(binding: "Binding", statistics: "Statistics", bins: int = 32) -> np.
 
     As in the paper the bins span the values of the channel itself, so its scale does not matter. A channel that is the
     same in all samples, but for rounding, has entropy 0.
+
+    A single weight scores its |w| times that of what it reads, relative to the mean over all that its layer reads.
     """
     samples = statistics.samples(binding)
     if samples is None:

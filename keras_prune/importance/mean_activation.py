@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 
 def mean_activation(binding: "Binding", statistics: "Statistics") -> np.ndarray | None:
-    """Mean of |y| over samples and positions, y the values of the channel that the next layer reads."""
+    """Mean of |y| over samples and positions, y the values of the channel that the next layer reads.
+
+    A single weight scores its |w| times that of what it reads, relative to the mean over all that its layer reads.
+    """
     read = statistics.activations(binding)
     return None if read is None else read.magnitude

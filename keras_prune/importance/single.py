@@ -44,6 +44,11 @@ _BY_NAME: dict[str, Callable[..., Any]] = {
     "snip": snip,
     "loss_change": loss_change,
 }
+# They score a neuron, and so all weights that read it alike. What one of them passes on is that, times its own size: as
+# the activation-weight product has it. Otherwise at high sparsity a few neurons would keep all of their weights, and
+# the others none. Neurons are compared with those of their own layer: Hu et al. do, and Molchanov et al. (2017, section
+# 2.2) divide by a norm over the layer.
+_OF_NEURONS = (mean_activation, apoz, entropy)
 
 
 def needs_data(importance: str | Importance) -> bool:
@@ -84,6 +89,8 @@ def _named(name: str, function: Callable[..., Any]) -> Callable[["SingleWeights"
             )
         if found.size != unit.values.size:  # by input position
             found = statistics.spread(unit, found)
+        if function in _OF_NEURONS:
+            found = found / (found.mean() or 1) * np.abs(unit.slices()[:, 0])
         return found.reshape(unit.values.shape).astype(unit.values.dtype, copy=False)
 
     return score

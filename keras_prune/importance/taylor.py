@@ -15,6 +15,7 @@ def taylor(binding: "Binding", statistics: "Statistics") -> np.ndarray | None:
     """Mean over the batches of |Σ w·∂loss/∂w|, the sum over all weights that read the channel.
 
     A single weight scores the mean of |w·∂loss/∂w|. For a layer that is linear in what it reads the sum is Σ
-    y·∂loss/∂y, over positions: the paper's, of activations.
+    y·∂loss/∂y, over positions: the paper's, of activations. It takes the mean over single samples: pass batches of one
+    for that.
     """
     return statistics.mean_effect(binding, np.abs) if binding.role == "in" else None
