@@ -27,7 +27,7 @@ FLAGS = helpers.define_flags(
     data="CIFAR-10 as of keras.datasets. Without it, Keras's own copy, or a download of 170 MB.",
     output="out/resnet8_cifar10",
     epochs=60,
-    finetune_epochs=30,
+    finetune_epochs=12,
     learning_rate=2e-3,
     finetune_learning_rate=3e-3,
     batch_size=64,
@@ -40,7 +40,7 @@ flags.DEFINE_string("importance", "l2", "Which channels matter; see `kp.prune_ch
 flags.DEFINE_enum(
     "scope", "isomorphic", ["group", "global", "isomorphic"], "Among which channels those that go are chosen."
 )
-flags.DEFINE_float("distill", 0.5, "How much of the labels, in training on, is what the dense model answers.")
+flags.DEFINE_float("distill", 0.9, "How much of the labels, in training on, is what the dense model answers.")
 helpers.check_flag("distill", lambda value: 0 <= value <= 1, "in [0, 1]")
 helpers.check_flag("model", lambda value: value is None or Path(value).is_file(), "a file that exists")
 helpers.check_flag("macs", lambda value: 0 < value < 1, "in (0, 1)")
@@ -48,11 +48,21 @@ comparison.only_with("channels", "macs", "importance", "scope")
 
 
 class Augmented(keras.utils.PyDataset):
-    """Batches of images that are shifted by up to four pixels and mirrored at random, in a new order each epoch."""
+    """Batches of images that are shifted and mirrored at random, in a new order each epoch.
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, seed: int):
+    Args:
+        x: Images.
+        y: Their classes.
+        seed: Of order, shifts and mirrors.
+        shift: By how many pixels they are shifted at most.
+        teacher: A trained model. With it, `--distill` of a label is what it answers for the image as it is shown:
+            shifted and mirrored.
+    """
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, seed: int, shift: int, teacher: keras.Model | None = None):
         super().__init__()
-        self._x, self._y = np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0))), y
+        self._x, self._y = np.pad(x, ((0, 0), (shift, shift), (shift, shift), (0, 0))), y
+        self._shift, self._teacher = shift, teacher
         self._rng = np.random.default_rng(seed)
         self.on_epoch_end()
 
@@ -62,11 +72,15 @@ class Augmented(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = self._order[index * FLAGS.batch_size :][: FLAGS.batch_size]
         windows = np.lib.stride_tricks.sliding_window_view(self._x[chosen], (32, 32), axis=(1, 2))
-        row, column = self._rng.integers(0, 9, (2, len(chosen)))
+        row, column = self._rng.integers(0, 2 * self._shift + 1, (2, len(chosen)))
         images = windows[np.arange(len(chosen)), row, column].transpose(0, 2, 3, 1).astype("float32")
         mirrored = self._rng.random(len(chosen)) < 0.5
         images[mirrored] = images[mirrored, :, ::-1]
-        return images, self._y[chosen]
+        labels = self._y[chosen]
+        if self._teacher is not None:
+            answers = self._teacher.predict_on_batch(images)
+            labels = ((1 - FLAGS.distill) * np.eye(10)[labels] + FLAGS.distill * answers).astype("float32")
+        return images, labels
 
     def on_epoch_end(self) -> None:
         self._order = self._rng.permutation(len(self._x))
@@ -139,16 +153,18 @@ def main() -> None:
         # 1. A dense model: the given one, or a new one.
         if FLAGS.model is None:
             dense = build_model()
-            batches = Augmented(data.x_train, data.y_train, seed)
+            batches = Augmented(data.x_train, data.y_train, seed, shift=4)
             helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, batches)
         else:
             dense = load_model()
 
         # 2. What follows trains on labels that say, too, which other classes the dense model thought of (Hinton et al.
-        # 2015, "Distilling the knowledge in a neural network"): pruned and, for comparison, dense.
-        answers = dense.predict(data.x_train, batch_size=500, verbose=0)
-        labels = (1 - FLAGS.distill) * np.eye(10)[data.y_train] + FLAGS.distill * answers
-        batches = Augmented(data.x_train, labels.astype("float32"), seed)
+        # 2015, "Distilling the knowledge in a neural network"): pruned and, for comparison, dense. It answers for each
+        # image as the other model sees it (Beyer et al. 2022, "A good teacher is patient and consistent").
+        # Small networks, and few epochs, want images that vary less.
+        teacher = keras.models.clone_model(dense)  # the dense one itself trains on
+        teacher.set_weights(dense.get_weights())
+        batches = Augmented(data.x_train, data.y_train, seed, shift=2, teacher=teacher)
 
         # 3. A copy that loses weights while it trains on, or a smaller model that is trained on then.
         if FLAGS.prune == "weights":
