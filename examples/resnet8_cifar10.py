@@ -19,6 +19,7 @@ import helpers
 import keras
 import numpy as np
 from absl import flags
+from augmented import Augmented
 from keras import layers
 
 import keras_prune as kp
@@ -45,45 +46,6 @@ helpers.check_flag("distill", lambda value: 0 <= value <= 1, "in [0, 1]")
 helpers.check_flag("model", lambda value: value is None or Path(value).is_file(), "a file that exists")
 helpers.check_flag("macs", lambda value: 0 < value < 1, "in (0, 1)")
 comparison.only_with("channels", "macs", "importance", "scope")
-
-
-class Augmented(keras.utils.PyDataset):
-    """Batches of images that are shifted and mirrored at random, in a new order each epoch.
-
-    Args:
-        x: Images.
-        y: Their classes.
-        seed: Of order, shifts and mirrors.
-        shift: By how many pixels they are shifted at most.
-        teacher: A trained model. With it, `--distill` of a label is what it answers for the image as it is shown:
-            shifted and mirrored.
-    """
-
-    def __init__(self, x: np.ndarray, y: np.ndarray, seed: int, shift: int, teacher: keras.Model | None = None):
-        super().__init__()
-        self._x, self._y = np.pad(x, ((0, 0), (shift, shift), (shift, shift), (0, 0))), y
-        self._shift, self._teacher = shift, teacher
-        self._rng = np.random.default_rng(seed)
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return -(-len(self._x) // FLAGS.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = self._order[index * FLAGS.batch_size :][: FLAGS.batch_size]
-        windows = np.lib.stride_tricks.sliding_window_view(self._x[chosen], (32, 32), axis=(1, 2))
-        row, column = self._rng.integers(0, 2 * self._shift + 1, (2, len(chosen)))
-        images = windows[np.arange(len(chosen)), row, column].transpose(0, 2, 3, 1).astype("float32")
-        mirrored = self._rng.random(len(chosen)) < 0.5
-        images[mirrored] = images[mirrored, :, ::-1]
-        labels = self._y[chosen]
-        if self._teacher is not None:
-            answers = self._teacher.predict_on_batch(images)
-            labels = ((1 - FLAGS.distill) * np.eye(10)[labels] + FLAGS.distill * answers).astype("float32")
-        return images, labels
-
-    def on_epoch_end(self) -> None:
-        self._order = self._rng.permutation(len(self._x))
 
 
 def build_model() -> keras.Model:
@@ -153,18 +115,25 @@ def main() -> None:
         # 1. A dense model: the given one, or a new one.
         if FLAGS.model is None:
             dense = build_model()
-            batches = Augmented(data.x_train, data.y_train, seed, shift=4)
+            batches = Augmented(data.x_train, data.y_train, FLAGS.batch_size, seed, shift=4, mirror=True)
             helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, batches)
         else:
             dense = load_model()
 
-        # 2. What follows trains on labels that say, too, which other classes the dense model thought of (Hinton et al.
-        # 2015, "Distilling the knowledge in a neural network"): pruned and, for comparison, dense. It answers for each
-        # image as the other model sees it (Beyer et al. 2022, "A good teacher is patient and consistent").
-        # Small networks, and few epochs, want images that vary less.
-        teacher = keras.models.clone_model(dense)  # the dense one itself trains on
+        # 2. What follows, pruned and, for comparison, dense, trains on what the dense model answers, and on images that
+        # vary less than before: few epochs are too few for more.
+        teacher = keras.models.clone_model(dense)  # since the dense one trains on, too
         teacher.set_weights(dense.get_weights())
-        batches = Augmented(data.x_train, data.y_train, seed, shift=2, teacher=teacher)
+        batches = Augmented(
+            data.x_train,
+            data.y_train,
+            FLAGS.batch_size,
+            seed,
+            shift=2,
+            mirror=True,
+            teacher=teacher,
+            distill=FLAGS.distill,
+        )
 
         # 3. A copy that loses weights while it trains on, or a smaller model that is trained on then.
         if FLAGS.prune == "weights":
