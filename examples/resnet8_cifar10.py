@@ -19,6 +19,7 @@ import helpers
 import keras
 import numpy as np
 from absl import flags
+from augmented import Augmented
 from keras import layers
 
 import keras_prune as kp
@@ -27,7 +28,7 @@ FLAGS = helpers.define_flags(
     data="CIFAR-10 as of keras.datasets. Without it, Keras's own copy, or a download of 170 MB.",
     output="out/resnet8_cifar10",
     epochs=60,
-    finetune_epochs=30,
+    finetune_epochs=12,
     learning_rate=2e-3,
     finetune_learning_rate=3e-3,
     batch_size=64,
@@ -40,36 +41,11 @@ flags.DEFINE_string("importance", "l2", "Which channels matter; see `kp.prune_ch
 flags.DEFINE_enum(
     "scope", "isomorphic", ["group", "global", "isomorphic"], "Among which channels those that go are chosen."
 )
-flags.DEFINE_float("distill", 0.5, "How much of the labels, in training on, is what the dense model answers.")
+flags.DEFINE_float("distill", 0.9, "How much of the labels, in training on, is what the dense model answers.")
 helpers.check_flag("distill", lambda value: 0 <= value <= 1, "in [0, 1]")
 helpers.check_flag("model", lambda value: value is None or Path(value).is_file(), "a file that exists")
 helpers.check_flag("macs", lambda value: 0 < value < 1, "in (0, 1)")
 comparison.only_with("channels", "macs", "importance", "scope")
-
-
-class Augmented(keras.utils.PyDataset):
-    """Batches of images that are shifted by up to four pixels and mirrored at random, in a new order each epoch."""
-
-    def __init__(self, x: np.ndarray, y: np.ndarray, seed: int):
-        super().__init__()
-        self._x, self._y = np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0))), y
-        self._rng = np.random.default_rng(seed)
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return -(-len(self._x) // FLAGS.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = self._order[index * FLAGS.batch_size :][: FLAGS.batch_size]
-        windows = np.lib.stride_tricks.sliding_window_view(self._x[chosen], (32, 32), axis=(1, 2))
-        row, column = self._rng.integers(0, 9, (2, len(chosen)))
-        images = windows[np.arange(len(chosen)), row, column].transpose(0, 2, 3, 1).astype("float32")
-        mirrored = self._rng.random(len(chosen)) < 0.5
-        images[mirrored] = images[mirrored, :, ::-1]
-        return images, self._y[chosen]
-
-    def on_epoch_end(self) -> None:
-        self._order = self._rng.permutation(len(self._x))
 
 
 def build_model() -> keras.Model:
@@ -139,16 +115,25 @@ def main() -> None:
         # 1. A dense model: the given one, or a new one.
         if FLAGS.model is None:
             dense = build_model()
-            batches = Augmented(data.x_train, data.y_train, seed)
+            batches = Augmented(data.x_train, data.y_train, FLAGS.batch_size, seed, shift=4, mirror=True)
             helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, batches)
         else:
             dense = load_model()
 
-        # 2. What follows trains on labels that say, too, which other classes the dense model thought of (Hinton et al.
-        # 2015, "Distilling the knowledge in a neural network"): pruned and, for comparison, dense.
-        answers = dense.predict(data.x_train, batch_size=500, verbose=0)
-        labels = (1 - FLAGS.distill) * np.eye(10)[data.y_train] + FLAGS.distill * answers
-        batches = Augmented(data.x_train, labels.astype("float32"), seed)
+        # 2. What follows, pruned and, for comparison, dense, trains on what the dense model answers, and on images that
+        # vary less than before: few epochs are too few for more.
+        teacher = keras.models.clone_model(dense)  # since the dense one trains on, too
+        teacher.set_weights(dense.get_weights())
+        batches = Augmented(
+            data.x_train,
+            data.y_train,
+            FLAGS.batch_size,
+            seed,
+            shift=2,
+            mirror=True,
+            teacher=teacher,
+            distill=FLAGS.distill,
+        )
 
         # 3. A copy that loses weights while it trains on, or a smaller model that is trained on then.
         if FLAGS.prune == "weights":

@@ -247,3 +247,36 @@ def test_what_is_held_out_is_not_trained_on_and_is_no_test_sample(helpers):
     assert sorted([*data.x_train, *data.x_test]) == list(range(40))
     for samples, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         np.testing.assert_array_equal(labels, -samples)
+
+
+def test_images_vary_and_keep_their_labels():
+    augmented = import_example("augmented")
+    x = np.arange(1, 10 * 5 * 4 + 1, dtype="float32").reshape(10, 5, 4, 1)
+    batches = augmented.Augmented(x, np.arange(10), 4, 0, shift=1, mirror=True)
+    views = {}  # of each image, by brute force
+    for label, image in enumerate(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))):
+        shifted = [image[row : row + 5, column : column + 4] for row in range(3) for column in range(3)]
+        views[label] = {view.tobytes() for view in (*shifted, *(view[:, ::-1] for view in shifted))}
+    seen = {label: set() for label in range(10)}
+    for _ in range(60):
+        epoch = [batches[index] for index in range(len(batches))]
+        assert [len(labels) for _, labels in epoch] == [4, 4, 2]
+        assert sorted(np.concatenate([labels for _, labels in epoch])) == list(range(10))
+        for images, labels in epoch:
+            for image, label in zip(images, labels, strict=True):
+                seen[label].add(image.tobytes())
+        batches.on_epoch_end()
+    assert all(seen[label] <= views[label] for label in range(10))
+    assert sum(map(len, seen.values())) > 0.9 * 10 * 18  # of 18 views each one is missed at 3%
+
+
+def test_a_teacher_answers_for_the_image_that_is_shown():
+    augmented = import_example("augmented")
+    x, y = np.random.default_rng(0).normal(size=(6, 5, 4, 1)).astype("float32"), np.array([0, 1, 2, 0, 1, 2])
+    teacher = keras.Sequential([keras.Input((5, 4, 1)), layers.Flatten(), layers.Dense(3, activation="softmax")])
+    plain = augmented.Augmented(x, y, 6, 0, shift=2)
+    taught = augmented.Augmented(x, y, 6, 0, shift=2, teacher=teacher, distill=0.75)
+    (images, classes), (same, labels) = plain[0], taught[0]
+    np.testing.assert_array_equal(images, same)
+    answers = teacher.predict(images, verbose=0)
+    np.testing.assert_allclose(labels, 0.25 * np.eye(3)[classes] + 0.75 * answers, rtol=1e-5)

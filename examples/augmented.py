@@ -1,0 +1,59 @@
+"""Batches of images that vary at random while a model trains, and what a trained model says of them."""
+
+import keras
+import numpy as np
+
+
+class Augmented(keras.utils.PyDataset):
+    """Batches of images that are shifted and mirrored at random, in a new order each epoch.
+
+    Args:
+        x: Images, of shape (samples, height, width, channels). What is shifted in is zero.
+        y: Their classes, whole numbers from 0.
+        batch_size: Images in a batch.
+        seed: Of order, shifts and mirrors.
+        shift: By how many pixels they are shifted at most.
+        mirror: Whether half of them are mirrored, left to right.
+        teacher: A trained classifier. With it labels say, too, which other classes it thinks of (Hinton et al. 2015,
+            "Distilling the knowledge in a neural network"). It answers for each image as it is shown (Beyer et al.
+            2022, "A good teacher is patient and consistent").
+        distill: How much of the labels is what the teacher answers, in [0, 1].
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        seed: int,
+        shift: int,
+        mirror: bool = False,
+        teacher: keras.Model | None = None,
+        distill: float = 0.0,
+    ):
+        super().__init__()
+        self._x, self._y, self._size = np.pad(x, ((0, 0), (shift, shift), (shift, shift), (0, 0))), y, x.shape[1:3]
+        self._batch_size, self._shift, self._mirror = batch_size, shift, mirror
+        self._teacher, self._distill = teacher, distill
+        self._rng = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self._x) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self._order[index * self._batch_size :][: self._batch_size]
+        windows = np.lib.stride_tricks.sliding_window_view(self._x[chosen], self._size, axis=(1, 2))
+        row, column = self._rng.integers(0, 2 * self._shift + 1, (2, len(chosen)))
+        images = windows[np.arange(len(chosen)), row, column].transpose(0, 2, 3, 1).astype("float32")
+        if self._mirror:
+            mirrored = self._rng.random(len(chosen)) < 0.5
+            images[mirrored] = images[mirrored, :, ::-1]
+        if self._teacher is None:
+            return images, self._y[chosen]
+        answers = self._teacher.predict_on_batch(images)
+        labels = np.eye(answers.shape[-1])[self._y[chosen]]
+        return images, ((1 - self._distill) * labels + self._distill * answers).astype("float32")
+
+    def on_epoch_end(self) -> None:
+        self._order = self._rng.permutation(len(self._x))
