@@ -1,10 +1,12 @@
 """One measurement: several worker processes asked in turn, and what they answered."""
 
+import json
 import os
 import platform
 import sys
+import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +72,25 @@ def machine(versions: Mapping[str, str]) -> dict[str, Any]:
         "python": platform.python_version(),
         **versions,
     }
+
+
+def finish(
+    results: Mapping[str, Any], notes: Iterable[str], began: float, output: str | None, measured: Iterable[Measurement]
+) -> None:
+    """Ends a run: prints what it ran on, writes the results, and exits with code 1 if a process crashed.
+
+    Args:
+        results: What was measured; `machine` is what it ran on.
+        notes: What else to say.
+        began: `time.perf_counter()` when the run began.
+        output: The JSON file to write to, if any.
+        measured: Everything that was measured.
+    """
+    console.print(", ".join(f"{name} {value}" for name, value in results["machine"].items()), highlight=False)
+    for note in notes:
+        console.print(note)
+    console.print(f"Took {time.perf_counter() - began:.0f} s.")
+    if output:
+        Path(output).write_text(json.dumps(results, indent=2) + "\n")
+    if any(each.crashed for each in measured):
+        sys.exit(1)

@@ -12,16 +12,14 @@ that of one round.
 A limit that is missed is shown as such, and is no error: the exit code is 1 only if a process crashed.
 """
 
-import json
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import networks
 import report
 from absl import app, flags
-from measurement import Measurement, console, machine
+from measurement import Measurement, console, finish, machine
 from memory import HONEST
 from processes import Worker
 from turns import FREQUENCIES
@@ -106,16 +104,12 @@ def main(_: list[str]) -> None:
     console.print(report.step_table(results["steps"]))
     console.print(report.update_table(results["updates"], SPARSITIES, WEIGHTS[_SMOKE.value]))
     console.print(report.criteria_table(results["criteria"]))
-    console.print(", ".join(f"{name} {value}" for name, value in results["machine"].items()), highlight=False)
+    notes = []
     if not _TFMOT_PYTHON.value:
-        console.print("tfmot was not measured: pass --tfmot_python, as `make bench` does.")
+        notes.append("tfmot was not measured: pass --tfmot_python, as `make bench` does.")
     if _SMOKE.value:
-        console.print("The numbers of --smoke mean nothing: the networks are tiny.")
-    console.print(f"Took {time.perf_counter() - began:.0f} s.")
-    if _OUTPUT.value:
-        Path(_OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
-    if any(done.crashed for done in (updates, memory, criteria, *steps.values())):
-        sys.exit(1)
+        notes.append("The numbers of --smoke mean nothing: the networks are tiny.")
+    finish(results, notes, began, _OUTPUT.value, (updates, memory, criteria, *steps.values()))
 
 
 if __name__ == "__main__":

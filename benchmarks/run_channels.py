@@ -10,14 +10,12 @@ the same time and are asked in turn, as in `run.py`; the first answer of each is
 A limit that is missed is shown as such, and is no error: the exit code is 1 only if a process crashed.
 """
 
-import json
 import sys
 import time
-from pathlib import Path
 
 import channel_report
 from absl import app, flags
-from measurement import Measurement, console, machine
+from measurement import Measurement, console, finish, machine
 from processes import Worker
 
 NETWORKS = ["ResNet50", "DenseNet121", "MobileNetV2", "EfficientNetB0"]
@@ -69,7 +67,7 @@ def measure_scaling() -> Measurement:
 
 
 def main(_: list[str]) -> None:
-    start = time.perf_counter()
+    began = time.perf_counter()
     computer = machine({})
     networks = {name: measure_network(name) for name in (_NETWORKS.value[:1] if _SMOKE.value else _NETWORKS.value)}
     scaling = measure_scaling()
@@ -84,18 +82,14 @@ def main(_: list[str]) -> None:
     console.print()
     console.print(channel_report.network_table(results["networks"]))
     console.print(channel_report.scaling_table(results["scaling"]))
-    console.print(", ".join(f"{name} {value}" for name, value in computer.items()), highlight=False)
+    notes = []
     if computer["load"] > 0.5:
-        console.print("The machine was busy, which slows several threads down far more than one: see --threads.")
+        notes.append("The machine was busy, which slows several threads down far more than one: see --threads.")
     if not _PEER_PYTHON.value:
-        console.print("Torch-Pruning was not measured: pass --torch_pruning_python, as `make bench-channels` does.")
+        notes.append("Torch-Pruning was not measured: pass --torch_pruning_python, as `make bench-channels` does.")
     if _SMOKE.value:
-        console.print("The numbers of --smoke mean nothing: images and chains are tiny, and rounds few.")
-    console.print(f"Took {time.perf_counter() - start:.0f} s.")
-    if _OUTPUT.value:
-        Path(_OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
-    if scaling.crashed or any(done.crashed for done in networks.values()):
-        sys.exit(1)
+        notes.append("The numbers of --smoke mean nothing: images and chains are tiny, and rounds few.")
+    finish(results, notes, began, _OUTPUT.value, (scaling, *networks.values()))
 
 
 if __name__ == "__main__":
