@@ -158,18 +158,20 @@ def masked_writes(model: Any, masks: Sequence[tuple[keras.Variable, keras.Variab
     Args:
         model: The model. Where something may write its weights after the optimizer, nothing happens: a training step
             or an optimizer that is not Keras's own, a constraint, moving averages that are written back. Nor does it
-            where the optimizer does not write at each step, as it accumulates gradients.
+            where the optimizer does not write at each step, as it accumulates gradients, or writes on several devices
+            at once.
         masks: Weights and their masks.
 
     Yields:
-        A set that fills, while the model makes a step, with the `id` of each weight that was written so. Weights that
-        are spread over several devices, or of which only some rows were written, are not in it.
+        A set that fills, while the model makes a step, with the `id` of each weight that was written so. Weights of
+        which only some rows were written are not in it.
     """
     written: set[int] = set()
     optimizer = model.optimizer
     frequency = getattr(optimizer, "use_ema", False) and getattr(optimizer, "ema_overwrite_frequency", None)
     accumulates = getattr(optimizer, "gradient_accumulation_steps", None)
-    if optimizer is None or not is_of_keras(type(optimizer)) or frequency or accumulates:
+    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+    if optimizer is None or not is_of_keras(type(optimizer)) or frequency or accumulates or replicas > 1:
         yield written
         return
     found = {id(weight.value): (weight, mask) for weight, mask in masks if weight.constraint is None}
