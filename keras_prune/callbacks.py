@@ -116,7 +116,7 @@ class PruningSchedule(keras_internals.BackgroundCallback):
         self.data_batches = check_step(data_batches, "data_batches", minimum=1)
         self.frequency = check_step(frequency, "frequency", minimum=1)
         self._schedules = self._schedules_by_target()
-        timing = schedule if self.rule.selection.needs_sparsity else None
+        timing = schedule if self.rule.selection.needs_sparsity else self.rule.selection.schedule
         self.begin_step: int = getattr(timing, "begin_step", 0)
         self.end_step: int | None = getattr(timing, "end_step", None)
         if regrowth is not None and (timing is None or self.end_step is not None):
@@ -135,7 +135,7 @@ class PruningSchedule(keras_internals.BackgroundCallback):
             self.rule.refuse_sparsity(f"schedule={self.schedule!r}")
         if not self.rule.selection.needs_sparsity:
             return {}
-        if not callable(self.schedule):
+        if not callable(self.schedule) or isinstance(self.schedule, type):
             raise ValueError(
                 "`schedule` must be a function of the step, such as `ConstantSparsity(0.5)` or "
                 f"`PolynomialDecay(final_sparsity=0.9, end_step=1000)`. Received: schedule={self.schedule!r}"
@@ -213,9 +213,12 @@ class PruningSchedule(keras_internals.BackgroundCallback):
         apply_masks(self.model)  # moving averages were written into the weights after the last epoch
         step = self._read_step()
         if self.end_step is not None and step < self.end_step:
+            hint = "Train for longer, or lower the schedule's `end_step`."
+            if step == 0:  # a model with two optimizers, say
+                hint = "`model.optimizer` made no step: if the model has others, call `after_step(step)` instead."
             warnings.warn(
                 f"Training ended at step {step}, before the pruning schedule does at step {self.end_step}: the "
-                f"sparsity is {self._sparsity:.4f}. Train for longer, or lower the schedule's `end_step`.",
+                f"sparsity is {self._sparsity:.4f}. {hint}",
                 stacklevel=2,
             )
 
@@ -236,9 +239,11 @@ class PruningSchedule(keras_internals.BackgroundCallback):
         """The last step at which an update was due, up to `step`; None: none yet."""
         if step < self.begin_step:
             return None
-        if self.end_step is not None and step >= self.end_step:
-            return self.end_step
-        return step - (step - self.begin_step) % self.frequency
+        regular = step - (step - self.begin_step) % self.frequency
+        if self.end_step is None or step < self.end_step:
+            return regular
+        # A threshold goes on to prune what falls below it.
+        return self.end_step if self.rule.selection.needs_sparsity else max(regular, self.end_step)
 
     def _update_after(self, batch: int) -> None:
         # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
@@ -284,7 +289,13 @@ class PruningSchedule(keras_internals.BackgroundCallback):
         return check_sparsity(self._schedules[own](step), f"schedule({step})")
 
     def _read_step(self) -> int:
-        return int(ops.convert_to_numpy(self.model.optimizer.iterations))
+        optimizer = self.model.optimizer
+        if optimizer is None:
+            raise ValueError(
+                "The step is that of `model.optimizer`: set it, or call `after_step(step)` in a loop of your own. "
+                "Received: model.optimizer=None"
+            )
+        return int(ops.convert_to_numpy(optimizer.iterations))
 
     def _accumulation(self) -> int:
         optimizer = self._model.optimizer

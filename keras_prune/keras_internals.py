@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras.src import applications
 from keras.src import ops as operations
+from keras.src.backend.common import global_state
 from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.models import functional
 from keras.src.tree import map_shape_structure
@@ -70,6 +71,12 @@ def has_unbuilt_state(layer: keras.Layer) -> bool:
     """Whether some sublayer still lacks its variables, though Keras may call the layer itself built."""
     inner = layer._flatten_layers(include_self=False)
     return has_default_build(layer) and not all(sublayer.built for sublayer in inner)
+
+
+def called_in_training() -> keras.Layer | None:
+    """The outermost of the layers and models that are being called, if that is to train; else None."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return context.entry_layer if context is not None and context.get_value("training") is True else None
 
 
 def set_build_signature(layer: keras.Layer, signature: inspect.Signature) -> None:

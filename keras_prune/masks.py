@@ -76,20 +76,25 @@ class MaskedWeight:
 
 def walk_layers(model: keras.Layer) -> Iterator[tuple[str, keras.Layer]]:
     """Yields the path and the layer of each layer in a model, each layer once. It enters models in the model, but not
-    layers that are made of layers: those are pruned as one."""
-    yield from _walk(model, "", {id(model)})
+    layers that are made of layers: those are pruned as one. So are subclassed models in a graph, which is copied,
+    unless they have masks in place already."""
+    yield from _walk(model, "", {id(model)}, not keras_internals.is_graph(model))
 
 
-def _walk(model: keras.Layer, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Layer]]:
+def _walk(model: keras.Layer, prefix: str, seen: set[int], in_place: bool) -> Iterator[tuple[str, keras.Layer]]:
     for layer in keras_internals.sublayers(model):
         if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | PruningMasks | WeightClusters):
             continue
         seen.add(id(layer))
         path = f"{prefix}{layer.name}"
-        if isinstance(layer, keras.Model):
-            yield from _walk(layer, f"{path}/", seen)
+        if isinstance(layer, keras.Model) and (in_place or keras_internals.is_graph(layer) or _has_masks(layer)):
+            yield from _walk(layer, f"{path}/", seen, in_place or not keras_internals.is_graph(layer))
         else:
             yield path, layer
+
+
+def _has_masks(model: keras.Model) -> bool:
+    return any(isinstance(part, PruningMasks) for part in keras_internals.flatten(model))
 
 
 def inner_layer(layer: keras.Layer) -> keras.Layer:
@@ -145,6 +150,8 @@ def apply_masks(model: keras.Layer) -> None:
         apply_masks(model)
     ```
     """
+    if not isinstance(model, keras.Layer):
+        raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
     for weight in find_masked(model):
         weight.apply()
 

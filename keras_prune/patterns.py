@@ -52,7 +52,7 @@ def as_predicate(layers: Any, paths: Sequence[str]) -> Predicate:
         return lambda path, layer: True
     choices = list(layers) if isinstance(layers, list | tuple | set) else [layers]
     for choice in choices:
-        if not (isinstance(choice, str) or callable(choice)):
+        if not (isinstance(choice, str) or callable(choice)) or isinstance(choice, keras.Layer):  # layers are callable
             raise TypeError(
                 "`layers` must be a name pattern, a layer class, a function `layer -> bool`, or a list of these. "
                 f"Received: {choice!r}"

@@ -48,7 +48,7 @@ def register_prunable(cls: type, weights: Sequence[str] | GetWeights) -> None:
         raise TypeError(f"`cls` must be a subclass of `keras.Layer`. Received: cls={cls!r}")
     if callable(weights):
         _REGISTRY[cls] = weights
-    elif not isinstance(weights, str) and all(isinstance(name, str) for name in weights):
+    elif isinstance(weights, list | tuple | set) and all(isinstance(name, str) for name in weights):
         names = tuple(weights)
         _REGISTRY[cls] = lambda layer: {name: getattr(layer, name) for name in names}
     else:

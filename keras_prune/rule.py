@@ -67,6 +67,8 @@ class PruningRule:
                 f'"erk" and "global". Received: targets={self.targets!r}'
             )
         for pattern, target in self.targets.items():
+            if not isinstance(pattern, str):
+                raise TypeError(f"The keys of `targets` must be layer name patterns. Received: {pattern!r}")
             if target is None:
                 continue
             self.refuse_sparsity(f"targets[{pattern!r}]={target!r}")
@@ -131,7 +133,12 @@ class PruningRule:
         check_patterns(self.targets, paths, "targets")
 
     def check_weights(self, weights: Sequence[MaskedWeight]) -> None:
-        """Raises a `ValueError` if a weight that the rule prunes cannot be pruned so."""
+        """Raises a `ValueError` if a weight that the rule prunes cannot be pruned so, or all of them are frozen."""
+        if weights and not self.prune_frozen and not any(weight.weight.trainable for weight in weights):
+            raise ValueError(
+                "All weights with masks are frozen (trainable=False), and frozen weights are left alone: pass "
+                f"`prune_frozen=True` to prune them. Received: {len(weights)} weights, prune_frozen=False"
+            )
         for group in self.groups(weights).values():
             for weight in group:
                 self.selection.check_weight(weight.path, tuple(weight.weight.shape), weight.axes)

@@ -6,6 +6,7 @@ without a model. Anything callable of this form is a schedule too: `lambda step:
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -15,20 +16,32 @@ SparsitySchedule = Callable[[int], float]
 def check_sparsity(value: Any, name: str = "sparsity") -> float:
     """Returns `value` as a float, or raises a `ValueError` when it is no sparsity (a number in [0, 1))."""
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, bool | str | bytes) else float(value)  # `float` takes those too
     except (TypeError, ValueError):
-        raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}") from None
+        number = math.nan
     if not 0.0 <= number < 1.0:  # also catches NaN
-        raise ValueError(f"`{name}` must be in [0, 1): at least one weight is always kept. Received: {name}={value!r}")
+        raise ValueError(
+            f"`{name}` must be a number in [0, 1): at least one weight is always kept. Received: {name}={value!r}"
+        )
     return number
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite number, of NumPy's perhaps, and no boolean."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_step(value: Any, name: str, minimum: int = 0) -> int:
     """Returns `value` as an int, or raises a `ValueError` when it is not a whole number of at least `minimum`."""
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not whole or value != int(value) or value < minimum:
+    if not is_number(value) or value != int(value) or value < minimum:
         raise ValueError(f"`{name}` must be a whole number of at least {minimum}. Received: {name}={value!r}")
     return int(value)
+
+
+def _set(schedule: Any, **fields: Any) -> None:
+    """Puts plain Python numbers into a frozen schedule in place of, say, NumPy's."""
+    for name, value in fields.items():
+        object.__setattr__(schedule, name, value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +67,8 @@ class ConstantSparsity:
     begin_step: int = 0
 
     def __post_init__(self) -> None:
-        check_sparsity(self.target_sparsity, "target_sparsity")
-        check_step(self.begin_step, "begin_step")
+        _set(self, target_sparsity=check_sparsity(self.target_sparsity, "target_sparsity"))
+        _set(self, begin_step=check_step(self.begin_step, "begin_step"))
 
     @property
     def final_sparsity(self) -> float:
@@ -94,10 +107,10 @@ class RampSchedule:
     initial_sparsity: float = 0.0
 
     def __post_init__(self) -> None:
-        check_sparsity(self.final_sparsity, "final_sparsity")
-        check_sparsity(self.initial_sparsity, "initial_sparsity")
-        check_step(self.begin_step, "begin_step")
-        check_step(self.end_step, "end_step")
+        for name in ("final_sparsity", "initial_sparsity"):
+            _set(self, **{name: check_sparsity(getattr(self, name), name)})
+        for name in ("begin_step", "end_step"):
+            _set(self, **{name: check_step(getattr(self, name), name)})
         if self.begin_step > self.end_step:
             raise ValueError(
                 "`begin_step` must not be greater than `end_step`. "
@@ -154,7 +167,7 @@ class PolynomialDecay(RampSchedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.power < math.inf:
+        if not is_number(self.power) or self.power <= 0:
             raise ValueError(f"`power` must be a finite number above 0. Received: power={self.power!r}")
 
     def curve(self, progress: float) -> float:
@@ -221,7 +234,7 @@ class StepDecay(RampSchedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_step(self.jumps, "jumps", minimum=1)
+        _set(self, jumps=check_step(self.jumps, "jumps", minimum=1))
 
     def curve(self, progress: float) -> float:
         return math.floor(progress * self.jumps) / self.jumps

@@ -6,6 +6,7 @@ checkpoints, export) sees the pruned model. No callback is needed for that, on a
 """
 
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
@@ -114,8 +115,19 @@ class PrunedModel:
             attach_clusters(layers[path], clusters)
         return keep_masks(model)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keras passes a method of the model's class, which pickle finds by its name: it would find the plain class.
+        reduced: Any = super().__reduce__()
+        load, arguments = reduced
+        return _unpickle, (getattr(self._plain_class, load.__name__), *arguments)
+
     def get_build_config(self) -> None:
         return None  # the model inside the configuration has its own
+
+
+def _unpickle(load: Callable[..., keras.Model], *arguments: Any) -> keras.Model:
+    """A function of this package, so that whoever unpickles a pruned model imports what its file needs."""
+    return load(*arguments)
 
 
 def keep_masks(model: keras.Model) -> keras.Model:

@@ -151,6 +151,11 @@ def prune_once(
     ```
     """
     rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen)
+    if rule.selection.schedule is not None:
+        raise ValueError(
+            "Without training there is no step that a threshold could follow: it must be a number. "
+            f"Received: selection={selection!r}"
+        )
     goal = 0.0
     if sparsity is not None:
         rule.refuse_sparsity(f"sparsity={sparsity!r}")

@@ -6,6 +6,7 @@ training step (training.py) and what changes the masks is a policy (callbacks.py
 
 import functools
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -93,6 +94,7 @@ class PruningWrapper(keras.layers.Wrapper):
         # This one has the signature of the layer's own.
         @functools.wraps(layer.call)
         def call(*args: Any, **kwargs: Any) -> Any:
+            _warn_of_lost_masks()
             return layer(*args, **kwargs)
 
         wrapper.call = call
@@ -161,6 +163,17 @@ class PruningWrapper(keras.layers.Wrapper):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         return super().from_config(dict(config), custom_objects)  # Keras's pops from the dict it is given
+
+
+def _warn_of_lost_masks() -> None:
+    """Warns while Keras trains a model with masks in it that does not hold them: `wrap_pruning` did not make it."""
+    model = keras_internals.called_in_training()
+    if isinstance(model, keras.Model) and model.compiled and not hasattr(model, "_plain_class"):  # that of PrunedModel
+        warnings.warn(
+            f"The model '{model.name}' has masks in it, but does not hold the masks while it trains: pruned weights "
+            "come back. Pass it through `wrap_pruning`, or call `apply_masks(model)` after each step.",
+            stacklevel=2,
+        )
 
 
 def _build_signature(layer: keras.Layer) -> inspect.Signature:

@@ -101,6 +101,17 @@ def moved():
     )
 
 
+def windows_as_samples():
+    """As in Swin: windows become samples, and their pixels a sequence; then the way back."""
+    return chain(
+        lambda x: ops.transpose(ops.reshape(x, (-1, 2, 2, 2, 2, 8)), (0, 1, 3, 2, 4, 5)),
+        lambda x: ops.reshape(x, (-1, 4, 8)),
+        layers.Dense(6, name="within"),
+        lambda x: ops.transpose(ops.reshape(x, (-1, 2, 2, 2, 2, 6)), (0, 1, 3, 2, 4, 5)),
+        lambda x: ops.reshape(x, (-1, 4, 4, 6)),
+    )
+
+
 def flipped_batch():
     return chain(ops.flipud, ops.flipud)
 
@@ -328,6 +339,7 @@ MORE = [
     functions_of_two_numbers,
     functions_of_two_integers,
     scalars_and_gates,
+    windows_as_samples,
     flipped_batch,
     repeated,
     broadcast,

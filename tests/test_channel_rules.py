@@ -105,3 +105,13 @@ def test_heads_of_one_dimension_are_refused_where_keras_mistakes_their_bias():
     with pytest.raises(ValueError, match=r"min_channels=2.*Received: 2 heads of one dimension left in 'attention'"):
         kp.prune_channels(model, 0.5)
     check(model, 0.5, min_channels=2)
+
+
+@pytest.mark.core
+def test_channels_go_where_windows_become_samples():
+    found = kp.analyze_channels(channel_zoo_ops.windows_as_samples())
+    assert [(group.name, bool(group.frozen)) for group in found.groups] == [
+        ("before", False),
+        ("within", False),
+        ("out", True),
+    ]

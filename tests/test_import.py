@@ -29,6 +29,25 @@ def test_it_imports_only_what_keras_does():
     assert python(code) == "[]"
 
 
+def test_what_is_not_asked_for_is_not_imported():
+    code = "import sys, keras_prune; print([n for n in sys.modules if n.startswith('keras_prune.')])"
+    loaded = python(code)
+    assert "keras_prune.callbacks" in loaded
+    for part in ("automation", "channels", "controllers", "depth", "insight.explain", "legacy", "monitoring", "plots"):
+        assert f"keras_prune.{part}" not in loaded
+
+
+def test_every_public_name_is_there():
+    import keras_prune
+
+    assert set(keras_prune.__all__) <= set(dir(keras_prune))
+    for name in keras_prune.__all__:
+        assert getattr(keras_prune, name) is not None
+    assert set(keras_prune._MODULES) < set(keras_prune.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'prune_chanels'"):
+        keras_prune.prune_chanels  # noqa: B018
+
+
 @pytest.mark.skipif(BACKEND != "jax", reason="Keras itself may import TensorFlow where it is the backend")
 def test_no_other_backend_is_imported():
     others = ("tensorflow", "torch", "tensorflow_model_optimization")

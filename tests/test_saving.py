@@ -1,8 +1,10 @@
 """Masks and the step survive files, checkpoints, and a run that is killed."""
 
+import copy
 import json
 import os
 import pathlib
+import pickle
 import signal
 import subprocess
 import sys
@@ -108,6 +110,19 @@ def test_a_stripped_file_needs_no_keras_prune(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), stripped.predict(x, verbose=0), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("build", [make_mlp, nested, subclassed])
+def test_pruned_models_are_pickled_and_copied(build, tmp_path):
+    model = kp.prune_once(build(), 0.6)
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
+    for other in (pickle.loads((tmp_path / "model.pickle").read_bytes()), copy.deepcopy(model)):
+        assert type(other) is type(model)
+        assert_same(model, other)
+    if build is make_mlp:  # elsewhere it needs no imports
+        code = f"import pickle; m = pickle.load(open({str(tmp_path / 'model.pickle')!r}, 'rb')); print(m.train_step)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+        assert "PrunedModel.train_step" in done.stdout, done.stderr
+
+
 def test_weights_files(tmp_path):
     model = kp.prune_once(cnn(), 0.6)
     model.save_weights(tmp_path / "model.weights.h5")
@@ -189,15 +204,18 @@ RUN = """
 """
 
 
+def environment():
+    root = str(pathlib.Path(kp.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+
+
 def test_a_killed_and_resumed_run_follows_the_same_schedule(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(textwrap.dedent(RUN))
 
     def run(folder, kill_at):
-        root = str(pathlib.Path(kp.__file__).parents[1])
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
         command = [sys.executable, str(script), str(tmp_path / folder), str(kill_at)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
+        return subprocess.run(command, capture_output=True, text=True, env=environment())
 
     killed = run("broken", 13)  # in the middle of the second epoch
     assert killed.returncode == -signal.SIGKILL, killed.stderr

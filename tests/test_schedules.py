@@ -56,7 +56,7 @@ def test_another_final_sparsity_keeps_the_curve(ramp):
     assert schedule.final_sparsity == 0.8
 
 
-@pytest.mark.parametrize("bad", [-0.1, 1.0, 1.5, float("nan"), float("inf"), "much", None])
+@pytest.mark.parametrize("bad", [-0.1, 1.0, 1.5, float("nan"), float("inf"), "much", "0.5", True, False, None])
 def test_bad_sparsity_is_refused(bad):
     for build in (
         lambda: kp.ConstantSparsity(bad),
@@ -84,9 +84,21 @@ def test_bad_steps_are_refused(arguments):
             ramp(final_sparsity=0.5, **arguments)
 
 
-def test_bad_shapes_of_curves_are_refused():
-    with pytest.raises(ValueError, match="power"):
-        kp.PolynomialDecay(final_sparsity=0.5, end_step=10, power=0)
+@pytest.mark.parametrize("power", [0, -1, float("nan"), float("inf"), "3", None])
+def test_bad_powers_are_refused(power):
+    with pytest.raises(ValueError, match=r"power.*Received: "):
+        kp.PolynomialDecay(final_sparsity=0.5, end_step=10, power=power)
+
+
+def test_numbers_of_numpy_are_numbers():
+    steps = np.ceil(60_000 / 64).astype(np.int32)  # as tfmot's own guide computes them
+    schedule = kp.PolynomialDecay(final_sparsity=np.float32(0.5), begin_step=np.int64(0), end_step=2 * steps)
+    assert repr(schedule) == repr(kp.PolynomialDecay(final_sparsity=0.5, begin_step=0, end_step=1876))
+    assert kp.StepDecay(final_sparsity=0.5, end_step=10.0, jumps=np.int8(2)).jumps == 2
+    assert kp.ConstantSparsity(np.float64(0.5), np.uint8(3)) == kp.ConstantSparsity(0.5, 3)
+
+
+def test_bad_jumps_are_refused():
     with pytest.raises(ValueError, match="jumps"):
         kp.StepDecay(final_sparsity=0.5, end_step=10, jumps=0)
 

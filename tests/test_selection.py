@@ -82,6 +82,13 @@ def test_bad_thresholds_are_refused(kind, bad):
         kind(bad)
 
 
+@pytest.mark.parametrize("kind", [kp.Threshold, kp.RelativeThreshold, kp.StdThreshold])
+def test_thresholds_may_be_numbers_of_numpy(kind):
+    value = np.quantile(np.array([1, 2, 3], np.float32), 0.5)
+    assert isinstance(value, np.float32)
+    assert select(kind(value), [[1.0, 9.0]]) == select(kind(2.0), [[1.0, 9.0]])
+
+
 def test_a_schedule_that_gives_a_bad_threshold_is_refused():
     with pytest.raises(ValueError, match=r"value\(3\)"):
         select(kp.Threshold(lambda step: -1.0), [[1.0]], step=3)

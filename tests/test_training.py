@@ -145,6 +145,27 @@ def test_thresholds_prune_while_fit_runs(selection):
     assert 0.05 < kp.summary(model).prunable_sparsity < 0.95
 
 
+def test_a_threshold_reaches_the_end_of_its_schedule_and_goes_on():
+    plain = mlp()
+    model = kp.wrap_pruning(plain)
+    threshold = kp.Threshold(kp.PolynomialDecay(final_sparsity=0.3, begin_step=2, end_step=7))
+    pruning = kp.PruningSchedule(selection=threshold, frequency=100)
+    fit(model, pruning, optimizer=keras.optimizers.SGD(1e-6), epochs=1)
+    masked = find_masked(model)
+    for weight, layer in zip(masked, plain.layers, strict=True):
+        np.testing.assert_array_equal(weight.kept(), np.abs(value(layer.kernel)) >= 0.3)
+    for weight in masked:
+        weight.weight.assign(value(weight.weight) * 1e-3)
+    x, y = regression(model, 800)
+    model.fit(x, y, batch_size=8, verbose=0, callbacks=[pruning])  # to step 108: all has fallen below the threshold
+    assert not any(weight.kept().any() for weight in masked)
+    short = kp.StdThreshold(kp.CosineDecay(final_sparsity=0.5, end_step=9))
+    with pytest.warns(UserWarning, match="ended at step 8.*at step 9"):
+        fit(kp.wrap_pruning(mlp()), kp.PruningSchedule(selection=short), epochs=1)
+    with pytest.raises(ValueError, match=r"no step.*Received: selection=Threshold"):
+        kp.prune_once(mlp(), selection=threshold)
+
+
 def test_masks_hold_without_a_callback():
     model, watch = kp.prune_once(mlp(), 0.6), Watch()
     fit(model, watch)
@@ -165,6 +186,16 @@ def test_frozen_layers_are_left_alone_unless_asked():
             assert (after == 0).mean() == pytest.approx(0.5)
         else:
             np.testing.assert_array_equal(after, before)
+
+
+def test_a_model_that_is_frozen_as_a_whole_is_refused():
+    plain = mlp()
+    plain.trainable = False
+    with pytest.raises(ValueError, match=r"frozen.*prune_frozen=True.*Received: 3 weights"):
+        kp.prune_once(plain, 0.5)
+    with pytest.raises(ValueError, match="frozen"):
+        kp.PruningSchedule(kp.ConstantSparsity(0.5)).set_model(kp.wrap_pruning(plain))
+    assert_kept(kp.prune_once(plain, 0.5, prune_frozen=True), 0.5)
 
 
 def test_embedding_still_masks_padding():
@@ -348,6 +379,8 @@ def test_prune_once_keeps_to_the_layers_that_were_wrapped():
     [
         ({"schedule": None}, "schedule=None"),
         ({"schedule": 0.5}, "schedule=0.5"),
+        ({"schedule": kp.PolynomialDecay}, "schedule=<class"),
+        ({"schedule": kp.ConstantSparsity(0.5), "targets": {"a": "0.5"}}, "'0.5'"),
         ({"schedule": kp.ConstantSparsity(0.5), "frequency": -1}, "frequency=-1"),
         ({"schedule": kp.ConstantSparsity(0.5), "frequency": 0}, "frequency=0"),
         ({"schedule": kp.ConstantSparsity(0.5), "targets": {"a": 1.0}}, "1.0"),
@@ -369,6 +402,10 @@ def test_arguments_of_the_wrong_type_are_refused():
         kp.PruningSchedule(kp.ConstantSparsity(0.5), selection="global")
     with pytest.raises(TypeError, match="Received: targets"):
         kp.PruningSchedule(kp.ConstantSparsity(0.5), targets=["output"])
+    with pytest.raises(TypeError, match="Received: <class"):
+        kp.PruningSchedule(kp.ConstantSparsity(0.5), targets={layers.Dense: 0.5})
+    with pytest.raises(TypeError, match="Received: model=None"):
+        kp.apply_masks(None)
 
 
 def unchanged(model, action, error, match):
@@ -385,6 +422,23 @@ def test_a_model_without_masks_is_refused():
         model, lambda: fit(model, kp.PruningSchedule(kp.ConstantSparsity(0.5))), ValueError, "wrap_pruning.*Received"
     )
     assert not isinstance(model, kp.PrunedModel)
+
+
+def test_the_step_is_that_of_the_models_optimizer():
+    @keras.saving.register_keras_serializable("tests")
+    class Own(keras.Model):  # as a GAN has two
+        def train_step(self, *args):
+            return {"loss": 0.0} if BACKEND != "jax" else ({"loss": 0.0}, args[0])
+
+    inputs = keras.Input((12,))
+    model = kp.wrap_pruning(Own(inputs, layers.Dense(4)(inputs)))
+    with pytest.warns(UserWarning, match=r"`model.optimizer` made no step.*after_step\(step\)"):
+        fit(model, kp.PruningSchedule(ramp()))
+    model.optimizer = None
+    pruning = kp.PruningSchedule(ramp())
+    pruning.set_model(model)
+    with pytest.raises(ValueError, match=r"after_step\(step\).*Received: model.optimizer=None"):
+        pruning.on_epoch_begin(0)
 
 
 def test_two_schedules_in_one_fit_are_refused():

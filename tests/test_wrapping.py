@@ -239,6 +239,35 @@ def test_a_model_built_of_wrapped_layers_trains():
     assert kp.summary(model).prunable_sparsity == 0.5
 
 
+def around(pruned):
+    return keras.Sequential([keras.Input((12,)), pruned, layers.Dense(4)])
+
+
+@pytest.mark.parametrize("build", [keras.models.clone_model, around])
+def test_models_made_of_pruned_ones_hold_the_masks_or_warn(build):
+    pruned = kp.prune_once(mlp(), 0.5)
+    model = build(pruned)
+    if build is keras.models.clone_model:
+        model.set_weights(pruned.get_weights())
+    x, y = regression(model)
+    held = kp.wrap_pruning(model, layers=lambda layer: False)
+    held.compile("sgd", "mse")
+    held.fit(x, y, verbose=0)
+    assert len(find_masked(held)) == 3
+    for weight in find_masked(held):
+        assert 0.4 < weight.kept().mean() < 0.6
+        assert (value(weight.weight)[~weight.kept()] == 0).all()
+    model(x, training=True)  # a loop of one's own has `apply_masks`
+    model.compile("sgd", "mse")
+    model.evaluate(x, y, verbose=0)
+    with pytest.warns(UserWarning, match="does not hold the masks.*wrap_pruning"):
+        model.fit(x, y, verbose=0)
+    # A callback that prunes makes it hold them.
+    again = build(kp.prune_once(mlp(), 0.5))
+    again.compile("sgd", "mse")
+    again.fit(x, y, verbose=0, callbacks=[kp.PruningSchedule(kp.ConstantSparsity(0.5))])
+
+
 def test_a_single_layer_built_or_not():
     layer = layers.Dense(4, name="alone")
     unbuilt = kp.wrap_pruning(layer)
@@ -332,6 +361,21 @@ def test_a_subclassed_model_inside_a_functional_one_is_pruned_as_one_layer():
     np.testing.assert_array_equal(predict(wrapped, x)[0], before[0])
 
 
+def test_a_subclassed_model_inside_a_functional_one_has_one_name():
+    inputs = keras.Input((6,))
+    inner = subclassed()
+    inner.name = "inner"
+    model = keras.Model(inputs, layers.Dense(2, name="out")(inner(inputs)))
+    assert [layer.name for layer in kp.summary(model).layers] == ["inner", "out"]
+    assert {weight.layer for weight in find_masked(kp.wrap_pruning(model, layers="inner"))} == {"inner"}
+    pruned = kp.prune_once(model, 0.5, targets={"inner": None})
+    assert [bool(weight.kept().all()) for weight in find_masked(pruned)] == [True] * 4 + [False]
+    with pytest.raises(ValueError, match="names a layer that the model does not have"):  # and not: nothing happens
+        kp.wrap_pruning(model, layers="first")
+    with pytest.raises(ValueError, match="names a layer that the model does not have"):
+        kp.prune_once(model, 0.5, targets={"inner/*": None})
+
+
 def test_adapted_preprocessing_and_seeds_are_copied():
     normalise = layers.Normalization()
     normalise.adapt(np.random.default_rng(0).normal(5, 3, size=(100, 6)).astype("float32"))
@@ -371,6 +415,10 @@ def test_errors_name_the_near_misses_and_change_nothing():
         kp.wrap_pruning(model, layers=["output", "hiden0"])
     with pytest.raises(TypeError, match="Received: 3"):
         kp.wrap_pruning(model, layers=3)
+    with pytest.raises(TypeError, match="Received: <Dense name=output"):
+        kp.wrap_pruning(model, layers=[model.get_layer("output")])
+    with pytest.raises(TypeError, match="Received: weights=3"):
+        kp.register_prunable(layers.Dense, 3)
     with pytest.raises(TypeError, match="Received: model='model'"):
         kp.wrap_pruning("model")
     attached = subclassed()

@@ -70,12 +70,13 @@ class Selection(abc.ABC):
 
     `needs_sparsity` says whether the rule follows a sparsity target or decides itself how much is pruned;
     `max_sparsity` is the highest target that it can reach, None if any; `default_sparsity` the target where none is
-    given, None if one must be.
+    given, None if one must be; `schedule` the function of the step that its own value follows, None if it follows none.
     """
 
     needs_sparsity: bool = True
     max_sparsity: float | None = None
     default_sparsity: float | None = None
+    schedule: Callable[[int], float] | None = None
 
     def check_weight(self, name: str, shape: Sequence[int], axes: Axes) -> None:  # noqa: B027  # most prune any
         """Raises a `ValueError` if a weight of this shape cannot be pruned so. `name` is for the message."""

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from keras_prune.cut import Cut, LazyScores, count_kept, find_cut, keep_highest
+from keras_prune.schedules import is_number
 from keras_prune.selection.base import Candidate, Selection
 
 Fetch = Callable[[], Candidate]
@@ -47,7 +48,7 @@ class Percentile(Selection):
         if self.normalize not in ("none", "mean", "max"):
             raise ValueError(f'`normalize` must be "none", "mean" or "max". Received: normalize={self.normalize!r}')
         cap = self.max_layer_sparsity
-        if isinstance(cap, bool) or not isinstance(cap, int | float) or not 0 < cap <= 1:
+        if not is_number(cap) or not 0 < cap <= 1:
             raise ValueError(f"`max_layer_sparsity` must be in (0, 1]. Received: max_layer_sparsity={cap!r}")
         if self.scope == "layer" and (self.normalize != "none" or cap < 1):
             raise ValueError(

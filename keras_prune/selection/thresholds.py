@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from keras_prune.cut import BLOCK
+from keras_prune.schedules import is_number
 from keras_prune.selection.base import Candidate, Selection
 
 Value = float | Callable[[int], float]
@@ -17,6 +18,11 @@ class _ThresholdRule(Selection):
     """Base of the selections that keep the scores which reach a limit; a subclass says which limit."""
 
     needs_sparsity = False
+
+    @property
+    def schedule(self) -> Callable[[int], float] | None:  # type: ignore[override]
+        (value,) = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return value if callable(value) else None
 
     def limit(self, weight: np.ndarray, scores: np.ndarray, step: int) -> float:
         raise NotImplementedError
@@ -33,7 +39,7 @@ class _ThresholdRule(Selection):
 def _check_value(value: Value, name: str) -> None:
     if callable(value):
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if not is_number(value) or value < 0:
         raise ValueError(
             f"`{name}` must be a finite number of at least 0, or a function of the step. Received: {name}={value!r}"
         )

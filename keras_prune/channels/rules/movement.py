@@ -174,10 +174,24 @@ def _reshape(call: Call, inputs: np.ndarray) -> np.ndarray:
         if channels and channels[-1] < max(unknown):
             raise Unsupported("sizes are involved that are not known before the model runs")
     shape = call.fixed().shape
-    try:
-        return np.reshape(inputs, shape)
-    except ValueError:
-        raise Unsupported("sizes are involved that are not known before the model runs") from None
+    return np.reshape(inputs, shape) if inputs.size == np.prod(shape) else _reshape_end(call, inputs)
+
+
+def _reshape_end(call: Call, inputs: np.ndarray) -> np.ndarray:
+    """A size that is not known is merged with known ones, as that of the batch with the windows of an image, or split.
+
+    Where the last axes of both tensors have equally many entries, those stay in their order, whatever lies before them.
+    """
+    read, made = call.input_shapes[0], call.output_shapes[0]
+    first = min(call.varying(inputs), default=-1)  # of the axes that must be among the last
+    for axis in range(first, -1, -1):
+        for place in range(len(made)):
+            end, new = read[axis:], made[place:]
+            if None not in (*end, *new) and np.prod(end) == np.prod(new):
+                return np.broadcast_to(inputs[(0,) * axis].reshape(new), call.fixed().shape)
+    if has_channels(inputs):
+        raise Unsupported("sizes are involved that are not known before the model runs")
+    return call.fixed()
 
 
 def _rewrite_shape(call: Call, key: str, target: Any, labels: np.ndarray, skip: int) -> None:
