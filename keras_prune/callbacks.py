@@ -32,7 +32,8 @@ class PruningSchedule(keras_internals.BackgroundCallback):
     from the schedule's `begin_step` on, and always at its `end_step`, whatever the frequency and
     `steps_per_execution`. What is pruned stays pruned. Between updates the model itself holds its masks (see
     `wrap_pruning`). The sparsity of all masked weights is written to the logs as `sparsity`: list this callback before
-    those that read it, such as `TensorBoard`; `History` and the progress bar always see it.
+    those that read it, such as `TensorBoard`; `History` and the progress bar always see it. Listed first, and without
+    others that act at the ends of batches, it lets JAX and torch go on with the next step meanwhile.
 
     Without `fit`, call `set_model(model)` once, and `after_step()` after every `model.train_on_batch` or after every
     update of a loop of your own. The workers of a `tf.distribute` strategy all call them, and take the masks that the
