@@ -21,7 +21,8 @@ class Axes:
         inputs: Those along which the weight reads its inputs: what it is multiplied by there is summed.
         outputs: Those that tell its outputs apart.
         reads: Pairs of an axis of the weight and the axis of what the layer reads, counted from the end, that it is
-            matched with: `((0, -1),)` for Dense.
+            matched with: `((0, -1),)` for Dense. Where outputs come in groups that read apart, one of the pairs matches
+            their axis with that of the groups, of which each belongs to as many outputs.
     """
 
     window: tuple[int, ...]
@@ -77,7 +78,10 @@ def _channel_axis(layer: Any, window: int) -> int:
 
 def _convolution(layer: Any, rank: int) -> Axes:
     found = _all_channels(layer, rank)
-    return found if layer.groups == 1 else dataclasses.replace(found, reads=())  # else it reads a part of them
+    if layer.groups == 1:
+        return found
+    ((inputs, channels),) = found.reads
+    return dataclasses.replace(found, reads=((inputs, channels), (inputs + 1, channels - 1)))  # groups by channels
 
 
 def _transposed(layer: Any, rank: int) -> Axes:
@@ -100,6 +104,12 @@ def _all_channels(layer: Any, rank: int) -> Axes:
 def _embedding(layer: Any, rank: int) -> Axes:
     """Read are whole numbers: at each position of the vocabulary 1 or 0, as it were."""
     return Axes((), (0,), (1,), ((0, -1),))
+
+
+def _gated(layer: Any, rank: int) -> Axes:
+    """If the state is reset before it is multiplied, the last of three gates reads what is left of it."""
+    found = _dense(layer, rank)
+    return found if layer.reset_after else dataclasses.replace(found, reads=((0, -1), (1, -2)))
 
 
 def _einsum(layer: Any, rank: int) -> Axes:
@@ -127,5 +137,6 @@ for _cls in (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D):
     _KINDS[_cls, "depthwise_kernel"], _KINDS[_cls, "pointwise_kernel"] = _depthwise, _all_channels
 for _cls in (keras.layers.SimpleRNNCell, keras.layers.LSTMCell, keras.layers.GRUCell):
     _KINDS[_cls, "kernel"] = _KINDS[_cls, "recurrent_kernel"] = _dense
+_KINDS[keras.layers.GRUCell, "recurrent_kernel"] = _gated
 for _cls in (keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D):
     _KINDS[_cls, "kernel"] = _KINDS[_cls, "recurrent_kernel"] = _all_channels

@@ -14,7 +14,6 @@ import numpy as np
 from keras.src import applications
 from keras.src import ops as operations
 from keras.src.backend.common import global_state
-from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.models import functional
 from keras.src.tree import map_shape_structure
 
@@ -126,15 +125,10 @@ def remove_sublayer(layer: keras.Layer, name: str) -> None:
 def gradients_shown(model: Any, see: Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], None]) -> Iterator[None]:
     """While this holds, a training step of the model calls `see(variables, values, gradients)` before they are applied.
 
-    Raises:
-        ValueError: The loss is scaled, and so are its gradients.
+    They are those of the loss itself: if the optimizer scales it (`mixed_float16`), the scale is taken out again, and
+    in a step that it skips, for gradients that are not finite, they are zero.
     """
     optimizer = model.optimizer
-    if hasattr(optimizer, "inner_optimizer") or getattr(optimizer, "loss_scale_factor", None):
-        raise ValueError(
-            "Gradients of a scaled loss are no movement of weights: train with 'mixed_bfloat16', which scales nothing. "
-            f"Received: optimizer={type(optimizer).__name__}"
-        )
     stateless, name = keras.backend.backend() == "jax", "apply"
     if stateless:
         name = "stateless_apply"
@@ -143,10 +137,10 @@ def gradients_shown(model: Any, see: Callable[[Sequence[Any], Sequence[Any], Seq
     def show(*args: Any, **kwargs: Any) -> Any:
         variables = model.trainable_variables
         if stateless:
-            _, gradients, values = args
-            see(variables, values, gradients)
+            state, gradients, values = args
         else:
-            see(variables, [variable.value for variable in variables], args[0])
+            state, gradients, values = None, args[0], [variable.value for variable in variables]
+        see(variables, values, _unscaled(optimizer, gradients, state))
         return apply(*args, **kwargs)
 
     object.__setattr__(optimizer, name, show)  # of this instance, and without Keras tracking it
@@ -234,6 +228,19 @@ def ends_in_background(callbacks: Any) -> Iterator[None]:
         yield
     finally:
         del first.async_safe
+
+
+def _unscaled(optimizer: Any, gradients: Sequence[Any], state: Sequence[Any] | None) -> Sequence[Any]:
+    """What gradients are without the scale of the loss; `state`: the optimizer's variables, where the step has them."""
+    tensors = [None if each is None else keras.ops.convert_to_tensor(each) for each in gradients]
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        factor = getattr(optimizer, "loss_scale_factor", None) or 1.0
+        return [None if each is None else each / factor for each in tensors]
+    scale = optimizer.dynamic_scale if optimizer.built else optimizer.initial_scale
+    if state is not None:
+        scale = next(now for each, now in zip(optimizer.variables, state, strict=True) if each is scale)
+    finite = optimizer.check_finite(gradients)
+    return [None if each is None else keras.ops.where(finite, each / scale, 0.0) for each in tensors]
 
 
 def moving_averages(optimizer: Any) -> dict[int, keras.Variable]:
@@ -391,8 +398,3 @@ def metric_direction(model: keras.Model, name: str) -> str | None:
 def is_of_keras(kind: type) -> bool:
     """Whether Keras itself defines this class."""
     return kind.__module__.split(".")[0] == "keras"
-
-
-def loss_of_function(function: Callable[..., Any]) -> keras.losses.Loss:
-    """The loss that `compile` makes of a function."""
-    return LossFunctionWrapper(function, name=getattr(function, "__name__", "loss"))

@@ -19,7 +19,7 @@ def seen_movement(model: Any, masked: Sequence[MaskedWeight]) -> Iterator[Moved]
     the movement of each.
 
     Raises:
-        ValueError: The loss is scaled, or the step is made on several devices at once.
+        ValueError: The step is made on several devices at once.
     """
     weights = {id(each.weight): each for each in masked if each.movement is not None}
     moved: Moved = []

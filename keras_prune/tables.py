@@ -75,14 +75,6 @@ def number(count: int | None) -> str:
     return "-" if count is None else f"{count:,}"
 
 
-def cost_lines(parameters_before: int, parameters_after: int, macs_before: int | None, macs_after: int | None) -> str:
-    """What a model cost, and costs now, a line each."""
-    text = f"\nParameters: {change(parameters_before, parameters_after)}"
-    if macs_before is None or macs_after is None:
-        return text + "\nMACs: not known (`print(cost(model))` says why)"
-    return text + f"\nMACs: {change(macs_before, macs_after)}"
-
-
 def change(before: int, after: int) -> str:
     """What became of a number, and how much of it is left."""
     return f"{before:,} -> {after:,} ({after / max(before, 1):.1%} left)"

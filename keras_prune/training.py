@@ -97,6 +97,7 @@ class PrunedModel:
         data = TrainingData(x, y, kwargs.get("sample_weight"), kwargs.get("validation_split", 0.0))
         object.__setattr__(self, "_training_data", data)  # not an attribute that Keras tracks
         callbacks = kwargs.get("callbacks", args[3] if len(args) > 3 else None)
+        _build_optimizer(self)
         try:
             with keras_internals.ends_in_background(callbacks):
                 history = super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
@@ -146,6 +147,18 @@ def drop_masks(model: keras.Model) -> keras.Model:
     if isinstance(model, PrunedModel):
         _set_class(model, model._plain_class)
     return model
+
+
+def _build_optimizer(model: keras.Model) -> None:
+    """Makes the optimizer's variables before `fit`, as Keras does on its other backends.
+
+    Made in the first step, on TensorFlow, they let it trace that step twice: seconds for a large model.
+    """
+    if keras.backend.backend() != "tensorflow" or not (model.built and model.compiled and model.trainable_variables):
+        return
+    if model.optimizer is not None and not model.optimizer.built:
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
 
 
 def _pruned_class(plain: type) -> type:

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_prune.cli import main
+
 CLASSES = 4
 SHAPE = (6, 6, 1)
 
@@ -61,3 +63,21 @@ def no_constants(name):
 def strict_json(text):
     """Reads JSON as the standard has it, without NaN and infinities."""
     return json.loads(text, parse_constant=no_constants)
+
+
+def write(folder):
+    """Two models and the data for the first of them."""
+    cnn().save(folder / "model.keras")
+    residual().save(folder / "residual.keras")
+    write_data(folder)
+    return folder
+
+
+def runner(capsys):
+    """A function that runs a command line, and returns exit code, standard output and standard error."""
+
+    def command(*words):
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return command

@@ -1,10 +1,23 @@
 """Shared by all tests."""
 
 import gc
+import os
+import tempfile
 
 import keras
 import numpy as np
 import pytest
+from converter import Converter
+
+# On JAX a quarter of the time would go into LLVM's optimisations of models that then run for milliseconds. XLA reads
+# its flags once a process, when it starts. What the tests run as programs (workers, devices, interrupted trainings) is
+# compiled as at a user's: the flags are taken back. So are all tests with `make test-jax XLA_FLAGS=`.
+if keras.backend.backend() == "jax" and "XLA_FLAGS" not in os.environ:
+    import jax
+
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    jax.jit(lambda x: x + 1)(0.0)
+    del os.environ["XLA_FLAGS"]
 
 
 def pytest_collection_modifyitems(items):
@@ -18,6 +31,22 @@ def _freeze():
     """What is there before a file of tests stays: Keras collects garbage before each test, and need not search it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def _converter():
+    started = Converter()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _conversions(request, _converter):
+    """Conversions save the import of TensorFlow, but for those of one file, which are as at a user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        if keras.backend.backend() == "tensorflow" and hasattr(os, "fork") and request.path.name != "test_export.py":
+            patch.setattr("tflite_export.child.subprocess", _converter)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +75,22 @@ def tflite_files(tmp_path_factory):
         paths[kind] = folder / f"{kind}.tflite"
         paths[kind].write_bytes(tflite_files.convert(model, kind, folder))
     return model, paths
+
+
+@pytest.fixture
+def scratch(tmp_path_factory, monkeypatch):
+    """Where temporary files go, so that what stays behind shows."""
+    folder = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def old_file(tmp_path, scratch):
+    """A file at the path of the export, which no failure may touch and beside which nothing may stay."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"old")
+    yield path
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["model.tflite"]
+    assert os.listdir(scratch) == []

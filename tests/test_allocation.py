@@ -324,10 +324,34 @@ def test_movement_prunes_while_a_model_trains(callback):
         assert scores[kept].min() >= scores[~kept].max()
 
 
-def test_movement_of_a_scaled_loss_is_refused():
-    model = kp.wrap_pruning(mlp(), movement=True)
-    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()), "mse")
-    with pytest.raises(ValueError, match="scaled loss"):
-        fit(model)
+@pytest.mark.core
+@pytest.mark.parametrize("scaled", ["dynamic", "factor", "mixed_float16"])
+def test_movement_of_a_scaled_loss_is_that_of_the_loss(scaled):
+    found = []
+    for optimizer in (keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)):
+        keras.utils.set_random_seed(0)
+        dtype = "mixed_float16" if found and scaled == "mixed_float16" else "float32"
+        model = keras.Sequential([keras.Input((6,)), layers.Dense(4, dtype=dtype)])
+        model = kp.wrap_pruning(model, movement=True)
+        if found and scaled == "dynamic":  # the scale doubles on the way
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=8.0, dynamic_growth_steps=2)
+        elif found and scaled == "factor":
+            optimizer.loss_scale_factor = 16.0
+        model.compile(optimizer, "mse")
+        x, y = regression(model, 32)
+        model.fit(x, y, batch_size=8, shuffle=False, epochs=2, verbose=0)
+        (masked,) = find_masked(model)
+        if found and scaled == "dynamic":
+            assert float(ops.convert_to_numpy(optimizer.dynamic_scale.value)) > 8
+            before = np.array(ops.convert_to_numpy(masked.movement.value))
+            model.fit(np.full_like(x, 1e30), y, batch_size=32, verbose=0)  # the loss overflows: the step is skipped
+            np.testing.assert_array_equal(ops.convert_to_numpy(masked.movement.value), before)
+        found.append(np.array(ops.convert_to_numpy(masked.movement.value)))
+    tolerance = 2e-2 if scaled == "mixed_float16" else 1e-4
+    assert np.abs(found[0]).max() > 0.1
+    np.testing.assert_allclose(found[1], found[0], rtol=tolerance, atol=tolerance / 10)
+
+
+def test_movement_that_nobody_adds_up_is_named():
     with pytest.raises(ValueError, match="movement=True"):
         kp.prune_once(mlp(), 0.5, importance="movement")

@@ -262,6 +262,7 @@ def test_others_files_are_left_alone(task, quick, tmp_path):
         ({"max_drop": -0.1}, ValueError, "max_drop=-0.1"),
         ({"budget": 0.5}, TypeError, "budget=0.5"),
         ({"budget": kp.Budget(macs=0.5), "methods": ["weights"]}, ValueError, "add the method"),
+        ({"model": "unknown", "budget": kp.Budget(macs=0.5)}, ValueError, r"'twice': no rule.*Received: Budget"),
         ({"methods": "channels"}, ValueError, "methods='channels'"),
         ({"methods": []}, ValueError, "methods="),
         ({"quantize": "int4"}, ValueError, "quantize='int4'"),
@@ -276,6 +277,7 @@ def test_others_files_are_left_alone(task, quick, tmp_path):
 def test_bad_input(task, quick, tmp_path, arguments, error, message):
     model, train, validation = task
     made = {"masked": lambda: kp.wrap_pruning(model), "subclassed": lambda: subclassed(8)}
+    made["unknown"] = lambda: keras.Sequential([model, layers.Lambda(lambda x: x * 2, name="twice"), layers.Dense(4)])
     given = {"model": model, "train_data": train, "validation_data": validation, "output": tmp_path / "out"}
     given |= {key: made[each]() if str(each) in made else each for key, each in arguments.items()}
     with pytest.raises(error, match=message):

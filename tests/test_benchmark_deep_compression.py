@@ -1,7 +1,6 @@
 """The Deep Compression benchmark runs and reports what it should; its figures are those of its files."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from example_runs import digits
+from example_runs import digits, environment
 
 import tflite_export
 
@@ -28,7 +27,7 @@ def test_a_network_is_pruned_shared_packed_and_tested(tmp_path):
     arguments = ["--smoke", "--networks=LeNet-300-100", "--clusters=8", "--seed=3", f"--data={data}"]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *arguments, f"--output={output}"],
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        env=environment(),
         capture_output=True,
         encoding="utf-8",
     )

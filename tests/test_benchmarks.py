@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from example_runs import environment
 
 pytestmark = [
     pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="starts processes with backends of their own"),
@@ -21,7 +22,7 @@ def smoke(tmp_path_factory):
     """What a smoke run printed, and what it wrote."""
     output = tmp_path_factory.mktemp("benchmarks") / "results.json"
     command = [sys.executable, str(BENCHMARKS / "run.py"), "--smoke", "--backends", "tensorflow", "--output", output]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, json.loads(output.read_text())
 
@@ -96,7 +97,7 @@ def test_the_machine_is_named(smoke):
 def test_a_crash_is_reported_and_the_rest_goes_on(tmp_path):
     output = tmp_path / "results.json"
     command = [sys.executable, str(BENCHMARKS / "run.py"), "--smoke", "--backends", "no_such_backend"]
-    done = subprocess.run([*command, "--output", output], capture_output=True, text=True)
+    done = subprocess.run([*command, "--output", output], capture_output=True, text=True, env=environment())
     assert done.returncode == 1
     assert "step.py --network=cnn" in done.stdout
     assert json.loads(output.read_text())["steps"] == []

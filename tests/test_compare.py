@@ -205,7 +205,6 @@ def test_what_cannot_be_compared():
     x, y = data()
     model = classifier()
     unbuilt = keras.Sequential([layers.Dense(3)])
-    several = keras.Model(model.inputs, [model.outputs[0], model.layers[0].output])
 
     def refuse(models, *args, error=ValueError, match, **kwargs):
         with pytest.raises(error, match=match):
@@ -223,7 +222,6 @@ def test_what_cannot_be_compared():
     refuse({"one": model}, x, y, metrics=["unheard of"], match="Received: 'unheard of'")
     refuse({"one": model}, x, y, loss="unheard of", match="Received: 'unheard of'")
     refuse({"one": model}, x, np.ones((40, 7)), loss="categorical_crossentropy", match="cannot be computed")
-    refuse({"one": several}, x, y, match="'one' with 2")
     refuse({"one": model}, x, y, runs=0, match="Received: 0")
 
 
@@ -259,3 +257,72 @@ def test_files_beside_their_model(tflite_files, tmp_path):
     damaged.write_bytes(paths["float32"].read_bytes()[:1000])
     with pytest.raises(ValueError, match="Received"):
         kp.compare({"keras": model, "damaged": damaged}, x, y)
+
+
+def two_outputs(structure="dict", units=6):
+    inputs = keras.Input((8,))
+    hidden = layers.Dense(units, activation="relu")(inputs)
+    number, kind = layers.Dense(1, name="number")(hidden), layers.Dense(3, activation="softmax", name="kind")(hidden)
+    return keras.Model(inputs, {"number": number, "kind": kind} if structure == "dict" else [number, kind])
+
+
+JUDGED = {
+    "dict": ({"number": "mse", "kind": "sparse_categorical_crossentropy"}, {"number": ["mae"], "kind": ["accuracy"]}),
+    "list": (["mse", "sparse_categorical_crossentropy"], [["mae", keras.metrics.RootMeanSquaredError()], ["accuracy"]]),
+    "by name": ({"number": "mse", "kind": "sparse_categorical_crossentropy"}, {"kind": "accuracy"}),
+}
+
+
+@core
+@pytest.mark.parametrize("form", JUDGED)
+def test_several_outputs_are_judged_as_evaluate_does(form):
+    (x, kinds), (loss, metrics) = data(), JUDGED[form]
+    numbers = np.random.default_rng(2).normal(size=(40, 1))
+    model = two_outputs(form)
+    y = {"number": numbers, "kind": kinds} if form == "dict" else [numbers, kinds]
+    (row,) = kp.compare({"one": model}, x, y, loss=loss, metrics=metrics, latency=False, batch_size=16).rows
+    model.compile("sgd", loss, metrics=metrics, loss_weights={"number": 0.5, "kind": 2.0} if form == "dict" else [2, 1])
+    # In one batch: the losses of single outputs are means over batches, of whatever size, in `evaluate`.
+    expected = model.evaluate(x, y, batch_size=40, verbose=0, return_dict=True)
+    others = {name for name in expected if name != "loss"}
+    assert set(row.scores) == {"loss", *others}
+    for name in others:
+        assert row.scores[name] == pytest.approx(expected[name], rel=1e-4), name
+    assert row.scores["loss"] == pytest.approx(row.scores["number_loss"] + row.scores["kind_loss"], rel=1e-5)
+    rows = kp.compare({"one": model, "two": two_outputs(form, 4)}, x, y, latency=False).rows  # as it was compiled
+    assert rows[0].scores == pytest.approx(expected, rel=1e-4)
+    assert set(rows[1].scores) == set(expected)
+
+
+def test_several_outputs_that_cannot_be_judged():
+    (x, kinds), model = data(), two_outputs("list")
+    losses = ["mse", "sparse_categorical_crossentropy"]
+    for y in ([np.ones((40, 1))], kinds, [np.ones((40, 2, 5)), kinds]):
+        with pytest.raises(
+            ValueError, match=r"(?s)The loss cannot be computed from outputs of shape.*Received: y of shape"
+        ):
+            kp.compare({"one": model}, x, y, loss=losses, latency=False)
+    with pytest.raises(ValueError, match="A metric cannot be computed"):
+        kp.compare({"one": model}, x, [np.ones((40, 1)), kinds], metrics=["mae", "mae", "mae"], latency=False)
+    with pytest.raises(ValueError, match="Received: 'unheard of'"):
+        kp.compare({"one": model}, x, kinds, metrics={"kind": ["unheard of"]})
+    model.compile("sgd", losses)
+    with pytest.raises(ValueError, match=r"one output.*Received: .* with 2"):
+        kp.compare_methods(model, (x, [np.ones((40, 1)), kinds]), (x, [np.ones((40, 1)), kinds]))
+
+
+@only_tensorflow
+def test_a_file_of_several_outputs_is_judged_as_its_model(tmp_path):
+    import tflite_export
+
+    (x, kinds), model, path = data(), two_outputs(), tmp_path / "two.tflite"
+    tflite_export.export(model, path)
+    y = {"number": np.random.default_rng(2).normal(size=(40, 1)), "kind": kinds}
+    loss, metrics = JUDGED["dict"]
+    models = {"file": path, "keras": model}
+    file, keras_row = kp.compare(models, x, y, loss=loss, metrics=metrics, latency=False).rows
+    assert set(file.scores) == {"loss", "number_loss", "kind_loss", "number_mae", "kind_accuracy"}
+    assert file.scores == pytest.approx(keras_row.scores, rel=1e-4)
+    y = [y["kind"], y["number"]]  # without a model its outputs have no names: they are in the order of the file
+    alone = kp.compare({"file": path}, x, y, loss=[loss["kind"], loss["number"]], latency=False).rows[0]
+    assert alone.scores["loss"] == pytest.approx(file.scores["loss"], rel=1e-4)

@@ -8,7 +8,7 @@ from keras import layers, ops
 from zoo import nested
 
 import keras_prune as kp
-from keras_prune.insight.products import FREE_LAYERS
+from keras_prune.channels.products import FREE_LAYERS
 
 core = pytest.mark.core
 

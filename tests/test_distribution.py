@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from example_runs import NOT_INSTALLED
 from zoo import BACKEND
 
 pytestmark = [
@@ -82,9 +83,10 @@ if devices == 4:
 
 
 def run(path, devices, importance):
+    folders = [NOT_INSTALLED] * (BACKEND == "tensorflow") + [p for p in sys.path if p]
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "PYTHONPATH": os.pathsep.join(folders),
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
     }
     code = TRAIN + (TENSORFLOW if BACKEND == "tensorflow" else JAX)

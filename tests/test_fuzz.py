@@ -12,7 +12,6 @@ from random_graphs import arguments, graphs
 
 import keras_prune as kp
 from keras_prune.channels.kept import Kept
-from keras_prune.channels.work import Costs
 
 # In the suite the same 200 examples each time, so that a change of the package is judged and not chance.
 MORE = int(os.environ.get("FUZZ_EXAMPLES", "0"))
@@ -88,9 +87,8 @@ def check_report(model, result, asked):
     assert report.parameters_after == small.count_params()
     again = kp.analyze_channels(small)
     if not again.unknown:  # axes of one channel can make a rule give up, which counts nothing then
-        found = again.trace.found
-        costs = Costs(small.weights, found.bindings.values(), found.work)
-        assert costs.macs(Kept(np.ones(len(found.atoms), dtype=bool))) == report.macs_after
+        everything = Kept(np.ones(len(again.trace.found.atoms), dtype=bool))
+        assert again.trace.costs.macs(everything) == report.macs_after
     if "budget" in asked:
         for name, part in asked["budget"].given.items():
             name = {"params": "parameters"}.get(name, name)

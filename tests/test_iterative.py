@@ -1,5 +1,7 @@
 """Pruning in steps ends where pruning at once does."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -82,6 +84,19 @@ def test_bad_arguments_raise_before_the_loop(arguments, message):
     with pytest.raises(ValueError, match=message) as caught:
         kp.IterativePruning(residual(), **arguments)
     assert "Received: " in str(caught.value)
+
+
+def test_arguments_and_defaults_are_those_of_prune_channels():
+    """Both are written out, for the sake of `help` and editors; so nothing but this keeps them alike."""
+    once = dict(inspect.signature(kp.prune_channels).parameters)
+    steps = dict(inspect.signature(kp.IterativePruning).parameters)
+    assert set(once) - set(steps) == {"plan"}
+    assert set(steps) - set(once) == {"steps"}
+    shared = [name for name in once if name != "plan"]
+    assert [name for name in steps if name != "steps"] == shared
+    assert [steps[name] for name in shared] == [once[name] for name in shared]  # kind, default and type
+    for name in shared[1:]:
+        assert f"        {name}: " in kp.IterativePruning.__doc__
 
 
 def test_unbuilt_models():

@@ -11,6 +11,7 @@ import keras
 import multi_worker
 import numpy as np
 import pytest
+from example_runs import NOT_INSTALLED
 from zoo import BACKEND
 
 from keras_prune.masks import find_masked
@@ -36,7 +37,8 @@ def free_ports(count):
 
 def start(folder, index, ports, extra):
     addresses = [f"localhost:{port}" for port in ports]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "CUDA_VISIBLE_DEVICES": "-1"}
+    path = [NOT_INSTALLED] * (BACKEND == "tensorflow") + [p for p in sys.path if p]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "CUDA_VISIBLE_DEVICES": "-1"}
     environment |= {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"} | extra
     arguments = [str(folder)]
     if BACKEND == "tensorflow":

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from training_runs import Watch, assert_kept, fit, ramp
 from zoo import BACKEND, batch, cnn, mlp, nested, regression, subclassed, value
 
 import keras_prune as kp
@@ -13,46 +14,6 @@ from keras_prune.cut import count_kept
 from keras_prune.masks import find_masked
 
 pytestmark = pytest.mark.core
-
-
-class Watch(keras.callbacks.Callback):
-    """Notes, whenever Keras calls it, whether a pruned weight was anything but zero."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def check(self, *args, **kwargs):
-        for weight in find_masked(self.model):
-            stored = value(weight.weight.value)
-            self.seen.append(bool((stored[~weight.kept()] == 0).all()))
-
-    on_train_batch_end = on_epoch_begin = on_epoch_end = on_train_end = check
-    on_test_begin = on_test_batch_end = on_test_end = check
-
-
-def fit(model, *callbacks, optimizer="adam", epochs=2, batch_size=8, size=64, **arguments):
-    """Compiles and fits: 8 steps an epoch by default."""
-    x, y = regression(model, size)
-    compile_arguments = {
-        name: arguments.pop(name) for name in ("jit_compile", "steps_per_execution") if name in arguments
-    }
-    model.compile(optimizer, "mse", **compile_arguments)
-    return model.fit(x, y, epochs=epochs, batch_size=batch_size, verbose=0, callbacks=list(callbacks), **arguments)
-
-
-def ramp(final=0.8, end=12, **arguments):
-    return kp.PolynomialDecay(final_sparsity=final, end_step=end, **arguments)
-
-
-def assert_kept(model, sparsity):
-    """Exactly the asked number of every weight is kept, and the rest is exactly (plus) zero in storage."""
-    for weight in find_masked(model):
-        kept = weight.kept()
-        assert kept.sum() == count_kept(kept.size, sparsity)
-        pruned = value(weight.weight.value)[~kept]
-        assert (pruned == 0).all()
-        assert not np.signbit(pruned).any()
 
 
 @pytest.mark.parametrize("build", [mlp, cnn, nested])
@@ -291,6 +252,21 @@ def test_jit_compile():
     assert_kept(model, 0.8)
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the others do it themselves")
+def test_fit_traces_a_step_once():
+    traced = []
+
+    class Traced(layers.Dense):
+        def call(self, inputs, training=None):
+            traced.append(training)
+            return super().call(inputs)
+
+    model = kp.wrap_pruning(keras.Sequential([keras.Input((6,)), Traced(4)]))
+    traced.clear()
+    fit(model, epochs=1)
+    assert traced == [True]
+
+
 def test_train_on_batch():
     model = kp.wrap_pruning(mlp())
     x, y = regression(model)
@@ -369,121 +345,6 @@ def test_prune_once_equals_numpy():
 def test_prune_once_keeps_to_the_layers_that_were_wrapped():
     pruned = kp.prune_once(kp.wrap_pruning(mlp(), layers="hidden0"), 0.5)
     assert [weight.layer for weight in find_masked(pruned)] == ["hidden0"]
-
-
-# Bad input: a clear error, and nothing changed.
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"schedule": None}, "schedule=None"),
-        ({"schedule": 0.5}, "schedule=0.5"),
-        ({"schedule": kp.PolynomialDecay}, "schedule=<class"),
-        ({"schedule": kp.ConstantSparsity(0.5), "targets": {"a": "0.5"}}, "'0.5'"),
-        ({"schedule": kp.ConstantSparsity(0.5), "frequency": -1}, "frequency=-1"),
-        ({"schedule": kp.ConstantSparsity(0.5), "frequency": 0}, "frequency=0"),
-        ({"schedule": kp.ConstantSparsity(0.5), "targets": {"a": 1.0}}, "1.0"),
-        ({"schedule": kp.ConstantSparsity(0.5), "targets": {"a": float("nan")}}, "nan"),
-        ({"schedule": kp.ConstantSparsity(0.5), "importance": "size"}, "'size'"),
-        ({"schedule": kp.ConstantSparsity(0.5), "selection": kp.Threshold(0.1)}, "Threshold"),
-        ({"selection": kp.Threshold(0.1), "targets": {"a": 0.5}}, "Threshold"),
-        ({"schedule": lambda step: 0.5, "targets": {"a": 0.5}}, "final sparsity"),
-    ],
-)
-def test_bad_arguments_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=f"(?s){message}") as error:
-        kp.PruningSchedule(**arguments)
-    assert "Received: " in str(error.value)
-
-
-def test_arguments_of_the_wrong_type_are_refused():
-    with pytest.raises(TypeError, match="Received: selection='global'"):
-        kp.PruningSchedule(kp.ConstantSparsity(0.5), selection="global")
-    with pytest.raises(TypeError, match="Received: targets"):
-        kp.PruningSchedule(kp.ConstantSparsity(0.5), targets=["output"])
-    with pytest.raises(TypeError, match="Received: <class"):
-        kp.PruningSchedule(kp.ConstantSparsity(0.5), targets={layers.Dense: 0.5})
-    with pytest.raises(TypeError, match="Received: model=None"):
-        kp.apply_masks(None)
-
-
-def unchanged(model, action, error, match):
-    before = [value(w) for w in model.weights]
-    with pytest.raises(error, match=match):
-        action()
-    for old, new in zip(before, model.weights, strict=True):
-        np.testing.assert_array_equal(value(new), old)
-
-
-def test_a_model_without_masks_is_refused():
-    model = mlp()
-    unchanged(
-        model, lambda: fit(model, kp.PruningSchedule(kp.ConstantSparsity(0.5))), ValueError, "wrap_pruning.*Received"
-    )
-    assert not isinstance(model, kp.PrunedModel)
-
-
-def test_the_step_is_that_of_the_models_optimizer():
-    @keras.saving.register_keras_serializable("tests")
-    class Own(keras.Model):  # as a GAN has two
-        def train_step(self, *args):
-            return {"loss": 0.0} if BACKEND != "jax" else ({"loss": 0.0}, args[0])
-
-    inputs = keras.Input((12,))
-    model = kp.wrap_pruning(Own(inputs, layers.Dense(4)(inputs)))
-    with pytest.warns(UserWarning, match=r"`model.optimizer` made no step.*after_step\(step\)"):
-        fit(model, kp.PruningSchedule(ramp()))
-    model.optimizer = None
-    pruning = kp.PruningSchedule(ramp())
-    pruning.set_model(model)
-    with pytest.raises(ValueError, match=r"after_step\(step\).*Received: model.optimizer=None"):
-        pruning.on_epoch_begin(0)
-
-
-def test_two_schedules_in_one_fit_are_refused():
-    model = kp.wrap_pruning(mlp())
-    two = [kp.PruningSchedule(kp.ConstantSparsity(0.5)), kp.PruningSchedule(kp.ConstantSparsity(0.6))]
-    unchanged(model, lambda: fit(model, *two), ValueError, "Received: two")
-    fit(model, two[0])  # and one alone is fine afterwards
-    assert_kept(model, 0.5)
-
-
-def test_a_target_that_names_no_layer_is_refused():
-    model = kp.wrap_pruning(mlp())
-    bad = kp.PruningSchedule(kp.ConstantSparsity(0.5), targets={"outputs": 0.5})
-    unchanged(model, lambda: fit(model, bad), ValueError, "'output'.*Received: 'outputs'")
-
-
-@pytest.mark.parametrize("sparsity", [-0.1, 1.0, float("nan"), None, "half"])
-def test_prune_once_refuses_bad_sparsity(sparsity):
-    model = subclassed()
-    unchanged(model, lambda: kp.prune_once(model, sparsity), ValueError, r"\[0, 1\).*Received")
-    assert not isinstance(model, kp.PrunedModel)
-
-
-def test_prune_once_refuses_what_it_cannot_prune():
-    model = subclassed()
-    unchanged(model, lambda: kp.prune_once(model, 0.5, targets={"lst": None}), ValueError, "'last'.*Received: 'lst'")
-    unchanged(model, lambda: kp.prune_once(model, 0.5, selection=kp.Threshold(1.0)), ValueError, "takes no sparsity")
-    assert not find_masked(model)
-    nothing = keras.Sequential([keras.Input((3,)), layers.BatchNormalization()], name="nothing")
-    with pytest.raises(ValueError, match="Received: the model 'nothing'"):
-        kp.prune_once(nothing, 0.5)
-
-
-def test_a_schedule_that_returns_no_sparsity_is_refused():
-    with pytest.raises(ValueError, match=r"schedule\(0\).*Received"):
-        fit(kp.wrap_pruning(mlp()), kp.PruningSchedule(lambda step: 1.5))
-
-
-def test_diverged_weights_are_refused():
-    model = mlp()
-    kernel = value(model.layers[0].kernel).copy()
-    kernel[0, 0] = np.nan
-    model.layers[0].kernel.assign(kernel)
-    with pytest.raises(ValueError, match="diverge"):
-        kp.prune_once(model, 0.5)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="Keras writes TensorBoard files with TensorFlow")

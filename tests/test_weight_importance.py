@@ -325,14 +325,6 @@ def test_what_layers_in_time_distributed_read_is_that_of_all_steps(rng):
                 np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
-def test_what_is_not_seen_is_named():
-    model = keras.Sequential(
-        [keras.Input((4, 3)), layers.RNN([layers.GRUCell(2), layers.GRUCell(2)], name="stacked")], name="model"
-    )
-    with pytest.raises(ValueError, match=r"'stacked/.*' reads is not seen.*targets=\{'stacked': None\}"):
-        kp.prune_once(model, 0.5, importance="wanda", data=np.zeros((2, 4, 3), "float32"))
-
-
 @pytest.mark.core
 def test_subclassed_models_are_measured_on_a_copy(rng):
     x, y = rng.normal(size=(40, 6)).astype("float32"), rng.normal(size=(40, 3)).astype("float32")

@@ -13,6 +13,7 @@ from keras_prune.automation.files import check_folder
 from keras_prune.automation.goal import Goal, shrunk_by_zeros
 from keras_prune.automation.job import Job, check_optimizer
 from keras_prune.automation.journal import Journal
+from keras_prune.automation.methods import costs_of
 from keras_prune.automation.result import AutopruneResult, result_of
 from keras_prune.automation.search import Pace, Search
 from keras_prune.automation.trials import find_optuna
@@ -108,8 +109,8 @@ def autoprune(
     Raises:
         ValueError: Values outside these ranges, data that do not fit the model, a metric that it does not have, no
             loss, a time limit that is too short for a first candidate (what was measured is kept), an `output` that
-            cannot be written or holds something else, a model that `wrap_pruning` or a class of its own made, or a
-            budget that no method of these can meet.
+            cannot be written or holds something else, a model that `wrap_pruning` or a class of its own made, a budget
+            that no method of these can meet, or one of MACs of a model of which they are not known.
         TypeError: An argument of another type.
         ImportError: The package tflite_export, or what it needs, or Optuna where it is asked for, is not installed.
         tflite_export.ExportError: The unpruned model cannot be exported.
@@ -141,7 +142,7 @@ def autoprune(
         raise ValueError(f'`search` must be "greedy" or "optuna". Received: search={search!r}')
     if search == "optuna":
         find_optuna()
-    _check_budget(budget, kinds, quantize)
+    _check_budget(budget, kinds, quantize, model)
     check_optimizer(optimizer)
     folder = check_folder(output)
     exporter("autoprune")
@@ -193,7 +194,7 @@ def _check_numbers(max_drop: Any, step: Any, resolution: Any) -> None:
             raise ValueError(f"`{name}` must be in (0, 1). Received: {name}={value!r}")
 
 
-def _check_budget(budget: Any, kinds: Sequence[Kind], quantize: Any) -> None:
+def _check_budget(budget: Any, kinds: Sequence[Kind], quantize: Any, model: keras.Model) -> None:
     if quantize not in MODES:
         raise ValueError(f"`quantize` must be one of {list(MODES)}. Received: quantize={quantize!r}")
     if budget is None:
@@ -206,6 +207,7 @@ def _check_budget(budget: Any, kinds: Sequence[Kind], quantize: Any) -> None:
             f"Zeros among the weights bring down only {sorted(helped)} with quantize={quantize!r}: add the method "
             f'"channels". Received: budget={budget!r}, methods={list(kinds)}'
         )
+    costs_of(model, budget)
 
 
 def _check_training(data: Any, model: keras.Model) -> None:

@@ -30,6 +30,7 @@ class Goal:
     def __init__(self, evaluation: Evaluation, max_drop: float, budget: Budget | None, quantize: str | None):
         self._evaluation, self._max_drop, self.budget, self._quantize = evaluation, max_drop, budget, quantize
         self._targets: Mapping[str, float] = {}
+        self._macs_known = True
 
     @property
     def has_budget(self) -> bool:
@@ -37,8 +38,10 @@ class Goal:
 
     @property
     def measure(self) -> Measure:
-        """What channels are pruned for: MACs where only these and time are asked for, else parameters."""
-        return "macs" if self.budget is not None and set(self.budget.given) <= {"macs", "latency"} else "params"
+        """What channels are pruned for: MACs where only these and time are asked for and they are known, else
+        parameters."""
+        asked = self.budget is not None and set(self.budget.given) <= {"macs", "latency"}
+        return "macs" if asked and self._macs_known else "params"
 
     def know(self, dense: Candidate) -> None:
         """Tells the unpruned model, of which budgets are fractions.
@@ -48,6 +51,7 @@ class Goal:
         """
         if self.budget is None:
             return
+        self._macs_known = dense.macs is not None
         costs = {"macs": dense.macs, "params": dense.parameters, "bytes": dense.bytes}
         self._targets = {**self.budget.targets(costs)}
         if self.budget.latency is not None:

@@ -7,14 +7,13 @@ import keras
 import numpy as np
 
 from keras_prune.automation.allocate import Allocation, GreedyPath, greedy_path
-from keras_prune.channels.budget import count_costs, left_of_all
+from keras_prune.channels.budget import Budget, count_costs, left_of_all
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.kept import Kept
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.prune import carry_out
 from keras_prune.channels.queue import Queue
 from keras_prune.channels.scores import ChannelImportance, score_groups
-from keras_prune.channels.work import Costs
 from keras_prune.insight.sensitivity import Kind, Sensitivity
 from keras_prune.update import prune_once
 
@@ -37,8 +36,7 @@ class Channels:
     def __init__(self, model: keras.Model, found: Sensitivity, measure: Measure):
         self._analysis = analyze_channels(model)
         self._scores = score_groups(self._analysis, ChannelImportance("l2"), model)
-        trace = self._analysis.trace.found
-        self._costs = Costs(model.weights, trace.bindings.values(), trace.work)
+        self._costs = self._analysis.trace.costs
         self._whole = left_of_all(self._costs, self._analysis)[measure] or 1
         self._measure = measure
         self._sizes = {group.name: group.size for group in self._analysis.groups}
@@ -97,11 +95,18 @@ def nonzeros(model: keras.Model) -> int:
     return sum(int(np.count_nonzero(keras.ops.convert_to_numpy(weight.value))) for weight in model.weights)
 
 
-def costs_of(model: keras.Model) -> dict[str, int | None]:
-    """Parameters, bytes and MACs of a plain model."""
+def costs_of(model: keras.Model, budget: Budget | None = None) -> dict[str, int | None]:
+    """Parameters, bytes and MACs of a plain model.
+
+    Raises:
+        ValueError: The budget is of MACs, and they are not known; the message says of what.
+    """
     analysis = analyze_channels(model)
-    found = analysis.trace.found
-    return left_of_all(Costs(model.weights, found.bindings.values(), found.work), analysis)
+    counted = analysis.trace.costs
+    costs = left_of_all(counted, analysis)
+    if budget is not None:
+        budget.targets(costs, counted.unknown)
+    return costs
 
 
 def _path(found: Sensitivity, left: Callable[[Allocation], float]) -> GreedyPath:

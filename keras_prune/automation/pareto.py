@@ -27,7 +27,7 @@ class Candidate:
         gzip_bytes: Its size after gzip, as a download or in an app package: zeros that are stored count little.
         parameters: All weights of the model.
         nonzeros: Those that are not zero.
-        macs: Multiply-accumulates of a forward pass; None if a size is unknown.
+        macs: Multiply-accumulates of a forward pass; None if they are not known: `cost` says why.
         latency_ms: Median time of a call of the file with one thread, on this machine, as far as a clock can tell.
         path: The file. The Keras model lies beside it: `keras_path`.
         done: What was done to get it.

@@ -5,6 +5,7 @@ from keras_prune.channels.budget import Budget
 from keras_prune.channels.call import Call, Unsupported
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup, analyze_channels
 from keras_prune.channels.iterative import IterativePruning
+from keras_prune.channels.macs import MacsChange
 from keras_prune.channels.measure import Reading, Statistics
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.prune import ChannelChoice, PrunedChannels, prune_channels
@@ -24,6 +25,7 @@ __all__ = [
     "ChannelReport",
     "GroupReport",
     "IterativePruning",
+    "MacsChange",
     "PrunedChannels",
     "Reading",
     "Statistics",

@@ -10,6 +10,7 @@ import keras
 
 from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.kept import Kept
+from keras_prune.channels.macs import unknown_macs
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.work import Costs
 from keras_prune.exporting import exporter
@@ -25,7 +26,7 @@ class Budget:
     are no longer above it: with one channel group one channel larger they would be.
 
     Args:
-        macs: Multiply-accumulates of one forward pass.
+        macs: Multiply-accumulates of one forward pass; of a model of which they are known (see `cost`).
         params: Number of weights.
         bytes: Bytes of the weights, as they are stored.
         latency: Fraction of the original's latency, measured on the exported `.tflite` file on this machine. It needs
@@ -67,8 +68,12 @@ class Budget:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
-    def targets(self, costs: Mapping[str, int | None]) -> dict[str, int]:
+    def targets(self, costs: Mapping[str, int | None], unknown: Mapping[str, str] | None = None) -> dict[str, int]:
         """The numbers that must not be exceeded, `latency` apart, given what the original costs.
+
+        Args:
+            costs: What it costs, by the names of the fields.
+            unknown: Why the MACs of an operation are not known, by its path.
 
         Raises:
             ValueError: Its MACs are not known.
@@ -80,9 +85,10 @@ class Budget:
             cost = costs[name]
             if cost is None:
                 raise ValueError(
-                    "A budget of MACs needs a model whose products are known: of inputs of known sizes, but for the "
-                    "batch, and of two tensors at a time (`print(cost(model))` shows which are not). Received: "
-                    f"Budget({name}={value!r}) for a model with products that are not known"
+                    "A budget of MACs needs a model whose products are known: of operations with a rule (see "
+                    "`register_rule`), of inputs of known sizes, but for the batch, and of two tensors at a time. They "
+                    f"are not known of {'; '.join(unknown_macs(unknown or {})) or 'some (see `cost`)'}. Received: "
+                    f"Budget({name}={value!r})"
                 )
             found[name] = int(value * cost) if isinstance(value, float) else value
         return found
@@ -101,6 +107,7 @@ def meet_budget(
     left: Callable[[int], Mapping[str, int | None]],
     build: Callable[[int], keras.Model],
     hint: str = "",
+    unknown: Mapping[str, str] | None = None,
 ) -> int:
     """Returns the length of the shortest part of a queue without which the model is within the budget.
 
@@ -112,11 +119,12 @@ def meet_budget(
         left: What is left of the costs without this much of the queue.
         build: Makes the model without this much of the queue.
         hint: What to do if the budget cannot be met.
+        unknown: Why the MACs of an operation are not known, by its path.
 
     Raises:
         ValueError: The budget cannot be met; the message says what can.
     """
-    targets = budget.targets(costs)
+    targets = budget.targets(costs, unknown)
     smallest = left(longest)
     missed = {name: smallest[name] for name, target in targets.items() if _above(smallest[name], target)}
     if missed:

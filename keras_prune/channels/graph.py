@@ -10,24 +10,8 @@ from keras_prune import keras_internals
 from keras_prune.channels import rules
 from keras_prune.channels.call import Call, Found, Unsupported, as_labels, has_channels, settle
 from keras_prune.channels.labels import fixed, label_shape
-from keras_prune.channels.work import Work
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Use:
-    """One use of one operation that is no model.
-
-    Args:
-        path: The operation's path.
-        node: Its node in the graph; of a model that is used twice the same node twice.
-        work: What it multiplies, as far as its rule told.
-        gave_up: Why there is no rule for it, or why its rule gave up; else empty.
-    """
-
-    path: str
-    node: Any
-    work: tuple[Work, ...]
-    gave_up: str
+from keras_prune.channels.products import why_unknown
+from keras_prune.channels.work import Costs, Use
 
 
 @dataclasses.dataclass
@@ -52,6 +36,11 @@ class Trace:
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
     given_up: set[int] = dataclasses.field(default_factory=set)
     uses: list[Use] = dataclasses.field(default_factory=list)
+
+    @property
+    def costs(self) -> Costs:
+        """What counts what is left of the model."""
+        return Costs(self.model.weights, self.found.bindings.values(), self.uses)
 
 
 def trace(model: keras.Model) -> Trace:
@@ -103,7 +92,8 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix:
     rule, begin = rules.find_rule(operation), len(result.found.work)
 
     def note(gave_up: str) -> None:
-        result.uses.append(Use(name, node, tuple(result.found.work[begin:]), gave_up))
+        work = tuple(result.found.work[begin:])
+        result.uses.append(Use(name, node, work, why_unknown(operation, call.kind, work, gave_up)))
 
     try:
         if rule is None:

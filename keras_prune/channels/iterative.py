@@ -11,7 +11,6 @@ from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Limits, Scope
 from keras_prune.channels.prune import PrunedChannels, carry_out, check_asked
 from keras_prune.channels.scores import ChannelImportance, Score
-from keras_prune.channels.work import Costs
 
 
 class IterativePruning:
@@ -86,9 +85,9 @@ class IterativePruning:
         self._costs: dict[str, int | None] = {}
         self._targets: dict[str, int] = {}
         if budget is not None:
-            found = analysis.trace.found
-            self._costs = left_of_all(Costs(model.weights, found.bindings.values(), found.work), analysis)
-            self._targets = budget.targets(self._costs)
+            costs = analysis.trace.costs
+            self._costs = left_of_all(costs, analysis)
+            self._targets = budget.targets(self._costs, costs.unknown)
 
     def __len__(self) -> int:
         return self._steps

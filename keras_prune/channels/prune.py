@@ -148,7 +148,7 @@ def carry_out(
         raise ValueError(f"Not every operation has a rule. Received: {'; '.join(analysis.unknown.values())}")
     batches = None if recalibrate is None else recalibration_batches(model, recalibrate)
     trace = analysis.trace
-    costs = Costs(model.weights, trace.found.bindings.values(), trace.found.work)
+    costs = trace.costs
     asked: Mapping[str, int] = {}
     choice = None
     if plan is None:
@@ -177,7 +177,8 @@ def _length(
         return rebuild(analysis.trace, queue.plan(length).keep(analysis))
 
     hint = "Allow more with `max_ratio`, `min_channels`, `round_to` or `ratios`. "
-    return meet_budget(budget, model, left_of_all(costs, analysis), len(queue), left, build, hint)
+    whole = left_of_all(costs, analysis)
+    return meet_budget(budget, model, whole, len(queue), left, build, hint, costs.unknown)
 
 
 def check_asked(ratio: Any, budget: Any, ratios: Any, plan: Any = None) -> None:

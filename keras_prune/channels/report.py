@@ -10,9 +10,10 @@ from keras_prune.channels.budget import Budget
 from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.kept import Kept
 from keras_prune.channels.limits import Limits
+from keras_prune.channels.macs import MacsChange, macs_change, unknown_macs_lines
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.work import Costs, Work, total
-from keras_prune.tables import cost_lines, number, table, unknown_lines
+from keras_prune.tables import change, number, table, unknown_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class GroupReport:
         parameters_before: Parameters of the layers that make the channels, and of those that scale them. Each weight
             counts in one group, so the groups add up to the model, but for weights in which nothing can go.
         parameters_after: Those left: their layers may also have lost what they read.
-        macs_before: Multiply-accumulates of these weights; None if an input has an unknown size.
+        macs_before: Multiply-accumulates of these weights; None if they are not known.
         macs_after: Those left.
         frozen: Why none could go; empty if some could.
         inexact: Why the values of the channels that stay change; empty if they do not.
@@ -56,10 +57,8 @@ class ChannelReport:
         groups: What became of each group.
         parameters_before: Parameters of the original model.
         parameters_after: Parameters of the smaller one.
-        macs_before: Multiply-accumulates of a forward pass of the original for one sample; None if an input has an
-            unknown size. Kernels and attention count, not biases, normalisation, activations and pooling.
-        macs_after: Those of the smaller one.
-        unknown: Operations that no rule covers, by path, and the reason. Their MACs are not counted.
+        macs: What became of the multiply-accumulates, and of which operations they are not known.
+        unknown: Operations that no rule covers, by path, and the reason: the channels that reach them stay.
     """
 
     model: str
@@ -68,9 +67,18 @@ class ChannelReport:
     groups: tuple[GroupReport, ...]
     parameters_before: int
     parameters_after: int
-    macs_before: int | None
-    macs_after: int | None
+    macs: MacsChange
     unknown: Mapping[str, str]
+
+    @property
+    def macs_before(self) -> int | None:
+        """Multiply-accumulates of the original; None if those of some operation are not known."""
+        return self.macs.before
+
+    @property
+    def macs_after(self) -> int | None:
+        """Those of the smaller model, likewise."""
+        return self.macs.after
 
     @property
     def frozen(self) -> dict[str, str]:
@@ -99,10 +107,10 @@ class ChannelReport:
             for group in self.groups
         ]
         text = table(f"Channels of '{self.model}'", headings, rows)
-        text += cost_lines(self.parameters_before, self.parameters_after, self.macs_before, self.macs_after)
+        text += f"\nParameters: {change(self.parameters_before, self.parameters_after)}\nMACs: {self.macs}"
         if self.budget is not None:
             text += f"\nAsked: {self.budget}"
-        return text + unknown_lines(self.unknown)
+        return text + unknown_macs_lines(self.macs.unknown) + unknown_lines(self.unknown)
 
 
 def make_report(
@@ -130,7 +138,7 @@ def make_report(
     rows = []
     for index, group in enumerate(analysis.groups):
         own = asked.get(group.name, limits.count(group, limits.ratio or 0.0))
-        macs = [total([costs.macs_of(each, state) for each in work[index]]) for state in (whole, kept)]
+        macs = [_macs(costs, work[index], state) for state in (whole, kept)]
         rows.append(
             GroupReport(
                 name=group.name,
@@ -152,15 +160,18 @@ def make_report(
         groups=tuple(rows),
         parameters_before=costs.parameters(whole),
         parameters_after=costs.parameters(kept),
-        macs_before=costs.macs(whole),
-        macs_after=costs.macs(kept),
+        macs=macs_change(costs, whole, costs, kept),
         unknown=analysis.unknown,
     )
 
 
-def _by_group(analysis: ChannelAnalysis, costs: Costs) -> tuple[list[list[Any]], list[list[Work]]]:
+def _macs(costs: Costs, work: list[Work] | None, kept: Kept) -> int | None:
+    return None if work is None else total([costs.macs_of(each, kept) for each in work])
+
+
+def _by_group(analysis: ChannelAnalysis, costs: Costs) -> tuple[list[list[Any]], list[list[Work] | None]]:
     """The weights and the work of each group: a weight belongs to the channels that it makes, else to those it scales,
-    else to those it reads; work without a weight to the layer's first channels."""
+    else to those it reads; work without a weight to the layer's first channels. None: it is not known."""
     groups = analysis.groups
     owner: dict[int, int] = {}
     for role in ("out", "through", "in"):
@@ -174,8 +185,11 @@ def _by_group(analysis: ChannelAnalysis, costs: Costs) -> tuple[list[list[Any]],
     for weight in costs.weights:
         if id(weight) in owner:
             weights[owner[id(weight)]].append(weight)
-    for each in costs.work:
+    for each in (work for use in costs.uses for work in use.work):
         mine = makers.get(each.layer) if each.weight is None else owner.get(id(each.weight))
         if mine is not None:
             work[mine].append(each)
-    return weights, work
+    members = [member for group in groups for member in group.members]
+    unknown = {owner[id(member.weight)] for member in members if member.layer in costs.unknown}
+    unknown |= {makers[path] for path in costs.unknown if path in makers}
+    return weights, [None if index in unknown else own for index, own in enumerate(work)]

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,6 +31,23 @@ class Work:
     axes: tuple[Axis, ...]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Use:
+    """One use of one operation that is no model.
+
+    Args:
+        path: The operation's path.
+        node: Its node in the graph; of a model that is used twice the same node twice.
+        work: What it multiplies, as far as its rule told.
+        unknown: Why it is not known whether that is all, or how much it is; else empty.
+    """
+
+    path: str
+    node: Any
+    work: tuple[Work, ...]
+    unknown: str
+
+
 class Costs:
     """Counts parameters, bytes and MACs of what is left of a model.
 
@@ -39,12 +57,19 @@ class Costs:
     Args:
         weights: The model's weights.
         bindings: Which channels lie along their axes.
-        work: What is multiplied in a forward pass.
+        uses: What is computed in a forward pass.
+
+    Attributes:
+        unknown: Why the MACs of an operation are not known, by its path.
     """
 
-    def __init__(self, weights: Sequence[keras.Variable], bindings: Iterable[Binding], work: Sequence[Work]):
+    def __init__(self, weights: Sequence[keras.Variable], bindings: Iterable[Binding], uses: Sequence[Use]):
         self.weights = weights
-        self.work = work
+        self.uses = uses
+        self.unknown: dict[str, str] = {}
+        for use in uses:
+            if use.unknown:
+                self.unknown.setdefault(use.path, use.unknown)
         self._shapes = {id(weight): tuple(weight.shape) for weight in weights}
         self._axes: dict[int, list[tuple[int, np.ndarray]]] = {}
         for binding in bindings:
@@ -59,15 +84,30 @@ class Costs:
         return sum(self.size(weight, kept) * item_size(weight.dtype) for weight in self.weights)
 
     def macs(self, kept: Kept) -> int | None:
-        """Multiply-accumulates of a forward pass of one sample; None if the model takes inputs of unknown size."""
-        return total([self.macs_of(work, kept) for work in self.work])
+        """Multiply-accumulates of a forward pass of one sample; None if those of some operation are not known."""
+        return None if self.unknown else self.known_macs(kept)
+
+    def known_macs(self, kept: Kept) -> int:
+        """Those of the operations of which they are known."""
+        works = (work for use in self.uses if use.path not in self.unknown for work in use.work)
+        return sum(self.macs_of(work, kept) or 0 for work in works)
+
+    def unknown_sizes(self, kept: Kept) -> list[Hashable]:
+        """What is known of the other operations: which they are, and the sizes that they multiply.
+
+        Where this stays the same, so do their MACs. What no rule covers keeps its weights, and what it reads.
+        """
+        others = [use for use in self.uses if use.path in self.unknown]
+        return [(id(use), tuple(self._products(work, kept) for work in use.work)) for use in others]
 
     def macs_of(self, work: Work, kept: Kept) -> int | None:
         """Those of one use of one weight."""
-        if work.positions is None:
-            return None
+        return None if work.positions is None else work.positions * self._products(work, kept)
+
+    def _products(self, work: Work, kept: Kept) -> int:
+        """How many there are at each position."""
         size = 1 if work.weight is None else self.size(work.weight, kept)
-        return work.positions * size * math.prod(_length(axis, kept) for axis in work.axes)
+        return size * math.prod(_length(axis, kept) for axis in work.axes)
 
     def size(self, weight: keras.Variable, kept: Kept) -> int:
         """Number of entries that a weight has left."""

@@ -101,5 +101,6 @@ def layer_values(analysis: LayerAnalysis) -> dict[str, Any]:
         "model": analysis.model,
         "fingerprint": analysis.fingerprint,
         "candidates": candidates,
+        "unknown_macs": analysis.costs.unknown,
         "reasons": analysis.reasons,
     }

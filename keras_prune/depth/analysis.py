@@ -9,6 +9,7 @@ import keras
 
 from keras_prune.channels.graph import trace
 from keras_prune.channels.groups import check_model
+from keras_prune.channels.macs import unknown_macs_lines
 from keras_prune.depth.candidates import Candidate, find_candidates
 from keras_prune.depth.costs import DepthCosts
 from keras_prune.depth.structure import Structure
@@ -53,7 +54,8 @@ class LayerAnalysis:
             )
             for each in self.candidates
         ]
-        return table(f"What can be removed from '{self.model}'", headings, rows) + reason_lines(self.reasons)
+        text = table(f"What can be removed from '{self.model}'", headings, rows)
+        return text + unknown_macs_lines(self.costs.unknown) + reason_lines(self.reasons)
 
 
 def analyze_layers(model: keras.Model) -> LayerAnalysis:

@@ -59,7 +59,7 @@ class Candidate:
             by identity, and its own.
         layers: Paths of the layers among them.
         parameters: Number of weights that go with it if it goes alone. A layer that is used elsewhere stays there.
-        macs: Multiply-accumulates that go with it, for one sample; None if an input has an unknown size.
+        macs: Multiply-accumulates that go with it, for one sample; None if they are not known.
         unranked: Why a ratio or budget does not consider it, though it can be named; empty if they do.
     """
 

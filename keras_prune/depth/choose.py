@@ -126,5 +126,6 @@ def choose_by_budget(analysis: LayerAnalysis, queue: LayerQueue, budget: Budget)
         lambda length: costs.left(left(length)),
         lambda length: rebuild(structure, left(length)),
         "Layers that a ratio or budget does not consider can be named: see `analyze_layers`. ",
+        costs.unknown,
     )
     return complete(analysis, queue.candidates[:length])

@@ -1,6 +1,6 @@
 """What is left of a model costs, and what each candidate does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from keras_prune.channels.budget import count_costs
 from keras_prune.channels.graph import Trace
 from keras_prune.channels.kept import Kept
+from keras_prune.channels.macs import MacsChange, macs_change
 from keras_prune.channels.work import Costs, total
 from keras_prune.depth.left import Left
 from keras_prune.depth.structure import Structure
@@ -25,17 +26,30 @@ class DepthCosts:
 
     def __init__(self, structure: Structure, trace: Trace):
         self._kept = Kept(np.ones(len(trace.found.atoms), dtype=bool))
-        self._costs = Costs(trace.model.weights, (), ())
+        self._whole = Costs(trace.model.weights, (), trace.uses)
         walk = zip(structure.walk(), trace.uses, strict=True)  # both go through the graphs in one order
-        self._uses = [(nodes, use.work) for (_, nodes), use in walk]
+        self._uses = [(nodes, use) for (_, nodes), use in walk]
+
+    @property
+    def unknown(self) -> Mapping[str, str]:
+        """Why the MACs of an operation of the model are not known, by its path."""
+        return self._whole.unknown
 
     def left(self, left: Left) -> dict[str, int | None]:
         """What is left of the model costs, by the names that budgets use."""
-        work = [each for nodes, own in self._uses if all(map(left.is_live, nodes)) for each in own]
-        return count_costs(Costs(left.weights(), (), work), self._kept)
+        return count_costs(self._left(left), self._kept)
+
+    def macs_change(self, before: Left, after: Left) -> MacsChange:
+        """What becomes of the MACs between two such states."""
+        return macs_change(self._left(before), self._kept, self._left(after), self._kept)
 
     def macs(self, nodes: Sequence[Any]) -> int | None:
-        """MACs of these nodes of the graph."""
+        """MACs of these nodes of the graph; None if they are not known."""
         gone = {id(node) for node in nodes}
-        work = [each for path, own in self._uses if any(id(node) in gone for node in path) for each in own]
-        return total([self._costs.macs_of(each, self._kept) for each in work])
+        uses = [use for path, use in self._uses if any(id(node) in gone for node in path)]
+        if any(use.unknown for use in uses):
+            return None
+        return total([self._whole.macs_of(work, self._kept) for use in uses for work in use.work])
+
+    def _left(self, left: Left) -> Costs:
+        return Costs(left.weights(), (), [use for nodes, use in self._uses if all(map(left.is_live, nodes))])

@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Collection, Mapping
 
+from keras_prune.channels.macs import MacsChange, unknown_macs_lines
 from keras_prune.depth.analysis import LayerAnalysis, reason_lines, short_list
 from keras_prune.depth.candidates import Candidate
 from keras_prune.depth.left import Left
-from keras_prune.tables import cost_lines, number, table
+from keras_prune.tables import change, number, table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +19,7 @@ class CandidateReport:
         kind: `"branch"`, `"layer"` or `"model"`.
         layers: Paths of its layers.
         parameters: Number of weights that go with it if it goes alone.
-        macs: Multiply-accumulates that go with it; None if an input has an unknown size.
+        macs: Multiply-accumulates that go with it; None if they are not known.
         score: How much it matters, higher = keep; None if it was not ranked.
         removed: Whether it went, alone or with another that it is part of.
         note: With which other it went, or why it was not considered.
@@ -46,9 +47,7 @@ class LayerReport:
         reasons: Why other layers with weights could not go, by path.
         parameters_before: Parameters of the original model.
         parameters_after: Parameters of the smaller one.
-        macs_before: Multiply-accumulates of a forward pass of the original for one sample; None if an input has an
-            unknown size. Kernels and attention count, not biases, normalisation, activations and pooling.
-        macs_after: Those of the smaller one.
+        macs: What became of the multiply-accumulates, and of which operations they are not known.
         layers_before: Number of layers, those in models inside counted each once.
         layers_after: Those left.
     """
@@ -60,10 +59,19 @@ class LayerReport:
     reasons: Mapping[str, str]
     parameters_before: int
     parameters_after: int
-    macs_before: int | None
-    macs_after: int | None
+    macs: MacsChange
     layers_before: int
     layers_after: int
+
+    @property
+    def macs_before(self) -> int | None:
+        """Multiply-accumulates of the original; None if those of some operation are not known."""
+        return self.macs.before
+
+    @property
+    def macs_after(self) -> int | None:
+        """Those of the smaller model, likewise."""
+        return self.macs.after
 
     @property
     def removed(self) -> tuple[CandidateReport, ...]:
@@ -87,8 +95,8 @@ class LayerReport:
         text = table(f"Layers of '{self.model}'", headings, rows)
         text += f"\nAsked: {self.asked}"
         text += f"\nLayers: {self.layers_before} -> {self.layers_after}"
-        text += cost_lines(self.parameters_before, self.parameters_after, self.macs_before, self.macs_after)
-        return text + reason_lines(self.reasons)
+        text += f"\nParameters: {change(self.parameters_before, self.parameters_after)}\nMACs: {self.macs}"
+        return text + unknown_macs_lines(self.macs.unknown) + reason_lines(self.reasons)
 
 
 def make_report(
@@ -112,7 +120,8 @@ def make_report(
         skipped: Why ranked candidates could not go, by name.
     """
     structure = analysis.structure
-    before, after = analysis.costs.left(Left(structure)), analysis.costs.left(left)
+    whole = Left(structure)
+    before, after = analysis.costs.left(whole), analysis.costs.left(left)
     gone = {each.name: {id(node) for node in each.vanishing} for each in removed}
     rows = []
     for each in analysis.candidates:
@@ -140,8 +149,7 @@ def make_report(
         reasons=analysis.reasons,
         parameters_before=before["params"] or 0,
         parameters_after=after["params"] or 0,
-        macs_before=before["macs"],
-        macs_after=after["macs"],
-        layers_before=len(Left(structure).layers()),
+        macs=analysis.costs.macs_change(whole, left),
+        layers_before=len(whole.layers()),
         layers_after=len(left.layers()),
     )

@@ -128,10 +128,12 @@ def compare(
     Args:
         models: By name: built Keras models, with masks or without, and paths of `.tflite` files.
         x: Inputs, as all of them take them: an array, or lists or dicts of arrays. None: nothing is run.
-        y: The targets of a model with one output. None: nothing is judged.
-        loss: As `compile` takes it. By default that of the first model that is compiled; else there is none.
-        metrics: Names, `keras.metrics.Metric` objects or functions. By default those of the first model that is
-            compiled; else accuracy, if `y` holds the numbers of classes and the outputs are their scores.
+        y: The targets, as `fit` takes them: of models with several outputs a list or dict. None: nothing is judged.
+        loss: As `compile` takes it, for several outputs too. By default that of the first model that is compiled; else
+            there is none.
+        metrics: A name, `keras.metrics.Metric` or function, or lists or dicts of them, as `compile` takes them. By
+            default those of the first model that is compiled; else accuracy, if `y` holds the numbers of classes and
+            the one output their scores.
         batch_size: Samples in a batch, for Keras models. Files take one at a time.
         latency: Whether to time calls with one sample, the first of `x`: of Keras models `predict_on_batch`, which has
             the overhead of a call from Python in it; of files LiteRT with one thread. Only calls of the same kind
@@ -169,9 +171,13 @@ def compare(
             check_inputs(model, keras.tree.map_structure(np.asarray, x))
     rows = {name: rows[name] for name in models}
     if y is not None:
+        targets = keras.tree.map_structure(np.asarray, y)
         for name in track(list(models), len(models), "comparing models"):
-            outputs = outputs_of(given[name], x, batch_size) if name in given else _outputs_of_file(files[name], x)
-            rows[name] = dataclasses.replace(rows[name], scores=_scores(name, judge, y, outputs))
+            if name in given:
+                outputs = outputs_of(given[name], x, batch_size)
+            else:
+                outputs = judge.arranged(_outputs_of_file(files[name], x))
+            rows[name] = dataclasses.replace(rows[name], scores=judge.scores(targets, outputs))
     with tempfile.TemporaryDirectory(prefix="keras_prune_") as folder:
         if export:
             for index, (name, model) in enumerate(given.items()):
@@ -250,14 +256,6 @@ def _row_of_file(name: str, path: str) -> ModelRow:
 def _outputs_of_file(path: str, x: Any) -> list[np.ndarray]:
     outputs = exporter("A comparison of files").predict(path, x)
     return outputs if isinstance(outputs, list) else [outputs]
-
-
-def _scores(name: str, judge: Judge, y: Any, outputs: list[np.ndarray]) -> dict[str, float]:
-    if len(outputs) != 1:
-        raise ValueError(
-            f"Models with one output can be judged; leave out `y` for others. Received: '{name}' with {len(outputs)}"
-        )
-    return judge.scores(np.asarray(y), outputs[0])
 
 
 def _timed(

@@ -8,12 +8,11 @@ import keras
 import numpy as np
 
 from keras_prune import keras_internals
-from keras_prune.channels.graph import Use, trace
+from keras_prune.channels.graph import trace
 from keras_prune.channels.groups import check_built
 from keras_prune.channels.kept import Kept
-from keras_prune.channels.work import Costs, Work, item_size, total
+from keras_prune.channels.work import Costs, Use, Work, item_size, total
 from keras_prune.insight.memory import peak_bytes, tensor_bytes
-from keras_prune.insight.products import is_complete
 from keras_prune.masks import find_masked, inner_layer, plain_weights, walk_layers
 from keras_prune.tables import number, table
 from keras_prune.wrapping import strip_pruning
@@ -144,18 +143,17 @@ def cost(model: keras.Model) -> ModelCost:
         return _without_graph(model)
     plain = strip_pruning(model) if find_masked(model) else model
     found = trace(plain)
-    products = _Products(plain, len(found.found.atoms))
+    products = _Products(Costs(plain.weights, (), found.uses), len(found.found.atoms))
     uses: dict[int, list[Use]] = {}
     for use in found.uses:
         uses.setdefault(id(use.node.operation), []).append(use)
-    unknown = {own[0].path: products.unknown(own) for own in uses.values()}
     return ModelCost(
         model=model.name,
         layers=tuple(_layer(own, products) for own in uses.values()),
         parameters=products.costs.parameters(products.all),
         weight_bytes=products.costs.bytes(products.all),
         peak_activation_bytes=peak_bytes(plain),
-        unknown={path: reason for path, reason in unknown.items() if reason},
+        unknown=products.costs.unknown,
     )
 
 
@@ -163,25 +161,14 @@ class _Products:
     """Counts the products of a model from which nothing goes.
 
     Args:
-        model: The model.
-        atoms: The number of its channels.
+        costs: What counts them.
+        atoms: The number of the model's channels.
     """
 
-    def __init__(self, model: keras.Model, atoms: int):
+    def __init__(self, costs: Costs, atoms: int):
         self.all = Kept(np.ones(atoms, dtype=bool))
-        self.costs = Costs(model.weights, (), ())
+        self.costs = costs
         self._nonzeros: dict[int, int] = {}
-
-    def unknown(self, uses: Sequence[Use]) -> str:
-        """Why the products of these uses are not known; empty if they are."""
-        for use in uses:
-            if not is_complete(use):
-                return use.gave_up
-            if any(work.positions is None for work in use.work):
-                return (
-                    f"{type(use.node.operation).__name__} '{use.path}': a size, or the order of products, is not known"
-                )
-        return ""
 
     def macs(self, uses: Sequence[Use]) -> int:
         return sum(self._of(work) for use in uses for work in use.work)
@@ -205,7 +192,7 @@ class _Products:
 
 def _layer(uses: Sequence[Use], products: _Products) -> LayerCost:
     node = uses[0].node
-    known = not products.unknown(uses)
+    known = not any(use.unknown for use in uses)
     return LayerCost(
         name=uses[0].path,
         kind=type(node.operation).__name__,

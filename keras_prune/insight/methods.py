@@ -193,6 +193,10 @@ def compare_methods(
         raise ValueError("Training on needs a loss: pass `loss`, or compile the model with one. Received: loss=None")
     metrics = metrics if metrics is not None else keras_internals.compiled_metrics(model)[0]
     x, y = _validation(validation_data)
+    if len(model.outputs) != 1:
+        raise ValueError(
+            f"Methods are compared on models with one output. Received: '{model.name}' with {len(model.outputs)}"
+        )
     settings = _settings(model, optimizer)
     check_arguments({DENSE: model}, x, y, 1, 1)
     compare({DENSE: model}, _head(x), _head(y), loss=loss, metrics=metrics, latency=False)  # whatever is wrong, now

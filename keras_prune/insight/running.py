@@ -13,10 +13,10 @@ from keras_prune.measure.states import states_untouched
 WARM_UP = 5  # calls: the first compiles, the next find memory
 
 
-def outputs_of(model: keras.Model, x: Any, batch_size: int) -> list[np.ndarray]:
-    """All outputs of a model for all samples."""
+def outputs_of(model: keras.Model, x: Any, batch_size: int) -> Any:
+    """All outputs of a model for all samples, as it returns them: an array, or a list or dict of arrays."""
     with _untouched(model):
-        return [np.asarray(each) for each in keras.tree.flatten(model.predict(x, batch_size=batch_size, verbose=0))]
+        return keras.tree.map_structure(np.asarray, model.predict(x, batch_size=batch_size, verbose=0))
 
 
 def call_times(models: Sequence[keras.Model], x: Any, runs: int) -> list[float]:

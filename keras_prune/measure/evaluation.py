@@ -10,8 +10,9 @@ from keras import ops
 
 from keras_prune import keras_internals
 from keras_prune.controllers.direction import lower_is_better
-from keras_prune.measure.batches import Batches, shapes
+from keras_prune.measure.batches import Batches
 from keras_prune.measure.copies import AtInference
+from keras_prune.measure.outputs import cannot_be_computed, fresh_metrics, scores_of
 
 Mode = Literal["auto", "min", "max"]
 BATCH_SIZE = 256
@@ -90,14 +91,8 @@ class Evaluation:
             outputs: One array for each output of the model.
         """
         inputs, targets, weights = self.samples
-        leaves = [ops.convert_to_tensor(leaf) for leaf in keras.tree.flatten(outputs)]
-        predicted = keras.tree.pack_sequence_as(_outputs(running), leaves)
-        targets = keras.tree.map_structure(ops.convert_to_tensor, targets)
-        if self.name == "loss":
-            return float(ops.convert_to_numpy(running.compute_loss(inputs, targets, predicted, weights)))
-        running.reset_metrics()
-        found = running.compute_metrics(inputs, targets, predicted, weights)
-        return float(ops.convert_to_numpy(found[self.name]))
+        predicted = keras.tree.pack_sequence_as(_outputs(running), keras.tree.flatten(outputs))
+        return scores_of(running, inputs, targets, predicted, weights)[self.name]
 
     @property
     def samples(self) -> tuple[Any, Any, Any]:
@@ -117,7 +112,7 @@ class Evaluation:
 
     def _compile(self, running: keras.Model) -> None:
         loss = keras.tree.map_structure(lambda _: _nothing, _outputs(running)) if self._loss is None else self._loss
-        metrics, weighted = (keras.tree.map_structure(_fresh, each) for each in self._metrics)
+        metrics, weighted = map(fresh_metrics, self._metrics)
         running.compile(
             keras.optimizers.SGD(0.0),
             loss=loss,
@@ -138,11 +133,7 @@ class Evaluation:
             self._compile(running)
             return self._evaluate(running)
         except Exception as error:  # whatever the backend calls it
-            targets = self.batches[0][1]
-            raise ValueError(
-                f"The metric cannot be computed from outputs of shape {shapes(_outputs(running))} and these targets "
-                f"({error}). Received: y of shape {shapes(targets)}"
-            ) from error
+            raise cannot_be_computed("The metric", self.batches[0][1], _outputs(running), error) from error
 
     def _finite(self, value: float) -> float:
         if not math.isfinite(value):
@@ -204,11 +195,6 @@ def _metrics(model: keras.Model, metric: Any) -> tuple[Any, Any]:
     if model.compiled:
         return keras_internals.compiled_metrics(model)
     return (None if metric in (None, "loss") else [metric]), None
-
-
-def _fresh(metric: Any) -> Any:
-    """A metric holds a state, and the user's belongs to the user's model."""
-    return type(metric).from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric
 
 
 def _name(metric: Any, logs: dict[str, float], model: keras.Model) -> str:

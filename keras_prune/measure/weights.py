@@ -113,11 +113,7 @@ class WeightStatistics:
         seen = self._reading(unit, samples=False)
         if seen is None:
             return None
-        shape = tuple(unit.weight.weight.shape)
-        magnitude, squares, off = (
-            np.broadcast_to(seen.spread(each, len(shape)), shape).astype(np.float32).reshape(-1)
-            for each in seen.means()
-        )
+        magnitude, squares, off = (seen.spread(each).astype(np.float32).reshape(-1) for each in seen.means())
         return Reading(magnitude, np.sqrt(squares), off)
 
     def samples(self, unit: SingleWeights) -> np.ndarray | None:
@@ -131,9 +127,8 @@ class WeightStatistics:
     def spread(self, unit: SingleWeights, scores: np.ndarray) -> np.ndarray:
         """Scores of input positions, as `samples` has them, for each weight: shape (weights,)."""
         seen = self._reading(unit, samples=True)
-        shape = tuple(unit.weight.weight.shape)
         assert seen is not None
-        return np.broadcast_to(seen.spread(scores, len(shape)), shape).astype(np.float32).reshape(-1)
+        return seen.spread(scores).astype(np.float32).reshape(-1)
 
     def loss_changes(self, unit: SingleWeights) -> np.ndarray:
         """How much the loss rises without each weight: array of shape (weights,); 0 for weights that are zero.

@@ -19,7 +19,7 @@ class ExplainedLayer:
         kind: `"branch"`, `"layer"` or `"model"`.
         layers: Paths of its layers.
         parameters: Number of weights that go with it.
-        macs: Multiply-accumulates that go with it; None if an input has an unknown size.
+        macs: Multiply-accumulates that go with it; None if they are not known.
         score: How much it matters, higher = keep; None if it was not ranked.
         rank: 1 = lowest score, so the first to go; None likewise.
         of: How many were ranked.

@@ -7,8 +7,10 @@ import keras
 
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Limits
+from keras_prune.channels.macs import unknown_macs
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.prune import PrunedChannels
+from keras_prune.channels.report import ChannelReport
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.depth.analysis import analyze_layers
 from keras_prune.depth.choose import what_is_left
@@ -130,8 +132,7 @@ def _of_channels(
     if choice is not None:
         facts += (("Ranked", _RANKED[choice.limits.scope]), *_limits(choice.limits))
     if result is not None:
-        report = result.report
-        facts += _costs(report.parameters_before, report.parameters_after, report.macs_before, report.macs_after)
+        facts += _costs(result.report)
     return Explanation(before.name, "channels", name_of(score.score), parts, facts)
 
 
@@ -152,7 +153,7 @@ def _of_layers(
         ("Layers", f"{report.layers_before} -> {report.layers_after}"),
         ("Asked", report.asked),
         *([_scored(report.importance, default)] if report.importance else []),
-        *_costs(report.parameters_before, report.parameters_after, report.macs_before, report.macs_after),
+        *_costs(report),
     )
     return Explanation(before.name, "layers", report.importance, parts, facts)
 
@@ -170,10 +171,10 @@ def _scored(name: str, default: bool) -> tuple[str, str]:
     return "Scores", f"{name} (the default: what decided is not recorded)" if default else name
 
 
-def _costs(*costs: int | None) -> Facts:
-    parameters, macs = costs[:2], costs[2:]
-    pairs = (("Parameters", parameters), ("MACs", macs))
-    return tuple((name, change(*pair)) for name, pair in pairs if None not in pair)  # type: ignore[arg-type]
+def _costs(report: ChannelReport | LayerReport) -> Facts:
+    parameters = change(report.parameters_before, report.parameters_after)
+    unknown = [("MACs are not known of", line) for line in unknown_macs(report.macs.unknown)]
+    return (("Parameters", parameters), ("MACs", str(report.macs)), *unknown)
 
 
 def _check(before: Any, after: Any, plan: Any, importance: Any, data: Any, loss: Any) -> None:

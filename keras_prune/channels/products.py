@@ -1,10 +1,13 @@
-"""Whether what the rules of `channels` say of an operation is all that it multiplies."""
+"""Whether what a rule told of an operation is all that it multiplies: the one place where that is decided."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
 
 from keras_prune import keras_internals
-from keras_prune.channels.graph import Use
+from keras_prune.channels.work import Work
 
 # Layers that multiply nothing, as MACs are counted: lookups, scales, statistics, windows without kernels, movement of
 # entries; and augmentation, which is off at inference. Everything that is not named here has a rule that tells its
@@ -41,14 +44,27 @@ _BUSY_OPERATIONS = frozenset(keras_internals.operation_classes(*_BUSY.split()))
 _OF_PARTS = (layers.Wrapper, layers.RNN)
 
 
-def is_complete(use: Use) -> bool:
-    """Whether `use.work` is all that this use multiplies: its rule said so, or what the class computes is known."""
-    operation = use.node.operation
-    if not use.gave_up:
-        return True
+def why_unknown(operation: Any, kind: str, work: Sequence[Work], gave_up: str) -> str:
+    """Why it is not known what one use of an operation multiplies; empty if it is.
+
+    Args:
+        operation: The operation.
+        kind: Its class and path, for messages.
+        work: What its rule told.
+        gave_up: Why it has no rule, or why its rule gave up; else empty.
+    """
+    if gave_up and not _is_complete(operation, work):
+        return gave_up
+    if any(each.positions is None for each in work):
+        return f"{kind}: a size, or the order of products, is not known"
+    return ""
+
+
+def _is_complete(operation: Any, work: Sequence[Work]) -> bool:
+    """Whether this is all that an operation multiplies, though its rule gave up, or there is none."""
     kind = type(operation)
     if not keras_internals.is_of_keras(kind):
         return False
-    if use.work:  # the rules of Keras's own classes tell the products first, and then what they do not know
+    if work:  # the rules of Keras's own classes tell the products first, and then what they do not know
         return not isinstance(operation, _OF_PARTS)
     return kind in FREE_LAYERS if isinstance(operation, keras.Layer) else kind not in _BUSY_OPERATIONS
