@@ -84,7 +84,7 @@ def holding_callback(keras: Any, fit: PausedFit) -> Any:
     """The callback that holds `fit`. Dense and pruned models both have it, pruned ones after the callback that prunes.
 
     It acts at the start of steps, since a callback that acts at their end would change the dense `fit`: Keras 3 then
-    no longer handles the logs in the background. To lose that is a cost of `PruningSchedule`, and counted as such.
+    no longer handles the logs in the background. Where `PruningSchedule` loses that, it counts as its cost.
 
     Args:
         keras: The module `keras` or `tf_keras`.

@@ -1,5 +1,6 @@
 """The policy: `PruningSchedule` decides, while a model trains, when its masks change and to which sparsity."""
 
+import threading
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -9,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_prune import keras_internals
 from keras_prune.importance import Importance
 from keras_prune.masks import MaskedWeight, apply_masks
 from keras_prune.measured import Measured
@@ -23,14 +25,15 @@ from keras_prune.workers import choice_of_first
 IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
 
 
-class PruningSchedule(keras.callbacks.Callback):
+class PruningSchedule(keras_internals.BackgroundCallback):
     """Prunes a model while `fit` runs: updates its masks along a schedule.
 
     The step is `optimizer.iterations`, so a resumed run goes on where it was. Masks are updated each `frequency` steps
     from the schedule's `begin_step` on, and always at its `end_step`, whatever the frequency and
     `steps_per_execution`. What is pruned stays pruned. Between updates the model itself holds its masks (see
     `wrap_pruning`). The sparsity of all masked weights is written to the logs as `sparsity`: list this callback before
-    those that read it, such as `TensorBoard`; `History` and the progress bar always see it.
+    those that read it, such as `TensorBoard`; `History` and the progress bar always see it. Listed first, and without
+    others that act at the ends of batches, it lets JAX and torch go on with the next step meanwhile.
 
     Without `fit`, call `set_model(model)` once, and `after_step()` after every `model.train_on_batch` or after every
     update of a loop of your own. The workers of a `tf.distribute` strategy all call them, and take the masks that the
@@ -128,6 +131,8 @@ class PruningSchedule(keras.callbacks.Callback):
         self._measured: Measured | None = None
         self._last_update: int | None = None
         self._known_step, self._known_batch = 0, 0
+        self._thread: int | None = None  # that of `fit`
+        self._ends_unseen = False
 
     def _schedules_by_target(self) -> dict[float | None, SparsitySchedule]:
         if self.schedule is not None:
@@ -167,6 +172,7 @@ class PruningSchedule(keras.callbacks.Callback):
         self._weights = weights
         self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)
         self._last_update = None
+        self._thread, self._ends_unseen = None, False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.params.setdefault(IN_THIS_FIT, self) is not self:
@@ -175,6 +181,7 @@ class PruningSchedule(keras.callbacks.Callback):
                 "`targets`. Received: two PruningSchedule callbacks"
             )
         self._last_update = None
+        self._thread, self._ends_unseen = threading.get_ident(), False
         if self._measured is not None:
             self._measured.check()
 
@@ -184,17 +191,24 @@ class PruningSchedule(keras.callbacks.Callback):
         self._update_if_due(self._known_step)
         self._count()
 
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._update_after(batch - 1)  # nothing is left to do, unless that batch ended in the background
+        self._ends_unseen = True
+
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
-        # the step may have come so far: it is never beyond what is reckoned here.
-        batches = batch + 1 - self._known_batch
-        if self._due(self._known_step - (-batches // self._accumulation())) != self._last_update:
-            self._known_step, self._known_batch = self._read_step(), batch + 1
-            self._update_if_due(self._known_step)
+        # In another thread, this runs in the background and the next step beside it: the masks wait for what `fit`
+        # does next, the next batch, a validation, or the end of the epoch.
+        if self._thread in (None, threading.get_ident()):
+            self._update_after(batch)
+            self._ends_unseen = False
         if logs is not None:
             logs["sparsity"] = self._sparsity
 
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._update_after_last()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._update_after_last()
         apply_masks(self.model)
         if logs is not None:
             logs["sparsity"] = self._sparsity
@@ -234,6 +248,19 @@ class PruningSchedule(keras.callbacks.Callback):
             return regular
         # A threshold goes on to prune what falls below it.
         return self.end_step if self.rule.selection.needs_sparsity else max(regular, self.end_step)
+
+    def _update_after(self, batch: int) -> None:
+        # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
+        # the step may have come so far: it is never beyond what is reckoned here.
+        batches = batch + 1 - self._known_batch
+        if self._due(self._known_step - (-batches // self._accumulation())) != self._last_update:
+            self._known_step, self._known_batch = self._read_step(), batch + 1
+            self._update_if_due(self._known_step)
+
+    def _update_after_last(self) -> None:
+        if self._ends_unseen:
+            self._ends_unseen = False
+            self._update_if_due(self._read_step())
 
     def _update_if_due(self, step: int) -> None:
         due = self._due(step)

@@ -3,10 +3,13 @@
 No array is sorted and nothing is concatenated. A sample brackets the wanted score, one pass counts what lies above the
 bracket and collects the few scores inside it, and a partial sort of those few gives the exact answer. That is many
 times faster than sorting, and it stays fast when most of the scores are equal, as they are once a model is pruned.
+
+A pass goes over an array in blocks that stay in the processor's cache. Scores that are a function of single values are
+computed there, block by block, and never all held in memory.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -15,19 +18,56 @@ BLOCK = 1 << 15  # scores that are looked at together, so that they stay in the 
 
 
 @dataclasses.dataclass(frozen=True)
+class Scores:
+    """The scores of one array.
+
+    Args:
+        values: Float array of any shape, without NaN. It is only read.
+        kept: Boolean array of the same shape: what it leaves out is never kept. None: everything may be.
+        function: What makes scores of values, each of its own, called on parts of the array. None: the values are the
+            scores.
+        scale: What the scores are multiplied by.
+    """
+
+    values: np.ndarray
+    kept: np.ndarray | None = None
+    function: Callable[[np.ndarray], np.ndarray] | None = None
+    scale: float = 1.0
+
+    @property
+    def size(self) -> int:
+        return self.values.size
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+        """The place of each block in the flat array, its scores, and which of them may be kept (None: all)."""
+        flat, kept = self.values.reshape(-1), None if self.kept is None else self.kept.reshape(-1)
+        for start in range(0, flat.size, BLOCK):
+            place = slice(start, start + BLOCK)
+            yield place, self._score(flat[place]), None if kept is None else kept[place]
+
+    def sample(self, stride: int) -> np.ndarray:
+        """A copy of each `stride`-th score, without those that are never kept."""
+        values = self.values.reshape(-1)[::stride]
+        if self.kept is not None:
+            return self._score(values[self.kept.reshape(-1)[::stride]])
+        return self._score(values.copy())  # a view would keep the whole array in memory
+
+    def _score(self, values: np.ndarray) -> np.ndarray:
+        scores = values if self.function is None else self.function(values)
+        return scores if self.scale == 1.0 else scores * self.scale
+
+
+@dataclasses.dataclass(frozen=True)
 class LazyScores:
-    """Scores that are computed when asked for, so that several arrays can be searched with one in memory.
+    """Scores that are fetched when asked for, so that several arrays can be searched with one in memory.
 
     Args:
         size: Number of scores.
-        compute: Function without arguments that returns a float array of `size` scores, without NaN.
+        compute: Function without arguments that returns them.
     """
 
     size: int
-    compute: Callable[[], np.ndarray]
-
-    def flat(self) -> np.ndarray:
-        return self.compute().reshape(-1)
+    compute: Callable[[], Scores]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +82,20 @@ class Cut:
     value: float
     ties: int
 
-    def split(self, scores: np.ndarray) -> tuple[np.ndarray, "Cut"]:
+    def split(self, scores: Scores) -> tuple[np.ndarray, "Cut"]:
         """Returns the boolean mask of `scores` (True = kept), and the cut for the arrays that follow."""
-        mask = scores > self.value
-        flat, ties = scores.reshape(-1), self.ties
-        for start in range(0, flat.size, BLOCK):
-            if not ties:
-                break
-            equal = np.flatnonzero(flat[start : start + BLOCK] == self.value)[:ties]
-            mask.reshape(-1)[start + equal] = True
-            ties -= equal.size
+        mask, ties = np.empty(scores.values.shape, bool), self.ties
+        flat = mask.reshape(-1)
+        for place, block, kept in scores.blocks():
+            part = flat[place]
+            np.greater(block, self.value, out=part)
+            if kept is not None:
+                part &= kept
+            if ties:
+                equal = np.flatnonzero(block == self.value)
+                equal = (equal if kept is None else equal[kept[equal]])[:ties]
+                part[equal] = True
+                ties -= equal.size
         return mask, Cut(self.value, ties)
 
 
@@ -60,12 +104,48 @@ def count_kept(size: int, sparsity: float) -> int:
     return max(round(size * (1.0 - sparsity)), 1) if size else 0
 
 
+def keep_highest(scores: Scores, keep: int) -> np.ndarray:
+    """The boolean mask (True = kept) of the `keep` highest scores of one array: what `find_cut` and `Cut.split` find,
+    but mostly in one pass. It remembers where the scores inside the bracket are, and the mask of all others.
+
+    Args:
+        scores: The scores. NaN is refused; infinities are scores like others.
+        keep: Number of scores to keep, at least 1 and at most all that may be kept.
+
+    Raises:
+        ValueError: A score is NaN.
+    """
+    arrays = [LazyScores(scores.size, lambda: scores)]
+    low, high = _bracket(arrays, keep)
+    mask = np.empty(scores.values.shape, bool)
+    flat, over, inside, places = mask.reshape(-1), 0, [], []
+    for place, block, kept in scores.blocks():
+        _refuse_nan(block)
+        part = np.greater_equal(block, high, out=flat[place])
+        between = block > low
+        if kept is not None:
+            part &= kept
+            between &= kept
+        between ^= part
+        found = np.flatnonzero(between)
+        over += int(np.count_nonzero(part))
+        inside.append(block[found])
+        places.append(found + place.start)
+    among, where = np.concatenate(inside), np.concatenate(places)
+    if not (low < high and over < keep <= over + among.size):  # many equal scores, or an unlucky sample
+        return find_cut(arrays, keep).split(scores)[0]
+    cut = _cut_inside(among.copy(), keep - over)
+    flat[where[among > cut.value]] = True
+    flat[where[among == cut.value][: cut.ties]] = True
+    return mask
+
+
 def find_cut(arrays: Sequence[LazyScores], keep: int) -> Cut:
     """Finds the cut that keeps exactly `keep` scores of all arrays together.
 
     Args:
         arrays: The scores. NaN is refused; infinities are scores like others.
-        keep: Number of scores to keep, at least 1 and at most all of them.
+        keep: Number of scores to keep, at least 1 and at most all that may be kept.
 
     Returns:
         The `Cut`; apply it with `Cut.split` to the arrays in the same order.
@@ -77,10 +157,7 @@ def find_cut(arrays: Sequence[LazyScores], keep: int) -> Cut:
     while True:
         over, inside = _count(arrays, low, high)
         if over < keep <= over + inside.size:
-            rank = keep - over  # the cut is the rank-th highest score inside the bracket
-            inside.partition(inside.size - rank)
-            value = inside[inside.size - rank]
-            return Cut(float(value), int(rank - np.count_nonzero(inside > value)))
+            return _cut_inside(inside, keep - over)
         # The cut may be one of the ends (many equal scores), else the sample was unlucky: open the side that missed.
         if keep <= over:
             above = over - _count_equal(arrays, high)
@@ -94,6 +171,21 @@ def find_cut(arrays: Sequence[LazyScores], keep: int) -> Cut:
             low = -np.inf
 
 
+def _cut_inside(inside: np.ndarray, rank: int) -> Cut:
+    """The cut at the rank-th highest of these scores, which are partly sorted in place."""
+    inside.partition(inside.size - rank)
+    value = inside[inside.size - rank]
+    return Cut(float(value), int(rank - np.count_nonzero(inside > value)))
+
+
+def _refuse_nan(block: np.ndarray) -> None:
+    if np.isnan(block.max()):
+        raise ValueError(
+            "Cannot rank weights by scores that are not numbers: no score may be NaN. "
+            "Did the training diverge? Received: scores with NaN"
+        )
+
+
 def _bracket(arrays: Sequence[LazyScores], keep: int) -> tuple[float, float]:
     """Two scores between which the wanted one very likely lies."""
     size = sum(array.size for array in arrays)
@@ -102,14 +194,15 @@ def _bracket(arrays: Sequence[LazyScores], keep: int) -> tuple[float, float]:
     # Odd, so that it meets every channel of the usual layouts, whose widths are even; and the sample small beside the
     # scores, which take memory enough.
     stride = max(size // SAMPLE, 8) | 1
-    sample = np.concatenate([array.flat()[::stride].copy() for array in arrays])  # views would keep all in memory
-    rank = keep / size * sample.size
-    margin = 2.0 * np.sqrt(sample.size)  # four standard deviations of a sampled rank, at its widest
-    bottom, top = int(sample.size - rank - margin), int(sample.size - rank + margin)
-    ends = np.clip((bottom, top), 0, sample.size - 1)
-    sample.partition(ends)
-    low = sample[bottom] if bottom >= 0 else -np.inf
-    high = sample[top] if top < sample.size else np.inf
+    sample = np.concatenate([array.compute().sample(stride) for array in arrays])
+    rank = keep / stride
+    margin = 4.0 * np.sqrt(rank * (1 - keep / size)) + 1  # standard deviations of a sampled rank
+    bottom, top = int(sample.size - rank - margin), max(int(sample.size - rank + margin), 0)
+    ends = [end for end in (bottom, top) if 0 <= end < sample.size]
+    if ends:
+        sample.partition(ends)
+    low = sample[bottom] if bottom in ends else -np.inf
+    high = sample[top] if top in ends else np.inf
     return low, high
 
 
@@ -117,21 +210,22 @@ def _count(arrays: Sequence[LazyScores], low: float, high: float) -> tuple[int, 
     """The number of scores at or above `high`, and the scores strictly between `low` and `high`."""
     over, inside = 0, []
     for array in arrays:
-        flat = array.flat()
-        for start in range(0, flat.size, BLOCK):
-            block = flat[start : start + BLOCK]
-            if np.isnan(block.max()):
-                raise ValueError(
-                    "Cannot rank weights by scores that are not numbers: no score may be NaN. "
-                    "Did the training diverge? Received: scores with NaN"
-                )
+        for _, block, kept in array.compute().blocks():
+            _refuse_nan(block)
             under_high = block < high
-            over += block.size - int(np.count_nonzero(under_high))
+            if kept is not None:
+                under_high &= kept
+            over += (block.size if kept is None else int(np.count_nonzero(kept))) - int(np.count_nonzero(under_high))
             under_high &= block > low
             inside.append(block[under_high])
-        del flat, block  # the scores of this array, before those of the next or the copies inside the bracket
+        del block, kept  # the scores of this array, before those of the next or the copies inside the bracket
     return over, np.concatenate(inside)
 
 
 def _count_equal(arrays: Sequence[LazyScores], value: float) -> int:
-    return sum(int(np.count_nonzero(array.flat() == value)) for array in arrays)
+    count = 0
+    for array in arrays:
+        for _, block, kept in array.compute().blocks():
+            equal = block == value
+            count += int(np.count_nonzero(equal if kept is None else equal & kept))
+    return count

@@ -6,6 +6,7 @@ Checked with Keras 3.15. Everything else in this package uses Keras's public int
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import add, sub
 from typing import Any
 
 import keras
@@ -147,6 +148,86 @@ def gradients_shown(model: Any, see: Callable[[Sequence[Any], Sequence[Any], Seq
         yield
     finally:
         object.__delattr__(optimizer, name)
+
+
+@contextmanager
+def masked_writes(model: Any, masks: Sequence[tuple[keras.Variable, keras.Variable]]) -> Iterator[set[int]]:
+    """While this holds, the optimizer of a TensorFlow model writes `weight * mask` where it would write a weight.
+
+    The product is then a part of the optimizer's last pass over the weight, not another pass: half the cost.
+
+    Args:
+        model: The model. Where something may write its weights after the optimizer, nothing happens: a training step
+            or an optimizer that is not Keras's own, a constraint, moving averages that are written back. Nor does it
+            where the optimizer does not write at each step, as it accumulates gradients, or writes on several devices
+            at once.
+        masks: Weights and their masks.
+
+    Yields:
+        A set that fills, while the model makes a step, with the `id` of each weight that was written so. Weights of
+        which only some rows were written are not in it.
+    """
+    written: set[int] = set()
+    optimizer = model.optimizer
+    frequency = getattr(optimizer, "use_ema", False) and getattr(optimizer, "ema_overwrite_frequency", None)
+    accumulates = getattr(optimizer, "gradient_accumulation_steps", None)
+    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+    if optimizer is None or not is_of_keras(type(optimizer)) or frequency or accumulates or replicas > 1:
+        yield written
+        return
+    found = {id(weight.value): (weight, mask) for weight, mask in masks if weight.constraint is None}
+
+    def masked(write: Callable[..., Any], change: Callable[[Any, Any], Any]) -> Callable[..., None]:
+        def write_masked(variable: Any, value: Any) -> None:
+            native = variable.value if isinstance(variable, keras.Variable) else variable
+            weight, mask = found.get(id(native), (None, None))
+            if weight is None or hasattr(value, "indices"):  # the latter: some rows
+                written.discard(id(weight))
+                write(variable, value)
+            else:
+                native.assign(change(native, keras.ops.cast(value, weight.dtype)) * mask.value)
+                written.add(id(weight))
+
+        return write_masked
+
+    changes: dict[str, Callable[[Any, Any], Any]] = {
+        "assign": lambda _, value: value,
+        "assign_add": add,
+        "assign_sub": sub,
+    }
+    for name, change in changes.items():
+        object.__setattr__(optimizer, name, masked(getattr(optimizer, name), change))
+    try:
+        yield written
+    finally:
+        for name in changes:
+            object.__delattr__(optimizer, name)
+
+
+class BackgroundCallback(keras.callbacks.Callback):
+    """A callback that can do without being called between a step and the next: see `ends_in_background`."""
+
+    async_safe = False
+
+
+@contextmanager
+def ends_in_background(callbacks: Any) -> Iterator[None]:
+    """While this holds, Keras may call `on_train_batch_end` of the first of these callbacks beside the next step, if it
+    can bear that. Keras does so on JAX and torch where no callback has that hook, or all others can bear it too:
+    waiting for each step costs about a hundredth of it.
+
+    Of the first one only: others could look at the model, at the end of an epoch, before it has acted. And not of a
+    subclass of somebody else, which may have hooks of its own.
+    """
+    first = next(iter(callbacks), None) if isinstance(callbacks, list | tuple) else None
+    if first is None or BackgroundCallback not in type(first).__bases__:
+        yield
+        return
+    first.async_safe = True
+    try:
+        yield
+    finally:
+        del first.async_safe
 
 
 def _unscaled(optimizer: Any, gradients: Sequence[Any], state: Sequence[Any] | None) -> Sequence[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_prune.cut import LazyScores, find_cut
+from keras_prune.cut import Scores, keep_highest
 from keras_prune.schedules import check_step
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Regrowth(abc.ABC):
 def _highest(scores: np.ndarray, count: int) -> np.ndarray:
     if not count:
         return np.zeros(scores.shape, bool)
-    return find_cut([LazyScores(scores.size, lambda: scores)], count).split(scores)[0]
+    return keep_highest(Scores(scores), count)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,20 @@ checkpoints, export) sees the pruned model. No callback is needed for that, on a
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import keras
 
 from keras_prune import keras_internals
-from keras_prune.masks import apply_masks, find_masked, masked_sparsity, stateless_apply_masks, walk_layers
+from keras_prune.masks import (
+    MaskedWeight,
+    apply_masks,
+    find_masked,
+    masked_sparsity,
+    stateless_apply_masks,
+    walk_layers,
+)
 from keras_prune.moving import add_movement, seen_movement, stateless_add_movement
 from keras_prune.training_data import TrainingData
 from keras_prune.wrappers import CLUSTERS, PruningWrapper, attach_clusters, attach_masks
@@ -31,7 +39,7 @@ class PrunedModel:
         """The model's own training step, then `weight * mask`, and the means of clusters."""
         backend = keras.backend.backend()
         weights = find_masked(self)
-        with seen_movement(self, weights) as moved:
+        with seen_movement(self, weights) as moved, self._masked_writes(weights) as written:
             result = super().train_step(*args)  # type: ignore[misc]  # the class it is mixed into has it
         if backend == "jax":
             logs, (trainable, non_trainable, *others) = result
@@ -44,11 +52,20 @@ class PrunedModel:
             if masked.shared is not None and masked.weight.trainable:
                 value = keras.ops.stop_gradient(masked.weight.value)
                 masked.weight.assign(masked.shared.project(value, masked.mask.value))
+            elif id(masked.weight) in written:
+                continue
             elif backend == "torch":
                 masked.weight.value.data.mul_(masked.mask.value)
             else:
                 masked.weight.assign(masked.weight.value * masked.mask.value)
         return result
+
+    def _masked_writes(self, weights: list[MaskedWeight]) -> AbstractContextManager[set[int]]:
+        own_step = self._plain_class.train_step is not keras.Model.train_step  # type: ignore[attr-defined]
+        if keras.backend.backend() != "tensorflow" or own_step:
+            return nullcontext(set())
+        pairs = [(masked.weight, masked.mask) for masked in weights if masked.shared is None]
+        return keras_internals.masked_writes(self, pairs)
 
     def set_weights(self, weights: list[Any]) -> None:
         """As in Keras; warns when the weights bring back a less sparse model, masks included."""
@@ -79,9 +96,11 @@ class PrunedModel:
         """As in Keras. A `PruningSchedule` whose importance is measured on data finds here what is trained on."""
         data = TrainingData(x, y, kwargs.get("sample_weight"), kwargs.get("validation_split", 0.0))
         object.__setattr__(self, "_training_data", data)  # not an attribute that Keras tracks
+        callbacks = kwargs.get("callbacks", args[3] if len(args) > 3 else None)
         _build_optimizer(self)
         try:
-            history = super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
+            with keras_internals.ends_in_background(callbacks):
+                history = super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
         finally:
             object.__delattr__(self, "_training_data")
         apply_masks(self)  # the optimizer wrote its moving averages into the weights after the last epoch

@@ -50,10 +50,10 @@ def update_masks(
     Raises:
         ValueError: A weight is NaN, or a target that the selection cannot reach.
     """
-    function = importances.get(rule.importance)
+    function, alone = importances.get(rule.importance), importances.elementwise(rule.importance)
     averages = keras_internals.moving_averages(optimizer) if optimizer is not None else {}
     counts: dict[int, int] = {}
-    for weight, kept in _choose(weights, rule, sparsity, step, lambda unit: function(unit, statistics)):
+    for weight, kept in _choose(weights, rule, sparsity, step, lambda unit: function(unit, statistics), alone):
         if rule.regrowth is not None and np.array_equal(kept, weight.kept()):  # not at once after pruning
             kept = rule.regrowth.renew(SingleWeights(weight), kept, step, statistics)
         kept = agree(kept)
@@ -74,10 +74,11 @@ def _choose(
     sparsity: Goal,
     step: int,
     score: Score,
+    alone: Callable[[np.ndarray], np.ndarray] | None,
 ) -> Iterator[tuple[MaskedWeight, np.ndarray]]:
     """Each weight that the rule prunes, and its new mask."""
     for target, group in rule.groups(weights).items():
-        candidates = [_candidate(weight, score) for weight in group]
+        candidates = [_candidate(weight, score, alone) for weight in group]
         if rule.selection.needs_sparsity:
             goals = rule.goals(target, group, sparsity(None if target == "erk" else target))
         else:
@@ -90,10 +91,13 @@ def _choose(
             yield weight, kept
 
 
-def _candidate(weight: MaskedWeight, score: Score) -> Callable[[], Candidate]:
+def _candidate(
+    weight: MaskedWeight, score: Score, alone: Callable[[np.ndarray], np.ndarray] | None
+) -> Callable[[], Candidate]:
     def fetch() -> Candidate:
         unit = SingleWeights(weight)
-        return Candidate(unit.values, lambda values: score(unit), weight.kept(), weight.axes)
+        importance = alone or (lambda values: score(unit))
+        return Candidate(unit.values, importance, weight.kept(), weight.axes, elementwise=alone is not None)
 
     return fetch
 

@@ -6,18 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_prune import cut as cuts
-from keras_prune.cut import LazyScores, count_kept, find_cut
+from keras_prune.cut import LazyScores, Scores, count_kept, find_cut, keep_highest
 
 
 def lazy(arrays):
-    return [LazyScores(array.size, lambda array=array: array) for array in arrays]
+    return [LazyScores(array.size, lambda array=array: Scores(array)) for array in arrays]
 
 
 def cut_masks(arrays, keep):
     cut = find_cut(lazy(arrays), keep)
     masks = []
     for array in arrays:
-        mask, cut = cut.split(array)
+        mask, cut = cut.split(Scores(array))
         masks.append(mask)
     return masks
 
@@ -34,6 +34,8 @@ def check(arrays, keep):
     for mask, expected, array in zip(cut_masks(arrays, keep), oracle(arrays, keep), arrays, strict=True):
         assert mask.shape == array.shape
         np.testing.assert_array_equal(mask.reshape(-1), expected)
+    if len(arrays) == 1:
+        np.testing.assert_array_equal(keep_highest(Scores(arrays[0]), keep).reshape(-1), oracle(arrays, keep)[0])
 
 
 def test_by_hand():
@@ -108,6 +110,21 @@ def test_a_sample_that_sees_the_wrong_scores_is_mended():
     values[:: (values.size // 64) | 1] = 0
     check([values], 100)
     check([-values - 1], values.size - 100)
+
+
+@pytest.mark.usefixtures("small_samples")
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("left", [0.3, 0.99])
+def test_what_is_left_out_is_never_kept(rng, sparsity, left):
+    values = rng.normal(size=(3, 1000)).astype(np.float32)
+    values[0, ::3] = 0.25  # ties
+    kept = rng.random(values.shape) >= sparsity
+    keep = int(left * np.count_nonzero(kept))
+    expected = oracle([np.where(kept, 2 * np.abs(values), -np.inf)], keep)[0].reshape(values.shape)
+
+    scores = Scores(values, kept, np.abs, 2.0)
+    np.testing.assert_array_equal(keep_highest(scores, keep), expected)
+    np.testing.assert_array_equal(find_cut([LazyScores(scores.size, lambda: scores)], keep).split(scores)[0], expected)
 
 
 def test_large_array_equals_a_sort(rng):

@@ -7,6 +7,6 @@ of channels by name; `get` those of weights.
 """
 
 from keras_prune.importance.magnitude import magnitude
-from keras_prune.importance.single import Importance, get, needs_data
+from keras_prune.importance.single import Importance, elementwise, get, needs_data
 
-__all__ = ["Importance", "get", "magnitude", "needs_data"]
+__all__ = ["Importance", "elementwise", "get", "magnitude", "needs_data"]

@@ -57,6 +57,12 @@ def needs_data(importance: str | Importance) -> bool:
     return takes_statistics(function) and function is not movement  # which the training step adds up
 
 
+def elementwise(importance: str | Importance) -> Callable[[np.ndarray], np.ndarray] | None:
+    """The function `weights -> scores` of an importance that scores each weight by itself, and so can be called on any
+    part of an array; None for others."""
+    return magnitude if importance in ("magnitude", magnitude) else None
+
+
 def get(importance: str | Importance) -> Callable[["SingleWeights", Any], np.ndarray]:
     """Returns the function that scores the weights of an array: `(unit, statistics) -> scores` in the weight's shape.
 

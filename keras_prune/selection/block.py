@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from keras_prune.axes import Axes
-from keras_prune.cut import LazyScores, count_kept, find_cut
+from keras_prune.cut import Scores, count_kept, keep_highest
 from keras_prune.selection.base import Candidate, Selection
 
 
@@ -57,7 +57,7 @@ class Block(Selection):
         axes: Axes = candidate.form
         pooled = self._pool(axes.matrix(candidate.scores()), axes.matrix(candidate.kept))
         keep = count_kept(pooled.size, sparsity)
-        kept = find_cut([LazyScores(pooled.size, lambda: pooled)], keep).split(pooled)[0]
+        kept = keep_highest(Scores(pooled), keep)
         rows, columns = self.shape
         matrix = axes.matrix(candidate.weight).shape
         entries = kept.repeat(rows, axis=0).repeat(columns, axis=1)[: matrix[0], : matrix[1]]

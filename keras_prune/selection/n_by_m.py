@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from keras_prune.axes import Axes
-from keras_prune.cut import BLOCK, LazyScores, count_kept, find_cut
+from keras_prune.cut import BLOCK, Scores, count_kept, keep_highest
 from keras_prune.selection.base import Candidate, Selection
 
 
@@ -83,7 +83,7 @@ class NByM(Selection):
         if keep >= np.count_nonzero(candidate.kept):
             return candidate.kept
         scores[~spare] = np.inf  # of those that must stay
-        return find_cut([LazyScores(scores.size, lambda: scores)], keep).split(scores)[0] & candidate.kept
+        return keep_highest(Scores(scores), keep) & candidate.kept
 
     def _spare(self, scores: np.ndarray, axes: Axes) -> np.ndarray:
         """The weights that may go, True: all but the `n` highest of each group; equal ones by position."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from keras_prune.cut import Cut, LazyScores, count_kept, find_cut
+from keras_prune.cut import Cut, LazyScores, count_kept, find_cut, keep_highest
 from keras_prune.schedules import is_number
 from keras_prune.selection.base import Candidate, Selection
 
@@ -81,7 +81,7 @@ class Percentile(Selection):
         size, kept = candidate.kept.size, int(np.count_nonzero(candidate.kept))
         least = min(size - math.floor(self.max_layer_sparsity * size + 1e-9), kept)
         # Computed anew in each pass: the scores of a whole model would take as much memory as the model.
-        return _Array(size, kept, least, LazyScores(size, lambda: fetch().scores(scale)))
+        return _Array(size, kept, least, LazyScores(size, lambda: fetch().ranked(scale)))
 
     def _cut(self, arrays: Sequence["_Array"], keep: int) -> Iterator[np.ndarray]:
         """Arrays that would fall below their least get it, and the rest is shared among the others, until all hold."""
@@ -99,9 +99,7 @@ class Percentile(Selection):
             if array in free:
                 mask, shared = shared.split(array.scores.compute())
             else:
-                scores = array.scores.compute()
-                lent = LazyScores(scores.size, lambda scores=scores: scores)  # type: ignore[misc]
-                mask = find_cut([lent], array.least).split(scores)[0]
+                mask = keep_highest(array.scores.compute(), array.least)
             yield mask
 
 
@@ -127,5 +125,4 @@ def _keep_highest(candidate: Candidate, sparsity: float) -> np.ndarray:
     keep = count_kept(candidate.kept.size, sparsity)
     if keep >= np.count_nonzero(candidate.kept):
         return candidate.kept
-    scores = candidate.scores()
-    return find_cut([LazyScores(scores.size, lambda: scores)], keep).split(scores)[0]
+    return keep_highest(candidate.ranked(), keep)
