@@ -35,6 +35,13 @@ def is_graph(model: object) -> bool:
     return isinstance(model, functional.Functional) and functional.functional_like_constructor(type(model))
 
 
+def inner_graph(operation: object) -> Any:
+    """The model that an operation of a graph runs, if it can be built again: itself, or that of a `TimeDistributed`."""
+    if isinstance(operation, keras.layers.TimeDistributed):
+        return operation.layer if is_graph(operation.layer) and has_graph(operation.layer) else None
+    return operation if is_graph(operation) else None
+
+
 def run_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
     """Calls the graph of a Sequential or Functional model on new symbolic inputs, with `replace(operation)` for each
     operation, in the order of `graph_nodes`."""

@@ -120,6 +120,19 @@ def convolutional_lstm_of_volumes():
     return keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x)))
 
 
+def models_in_time():
+    """A model for each step, with another for each of its rows."""
+    row = keras.Sequential([keras.Input((5, 8)), layers.Conv1D(6, 2, activation="relu", name="conv")], name="row")
+    image = keras.Input((4, 5, 3))
+    x = layers.Conv2D(8, 1, name="before")(image)
+    x = layers.BatchNormalization(name="norm")(x + layers.Conv2D(8, 3, padding="same", name="beside")(x))
+    x = layers.Flatten(name="flat")(layers.TimeDistributed(row, name="rows")(x))
+    net = keras.Model(image, layers.Dense(7, activation="relu", name="end")(x), name="net")
+    inputs = keras.Input((3, 4, 5, 3))
+    x = layers.GRU(4, name="gru")(layers.TimeDistributed(net, name="steps")(inputs))
+    return keras.Model(inputs, layers.Dense(2, name="out")(x))
+
+
 def cells():
     inputs = keras.Input((7, 5))
     stack = layers.StackedRNNCells([layers.LSTMCell(6), layers.GRUCell(5, reset_after=False), layers.SimpleRNNCell(4)])
@@ -335,7 +348,7 @@ def constants():
 
 
 # On every backend, and on TensorFlow only.
-CORE = [head_and_dimensions, grouped_query_attention, both_directions, attention_without_kernels]
+CORE = [head_and_dimensions, grouped_query_attention, both_directions, attention_without_kernels, models_in_time]
 MORE = [
     gated_attention,
     attention_over_images,

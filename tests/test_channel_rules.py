@@ -115,3 +115,27 @@ def test_channels_go_where_windows_become_samples():
         ("within", False),
         ("out", True),
     ]
+
+
+@pytest.mark.core
+def test_channels_go_in_models_that_run_at_each_step():
+    model = channel_zoo_layers.models_in_time()
+    found = kp.analyze_channels(model)
+    names = ["steps/before", "steps/rows/conv", "steps/end", "gru", "out"]
+    assert [group.name for group in found.groups if not group.frozen] == names[:-1]
+    assert [group.name for group in found.groups] == names
+    (net,) = [layer.layer for layer in model.layers if layer.name == "steps"]
+    assert kp.cost(model).macs == 3 * (kp.cost(net).macs + 7 * 12 + 4 * 12) + 4 * 2
+    assert kp.cost(net).macs == 4 * 5 * (3 * 8 + 9 * 8 * 8) + 4 * (4 * 2 * 8 * 6) + 4 * 4 * 6 * 7
+    assert not kp.analyze_layers(model).candidates
+
+
+def test_a_model_at_each_step_keeps_what_lies_along_time():
+    inputs = keras.Input((5, 3))
+    x = layers.Permute((2, 1))(layers.Dense(4, name="before")(layers.Permute((2, 1))(inputs)))
+    net = keras.Sequential([keras.Input((3,)), layers.Dense(8, name="hidden"), layers.Dense(6, name="end")])
+    x = layers.TimeDistributed(net, name="steps")(x)
+    result, _ = check(keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x))))
+    assert {group.name for group in result.report.groups if not group.frozen} == {"steps/hidden"}
+    assert "along the axis of time" in result.report.unknown["steps"]
+    assert result.report.macs_before == 5 * 3 * 4 + 4 * (3 * 8 + 8 * 6) + 4 * 6 * 2

@@ -62,7 +62,9 @@ def trace(model: keras.Model) -> Trace:
     return result
 
 
-def _trace_graph(result: Trace, model: keras.Model, inputs: list[np.ndarray], prefix: str) -> list[np.ndarray]:
+def _trace_graph(
+    result: Trace, model: keras.Model, inputs: list[np.ndarray], prefix: str, times: int | None = 1
+) -> list[np.ndarray]:
     labels: dict[int, np.ndarray] = {}
     begin, end = keras_internals.graph_ends(model)
     for tensor, given in zip(begin, inputs, strict=True):
@@ -71,24 +73,27 @@ def _trace_graph(result: Trace, model: keras.Model, inputs: list[np.ndarray], pr
             result.found.atoms.unite(earlier, given, f"model '{prefix}' is also used where entries must stay")
         labels[id(tensor)] = given
     for node in keras_internals.graph_nodes(model):
-        labels.update(zip(map(id, node.outputs), _trace_node(result, node, labels, prefix), strict=True))
+        labels.update(zip(map(id, node.outputs), _trace_node(result, node, labels, prefix, times), strict=True))
     result.tensors.update(labels)
     return [labels[id(tensor)] for tensor in end]
 
 
-def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], prefix: str) -> list[np.ndarray]:
+def _trace_node(
+    result: Trace, node: Any, labels: dict[int, np.ndarray], prefix: str, times: int | None
+) -> list[np.ndarray]:
     operation = node.operation
     name = f"{prefix}{operation.name}"
     result.names[id(operation)] = name
     tensors = node.arguments.keras_tensors
-    if keras_internals.is_graph(operation):
-        return _trace_inner_model(result, node, labels, name)
+    inner = keras_internals.inner_graph(operation)
+    if inner is not None:
+        return _trace_inner_model(result, node, inner, labels, name, times)
     shapes = [tuple(tensor.shape) for tensor in tensors], [tuple(tensor.shape) for tensor in node.outputs]
     arguments = keras.tree.map_structure(
         lambda leaf: as_labels(labels[id(leaf)]) if isinstance(leaf, keras.KerasTensor) else leaf,
         (node.arguments.args, node.arguments.kwargs),
     )
-    call = Call(result.found, operation, name, arguments, shapes)
+    call = Call(result.found, operation, name, arguments, shapes, times)
     rule, begin = rules.find_rule(operation), len(result.found.work)
 
     def note(gave_up: str) -> None:
@@ -131,19 +136,35 @@ def _freeze_all(result: Trace, call: Call, reason: str) -> None:
         result.found.atoms.freeze(labels, reason)
 
 
-def _trace_inner_model(result: Trace, node: Any, labels: dict[int, np.ndarray], name: str) -> list[np.ndarray]:
-    """Goes through a model in the model. Sizes may be known outside that are not known inside."""
-    model = node.operation
+def _trace_inner_model(
+    result: Trace, node: Any, model: keras.Model, labels: dict[int, np.ndarray], name: str, times: int | None
+) -> list[np.ndarray]:
+    """Goes through a model in the model. Sizes may be known outside that are not known inside.
+
+    `TimeDistributed` calls it at each step: it sees tensors without the axis of time, which is the one after the batch.
+    """
     inputs, _ = keras_internals.graph_ends(model)
     first = node.arguments.args[0] if node.arguments.args else node.arguments.kwargs["inputs"]
     passed = keras.tree.flatten(first)
     shapes = [tuple(tensor.shape) for tensor in node.outputs]
     begin = len(result.found.work), len(result.uses)
+    in_time = model is not node.operation
+    if in_time:
+        steps = node.outputs[0].shape[1]
+        times = None if times is None or steps is None else times * steps
     try:
         if len(passed) != len(inputs) or not all(isinstance(tensor, keras.KerasTensor) for tensor in passed):
             raise Unsupported("it is called on other arguments than its inputs")
-        given = [settle(labels[id(one)], tensor.shape) for one, tensor in zip(passed, inputs, strict=True)]
-        made = _trace_graph(result, model, given, f"{name}/")
+        given = [labels[id(tensor)] for tensor in passed]
+        if in_time:
+            if 1 in result.found.atoms.varying(given[0]):
+                raise Unsupported("its channels lie along the axis of time")
+            given = [given[0].take(0, axis=1)]
+        given = [settle(each, tensor.shape) for each, tensor in zip(given, inputs, strict=True)]
+        made = _trace_graph(result, model, given, f"{name}/", times)
+        if in_time:
+            made = [np.expand_dims(each, 1) for each in made]
+            _join_uses(result, begin[1], name, node)
         return [_widen(each, shape) for each, shape in zip(made, shapes, strict=True)]
     except Unsupported as error:
         reason = f"Model '{name}': {error}"
@@ -151,9 +172,18 @@ def _trace_inner_model(result: Trace, node: Any, labels: dict[int, np.ndarray], 
     del result.found.work[begin[0] :], result.uses[begin[1] :]  # what follows goes through it once more
     for tensor in node.arguments.keras_tensors:
         result.found.atoms.freeze(labels[id(tensor)], reason)
-    for each in _trace_graph(result, model, [fixed(tensor.shape) for tensor in inputs], f"{name}/"):
+    for each in _trace_graph(result, model, [fixed(tensor.shape) for tensor in inputs], f"{name}/", times):
         result.found.atoms.freeze(each, reason)
+    if in_time:
+        _join_uses(result, begin[1], name, node)
     return [fixed(shape) for shape in shapes]
+
+
+def _join_uses(result: Trace, begin: int, name: str, node: Any) -> None:
+    """Makes one use of those from `begin` on: outside, `TimeDistributed` is one layer."""
+    uses = result.uses[begin:]
+    work = tuple(part for use in uses for part in use.work)
+    result.uses[begin:] = [Use(name, node, work, next((use.unknown for use in uses if use.unknown), ""))]
 
 
 def _widen(labels: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:

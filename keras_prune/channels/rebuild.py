@@ -122,6 +122,10 @@ class _Rebuilder:
         changes = {key: value(self._kept) for key, value in self._trace.found.changes.get(id(operation), {}).items()}
         if not isinstance(operation, keras.Layer):
             return keras_internals.copy_operation(operation, changes)
-        copy = copy_layer(operation, changes)
+        inner = keras_internals.inner_graph(operation)
+        if inner is None:
+            copy = copy_layer(operation, changes)
+        else:  # for each step in time
+            copy = type(operation)(self._operation(inner), **keras.Layer.get_config(operation))
         self._layers.append((operation, copy))
         return copy
