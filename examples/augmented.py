@@ -1,4 +1,4 @@
-"""Batches of images that vary at random while a model trains, and what a trained model says of them."""
+"""Batches of images that vary at random while a model trains."""
 
 import keras
 import numpy as np
@@ -9,32 +9,17 @@ class Augmented(keras.utils.PyDataset):
 
     Args:
         x: Images, of shape (samples, height, width, channels). What is shifted in is zero.
-        y: Their classes, whole numbers from 0.
+        y: What belongs to each of them: its class, or a number for each class.
         batch_size: Images in a batch.
         seed: Of order, shifts and mirrors.
         shift: By how many pixels they are shifted at most.
         mirror: Whether half of them are mirrored, left to right.
-        teacher: A trained classifier. With it labels say, too, which other classes it thinks of (Hinton et al. 2015,
-            "Distilling the knowledge in a neural network"). It answers for each image as it is shown (Beyer et al.
-            2022, "A good teacher is patient and consistent").
-        distill: How much of the labels is what the teacher answers, in [0, 1].
     """
 
-    def __init__(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        batch_size: int,
-        seed: int,
-        shift: int,
-        mirror: bool = False,
-        teacher: keras.Model | None = None,
-        distill: float = 0.0,
-    ):
+    def __init__(self, x: np.ndarray, y: np.ndarray, batch_size: int, seed: int, shift: int, mirror: bool = False):
         super().__init__()
         self._x, self._y, self._size = np.pad(x, ((0, 0), (shift, shift), (shift, shift), (0, 0))), y, x.shape[1:3]
         self._batch_size, self._shift, self._mirror = batch_size, shift, mirror
-        self._teacher, self._distill = teacher, distill
         self._rng = np.random.default_rng(seed)
         self.on_epoch_end()
 
@@ -49,11 +34,7 @@ class Augmented(keras.utils.PyDataset):
         if self._mirror:
             mirrored = self._rng.random(len(chosen)) < 0.5
             images[mirrored] = images[mirrored, :, ::-1]
-        if self._teacher is None:
-            return images, self._y[chosen]
-        answers = self._teacher.predict_on_batch(images)
-        labels = np.eye(answers.shape[-1])[self._y[chosen]]
-        return images, ((1 - self._distill) * labels + self._distill * answers).astype("float32")
+        return images, self._y[chosen]
 
     def on_epoch_end(self) -> None:
         self._order = self._rng.permutation(len(self._x))

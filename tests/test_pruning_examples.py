@@ -268,15 +268,3 @@ def test_images_vary_and_keep_their_labels():
         batches.on_epoch_end()
     assert all(seen[label] <= views[label] for label in range(10))
     assert sum(map(len, seen.values())) > 0.9 * 10 * 18  # of 18 views each one is missed at 3%
-
-
-def test_a_teacher_answers_for_the_image_that_is_shown():
-    augmented = import_example("augmented")
-    x, y = np.random.default_rng(0).normal(size=(6, 5, 4, 1)).astype("float32"), np.array([0, 1, 2, 0, 1, 2])
-    teacher = keras.Sequential([keras.Input((5, 4, 1)), layers.Flatten(), layers.Dense(3, activation="softmax")])
-    plain = augmented.Augmented(x, y, 6, 0, shift=2)
-    taught = augmented.Augmented(x, y, 6, 0, shift=2, teacher=teacher, distill=0.75)
-    (images, classes), (same, labels) = plain[0], taught[0]
-    np.testing.assert_array_equal(images, same)
-    answers = teacher.predict(images, verbose=0)
-    np.testing.assert_allclose(labels, 0.25 * np.eye(3)[classes] + 0.75 * answers, rtol=1e-5)
