@@ -1,0 +1,147 @@
+"""Layers, operations and variables."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+from keras.src import applications
+from keras.src import ops as operations
+
+
+def sublayers(layer: keras.Layer) -> list[keras.Layer]:
+    """The layers that `layer` holds directly, in the order in which it got them."""
+    return list(layer._layers)
+
+
+def has_default_build(layer: keras.Layer) -> bool:
+    """Whether the layer's class has no `build` of its own: its sublayers are then built by calling it."""
+    return getattr(layer.build, "_is_default", False)
+
+
+def has_unbuilt_state(layer: keras.Layer) -> bool:
+    """Whether some sublayer still lacks its variables, though Keras may call the layer itself built."""
+    inner = layer._flatten_layers(include_self=False)
+    return has_default_build(layer) and not all(sublayer.built for sublayer in inner)
+
+
+def set_build_signature(layer: keras.Layer, signature: inspect.Signature) -> None:
+    """Makes Keras pass to the `build` of this layer the shapes that `signature` names."""
+    layer.build.__signature__ = signature  # Keras wraps `build` for each instance, so this touches one layer only
+
+
+def convert_inputs_like(wrapper: keras.Layer, layer: keras.Layer) -> None:
+    """Makes `wrapper` convert, cast and accept its inputs just as `layer` does."""
+    wrapper.autocast = layer.autocast
+    wrapper._convert_input_args = layer._convert_input_args
+    wrapper._allow_non_tensor_positional_args = layer._allow_non_tensor_positional_args
+
+
+def copy_input_shape(source: keras.Layer, target: keras.Layer) -> None:
+    """Hands on the `input_shape` that a first layer of a Sequential may be given as an argument."""
+    shape = getattr(source, "_input_shape_arg", None)
+    if shape is not None:
+        target._input_shape_arg = shape
+
+
+@contextmanager
+def unlocked(layer: keras.Layer) -> Iterator[None]:
+    """Lets a built layer get more state, as Keras itself does to quantise or to add LoRA weights."""
+    locked = layer._tracker.locked
+    layer._tracker.unlock()
+    try:
+        yield
+    finally:
+        if locked:
+            layer._tracker.lock()
+
+
+def remove_sublayer(layer: keras.Layer, name: str) -> None:
+    """Removes the sublayer held as attribute `name`, and its variables, from a built layer."""
+    with unlocked(layer):
+        layer._tracker.untrack(getattr(layer, name))
+        delattr(layer, name)
+
+
+def flatten(layer: keras.Layer) -> list[keras.Layer]:
+    """The layer and all layers in it, parents first."""
+    return layer._flatten_layers()
+
+
+def copy_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
+    """A new `Lambda` of the same function. (Its configuration holds code, which Keras rightly refuses to load.)"""
+    return type(layer)(
+        layer.function,
+        output_shape=layer._output_shape,
+        mask=layer.mask,
+        arguments=layer.arguments,
+        name=layer.name,
+        dtype=layer.dtype_policy,
+        trainable=layer.trainable,
+    )
+
+
+def as_numpy(variable: keras.Variable) -> np.ndarray:
+    """The variable's values as a read-only array, not copied where the backend can lend its memory."""
+    value = variable.value
+    tensor = value.read_value() if hasattr(value, "read_value") else keras.ops.stop_gradient(value)
+    try:
+        array = np.from_dlpack(tensor)
+    except (BufferError, TypeError, RuntimeError, ValueError):  # on another device, or of a type NumPy does not know
+        array = keras.ops.convert_to_numpy(tensor)
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def set_value(variable: keras.Variable, value: np.ndarray) -> None:
+    """Gives a variable a value: its first one, if Keras puts that off, as it does in a `keras.StatelessScope`.
+
+    Raises:
+        ValueError: The value has another shape.
+    """
+    if variable._value is not None:
+        variable.assign(value)
+        return
+    if tuple(variable.shape) != value.shape:
+        raise ValueError(f"Variable '{variable.path}' has shape {tuple(variable.shape)}. Received: {value.shape}")
+    variable._initializer = lambda shape, dtype: value
+
+
+def spread_like(variable: keras.Variable, other: keras.Variable) -> None:
+    """Spreads a variable over the devices of the current `keras.distribution` as another of its shape is."""
+    layout = getattr(other, "_layout", None)
+    if layout is None or keras.distribution.distribution() is None or variable.shape != other.shape:
+        return
+    if variable._layout is not layout:
+        variable._layout = layout
+        if variable._value is not None:
+            variable.assign(variable.value)
+
+
+def operation_classes(*names: str) -> list[type]:
+    """The classes of these `keras.ops` operations: `"numpy.Add"`. Those that this Keras lacks are left out."""
+    pairs = (name.split(".") for name in names)
+    found = (getattr(getattr(operations, module, None), name, None) for module, name in pairs)
+    return [cls for cls in found if cls is not None]
+
+
+def application_classes(*names: str) -> list[type]:
+    """The layer classes of `keras.applications`, which are not public: `"convnext.LayerScale"`. Likewise."""
+    pairs = (name.split(".") for name in names)
+    found = (getattr(getattr(applications, module, None), name, None) for module, name in pairs)
+    return [cls for cls in found if cls is not None]
+
+
+def attention_projections(layer: keras.Layer) -> dict[str, keras.Layer]:
+    """The layers in a `MultiHeadAttention` or `GroupQueryAttention`: query, key, value, output and perhaps gate."""
+    names = {"query": "_query_dense", "key": "_key_dense", "value": "_value_dense", "output": "_output_dense"}
+    if getattr(layer, "_gate_dense", None) is not None:
+        names["gate"] = "_gate_dense"
+    return {name: getattr(layer, attribute) for name, attribute in names.items()}
+
+
+def is_of_keras(kind: type) -> bool:
+    """Whether Keras itself defines this class."""
+    return kind.__module__.split(".")[0] == "keras"
