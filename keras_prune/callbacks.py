@@ -44,7 +44,8 @@ class PruningSchedule(keras_internals.BackgroundCallback):
             threshold selection, which decides itself how much is pruned.
         selection: How scores become masks. Default: `Percentile()`.
         importance: How much each weight matters: a name of the table below, or a function `weight -> scores`, or
-            `(weight, statistics) -> scores` with a `StatisticsOfOne`, of NumPy arrays, higher = keep.
+            `(weight, statistics) -> scores` with a `StatisticsOfOne`, of NumPy arrays, higher = keep, the same each
+            time.
         targets: How the sparsity is shared among the layers: `"uniform"`, each the same (the default); `"erk"`, by
             their shapes, large layers more (Erdős-Rényi-Kernel, Evci et al. 2020); `"global"`, by the scores of all
             layers together, which is `Percentile("global")`. Or, by name pattern, the final sparsity of single layers,

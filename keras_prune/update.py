@@ -124,7 +124,7 @@ def prune_once(
             and with `NByM`, which has a sparsity of its own.
         selection: How scores become masks. Default: `Percentile()`.
         importance: How much each weight matters: a name of the table in `PruningSchedule`, or a function
-            `weight -> scores`, or `(weight, statistics) -> scores`, of NumPy arrays, higher = keep.
+            `weight -> scores`, or `(weight, statistics) -> scores`, of NumPy arrays, higher = keep, the same each time.
         targets: As in `PruningSchedule`: `"uniform"`, `"erk"`, `"global"`, or the sparsity of single layers by name
             pattern, or None for those to leave alone: `{"conv*": 0.5}`.
         prune_frozen: Whether weights that are not trainable are pruned too.

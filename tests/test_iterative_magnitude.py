@@ -192,7 +192,7 @@ def test_it_works_with_selections_importances_and_targets(build, arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"final_sparsity": 1.0}, r"`final_sparsity` must be in \[0, 1\)"),
+        ({"final_sparsity": 1.0}, r"`final_sparsity` must be a number in \[0, 1\)"),
         ({}, "`final_sparsity` must be a number"),
         ({"final_sparsity": 0.5, "rounds": 2, "fraction": 0.2}, "`rounds` or `fraction`, not both"),
         ({"final_sparsity": 0.5, "rounds": 0}, "`rounds` must be a whole number of at least 1"),

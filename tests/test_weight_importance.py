@@ -354,3 +354,15 @@ def test_channels_can_be_scored_by_wanda_and_snip(rng):
         np.array(small.get_layer("hidden").kernel), np.array(model.get_layer("hidden").kernel)[:, kept]
     )
     assert kp.prune_channels(model, 0.5, importance="snip", data=(x, y), loss="mse").model.count_params() < 60
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("cap", [1.0, 0.92])
+def test_chance_over_all_layers_keeps_exactly_what_is_asked(cap):
+    model = keras.Sequential([keras.Input((49,)), layers.Dense(8), layers.Dense(10)])
+    for seed in range(5):
+        keras.utils.set_random_seed(seed)
+        pruned = kp.prune_once(
+            model, 0.9, importance="random", selection=kp.Percentile("global", max_layer_sparsity=cap)
+        )
+        assert sum(int(weight.kept().sum()) for weight in find_masked(pruned)) == round(0.1 * (49 * 8 + 80))

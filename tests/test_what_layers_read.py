@@ -43,16 +43,16 @@ class Samples:
 def expected(name, weight, read):
     """Scores of a weight of shape (..., inputs, outputs) that reads (samples, places, inputs, outputs or 1)."""
     read = np.broadcast_to(read, (*read.shape[:2], *weight.shape[-2:]))
-    if name == "entropy":
-        means = read.mean(axis=1, dtype="float32").reshape(len(read), -1)
-        return np.broadcast_to(entropy(None, Samples(means)).reshape(weight.shape[-2:]), weight.shape)
+    means = read.mean(axis=1, dtype="float32").reshape(len(read), -1)
     scores = {
-        "wanda": lambda: np.sqrt(np.square(read).mean(axis=(0, 1))) * np.abs(weight),
-        "activation_weight": lambda: np.abs(read).mean(axis=(0, 1)) * np.abs(weight),
+        "wanda": lambda: np.sqrt(np.square(read).mean(axis=(0, 1))),
+        "activation_weight": lambda: np.abs(read).mean(axis=(0, 1)),
         "mean_activation": lambda: np.abs(read).mean(axis=(0, 1)),
         "apoz": lambda: (read > 0).mean(axis=(0, 1)),
-    }
-    return np.broadcast_to(scores[name](), weight.shape)
+        "entropy": lambda: entropy(None, Samples(means)).reshape(weight.shape[-2:]),
+    }[name]()
+    relative = name in ("mean_activation", "apoz", "entropy")  # to the layer
+    return scores / (scores.mean() if relative else 1) * np.abs(weight)
 
 
 def check(model, x, reads):

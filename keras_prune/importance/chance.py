@@ -1,5 +1,6 @@
 """Chance: the control that any importance must beat."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +13,10 @@ class Random:
     """Random scores.
 
     Args:
-        seed: The same scores for the same seed, from a new instance.
+        seed: One number or several. The same scores for the same seed, from a new instance.
     """
 
-    def __init__(self, seed: int | None = None):
+    def __init__(self, seed: int | Sequence[int] | None = None):
         self._rng = np.random.default_rng(seed)
 
     def __call__(self, binding: "Binding") -> np.ndarray | None:

@@ -1,5 +1,6 @@
 """The criteria for single weights, by name."""
 
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +71,7 @@ def get(importance: str | Importance) -> Callable[["SingleWeights", Any], np.nda
         ValueError: No importance has this name, or the argument is neither a name nor a function.
     """
     if isinstance(importance, str) and importance in _BY_NAME:
-        found = Random(int(keras.random.randint((), 0, 2**31 - 1))) if importance == "random" else _BY_NAME[importance]
-        return _named(importance, found)
+        return _named(importance, _chance() if importance == "random" else _BY_NAME[importance])
     if not callable(importance):
         raise ValueError(
             f"`importance` must be one of {sorted(_BY_NAME)}, a function `weight -> scores` or "
@@ -81,6 +81,12 @@ def get(importance: str | Importance) -> Callable[["SingleWeights", Any], np.nda
     if takes_statistics(function):
         return lambda unit, statistics: function(unit.values, statistics.of(unit))
     return lambda unit, statistics: function(unit.values)
+
+
+def _chance() -> Callable[["SingleWeights"], np.ndarray | None]:
+    """Random scores, the same in each pass over an array: whoever ranks several arrays asks for them more than once."""
+    seed = int(keras.random.randint((), 0, 2**31 - 1))
+    return lambda unit: Random((seed, zlib.crc32(unit.path.encode())))(unit)
 
 
 def _named(name: str, function: Callable[..., Any]) -> Callable[["SingleWeights", Any], np.ndarray]:
