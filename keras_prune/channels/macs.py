@@ -42,6 +42,22 @@ class MacsChange:
         return text + (f"; of the others {change(self.known_before, self.known_after)}" if self.known_before else "")
 
 
+class ReportedMacs:
+    """The MACs of a report that has a `MacsChange` as its field `macs`."""
+
+    macs: MacsChange
+
+    @property
+    def macs_before(self) -> int | None:
+        """Multiply-accumulates of the original; None if those of some operation are not known."""
+        return self.macs.before
+
+    @property
+    def macs_after(self) -> int | None:
+        """Those of the smaller model, likewise."""
+        return self.macs.after
+
+
 def macs_change(before: Costs, whole: Kept, after: Costs, kept: Kept) -> MacsChange:
     """What became of the MACs of a model.
 

@@ -10,7 +10,7 @@ from keras_prune.channels.budget import Budget
 from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.kept import Kept
 from keras_prune.channels.limits import Limits
-from keras_prune.channels.macs import MacsChange, macs_change, unknown_macs_lines
+from keras_prune.channels.macs import MacsChange, ReportedMacs, macs_change, unknown_macs_lines
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.work import Costs, Work, total
 from keras_prune.tables import change, number, table, unknown_lines
@@ -47,7 +47,7 @@ class GroupReport:
 
 
 @dataclasses.dataclass(frozen=True)
-class ChannelReport:
+class ChannelReport(ReportedMacs):
     """What `prune_channels` did. Its `str` is a table.
 
     Args:
@@ -69,16 +69,6 @@ class ChannelReport:
     parameters_after: int
     macs: MacsChange
     unknown: Mapping[str, str]
-
-    @property
-    def macs_before(self) -> int | None:
-        """Multiply-accumulates of the original; None if those of some operation are not known."""
-        return self.macs.before
-
-    @property
-    def macs_after(self) -> int | None:
-        """Those of the smaller model, likewise."""
-        return self.macs.after
 
     @property
     def frozen(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Mapping
 
-from keras_prune.channels.macs import MacsChange, unknown_macs_lines
+from keras_prune.channels.macs import MacsChange, ReportedMacs, unknown_macs_lines
 from keras_prune.depth.analysis import LayerAnalysis, reason_lines, short_list
 from keras_prune.depth.candidates import Candidate
 from keras_prune.depth.left import Left
@@ -36,7 +36,7 @@ class CandidateReport:
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerReport:
+class LayerReport(ReportedMacs):
     """What `prune_layers` did. Its `str` is a table.
 
     Args:
@@ -62,16 +62,6 @@ class LayerReport:
     macs: MacsChange
     layers_before: int
     layers_after: int
-
-    @property
-    def macs_before(self) -> int | None:
-        """Multiply-accumulates of the original; None if those of some operation are not known."""
-        return self.macs.before
-
-    @property
-    def macs_after(self) -> int | None:
-        """Those of the smaller model, likewise."""
-        return self.macs.after
 
     @property
     def removed(self) -> tuple[CandidateReport, ...]:

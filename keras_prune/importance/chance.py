@@ -7,6 +7,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from keras_prune.channels.binding import Binding
+    from keras_prune.measure.weights import SingleWeights
 
 
 class Random:
@@ -19,5 +20,5 @@ class Random:
     def __init__(self, seed: int | Sequence[int] | None = None):
         self._rng = np.random.default_rng(seed)
 
-    def __call__(self, binding: "Binding") -> np.ndarray | None:
+    def __call__(self, binding: "Binding | SingleWeights") -> np.ndarray | None:
         return self._rng.random(len(binding.slices())) if binding.makes else None
