@@ -56,6 +56,28 @@ def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> 
         ) from error
 
 
+class Owners:
+    """Which layer of a model holds each layer inside one. Two cannot: the copies would not share its weights."""
+
+    def __init__(self) -> None:
+        self._paths: dict[int, str] = {}
+
+    def add(self, path: str, layer: keras.Layer) -> None:
+        """Notes what is inside `layer`.
+
+        Raises:
+            ValueError: Some of it is inside another layer too.
+        """
+        for part in keras_internals.flatten(layer):
+            owner = self._paths.setdefault(id(part), path)
+            if owner != path and part.weights:  # not an activation without weights, say
+                raise ValueError(
+                    "A layer inside another must belong to that one alone: copies of both would no longer share its "
+                    "weights. (Keras itself cannot load such a model from a file.) Call the outer layer twice instead. "
+                    f"Received: '{part.name}', which '{owner}' and '{path}' hold"
+                )
+
+
 def _values(variable: keras.Variable) -> np.ndarray:
     # A copy: on JAX a shared array would be donated, and lost, by training one.
     return np.array(ops.convert_to_numpy(variable.value))
@@ -98,6 +120,9 @@ def copy_model(model: keras.Model, replace: Replace, changes: Changes | None = N
 
     Returns:
         A new model of the same class, inputs, outputs and names, not compiled. Its variables are fresh.
+
+    Raises:
+        ValueError: Two layers hold the same layer.
     """
     return _Copier(replace, changes).model(model, "")
 
@@ -109,6 +134,7 @@ class _Copier:
         self._replace = replace
         self._changes = changes
         self._copies: dict[int, Any] = {}
+        self._owners = Owners()
 
     def model(self, model: keras.Model, prefix: str) -> keras.Model:
         if isinstance(model, keras.Sequential):
@@ -147,5 +173,6 @@ class _Copier:
         if keras_internals.is_graph(operation):
             return self.model(operation, f"{path}/")
         if isinstance(operation, keras.Layer):
+            self._owners.add(path, operation)
             return self._replace(path, operation)
         return keras_internals.copy_operation(operation)

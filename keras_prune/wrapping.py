@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_prune import keras_internals
-from keras_prune.cloning import copy_layer, copy_model, copy_state
+from keras_prune.cloning import Owners, copy_layer, copy_model, copy_state
 from keras_prune.masks import apply_masks, find_masked, inner_layer, walk_layers
 from keras_prune.patterns import Predicate, as_predicate
 from keras_prune.prunable import find_prunable
@@ -33,7 +33,8 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
         A `keras.Model` (for a layer: the wrapped copy) that keeps masked weights at zero while it trains.
 
     Raises:
-        ValueError: The model is not built, or a pattern matches no layer; the message names the near misses.
+        ValueError: The model is not built, a pattern matches no layer (the message names the near misses), or two
+            layers hold the same layer.
         TypeError: `model` is no model or layer, or `layers` is of another type.
 
     Example:
@@ -48,7 +49,10 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
         return _wrap_layer(model, as_predicate(layers, [model.name]), movement)
     chosen = as_predicate(layers, [path for path, _ in walk_layers(model)])
     if not keras_internals.is_graph(model):
-        for path, layer in walk_layers(model):
+        owners, layers_in_place = Owners(), list(walk_layers(model))
+        for path, layer in layers_in_place:
+            owners.add(path, layer)
+        for path, layer in layers_in_place:
             if _gets_masks(path, layer, chosen):
                 attach_masks(layer, movement)
         return keep_masks(model)

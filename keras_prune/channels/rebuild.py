@@ -10,7 +10,7 @@ from keras_prune import keras_internals
 from keras_prune.channels.binding import Binding
 from keras_prune.channels.graph import Trace
 from keras_prune.channels.kept import Kept
-from keras_prune.cloning import copy_layer, copy_state
+from keras_prune.cloning import Owners, copy_layer, copy_state
 
 
 def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
@@ -22,6 +22,7 @@ def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
 
     Raises:
         RuntimeError: A layer came out in another shape than its rule says.
+        ValueError: A layer cannot be copied, or two hold the same layer.
     """
     try:
         # In this scope Keras makes variables without a value, and at its end gives them the one named meanwhile: no
@@ -40,6 +41,7 @@ class _Rebuilder:
         self._trace = trace
         self._kept = kept
         self._copies: dict[int, Any] = {}
+        self._owners = Owners()
         self._layers: list[tuple[keras.Layer, keras.Layer]] = []
         self._cuts: dict[int, list[Binding]] = {}
         for binding in trace.found.bindings.values():
@@ -124,6 +126,7 @@ class _Rebuilder:
             return keras_internals.copy_operation(operation, changes)
         inner = keras_internals.inner_graph(operation)
         if inner is None:
+            self._owners.add(self._trace.names[id(operation)], operation)
             copy = copy_layer(operation, changes)
         else:  # for each step in time
             copy = type(operation)(self._operation(inner), **keras.Layer.get_config(operation))

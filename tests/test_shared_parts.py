@@ -1,0 +1,71 @@
+"""Layers that two others hold: copies would come apart, which must not happen silently."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_prune as kp
+
+pytestmark = pytest.mark.core
+
+
+def time_distributed():
+    inner, inputs = layers.Dense(6, name="inner"), keras.Input((5, 6))
+    return keras.Model(inputs, layers.TimeDistributed(inner, name="outer")(inputs) + inner(inputs)), "inner"
+
+
+def cell():
+    inner, inputs = layers.GRUCell(4, name="inner"), keras.Input((5, 4))
+    return keras.Model(inputs, layers.RNN(inner)(inputs) + layers.RNN(inner)(inputs)), "inner"
+
+
+def activation_with_weights():
+    inner, inputs = layers.PReLU(name="inner"), keras.Input((4,))
+    hidden = layers.Dense(4, activation=inner)(inputs)
+    model = keras.Model(inputs, layers.Dense(4, activation=inner)(hidden))
+    model(np.zeros((1, 4), "float32"))  # an activation is built when it is first called
+    return model, "inner"
+
+
+class InPlace(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.inner = layers.Dense(6, name="inner")
+        self.outer = layers.TimeDistributed(self.inner, name="outer")
+
+    def call(self, inputs):
+        return self.outer(inputs) + self.inner(inputs)
+
+
+@pytest.mark.parametrize("make", [time_distributed, cell, activation_with_weights])
+@pytest.mark.parametrize(
+    "copy",
+    [kp.wrap_pruning, kp.strip_pruning, lambda model: kp.prune_channels(model, 0.0)],
+    ids=["wrap", "strip", "cut"],
+)
+def test_a_layer_with_weights_that_two_others_hold_is_refused(make, copy):
+    model, name = make()
+    before = [np.array(weight) for weight in model.get_weights()]
+    with pytest.raises(
+        ValueError, match=rf"must belong to that one alone.* Received: '{name}', which '.*' and '.*' hold"
+    ):
+        copy(model)
+    for weight, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
+def test_in_place_too():
+    model = InPlace()
+    model(np.zeros((1, 5, 6), "float32"))
+    with pytest.raises(ValueError, match=r"Received: 'inner', which '.*' and '.*' hold"):
+        kp.wrap_pruning(model)
+    assert len(model.weights) == 2
+
+
+def test_an_activation_without_weights_may_be_held_twice():
+    relu, inputs = layers.LeakyReLU(), keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(3, activation=relu)(layers.Dense(4, activation=relu)(inputs)))
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+    for copy in (kp.wrap_pruning(model), kp.prune_channels(model, 0.0).model):
+        np.testing.assert_array_equal(copy.predict(x, verbose=0), model.predict(x, verbose=0))
