@@ -6,7 +6,7 @@ import platform
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +27,31 @@ class Measurement:
         self.crashed = False
         self.answers: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.versions: dict[str, str] = {}
+        self._workers: dict[str, Worker] = {}
+        self.renew(workers)
+
+    def renew(self, workers: Mapping[str, Worker]) -> None:
+        """Goes on with other processes, whose answers come after those of the first."""
+        self.close()
         self._workers = dict(workers)
         self._in_turn(lambda name, answer: self.versions.update(answer.get("versions", {})))
 
-    def round(self, leave_out: Collection[str] = ()) -> bool:
-        """Asks each process once, but for those to leave out; False: none has anything left to measure."""
+    def round(self) -> bool:
+        """Asks each process once; False: none has anything left to measure."""
         before = sum(map(len, self.answers.values()))
-        self._in_turn(lambda name, answer: self.answers[name].append(answer), leave_out)
+        self._in_turn(lambda name, answer: self.answers[name].append(answer))
         return sum(map(len, self.answers.values())) > before
 
     def latest(self) -> dict[str, dict[str, Any]]:
-        return {name: answers[-1] for name, answers in self.answers.items()}
+        """The last answer of each of the present processes."""
+        return {name: self.answers[name][-1] for name in self._workers if self.answers[name]}
 
     def close(self) -> None:
         for worker in self._workers.values():
             worker.close()
 
-    def _in_turn(self, receive: Callable[[str, dict[str, Any]], Any], leave_out: Collection[str] = ()) -> None:
+    def _in_turn(self, receive: Callable[[str, dict[str, Any]], Any]) -> None:
         for name, worker in list(self._workers.items()):
-            if name in leave_out:
-                continue
             try:
                 answer = worker.ask()
             except WorkerError as error:

@@ -5,16 +5,16 @@ ones and, on a small network, by importance.
     python benchmarks/run.py --smoke
 
 Each framework works in a process of its own (`step.py`, `mask_update.py`, `criteria.py`, and two of tfmot), on
-processors only. All processes of a measurement live at the same time and are asked in turn, so whatever slows the
-machine down for a while slows all of them down. Within a process the models take turns too (`turns.py`), and a ratio is
-that of one round.
+processors only. All processes of a round live at the same time and are asked in turn, so whatever slows the machine
+down for a while slows all of them down. Within a process the models take turns too (`turns.py`), and a ratio is that of
+one round.
 
 A limit that is missed is shown as such, and is no error: the exit code is 1 only if a process crashed.
 """
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import networks
 import report
@@ -36,30 +36,37 @@ WEIGHTS = {False: "25 million", True: "250 thousand"}
 
 
 def start(
-    script: str, tfmot_script: str | None, arguments: list[str], environment: Mapping[str, str] | None = None
-) -> Measurement:
+    script: str,
+    tfmot_script: str | None,
+    arguments: list[str],
+    environment: Mapping[str, str] | None = None,
+    leave_out: Collection[str] = (),
+) -> dict[str, Worker]:
     """The workers of one measurement: a script for each backend, and one for tfmot, if it can do the same."""
     arguments, environment = [*arguments, *(["--smoke"] if _SMOKE.value else [])], environment or {}
     workers = {
         backend: Worker(sys.executable, script, arguments, {"KERAS_BACKEND": backend, **environment})
         for backend in _BACKENDS.value
+        if backend not in leave_out
     }
     if _TFMOT_PYTHON.value and tfmot_script is not None:
         workers[report.TFMOT] = Worker(_TFMOT_PYTHON.value, tfmot_script, arguments, dict(environment))
-    return Measurement(workers)
+    return workers
 
 
 def measure_steps(network: str) -> Measurement:
     rounds = 1 if _SMOKE.value else _ROUNDS.value
-    console.print(f"{network.upper()}: compiling")
-    measurement = start("step.py", "tfmot_step.py", [f"--network={network}", f"--rounds={rounds}"])
+    measurement = Measurement({})
     for number in range(rounds):
-        measurement.round(leave_out=SLOW if number % 2 else ())
+        console.print(f"{network.upper()}: round {number + 1} of {rounds}: compiling")
+        flags = [f"--network={network}"]
+        measurement.renew(start("step.py", "tfmot_step.py", flags, leave_out=SLOW if number % 2 else ()))
+        measurement.round()
         ratios = (
             f"{name} {' '.join(f'{report.ratio(costs, frequency):.3f}' for frequency in FREQUENCIES)}"
             for name, costs in measurement.latest().items()
         )
-        console.print(f"{network.upper()}: round {number + 1} of {rounds}: {', '.join(ratios)}")
+        console.print(f"{network.upper()}: {', '.join(ratios)}")
     measurement.close()
     return measurement
 
@@ -68,7 +75,7 @@ def measure_updates(of: str, environment: Mapping[str, str] | None = None) -> Me
     """The same updates for their time and for their memory, which cannot be measured in one process."""
     console.print(f"Mask updates, {of}: building")
     sparsities = [f"--sparsity={sparsity}" for sparsity in SPARSITIES]
-    measurement = start("mask_update.py", "tfmot_mask_update.py", sparsities, environment)
+    measurement = Measurement(start("mask_update.py", "tfmot_mask_update.py", sparsities, environment))
     while measurement.round():
         done = (f"{name} {answer['seconds']:.3f} s" for name, answer in measurement.latest().items())
         console.print(f"Mask updates, {of}: {', '.join(done)}")
@@ -79,7 +86,7 @@ def measure_updates(of: str, environment: Mapping[str, str] | None = None) -> Me
 def measure_criteria() -> Measurement:
     rounds = 1 if _SMOKE.value else _ROUNDS.value
     console.print("Importances: compiling")
-    measurement = start("criteria.py", None, [f"--rounds={rounds}"])
+    measurement = Measurement(start("criteria.py", None, [f"--rounds={rounds}"]))
     for number in range(rounds):
         measurement.round()
         console.print(f"Importances: round {number + 1} of {rounds}")

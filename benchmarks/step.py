@@ -16,12 +16,11 @@ from processes import serve
 from keras_prune import PolynomialDecay, PruningSchedule, wrap_pruning
 
 _NETWORK = flags.DEFINE_enum("network", "cnn", networks.NETWORKS, "What to train.")
-_ROUNDS = flags.DEFINE_integer("rounds", 6, "Rounds that may be asked for: the schedule lasts that long.")
 _SMOKE = flags.DEFINE_bool("smoke", False, "Tiny networks.")
 
 
 def start(model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> turns.PausedFit:
-    x, y = networks.random_data(_NETWORK.value, turns.total_steps(_ROUNDS.value) + 1)
+    x, y = networks.random_data(_NETWORK.value, turns.STEPS + 1)
 
     def fit(paused: turns.PausedFit) -> None:
         hold = turns.holding_callback(keras, paused)
@@ -33,20 +32,19 @@ def start(model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> turn
 def prune(model: keras.Model, frequency: int) -> turns.PausedFit:
     pruned = wrap_pruning(model)
     networks.compile_model(pruned)
-    # It ends with the last round: each update of each round has something to prune.
-    end = turns.total_steps(_ROUNDS.value)
-    schedule = PolynomialDecay(final_sparsity=0.9, begin_step=0, end_step=end)
+    # It ends with the round: each update has something to prune.
+    schedule = PolynomialDecay(final_sparsity=0.9, begin_step=0, end_step=turns.STEPS)
     return start(pruned, [PruningSchedule(schedule, frequency=frequency)])
 
 
 def measure() -> Iterator[dict[str, Any]]:
     model = networks.build(keras, _NETWORK.value, _SMOKE.value)
     fits = {str(frequency): prune(model, frequency) for frequency in turns.FREQUENCIES}
-    fits = {"dense": start(model, []), **fits}
+    again = networks.build(keras, _NETWORK.value, _SMOKE.value)
+    fits = {turns.DENSE: start(model, []), **fits, turns.AGAIN: start(again, [])}
     turns.warm_up(fits)
     yield {"versions": backends.versions()}
-    while True:
-        yield {name: cost._asdict() for name, cost in turns.run_turns(fits).items()}
+    yield {name: cost._asdict() for name, cost in turns.run_turns(fits).items()}
 
 
 def main(_: list[str]) -> None:

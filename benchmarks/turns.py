@@ -6,9 +6,12 @@ longer than that hits all models alike. Why not one short `fit` after the other?
 with the mask update that `PruningSchedule` makes up for at every start; and turns would be ten times as long.
 
 The turns are handed over in the middle between two mask updates (`OFFSET`), so that an update, and what it leaves to
-the step after it, are in the same turn. A round is 100 steps of each model: one update, or ten. The whole run is one
-epoch: with several pipelines in one process, TensorFlow may take seconds to throw one away, as Keras does at an epoch's
-end.
+the step after it, are in the same turn. A round is 100 steps of each model: one update, or ten. It is one epoch: with
+several pipelines in one process, TensorFlow may take seconds to throw one away, as Keras does at an epoch's end.
+
+Two models that are the same still differ, by up to a tenth on the CNN, and always in the same direction: where their
+arrays lie in memory is settled when they are made. So each round has processes of its own, and two dense models,
+which differ by what is left of that. Their mean is what pruned ones are compared with.
 """
 
 import queue
@@ -20,7 +23,9 @@ from typing import Any, NamedTuple
 TURN, ROUND = 10, 100
 FREQUENCIES = (100, 10)  # steps between mask updates: a round holds whole intervals of each
 OFFSET = TURN // 2
-WARM_UP = OFFSET + 2 * TURN  # steps before the first round: compiling, and two of the frequent updates
+WARM_UP = OFFSET + 2 * TURN  # steps before the round: compiling, and two of the frequent updates
+STEPS = WARM_UP + ROUND  # of each model in a process
+DENSE, AGAIN = "dense", "dense again"
 
 
 class Cost(NamedTuple):
@@ -100,13 +105,8 @@ def holding_callback(keras: Any, fit: PausedFit) -> Any:
     return Hold()
 
 
-def total_steps(rounds: int) -> int:
-    """The steps of each model in a run of so many rounds."""
-    return WARM_UP + rounds * ROUND
-
-
 def warm_up(fits: Mapping[str, PausedFit]) -> None:
-    """Compiles the models and brings each to where its rounds begin."""
+    """Compiles the models and brings each to where its round begins."""
     for fit in fits.values():
         fit.take_turn(OFFSET)
     run_turns(fits, WARM_UP - OFFSET)

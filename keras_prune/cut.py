@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-SAMPLE = 1 << 17  # scores that bracket the cut
+SAMPLE = 1 << 16  # scores that bracket the cut
 BLOCK = 1 << 15  # scores that are looked at together, so that they stay in the processor's cache
 
 

@@ -58,13 +58,13 @@ def update_masks(
             kept = rule.regrowth.renew(SingleWeights(weight), kept, step, statistics)
         kept = agree(kept)
         weight.set_mask(kept)
+        counts[id(weight.mask)] = int(np.count_nonzero(kept))
+        del kept  # before the next large array is there
         for variable in (weight.weight, averages.get(id(weight.weight))):
             if variable is not None:
                 variable.assign(ops.multiply(variable.value, weight.mask.value))
         # JAX computes later, and would keep the old values of all weights until then.
         keras_internals.as_numpy(weight.weight)
-        counts[id(weight.mask)] = int(np.count_nonzero(kept))
-        del kept  # or it would live until the next mask is there
     return counts
 
 
@@ -84,11 +84,12 @@ def _choose(
         else:
             goals = [0.0]
         if len(goals) == 1:
-            yield from zip(group, rule.selection.select(candidates, goals[0], step), strict=True)
+            masks = rule.selection.select(candidates, goals[0], step)
+            for weight in group:  # `zip` would hold each mask until the next is there
+                yield weight, next(masks)
             continue
         for weight, candidate, goal in zip(group, candidates, goals, strict=True):
-            (kept,) = rule.selection.select([candidate], goal, step)
-            yield weight, kept
+            yield weight, next(rule.selection.select([candidate], goal, step))
 
 
 def _candidate(

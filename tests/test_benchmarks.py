@@ -40,6 +40,7 @@ def test_each_network_is_trained_with_rare_and_frequent_updates(smoke):
         assert 0 < row["lowest"] <= row["ratio"] <= row["highest"]
         assert row["ok"] == (row["ratio"] <= row["limit"])
         assert row["cpu_ratio"] > 0
+        assert 0 < row["again_lowest"] <= row["again_highest"]
         assert row["dense_ms"] > 0
         assert row["pruned_ms"] > 0
         assert row["rounds"] == 1

@@ -95,12 +95,15 @@ class Percentile(Selection):
                 keep -= sum(array.least for array in short)
                 free = [array for array in free if array not in short]
         shared = _cut_of(free, keep)
-        for array in arrays:
-            if array in free:
-                mask, shared = shared.split(array.scores.compute())
-            else:
-                mask = keep_highest(array.scores.compute(), array.least)
-            yield mask
+
+        def mask(array: _Array) -> np.ndarray:
+            nonlocal shared
+            if array not in free:
+                return keep_highest(array.scores.compute(), array.least)
+            chosen, shared = shared.split(array.scores.compute())
+            return chosen
+
+        return map(mask, arrays)  # which holds no mask while the next is made
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
