@@ -15,4 +15,7 @@ def l1(binding: "Binding") -> np.ndarray | None:
 
 def l2(binding: "Binding") -> np.ndarray | None:
     """Euclidean norm of the weights that make a channel."""
-    return np.sqrt(np.square(binding.slices()).sum(axis=1)) if binding.makes else None
+    if not binding.makes:
+        return None
+    weights = binding.slices()
+    return np.sqrt(np.einsum("ij,ij->i", weights, weights))  # no array of the squares
