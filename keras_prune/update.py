@@ -84,12 +84,18 @@ def _choose(
         else:
             goals = [0.0]
         if len(goals) == 1:
-            masks = rule.selection.select(candidates, goals[0], step)
+            masks = iter(rule.selection.select(candidates, goals[0], step))
             for weight in group:  # `zip` would hold each mask until the next is there
-                yield weight, next(masks)
+                yield weight, _next(masks, rule)
             continue
         for weight, candidate, goal in zip(group, candidates, goals, strict=True):
-            yield weight, next(rule.selection.select([candidate], goal, step))
+            yield weight, _next(iter(rule.selection.select([candidate], goal, step)), rule)
+
+
+def _next(masks: Iterator[np.ndarray], rule: PruningRule) -> np.ndarray:
+    for kept in masks:
+        return kept
+    raise ValueError(f"A selection must yield a mask for each candidate. Received: too few from {rule.selection!r}")
 
 
 def _candidate(

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_prune import keras_internals
-from keras_prune.cloning import Owners, copy_layer, copy_model, copy_state
+from keras_prune.cloning import copy_layer, copy_model, copy_state
 from keras_prune.masks import apply_masks, find_masked, inner_layer, walk_layers
 from keras_prune.patterns import Predicate, as_predicate
 from keras_prune.prunable import find_prunable
@@ -34,7 +34,7 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
 
     Raises:
         ValueError: The model is not built, a pattern matches no layer (the message names the near misses), or two
-            layers hold the same layer.
+            layers hold the same layer with weights.
         TypeError: `model` is no model or layer, or `layers` is of another type.
 
     Example:
@@ -49,10 +49,8 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
         return _wrap_layer(model, as_predicate(layers, [model.name]), movement)
     chosen = as_predicate(layers, [path for path, _ in walk_layers(model)])
     if not keras_internals.is_graph(model):
-        owners, layers_in_place = Owners(), list(walk_layers(model))
-        for path, layer in layers_in_place:
-            owners.add(path, layer)
-        for path, layer in layers_in_place:
+        _refuse_two_masks(model, chosen)
+        for path, layer in walk_layers(model):
             if _gets_masks(path, layer, chosen):
                 attach_masks(layer, movement)
         return keep_masks(model)
@@ -145,6 +143,19 @@ def _check_model(model: Any) -> None:
             "The model has no weights yet: call it on data, call `build`, or begin it with `keras.Input`. "
             f"Received: the unbuilt model '{model.name}'"
         )
+
+
+def _refuse_two_masks(model: keras.Model, chosen: Predicate) -> None:
+    owners: dict[int, str] = {}
+    for path, layer in walk_layers(model):
+        if hasattr(layer, ATTRIBUTE) or _gets_masks(path, layer, chosen):
+            for weight in find_prunable(layer).weights.values():
+                owner = owners.setdefault(id(weight), path)
+                if owner != path:
+                    raise ValueError(
+                        "A weight must get one mask. Choose with `layers` which of the layers that hold it gets it. "
+                        f"Received: '{weight.path}', which '{owner}' and '{path}' hold"
+                    )
 
 
 def _gets_masks(path: str, layer: keras.Layer, chosen: Predicate) -> bool:

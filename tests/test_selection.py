@@ -1,5 +1,6 @@
 """Selections on weights whose masks can be computed by hand."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -115,3 +116,30 @@ def test_importance_may_return_the_weight_itself_and_it_stays_as_it_was():
 def test_importance_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="one score for each weight"):
         select(kp.Percentile(), [[1, 2]], 0.5, importance=lambda weight: weight.sum(keepdims=True))
+
+
+class Every(kp.Selection):
+    """Keeps every n-th weight, and gives its masks in a list; `missing` of them it leaves out."""
+
+    needs_sparsity = False
+
+    def __init__(self, n, missing=0):
+        self.n, self.missing = n, missing
+
+    def select(self, candidates, sparsity, step):
+        masks = []
+        for candidate in (fetch() for fetch in candidates):
+            mask = np.arange(candidate.weight.size) % self.n == 0
+            masks.append(mask.reshape(candidate.weight.shape) & candidate.kept)
+        return masks[: len(masks) - self.missing]
+
+
+@pytest.mark.core
+def test_a_selection_of_ones_own():
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+    pruned = kp.prune_once(model, selection=Every(2))
+    for kernel in (layer.layer.kernel for layer in pruned.layers):
+        kernel = keras.ops.convert_to_numpy(kernel).reshape(-1)
+        assert (kernel != 0).tolist() == (np.arange(kernel.size) % 2 == 0).tolist()
+    with pytest.raises(ValueError, match=r"must yield a mask for each candidate\. Received: too few from .*Every"):
+        kp.prune_once(model, selection=Every(2, missing=1))

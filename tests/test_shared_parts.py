@@ -55,12 +55,17 @@ def test_a_layer_with_weights_that_two_others_hold_is_refused(make, copy):
         np.testing.assert_array_equal(weight, old)
 
 
-def test_in_place_too():
+def test_in_place_a_weight_gets_one_mask():
     model = InPlace()
     model(np.zeros((1, 5, 6), "float32"))
-    with pytest.raises(ValueError, match=r"Received: 'inner', which '.*' and '.*' hold"):
+    with pytest.raises(ValueError, match=r"must get one mask.* Received: '.*kernel', which 'inner' and 'outer' hold"):
         kp.wrap_pruning(model)
     assert len(model.weights) == 2
+    pruned = kp.prune_once(kp.wrap_pruning(model, layers="inner"), 0.5)
+    assert pruned is model
+    with pytest.raises(ValueError, match="must get one mask"):
+        kp.wrap_pruning(model, layers="outer")
+    assert np.count_nonzero(keras.ops.convert_to_numpy(model.inner.kernel)) == 18
 
 
 def test_an_activation_without_weights_may_be_held_twice():
