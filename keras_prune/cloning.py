@@ -57,24 +57,23 @@ def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> 
 
 
 class Owners:
-    """Which layer of a model holds each layer inside one. Two cannot: the copies would not share its weights."""
+    """Which layer of a graph holds each weight. Two cannot: the copies would not share it."""
 
     def __init__(self) -> None:
         self._paths: dict[int, str] = {}
 
     def add(self, path: str, layer: keras.Layer) -> None:
-        """Notes what is inside `layer`.
+        """Notes the weights of `layer`.
 
         Raises:
-            ValueError: Some of it is inside another layer too.
+            ValueError: Another layer holds one of them too.
         """
-        for part in keras_internals.flatten(layer):
-            owner = self._paths.setdefault(id(part), path)
-            if owner != path and part.weights:  # not an activation without weights, say
+        for weight in layer.weights:
+            owner = self._paths.setdefault(id(weight), path)
+            if owner != path:
                 raise ValueError(
-                    "A layer inside another must belong to that one alone: copies of both would no longer share its "
-                    "weights. (Keras itself cannot load such a model from a file.) Call the outer layer twice instead. "
-                    f"Received: '{part.name}', which '{owner}' and '{path}' hold"
+                    "A weight must belong to one layer of the graph: copies of two would no longer share it. Call one "
+                    f"layer twice instead. Received: '{weight.path}', which '{owner}' and '{path}' hold"
                 )
 
 
@@ -122,7 +121,7 @@ def copy_model(model: keras.Model, replace: Replace, changes: Changes | None = N
         A new model of the same class, inputs, outputs and names, not compiled. Its variables are fresh.
 
     Raises:
-        ValueError: Two layers hold the same layer.
+        ValueError: Two layers hold the same weight.
     """
     return _Copier(replace, changes).model(model, "")
 

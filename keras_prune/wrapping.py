@@ -34,7 +34,7 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
 
     Raises:
         ValueError: The model is not built, a pattern matches no layer (the message names the near misses), or two
-            layers hold the same layer with weights.
+            layers hold the same weight.
         TypeError: `model` is no model or layer, or `layers` is of another type.
 
     Example:

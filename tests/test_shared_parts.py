@@ -1,4 +1,4 @@
-"""Layers that two others hold: copies would come apart, which must not happen silently."""
+"""Weights that two layers hold: copies would come apart, which must not happen silently."""
 
 import keras
 import numpy as np
@@ -28,6 +28,23 @@ def activation_with_weights():
     return model, "inner"
 
 
+class Reversed(keras.Layer):
+    """Multiplies by the transposed matrix of another layer."""
+
+    def __init__(self, other):
+        super().__init__()
+        self.matrix = other.kernel
+
+    def call(self, inputs):
+        return keras.ops.matmul(inputs, keras.ops.transpose(self.matrix))
+
+
+def tied():
+    dense, inputs = layers.Dense(4, name="inner"), keras.Input((6,))
+    hidden = dense(inputs)
+    return keras.Model(inputs, Reversed(dense)(hidden)), "inner"
+
+
 class InPlace(keras.Model):
     def __init__(self):
         super().__init__()
@@ -38,17 +55,17 @@ class InPlace(keras.Model):
         return self.outer(inputs) + self.inner(inputs)
 
 
-@pytest.mark.parametrize("make", [time_distributed, cell, activation_with_weights])
+@pytest.mark.parametrize("make", [time_distributed, cell, activation_with_weights, tied])
 @pytest.mark.parametrize(
     "copy",
     [kp.wrap_pruning, kp.strip_pruning, lambda model: kp.prune_channels(model, 0.0)],
     ids=["wrap", "strip", "cut"],
 )
-def test_a_layer_with_weights_that_two_others_hold_is_refused(make, copy):
+def test_a_weight_that_two_layers_hold_is_refused(make, copy):
     model, name = make()
     before = [np.array(weight) for weight in model.get_weights()]
     with pytest.raises(
-        ValueError, match=rf"must belong to that one alone.* Received: '{name}', which '.*' and '.*' hold"
+        ValueError, match=rf"must belong to one layer.* Received: '.*{name}/.*', which '.*' and '.*' hold"
     ):
         copy(model)
     for weight, old in zip(model.get_weights(), before, strict=True):

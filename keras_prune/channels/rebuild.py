@@ -22,7 +22,7 @@ def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
 
     Raises:
         RuntimeError: A layer came out in another shape than its rule says.
-        ValueError: A layer cannot be copied, or two hold the same layer.
+        ValueError: A layer cannot be copied, or two hold the same weight.
     """
     try:
         # In this scope Keras makes variables without a value, and at its end gives them the one named meanwhile: no
