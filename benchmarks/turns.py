@@ -9,9 +9,9 @@ The turns are handed over in the middle between two mask updates (`OFFSET`), so 
 the step after it, are in the same turn. A round is 100 steps of each model: one update, or ten. It is one epoch: with
 several pipelines in one process, TensorFlow may take seconds to throw one away, as Keras does at an epoch's end.
 
-Two models that are the same still differ, by up to a tenth on the CNN, and always in the same direction: where their
-arrays lie in memory is settled when they are made. So each round has processes of its own, and two dense models,
-which differ by what is left of that. Their mean is what pruned ones are compared with.
+Two models that are the same still differ as long as they live, by a few percent and on torch by up to a fifth; probably
+through where their arrays lie in memory. So each round has processes of its own, and two dense models, which show how
+much that is. Their mean is what pruned ones are compared with.
 """
 
 import queue

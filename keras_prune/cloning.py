@@ -7,7 +7,7 @@ shapes of nested models and knows nothing of weights, so the graph is copied her
 import tempfile
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import keras
@@ -57,24 +57,30 @@ def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> 
 
 
 class Owners:
-    """Which layer of a graph holds each weight. Two cannot: the copies would not share it."""
+    """Which layer holds each weight, where only one may.
 
-    def __init__(self) -> None:
+    Args:
+        rule: What two that hold the same weight break. By default that copies of them would not share it.
+    """
+
+    def __init__(
+        self,
+        rule: str = "A weight must belong to one layer of the graph: copies of two would no longer share it. Call one "
+        "layer twice instead.",
+    ) -> None:
+        self._rule = rule
         self._paths: dict[int, str] = {}
 
-    def add(self, path: str, layer: keras.Layer) -> None:
-        """Notes the weights of `layer`.
+    def add(self, path: str, weights: Iterable[keras.Variable]) -> None:
+        """Notes the weights of the layer at `path`.
 
         Raises:
             ValueError: Another layer holds one of them too.
         """
-        for weight in layer.weights:
+        for weight in weights:
             owner = self._paths.setdefault(id(weight), path)
             if owner != path:
-                raise ValueError(
-                    "A weight must belong to one layer of the graph: copies of two would no longer share it. Call one "
-                    f"layer twice instead. Received: '{weight.path}', which '{owner}' and '{path}' hold"
-                )
+                raise ValueError(f"{self._rule} Received: '{weight.path}', which '{owner}' and '{path}' hold")
 
 
 def _values(variable: keras.Variable) -> np.ndarray:
@@ -172,6 +178,6 @@ class _Copier:
         if keras_internals.is_graph(operation):
             return self.model(operation, f"{path}/")
         if isinstance(operation, keras.Layer):
-            self._owners.add(path, operation)
+            self._owners.add(path, operation.weights)
             return self._replace(path, operation)
         return keras_internals.copy_operation(operation)

@@ -85,17 +85,32 @@ def _choose(
             goals = [0.0]
         if len(goals) == 1:
             masks = iter(rule.selection.select(candidates, goals[0], step))
-            for weight in group:  # `zip` would hold each mask until the next is there
-                yield weight, _next(masks, rule)
+            yield from _pairs(group, masks, rule)
             continue
         for weight, candidate, goal in zip(group, candidates, goals, strict=True):
-            yield weight, _next(iter(rule.selection.select([candidate], goal, step)), rule)
+            yield from _pairs([weight], iter(rule.selection.select([candidate], goal, step)), rule)
+
+
+def _pairs(
+    weights: Sequence[MaskedWeight], masks: Iterator[np.ndarray], rule: PruningRule
+) -> Iterator[tuple[MaskedWeight, np.ndarray]]:
+    """Like a strict `zip`, which would hold each mask until the next is there."""
+    for weight in weights:
+        yield weight, _next(masks, rule)
+    if next(masks, None) is not None:
+        raise _wrong_number("more", rule)
 
 
 def _next(masks: Iterator[np.ndarray], rule: PruningRule) -> np.ndarray:
     for kept in masks:
         return kept
-    raise ValueError(f"A selection must yield a mask for each candidate. Received: too few from {rule.selection!r}")
+    raise _wrong_number("fewer", rule)
+
+
+def _wrong_number(received: str, rule: PruningRule) -> ValueError:
+    return ValueError(
+        f"A selection must yield one mask for each candidate. Received: {received}, of {rule.selection!r}"
+    )
 
 
 def _candidate(

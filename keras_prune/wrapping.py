@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_prune import keras_internals
-from keras_prune.cloning import copy_layer, copy_model, copy_state
+from keras_prune.cloning import Owners, copy_layer, copy_model, copy_state
 from keras_prune.masks import apply_masks, find_masked, inner_layer, walk_layers
 from keras_prune.patterns import Predicate, as_predicate
 from keras_prune.prunable import find_prunable
@@ -146,16 +146,10 @@ def _check_model(model: Any) -> None:
 
 
 def _refuse_two_masks(model: keras.Model, chosen: Predicate) -> None:
-    owners: dict[int, str] = {}
+    owners = Owners("A weight must get one mask. Choose the layer with `wrap_pruning(model, layers=...)`.")
     for path, layer in walk_layers(model):
         if hasattr(layer, ATTRIBUTE) or _gets_masks(path, layer, chosen):
-            for weight in find_prunable(layer).weights.values():
-                owner = owners.setdefault(id(weight), path)
-                if owner != path:
-                    raise ValueError(
-                        "A weight must get one mask. Choose with `layers` which of the layers that hold it gets it. "
-                        f"Received: '{weight.path}', which '{owner}' and '{path}' hold"
-                    )
+            owners.add(path, find_prunable(layer).weights.values())
 
 
 def _gets_masks(path: str, layer: keras.Layer, chosen: Predicate) -> bool:

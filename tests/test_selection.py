@@ -119,19 +119,19 @@ def test_importance_of_another_shape_is_refused():
 
 
 class Every(kp.Selection):
-    """Keeps every n-th weight, and gives its masks in a list; `missing` of them it leaves out."""
+    """Keeps every n-th weight, and gives its masks in a list, `more` than it should."""
 
     needs_sparsity = False
 
-    def __init__(self, n, missing=0):
-        self.n, self.missing = n, missing
+    def __init__(self, n, more=0):
+        self.n, self.more = n, more
 
     def select(self, candidates, sparsity, step):
         masks = []
         for candidate in (fetch() for fetch in candidates):
             mask = np.arange(candidate.weight.size) % self.n == 0
             masks.append(mask.reshape(candidate.weight.shape) & candidate.kept)
-        return masks[: len(masks) - self.missing]
+        return (masks + masks)[: len(masks) + self.more]
 
 
 @pytest.mark.core
@@ -141,5 +141,6 @@ def test_a_selection_of_ones_own():
     for kernel in (layer.layer.kernel for layer in pruned.layers):
         kernel = keras.ops.convert_to_numpy(kernel).reshape(-1)
         assert (kernel != 0).tolist() == (np.arange(kernel.size) % 2 == 0).tolist()
-    with pytest.raises(ValueError, match=r"must yield a mask for each candidate\. Received: too few from .*Every"):
-        kp.prune_once(model, selection=Every(2, missing=1))
+    for more, received in ((-1, "fewer"), (1, "more")):
+        with pytest.raises(ValueError, match=rf"one mask for each candidate\. Received: {received}, of .*Every"):
+            kp.prune_once(model, selection=Every(2, more))

@@ -58,8 +58,13 @@ class InPlace(keras.Model):
 @pytest.mark.parametrize("make", [time_distributed, cell, activation_with_weights, tied])
 @pytest.mark.parametrize(
     "copy",
-    [kp.wrap_pruning, kp.strip_pruning, lambda model: kp.prune_channels(model, 0.0)],
-    ids=["wrap", "strip", "cut"],
+    [
+        kp.wrap_pruning,
+        kp.strip_pruning,
+        lambda model: kp.prune_channels(model, 0.0),
+        lambda model: kp.prune_layers(model, ratio=0.0),
+    ],
+    ids=["wrap", "strip", "channels", "layers"],
 )
 def test_a_weight_that_two_layers_hold_is_refused(make, copy):
     model, name = make()

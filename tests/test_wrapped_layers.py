@@ -113,14 +113,15 @@ def test_subclasses_of_known_layers_are_pruned():
     assert [weight.layer for weight in find_masked(kp.wrap_pruning(model))] == ["narrow"]
 
 
+class Scale(layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+
+    def call(self, x):
+        return x * self.scale
+
+
 def test_unknown_kinds_are_skipped_and_named():
-    class Scale(layers.Layer):
-        def build(self, shape):
-            self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
-
-        def call(self, x):
-            return x * self.scale
-
     model = keras.Sequential([keras.Input((6,)), Scale(name="strange"), layers.Dense(2)])
     report = kp.summary(kp.wrap_pruning(model))
     (skipped,) = report.skipped
@@ -130,12 +131,8 @@ def test_unknown_kinds_are_skipped_and_named():
 
 
 def test_registered_and_self_declared_custom_layers_are_pruned():
-    class Registered(layers.Layer):
-        def build(self, shape):
-            self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
-
-        def call(self, x):
-            return x * self.scale
+    class Registered(Scale):
+        pass
 
     class Declared(Registered):
         def get_prunable_weights(self):

@@ -127,7 +127,7 @@ class _Rebuilder:
             return keras_internals.copy_operation(operation, changes)
         inner = keras_internals.inner_graph(operation)
         if inner is None:
-            self._owners.add(self._trace.names[id(operation)], operation)
+            self._owners.add(self._trace.names[id(operation)], operation.weights)
             copy = copy_layer(operation, changes)
         else:  # for each step in time
             copy = type(operation)(self._operation(inner), **keras.Layer.get_config(operation))
