@@ -88,12 +88,18 @@ def _values(variable: keras.Variable) -> np.ndarray:
     return np.array(ops.convert_to_numpy(variable.value))
 
 
-def copy_state(
+def copy_state(source: keras.Layer, target: keras.Layer) -> None:
+    """Gives `target`, a built copy of `source`, the same variables, seeds, vocabularies and trainable flags."""
+    copy_variables(source, target)
+    copy_learnt(source, target)
+
+
+def copy_variables(
     source: keras.Layer, target: keras.Layer, values: Callable[[keras.Variable], np.ndarray] = _values
 ) -> None:
-    """Gives `target`, a built copy of `source`, the same variables, seeds, vocabularies and trainable flags.
+    """Gives the variables of `target`, a built copy of `source`, their values.
 
-    Its variables are spread over devices like the original's, whatever their names are in a `LayoutMap`.
+    They are spread over devices like the original's, whatever their names are in a `LayoutMap`.
 
     Args:
         source: The original layer.
@@ -103,6 +109,10 @@ def copy_state(
     for old, new in zip(source.variables, target.variables, strict=True):
         keras_internals.spread_like(new, old)
         keras_internals.set_value(new, values(old))
+
+
+def copy_learnt(source: keras.Layer, target: keras.Layer) -> None:
+    """What `copy_state` does once the variables have their values."""
     layers = keras_internals.flatten(source), keras_internals.flatten(target)
     for old, new in zip(*layers, strict=True):
         if new.trainable != old.trainable:

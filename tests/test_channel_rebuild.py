@@ -79,6 +79,17 @@ def test_layers_that_need_their_variables_at_once(nested):
     assert "second" in "".join(result.plan.removed)
 
 
+@pytest.mark.core
+def test_statistics_of_the_data_that_a_normalization_learnt():
+    norm = layers.Normalization(name="norm")
+    norm.adapt(np.random.default_rng(0).normal([1, 2, 3], [4, 5, 6], (50, 3)).astype("float32"))
+    model = keras.Sequential([keras.Input((3,)), norm, layers.Dense(8, name="dense"), layers.Dense(2, name="out")])
+    result, _ = check(model)  # which gives it other statistics
+    norm.finalize_state()
+    assert result.model.get_layer("dense").units == 4
+    assert float(ops.max(ops.abs(result.model.get_layer("norm").mean - norm.mean))) == 0
+
+
 def test_stateful_layers():
     inputs = keras.Input(batch_shape=(2, 4, 3))
     x = layers.Conv1D(6, 2, name="conv")(inputs)

@@ -10,7 +10,7 @@ from keras_prune import keras_internals
 from keras_prune.channels.binding import Binding
 from keras_prune.channels.graph import Trace
 from keras_prune.channels.kept import Kept
-from keras_prune.cloning import Owners, copy_layer, copy_state
+from keras_prune.cloning import Owners, copy_layer, copy_learnt, copy_variables
 
 
 def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
@@ -24,14 +24,18 @@ def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
         RuntimeError: A layer came out in another shape than its rule says.
         ValueError: A layer cannot be copied, or two hold the same weight.
     """
+    rebuilder = _Rebuilder(trace, Kept(keep))
     try:
         # In this scope Keras makes variables without a value, and at its end gives them the one named meanwhile: no
         # initialiser draws what would be overwritten at once, which takes about as long as all the rest.
         with keras.StatelessScope():
-            return _Rebuilder(trace, Kept(keep)).rebuilt()
+            model = rebuilder.rebuilt()
     except ValueError:
         # Some layer needs the values of its variables while it is built, as a stateful LSTM does, or cannot be built.
-        return _Rebuilder(trace, Kept(keep)).rebuilt()
+        rebuilder = _Rebuilder(trace, Kept(keep))
+        model = rebuilder.rebuilt()
+    rebuilder.finish()
+    return model
 
 
 class _Rebuilder:
@@ -52,8 +56,13 @@ class _Rebuilder:
         """The smaller model, with its weights."""
         model = self._model(self._trace.model)
         for old, new in self._layers:  # once all layers are built
-            copy_state(old, new, self._values)
+            copy_variables(old, new, self._values)
         return model
+
+    def finish(self) -> None:
+        """Copies what is no weight, once the weights have their values: a `Normalization` reckons with them."""
+        for old, new in self._layers:
+            copy_learnt(old, new)
 
     def _model(self, model: keras.Model) -> keras.Model:
         if isinstance(model, keras.Sequential):
