@@ -3,9 +3,10 @@
     make bench-channels
     python benchmarks/run_channels.py --smoke
 
-Ours returns a new model, and making its layers is timed; Torch-Pruning cuts the one that it is given. Each works in a
-process of its own (`channels.py`, `torch_pruning_channels.py`), on processors only. The processes of a network live at
-the same time and are asked in turn, as in `run.py`; the first answer of each is reported apart.
+Ours returns a new model, and making its layers is timed; Torch-Pruning cuts the one that it is given, so that its time
+with a copy before is told too. Each works in a process of its own (`channels.py`, `torch_pruning_channels.py`), on
+processors only. The processes of a network live at the same time and are asked in turn, as in `run.py`; the first
+answer of each is reported apart.
 
 A limit that is missed is shown as such, and is no error: the exit code is 1 only if a process crashed.
 """
@@ -22,7 +23,7 @@ NETWORKS = ["ResNet50", "DenseNet121", "MobileNetV2", "EfficientNetB0"]
 
 _SMOKE = flags.DEFINE_bool("smoke", False, "One network of small images, one round, small chains: whether all runs.")
 _PEER_PYTHON = flags.DEFINE_string("torch_pruning_python", None, "Python with Torch-Pruning; without: not measured.")
-_BACKENDS = flags.DEFINE_list("backends", ["tensorflow"], "Backends to measure: tensorflow, jax, torch.")
+_BACKENDS = flags.DEFINE_list("backends", ["tensorflow", "jax", "torch"], "Backends of Keras to measure.")
 _NETWORKS = flags.DEFINE_list("networks", NETWORKS, "Networks to prune.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds after the first.", lower_bound=1)
 _SIZE = flags.DEFINE_integer("size", 224, "Height and width of the images. Torch-Pruning runs the network once.")

@@ -1,9 +1,11 @@
 """Worker: the same as `channels.py` for Torch-Pruning, which prunes models of PyTorch.
 
-It changes the model that it is given, so each round gets a new one, and making that is not timed. It runs in an
-environment of its own and imports nothing of keras_prune.
+It changes the model that it is given, so each round gets a new one, and making that is not timed. What a copy takes is
+timed apart: whoever wants to keep the model needs one. It runs in an environment of its own and imports nothing of
+keras_prune.
 """
 
+import copy
 import importlib.metadata
 from collections.abc import Iterator
 from typing import Any
@@ -36,8 +38,9 @@ def measurements() -> Iterator[dict[str, Any]]:
     while True:
         built, model = clock.timed(torch_networks.build, _NETWORK.value)
         before = count(model)
+        copied, _ = clock.timed(copy.deepcopy, model)
         pruned, _ = clock.timed(prune, model, images)
-        yield {"build": built, "prune": pruned, "before": before, "after": count(model)}
+        yield {"build": built, "copy": copied, "prune": pruned, "before": before, "after": count(model)}
 
 
 def count(model: torch.nn.Module) -> int:

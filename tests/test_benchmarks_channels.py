@@ -22,7 +22,8 @@ def smoke(tmp_path_factory):
     """What a smoke run printed, and what it wrote."""
     output = tmp_path_factory.mktemp("benchmarks") / "results.json"
     command = [sys.executable, str(BENCHMARKS / "run_channels.py"), "--smoke", "--networks=MobileNetV2"]
-    done = subprocess.run([*command, "--output", output], capture_output=True, text=True, env=environment())
+    command += ["--backends=tensorflow", f"--output={output}"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, json.loads(output.read_text())
 
@@ -57,12 +58,16 @@ def test_the_ratio_is_that_of_rounds_measured_together():
 
     def answers(*seconds):
         taken = ({"seconds": each, "cpu": each} for each in seconds)
-        return [{"build": each, "prune": each, "before": 10, "after": 3} for each in taken]
+        return [{"build": each, "copy": half(each), "prune": each, "before": 10, "after": 3} for each in taken]
+
+    def half(taken):
+        return {key: value / 2 for key, value in taken.items()}
 
     rounds = {"tensorflow": answers(9, 1, 2, 3), channel_report.PEER: answers(1, 2, 2, 2)}
     mine, peer = channel_report.network_rows("x", rounds)
     assert (mine["first"], mine["first_ratio"], mine["seconds"]) == (9, 9, 2)
     assert (mine["lowest"], mine["ratio"], mine["highest"], mine["ok"]) == (0.5, 1.0, 1.5, True)
+    assert mine["ratio_to_copy"] == 2 / 3
     assert (peer["seconds"], "ratio" in peer) == (2, False)
     rounds[channel_report.PEER].pop()  # it crashed: no ratio of what was not measured together
     assert "ratio" not in channel_report.network_rows("x", rounds)[0]
