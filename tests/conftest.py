@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from converter import Converter
+from hypothesis import settings
 
 # On JAX a quarter of the time would go into LLVM's optimisations of models that then run for milliseconds. XLA reads
 # its flags once a process, when it starts. What the tests run as programs (workers, devices, interrupted trainings) is
@@ -18,6 +19,11 @@ if keras.backend.backend() == "jax" and "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     jax.jit(lambda x: x + 1)(0.0)
     del os.environ["XLA_FLAGS"]
+
+
+# How long an example takes depends on what else the machine does, and on whether Keras compiles something first.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items):

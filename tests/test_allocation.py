@@ -34,7 +34,7 @@ def test_erk_by_hand():
     assert erk([(8, 8), (8, 8)], 0.3) == pytest.approx([0.3, 0.3])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5)), min_size=1, max_size=6),
     st.floats(0, 0.999),
@@ -120,7 +120,7 @@ def select(selection, weights, sparsity):
     return list(selection.select(fetches, sparsity, 0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=5), st.floats(0.3, 1), st.floats(0, 0.99))
 def test_a_cap_holds_in_every_layer_and_the_others_share_the_rest(sizes, cap, part):
     rng = np.random.default_rng(sum(sizes))

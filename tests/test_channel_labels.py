@@ -20,7 +20,7 @@ def merged(count, unions):
     return [min(each) for each in sets]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(pairs, max_size=4))
 def test_roots_are_the_smallest_atoms_of_merged_sets(calls):
     atoms = Atoms()

@@ -60,7 +60,7 @@ def test_an_array_of_zeros_alone_stays_one():
     np.testing.assert_array_equal(kernels(kp.wrap_pruning(shared))[0], 0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(hnp.arrays("float32", (5, 6), elements=st.floats(-2, 2, width=16)), st.integers(2, 8))
 def test_zeros_are_preserved_whatever_the_weights(kernel, clusters):
     dense = keras.layers.Dense(6)

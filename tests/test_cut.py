@@ -71,7 +71,7 @@ def small_samples(monkeypatch):
     monkeypatch.setattr(cuts, "BLOCK", 100)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32 - 1),
     size=st.integers(500, 4000),

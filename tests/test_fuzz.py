@@ -19,7 +19,6 @@ SETTINGS = settings(
     max_examples=MORE or 200,
     derandomize=not MORE,
     database=None,
-    deadline=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate, Phase.shrink],

@@ -31,7 +31,7 @@ def test_it_ends_within_the_resolution_of_a_known_limit_and_never_beyond_it(limi
     assert_zeros_hold(model)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     slope=st.floats(0.01, 2), max_drop=st.floats(0, 0.3), step=st.floats(0.02, 0.6), noise=st.floats(0, 0.1), seed=...
 )

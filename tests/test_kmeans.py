@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -54,7 +54,6 @@ def test_kmeans_finds_what_a_naive_one_does(draw, clusters, start, rng):
     np.testing.assert_array_equal(book.assignment, np.argmin(np.abs(values[:, None] - centres), axis=1))
 
 
-@settings(deadline=None)
 @given(numbers, st.integers(2, 9), st.sampled_from(["linear", "density"]))
 def test_each_number_is_in_the_nearest_of_at_most_so_many_clusters(values, clusters, start):
     book = kmeans(values, clusters, start)
@@ -68,7 +67,6 @@ def test_each_number_is_in_the_nearest_of_at_most_so_many_clusters(values, clust
     np.testing.assert_array_equal(chosen, distances.min(-1))
 
 
-@settings(deadline=None)
 @given(numbers, st.integers(2, 6), st.sampled_from(["linear", "density"]))
 def test_the_error_never_rises_from_an_iteration_to_the_next(values, clusters, start):
     values = values.astype("float64")

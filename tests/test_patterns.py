@@ -68,7 +68,7 @@ def test_full_pattern_equals_a_naive_loop(name, n, m, rng):
                 np.testing.assert_array_equal(kept[window, start : start + m, output], expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(4, 21), columns=st.integers(1, 5), n=st.integers(1, 3), path=st.lists(st.floats(0, 1), max_size=4)
 )
