@@ -97,7 +97,7 @@ def copy_state(source: keras.Layer, target: keras.Layer) -> None:
 def copy_variables(
     source: keras.Layer, target: keras.Layer, values: Callable[[keras.Variable], np.ndarray] = _values
 ) -> None:
-    """Gives the variables of `target`, a built copy of `source`, their values.
+    """Gives the variables of `target`, a built copy of `source`, their values and trainable flags.
 
     They are spread over devices like the original's, whatever their names are in a `LayoutMap`.
 
@@ -109,20 +109,25 @@ def copy_variables(
     for old, new in zip(source.variables, target.variables, strict=True):
         keras_internals.spread_like(new, old)
         keras_internals.set_value(new, values(old))
+    for old_layer, new_layer in _parts(source, target):
+        if new_layer.trainable != old_layer.trainable:
+            new_layer.trainable = old_layer.trainable
 
 
 def copy_learnt(source: keras.Layer, target: keras.Layer) -> None:
-    """What `copy_state` does once the variables have their values."""
-    layers = keras_internals.flatten(source), keras_internals.flatten(target)
-    for old, new in zip(*layers, strict=True):
-        if new.trainable != old.trainable:
-            new.trainable = old.trainable
-        if hasattr(old, "save_assets"):  # what preprocessing layers learnt besides variables
+    """Gives `target` what `source` learnt besides its variables, or out of them, as preprocessing layers do."""
+    for old, new in _parts(source, target):
+        if hasattr(old, "save_assets"):
             with tempfile.TemporaryDirectory() as folder:
                 old.save_assets(folder)
                 new.load_assets(folder)
         if hasattr(old, "finalize_state"):
             new.finalize_state()
+
+
+def _parts(source: keras.Layer, target: keras.Layer) -> Iterable[tuple[keras.Layer, keras.Layer]]:
+    """Each layer in `source`, itself included, and its copy."""
+    return zip(keras_internals.flatten(source), keras_internals.flatten(target), strict=True)
 
 
 def copy_model(model: keras.Model, replace: Replace, changes: Changes | None = None) -> keras.Model:

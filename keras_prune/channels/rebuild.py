@@ -60,7 +60,7 @@ class _Rebuilder:
         return model
 
     def finish(self) -> None:
-        """Copies what is no weight, once the weights have their values: a `Normalization` reckons with them."""
+        """Copies what else was learnt, once the weights have their values: a `Normalization` reckons with them."""
         for old, new in self._layers:
             copy_learnt(old, new)
 
