@@ -45,7 +45,7 @@ def network_rows(network: str, rounds: Answers) -> list[dict[str, Any]]:
     return rows
 
 
-def _ratios(answers: Sequence[Any], peers: Sequence[Any], *parts: str) -> list[float]:
+def _ratios(answers: Sequence[Mapping[str, Any]], peers: Sequence[Mapping[str, Any]], *parts: str) -> list[float]:
     """Our time to the sum of these parts of the peer's, in each round."""
     return [
         mine["prune"]["seconds"] / sum(peer[part]["seconds"] for part in parts)
