@@ -32,16 +32,16 @@ test-torch: $(VENV)/.test
 # The same schedules, masks and predictions as tfmot, which turns tf.keras into Keras 2 for a whole process, so that it
 # gets an environment of its own. Without that environment `make test` skips these tests.
 parity: $(VENV)/.test .venv-tfmot/.tfmot
-	KERAS_BACKEND=tensorflow TFMOT_PYTHON=.venv-tfmot/bin/python $(BIN)/python -m pytest tests/test_tfmot_parity.py
+	KERAS_BACKEND=tensorflow TFMOT_PYTHON=.venv-tfmot/bin/python $(BIN)/python -m pytest tests/tfmot/test_tfmot_parity.py
 
 # All 40 networks of keras.applications against the oracle; writes docs/applications.md. After an interruption:
 # `make proof PROOF=--resume`. Some of them: `make proof PROOF="VGG16 ResNet50"`.
 proof: $(VENV)/.test
-	KERAS_BACKEND=tensorflow PYTHONPATH=. $(BIN)/python tests/applications.py $(PROOF)
+	KERAS_BACKEND=tensorflow PYTHONPATH=. $(BIN)/python tests/support/applications.py $(PROOF)
 
 # Random graphs other than those of the suite, and more: some tens of minutes.
 fuzz: $(VENV)/.test
-	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/test_fuzz.py -s
+	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/channels/test_fuzz.py -s
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -85,7 +85,7 @@ def main() -> None:
             for way, selection in selections().items():
                 draws = []
                 for _ in range(FLAGS.draws if name == "random" else 1):
-                    pruned = kp.prune_once(model, FLAGS.sparsity, importance=name, selection=selection, data=sample)
+                    pruned = kp.prune_weights(model, FLAGS.sparsity, importance=name, selection=selection, data=sample)
                     draws.append(test(pruned, data))
                 found[name][way].append(draws)
             print(name, *(_cell(runs[-1:]) for runs in found[name].values()), flush=True)

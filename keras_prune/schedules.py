@@ -6,36 +6,12 @@ without a model. Anything callable of this form is a schedule too: `lambda step:
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Callable
 from typing import Any
 
+from keras_prune.validation import check_sparsity, check_step, is_number
+
 SparsitySchedule = Callable[[int], float]
-
-
-def check_sparsity(value: Any, name: str = "sparsity") -> float:
-    """Returns `value` as a float, or raises a `ValueError` when it is no sparsity (a number in [0, 1))."""
-    try:
-        number = math.nan if isinstance(value, bool | str | bytes) else float(value)  # `float` takes those too
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0.0 <= number < 1.0:  # also catches NaN
-        raise ValueError(
-            f"`{name}` must be a number in [0, 1): at least one weight is always kept. Received: {name}={value!r}"
-        )
-    return number
-
-
-def is_number(value: Any) -> bool:
-    """Whether `value` is a finite number, of NumPy's perhaps, and no boolean."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def check_step(value: Any, name: str, minimum: int = 0) -> int:
-    """Returns `value` as an int, or raises a `ValueError` when it is not a whole number of at least `minimum`."""
-    if not is_number(value) or value != int(value) or value < minimum:
-        raise ValueError(f"`{name}` must be a whole number of at least {minimum}. Received: {name}={value!r}")
-    return int(value)
 
 
 def _set(schedule: Any, **fields: Any) -> None:

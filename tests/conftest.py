@@ -7,8 +7,8 @@ import tempfile
 import keras
 import numpy as np
 import pytest
-from converter import Converter
 from hypothesis import settings
+from support.converter import Converter
 
 # On JAX a quarter of the time would go into LLVM's optimisations of models that then run for milliseconds. XLA reads
 # its flags once a process, when it starts. What the tests run as programs (workers, devices, interrupted trainings) is
@@ -51,7 +51,7 @@ def _conversions(request, _converter):
     """Conversions save the import of TensorFlow, but for those of one file, which are as at a user's."""
     with pytest.MonkeyPatch.context() as patch:
         if keras.backend.backend() == "tensorflow" and hasattr(os, "fork") and request.path.name != "test_export.py":
-            patch.setattr("tflite_export.child.subprocess", _converter)
+            patch.setattr("tflite_export.subprocesses.subprocess", _converter)
         yield
 
 
@@ -72,7 +72,7 @@ def tflite_files(tmp_path_factory):
     """The same small CNN, converted by TensorFlow in each way: the Keras model, and a path by kind."""
     if keras.backend.backend() != "tensorflow":
         pytest.skip("TensorFlow converts")
-    import tflite_files
+    from support import tflite_files
 
     keras.utils.set_random_seed(0)
     model, paths = tflite_files.cnn(), {}

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from keras import layers
 
 import keras_prune as kp
-from keras_prune.axes import Axes, default_axes, find_axes
-from keras_prune.cut import count_kept
 from keras_prune.importance import magnitude
-from keras_prune.masks import find_masked
+from keras_prune.masking.layouts import find_axes
+from keras_prune.masking.masked_weights import find_masked
 from keras_prune.selection import Candidate
+from keras_prune.selection.layout import Axes, default_axes
+from keras_prune.selection.top_k import count_kept
 
 
 def select(selection, weight, sparsity, kept=None, axes=None):
@@ -110,7 +111,7 @@ def small_cnn():
 def test_a_group_that_does_not_fit_is_refused_before_anything_changes():
     model = small_cnn()
     with pytest.raises(ValueError, match=r"'first/kernel'.*targets=\{'first': None\}.*for 1 inputs"):
-        kp.prune_once(model, selection=kp.NByM(2, 4))
+        kp.prune_weights(model, selection=kp.NByM(2, 4))
     wrapped = kp.wrap_pruning(model)
     wrapped.compile("sgd", "mse")
     before = [np.array(w) for w in wrapped.get_weights()]
@@ -125,7 +126,7 @@ def test_a_group_that_does_not_fit_is_refused_before_anything_changes():
 def test_more_than_the_pattern_gives_is_refused():
     model = keras.Sequential([keras.Input((8,)), layers.Dense(4)])
     with pytest.raises(ValueError, match=r"prunes 0\.5 at most\. Received: sparsity=0\.6"):
-        kp.prune_once(model, 0.6, selection=kp.NByM(2, 4))
+        kp.prune_weights(model, 0.6, selection=kp.NByM(2, 4))
     with pytest.raises(ValueError, match=r"0\.5 at most"):
         kp.PruningSchedule(kp.PolynomialDecay(final_sparsity=0.9, end_step=10), kp.NByM(2, 4))
     with pytest.raises(ValueError, match=r"0\.5 at most"):
@@ -210,7 +211,7 @@ def test_presets_are_blocks_of_inputs():
     dense = keras.Sequential([keras.Input((32,)), layers.Dense(8, name="dense")])
     for preset, rows in ((kp.LITERT_1X4, 4), (kp.LITERT_1X16, 16)):
         (kernel,) = [
-            w for w in kp.strip_pruning(kp.prune_once(dense, 0.5, selection=preset)).weights if w.name == "kernel"
+            w for w in kp.strip_pruning(kp.prune_weights(dense, 0.5, selection=preset)).weights if w.name == "kernel"
         ]
         zeros = (np.array(kernel) == 0).reshape(32 // rows, rows, 8)
         assert (zeros.all(axis=1) == zeros.any(axis=1)).all()

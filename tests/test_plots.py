@@ -9,12 +9,12 @@ import sys
 import keras
 import numpy as np
 import pytest
+from support.zoo import BACKEND, cnn
 from test_docs import namespace
-from zoo import BACKEND, cnn
 
 import keras_prune as kp
 from keras_prune import plots
-from keras_prune.axes import Axes
+from keras_prune.selection.layout import Axes
 
 matplotlib = pytest.importorskip("matplotlib", reason="the extra `plots`")
 matplotlib.use("Agg")  # no window
@@ -52,7 +52,7 @@ def widths(container):
 
 
 def test_sparsity_has_a_bar_for_each_weight(ax):
-    model = kp.prune_once(cnn(), 0.5, targets={"conv1": 0.25, "dense": 0.75})
+    model = kp.prune_weights(cnn(), 0.5, targets={"conv1": 0.25, "dense": 0.75})
     summary = kp.summary(model)
     assert plots.plot_sparsity(summary, ax) is ax
     assert labels(ax) == ["conv1", "dense"]
@@ -126,7 +126,7 @@ def test_a_mask_is_a_matrix_of_inputs_and_outputs(ax, rng):
 def test_names_are_no_mathematics_and_fifty_find_room():
     names = [f"block{i}_$x^{i}$_<b>_and_a_name_that_is_longer_than_the_plot_has_room_for" for i in range(50)]
     model = keras.Sequential([keras.Input((8,)), *(keras.layers.Dense(8, name=name) for name in names)])
-    axes = [plots.plot_sparsity(kp.summary(kp.prune_once(model, 0.5)))]
+    axes = [plots.plot_sparsity(kp.summary(kp.prune_weights(model, 0.5)))]
     axes.append(plots.plot_channels(kp.prune_channels(model, 0.25).report))
     for ax in axes:
         ax.figure.canvas.draw()
@@ -152,4 +152,4 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     with pytest.raises(ImportError, match=r"keras-prune\[plots\]"):
         plots.plot_sparsity(kp.summary(model))
     with pytest.raises(ImportError, match=r"keras-prune\[plots\]"):
-        kp.explain(model, kp.prune_once(model, 0.5)).to_html()
+        kp.explain(model, kp.prune_weights(model, 0.5)).to_html()

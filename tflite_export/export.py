@@ -7,19 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tflite_export import flatbuffer
-from tflite_export.accuracy import checked_labels
-from tflite_export.convert import Conversion, Settings
-from tflite_export.elsewhere import export_elsewhere
+from tflite_export.conversion.convert import Conversion, Settings
+from tflite_export.conversion.modes import find_mode
+from tflite_export.conversion.sparse import sparse_tries
 from tflite_export.errors import ExportError, require
-from tflite_export.files import checked_target, write
-from tflite_export.kernels import Kernel, kernels_of
-from tflite_export.modes import find_mode
-from tflite_export.options import check_options
-from tflite_export.plain import plain
-from tflite_export.reference import output_names, predict, sample_of, whole_batches
-from tflite_export.report import ExportReport, report_of
-from tflite_export.signature import (
+from tflite_export.keras_models.kernels import Kernel, kernels_of
+from tflite_export.keras_models.signature import (
     build,
     checked_signature,
     inputs_of,
@@ -28,8 +21,15 @@ from tflite_export.signature import (
     standardize,
     structure_of,
 )
-from tflite_export.sparse import sparse_tries
-from tflite_export.verify import Run, Sample, check_operators, check_zeros, run_file
+from tflite_export.options import check_options
+from tflite_export.other_backends import export_elsewhere
+from tflite_export.preparation import prepare
+from tflite_export.reader import flatbuffer
+from tflite_export.report import ExportReport, report_of
+from tflite_export.storage import checked_target, write
+from tflite_export.verification.accuracy import checked_labels
+from tflite_export.verification.checks import Run, Sample, check_operators, check_zeros, run_file
+from tflite_export.verification.reference import output_names, predict, sample_of, whole_batches
 
 if TYPE_CHECKING:
     import keras
@@ -148,7 +148,7 @@ def export(
     tolerance = mode.tolerance if tolerance is None else tolerance
     signature = checked_signature(signature, batch_size)
     _check_model(model, signature)
-    stripped = plain(model)
+    stripped = prepare(model)
     if not _on_tensorflow():
         options = {
             "quantize": quantize,

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tflite_export import flatbuffer
-from tflite_export.constants import TensorSparsity, tensor_table
-from tflite_export.macs import count_macs
-from tflite_export.packing import gzip_bytes, xz
+from tflite_export.packaging.xz import gzip_bytes, xz
 from tflite_export.printing import facts, page, plain_text, shape_text
-from tflite_export.tensors import Tensor
+from tflite_export.reader import flatbuffer
+from tflite_export.reader.macs import count_macs
+from tflite_export.reader.tensors import Tensor
+from tflite_export.reader.weight_tables import TensorSparsity, tensor_table
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tflite_export import flatbuffer
-from tflite_export.constants import TensorSparsity, tensor_table
-from tflite_export.kernels import Kernel
-from tflite_export.packing import gzip_bytes, xz
+from tflite_export.keras_models.kernels import Kernel
+from tflite_export.packaging.xz import gzip_bytes, xz
 from tflite_export.printing import facts, page, plain_text
+from tflite_export.reader import flatbuffer
+from tflite_export.reader.weight_tables import TensorSparsity, tensor_table
 from tflite_export.timing import CallTime
-from tflite_export.verify import Run, left_in_float, lost_sharing
+from tflite_export.verification.checks import Run, left_in_float, lost_sharing
 
 
 @dataclass(frozen=True)

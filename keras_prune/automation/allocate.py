@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from keras_prune.insight.sensitivity import Sensitivity, SensitivityCurve
+from keras_prune.insight.sensitivity.scan import Sensitivity, SensitivityCurve
 
 Allocation = dict[str, float]
 _HALVINGS = 30

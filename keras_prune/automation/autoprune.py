@@ -9,7 +9,7 @@ from typing import Any, Literal
 import keras
 
 from keras_prune.automation.clock import Clock
-from keras_prune.automation.files import check_folder
+from keras_prune.automation.folder import check_folder
 from keras_prune.automation.goal import Goal, shrunk_by_zeros
 from keras_prune.automation.job import Job, check_optimizer
 from keras_prune.automation.journal import Journal
@@ -17,16 +17,15 @@ from keras_prune.automation.methods import costs_of
 from keras_prune.automation.result import AutopruneResult, result_of
 from keras_prune.automation.search import Pace, Search
 from keras_prune.automation.trials import find_optuna
-from keras_prune.channels.budget import Budget
-from keras_prune.channels.groups import check_model
-from keras_prune.exporting import exporter
-from keras_prune.insight.sensitivity import Kind
-from keras_prune.measure.batches import Batches
-from keras_prune.measure.copies import copy_to_measure
-from keras_prune.measure.evaluation import Evaluation, Mode
-from keras_prune.measure.fingerprint import data_fingerprint, fingerprint, model_fingerprint
-from keras_prune.measure.loss import find_loss
-from keras_prune.schedules import check_step
+from keras_prune.costs.budget import Budget
+from keras_prune.insight.sensitivity.scan import Kind
+from keras_prune.measurement.batches import Batches
+from keras_prune.measurement.copies import copy_to_measure
+from keras_prune.measurement.evaluation import Evaluation, Mode
+from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
+from keras_prune.measurement.loss import find_loss
+from keras_prune.tracing.checks import check_model
+from keras_prune.validation import check_step
 
 MODES = (None, "float16", "dynamic", "int8", "int16x8")
 
@@ -145,7 +144,6 @@ def autoprune(
     _check_budget(budget, kinds, quantize, model)
     check_optimizer(optimizer)
     folder = check_folder(output)
-    exporter("autoprune")
     find_loss(model, loss)
     _check_training(train_data, model)
     running = copy_to_measure(model)[1]

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from keras_prune.automation.methods import Measure
 from keras_prune.automation.pareto import Candidate
-from keras_prune.channels.budget import Budget
-from keras_prune.insight.sensitivity import Kind
-from keras_prune.measure.evaluation import Evaluation
+from keras_prune.costs.budget import Budget
+from keras_prune.insight.sensitivity.scan import Kind
+from keras_prune.measurement.evaluation import Evaluation
 
 # What a budget's numbers are in a candidate: zeros are no parameters that cost.
 FIELDS = {"macs": "macs", "params": "nonzeros", "bytes": "bytes", "latency": "latency_ms"}

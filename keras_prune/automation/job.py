@@ -8,16 +8,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prune import keras_internals
+import tflite_export
+from keras_prune import _keras
 from keras_prune.automation.methods import costs_of, nonzeros
 from keras_prune.automation.pareto import Candidate
-from keras_prune.exporting import exporter
-from keras_prune.files import write_with
-from keras_prune.measure.batches import Batches
-from keras_prune.measure.copies import copy_to_measure
-from keras_prune.measure.evaluation import Evaluation, InMemory
-from keras_prune.measure.loss import find_loss
-from keras_prune.wrapping import strip_pruning
+from keras_prune.masking.wrapping import strip_pruning
+from keras_prune.measurement.batches import Batches
+from keras_prune.measurement.copies import copy_to_measure
+from keras_prune.measurement.evaluation import Evaluation, InMemory
+from keras_prune.measurement.loss import find_loss
+from keras_prune.storage import write_with
 
 REPRESENTATIVE = 200  # samples from which the ranges of int8 are read
 
@@ -68,7 +68,6 @@ class Job:
         Raises:
             tflite_export.ExportError: The file is not what Keras computes, or cannot be made.
         """
-        tflite_export = exporter("autoprune")
         plain = strip_pruning(model)
         running = copy_to_measure(plain)[1]
         keras_metric = self.evaluation.of(running)
@@ -145,7 +144,7 @@ def _first_inputs(batches: Iterable[Any]) -> Any:
 
 def _as_model_takes(model: keras.Model, x: Any) -> Any:
     """Inputs by name in the order of a model whose inputs have none."""
-    structure = keras_internals.input_structure(model)
+    structure = _keras.input_structure(model)
     if isinstance(x, dict) and not isinstance(structure, dict):
         listed = [x[tensor.name] for tensor in keras.tree.flatten(structure)]
         return keras.tree.pack_sequence_as(structure, listed)

@@ -5,10 +5,10 @@ import json
 import pathlib
 from typing import Any
 
-from keras_prune.automation.files import JOURNAL, make_folder
+from keras_prune.automation.folder import JOURNAL, make_folder
 from keras_prune.automation.pareto import Candidate, candidate_of, row_of
-from keras_prune.controllers.records import Records
-from keras_prune.plan_files import read_plan, write_plan
+from keras_prune.reporting.records import Records
+from keras_prune.storage import read_plan, write_plan
 
 
 @dataclasses.dataclass(frozen=True)

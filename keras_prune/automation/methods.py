@@ -7,15 +7,16 @@ import keras
 import numpy as np
 
 from keras_prune.automation.allocate import Allocation, GreedyPath, greedy_path
-from keras_prune.channels.budget import Budget, count_costs, left_of_all
 from keras_prune.channels.groups import analyze_channels
-from keras_prune.channels.kept import Kept
 from keras_prune.channels.limits import Limits
-from keras_prune.channels.prune import carry_out
-from keras_prune.channels.queue import Queue
+from keras_prune.channels.prune import carry_out, left_of_all
+from keras_prune.channels.removal_order import Queue
 from keras_prune.channels.scores import ChannelImportance, score_groups
-from keras_prune.insight.sensitivity import Kind, Sensitivity
-from keras_prune.update import prune_once
+from keras_prune.costs.budget import Budget, count_costs
+from keras_prune.costs.counting import costs_of_trace
+from keras_prune.insight.sensitivity.scan import Kind, Sensitivity
+from keras_prune.tracing.kept_channels import Kept
+from keras_prune.weights.prune import prune_weights
 
 Measure = Literal["params", "macs"]
 LEVELS: dict[Kind, tuple[float, ...]] = {
@@ -36,7 +37,7 @@ class Channels:
     def __init__(self, model: keras.Model, found: Sensitivity, measure: Measure):
         self._analysis = analyze_channels(model)
         self._scores = score_groups(self._analysis, ChannelImportance("l2"), model)
-        self._costs = self._analysis.trace.costs
+        self._costs = costs_of_trace(self._analysis.trace)
         self._whole = left_of_all(self._costs, self._analysis)[measure] or 1
         self._measure = measure
         self._sizes = {group.name: group.size for group in self._analysis.groups}
@@ -79,7 +80,7 @@ class Weights:
     def prune(self, model: keras.Model, allocation: Allocation) -> keras.Model:
         """A model with masks. What was zero in `model` goes first: ratios only rise, so it stays zero."""
         targets = {pattern: ratio for name, ratio in allocation.items() for pattern in self._patterns[name]}
-        return prune_once(model, 0.0, targets=targets)
+        return prune_weights(model, 0.0, targets=targets)
 
 
 Method = Channels | Weights
@@ -102,7 +103,7 @@ def costs_of(model: keras.Model, budget: Budget | None = None) -> dict[str, int 
         ValueError: The budget is of MACs, and they are not known; the message says of what.
     """
     analysis = analyze_channels(model)
-    counted = analysis.trace.costs
+    counted = costs_of_trace(analysis.trace)
     costs = left_of_all(counted, analysis)
     if budget is not None:
         budget.targets(costs, counted.unknown)

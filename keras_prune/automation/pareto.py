@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from keras_prune.automation.files import JOURNAL
-from keras_prune.tables import number, table
+from keras_prune.automation.folder import JOURNAL
+from keras_prune.reporting.tables import number, table
 
 COSTS = ("gzip_bytes", "bytes", "parameters", "nonzeros", "macs", "latency_ms")
 

@@ -9,8 +9,8 @@ from keras_prune.automation.goal import Goal
 from keras_prune.automation.journal import Decision, Journal
 from keras_prune.automation.pareto import Candidate, ParetoFront
 from keras_prune.automation.search import DENSE, Search
-from keras_prune.controllers.records import Records
-from keras_prune.measure.evaluation import Evaluation
+from keras_prune.measurement.evaluation import Evaluation
+from keras_prune.reporting.records import Records
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

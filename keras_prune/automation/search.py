@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+import tflite_export
 from keras_prune.automation.allocate import Allocation
 from keras_prune.automation.clock import Clock, OutOfTime
 from keras_prune.automation.goal import Goal
@@ -15,10 +16,9 @@ from keras_prune.automation.journal import Decision, Journal
 from keras_prune.automation.methods import LEVELS, Measure, Method, make_method
 from keras_prune.automation.pareto import Candidate
 from keras_prune.automation.trials import allocate_by_trials
-from keras_prune.exporting import exporter
-from keras_prune.insight.sensitivity import Kind, Sensitivity, make_scan, measure
-from keras_prune.measure.copies import copy_to_measure
-from keras_prune.wrapping import strip_pruning
+from keras_prune.insight.sensitivity.scan import Kind, Sensitivity, make_scan, measure
+from keras_prune.masking.wrapping import strip_pruning
+from keras_prune.measurement.copies import copy_to_measure
 
 DENSE = "dense"  # the candidate that is not pruned
 
@@ -220,7 +220,7 @@ class Search:
     def _exported(self, model: keras.Model, name: str, done: str) -> tuple[Candidate | None, Any, str]:
         try:
             return *self._job.candidate(model, name, self._journal.folder, done), ""
-        except exporter("autoprune").ExportError as error:  # a trained model may be one that cannot be quantised
+        except tflite_export.ExportError as error:  # a trained model may be one that cannot be quantised
             return None, None, f"the export failed: {error}"
 
     # What comes first.

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_prune.automation.allocate import Allocation, first_where
 from keras_prune.automation.methods import Method
-from keras_prune.measure.progress import track
+from keras_prune.reporting.progress import track
 
 _LEAST = 0.01  # of an appetite: every layer goes sooner or later, so that any target can be reached
 

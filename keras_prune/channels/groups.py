@@ -5,17 +5,16 @@ import dataclasses
 import functools
 import hashlib
 import json
-from typing import Any
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 
-from keras_prune import keras_internals
-from keras_prune.channels.binding import Binding
-from keras_prune.channels.graph import Trace, trace
-from keras_prune.channels.labels import FIXED, collapse
-from keras_prune.masks import find_masked
-from keras_prune.tables import table, unknown_lines
+from keras_prune.reporting.tables import table
+from keras_prune.tracing.binding import Binding
+from keras_prune.tracing.checks import check_model
+from keras_prune.tracing.labels import FIXED, collapse
+from keras_prune.tracing.trace import Trace, trace
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,32 +138,6 @@ def analyze_channels(model: keras.Model) -> ChannelAnalysis:
     )
 
 
-def check_built(model: Any) -> None:
-    """Raises unless this is a model that has its weights."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a Keras model. Received: model={model!r}")
-    if not model.built:
-        raise ValueError(
-            "The model has no weights yet: call it on data, call `build`, or begin it with `keras.Input`. "
-            f"Received: the unbuilt model '{model.name}'"
-        )
-
-
-def check_model(model: Any) -> None:
-    """Raises unless channels of this model can be followed."""
-    check_built(model)
-    if not keras_internals.is_graph(model) or not keras_internals.has_graph(model):
-        raise ValueError(
-            "Channels can be followed only through Sequential and Functional models: a subclassed model does not say "
-            f"what it computes. Received: '{model.name}' of class {type(model).__name__}"
-        )
-    if find_masked(model):
-        raise ValueError(
-            "The model has pruning masks; remove them with `strip_pruning` first, and wrap the result again. "
-            f"Received: the model '{model.name}'"
-        )
-
-
 def _owners(found: Trace, roots: np.ndarray) -> list[tuple[list[str], np.ndarray]]:
     """Layers that share a channel, with all their channels.
 
@@ -225,3 +198,9 @@ def _fingerprint(model: keras.Model, groups: list[ChannelGroup]) -> str:
     weights = [[weight.path.rsplit("/", 1)[-1], list(weight.shape)] for weight in model.weights]
     text = json.dumps([weights, [[group.name, group.size] for group in groups]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def unknown_lines(unknown: Mapping[str, str]) -> str:
+    """The operations without a rule, a line each."""
+    lines = [f"  {reason}" for reason in unknown.values()]
+    return "\n".join(["", "Channels that reach these stay:", *lines]) if lines else ""

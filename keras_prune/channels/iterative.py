@@ -6,11 +6,12 @@ from typing import Any
 
 import keras
 
-from keras_prune.channels.budget import Budget, left_of_all
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Limits, Scope
-from keras_prune.channels.prune import PrunedChannels, carry_out, check_asked
+from keras_prune.channels.prune import PrunedChannels, carry_out, check_asked, left_of_all
 from keras_prune.channels.scores import ChannelImportance, Score
+from keras_prune.costs.budget import Budget
+from keras_prune.costs.counting import costs_of_trace
 
 
 class IterativePruning:
@@ -85,7 +86,7 @@ class IterativePruning:
         self._costs: dict[str, int | None] = {}
         self._targets: dict[str, int] = {}
         if budget is not None:
-            costs = analysis.trace.costs
+            costs = costs_of_trace(analysis.trace)
             self._costs = left_of_all(costs, analysis)
             self._targets = budget.targets(self._costs, costs.unknown)
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.patterns import check_patterns, matches
+from keras_prune.validation import is_fraction, part
 
 Scope = Literal["group", "global", "isomorphic"]
-_EPSILON = 1e-9  # 0.7 * 10 is 6.999...: a fraction that was meant to be whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +90,3 @@ class Limits:
             for pattern, ratio in self.ratios.items()
             if any(matches(pattern, path) for path in group.producers)
         }
-
-
-def is_fraction(value: Any) -> bool:
-    """Whether it is a number in [0, 1)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
-
-
-def part(ratio: float, size: int) -> int:
-    """This fraction of a number, rounded down."""
-    return int(ratio * size + _EPSILON)

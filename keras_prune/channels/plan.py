@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from keras_prune.channels.groups import ChannelAnalysis
-from keras_prune.plan_files import read_plan, write_plan
+from keras_prune.storage import read_plan, write_plan
 
 
 @dataclasses.dataclass(frozen=True)

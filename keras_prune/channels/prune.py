@@ -7,17 +7,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prune.channels.budget import Budget, count_costs, left_of_all, meet_budget
 from keras_prune.channels.groups import ChannelAnalysis, analyze_channels
-from keras_prune.channels.kept import Kept
 from keras_prune.channels.limits import Limits, Scope
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.channels.queue import Queue
 from keras_prune.channels.rebuild import rebuild
 from keras_prune.channels.recalibrate import recalibrate_statistics, recalibration_batches
+from keras_prune.channels.removal_order import Queue
 from keras_prune.channels.report import ChannelReport, make_report
 from keras_prune.channels.scores import ChannelImportance, Score, score_groups
-from keras_prune.channels.work import Costs
+from keras_prune.costs.budget import Budget, count_costs, meet_budget
+from keras_prune.costs.counting import Costs, costs_of_trace
+from keras_prune.tracing.kept_channels import Kept
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ def carry_out(
         raise ValueError(f"Not every operation has a rule. Received: {'; '.join(analysis.unknown.values())}")
     batches = None if recalibrate is None else recalibration_batches(model, recalibrate)
     trace = analysis.trace
-    costs = trace.costs
+    costs = costs_of_trace(trace)
     asked: Mapping[str, int] = {}
     choice = None
     if plan is None:
@@ -192,3 +192,8 @@ def check_asked(ratio: Any, budget: Any, ratios: Any, plan: Any = None) -> None:
     for name, value, cls in (("budget", budget, Budget), ("plan", plan, ChannelPlan)):
         if value is not None and not isinstance(value, cls):
             raise TypeError(f"`{name}` must be a {cls.__name__}. {received}")
+
+
+def left_of_all(costs: Costs, analysis: ChannelAnalysis) -> dict[str, int | None]:
+    """What the original costs."""
+    return count_costs(costs, Kept(ChannelPlan(analysis.fingerprint, {}).keep(analysis)))

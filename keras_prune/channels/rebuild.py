@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prune import keras_internals
-from keras_prune.channels.binding import Binding
-from keras_prune.channels.graph import Trace
-from keras_prune.channels.kept import Kept
-from keras_prune.cloning import Owners, copy_layer, copy_learnt, copy_variables
+from keras_prune import _keras
+from keras_prune.graph.copying import Owners, copy_layer, copy_learnt, copy_variables
+from keras_prune.tracing.binding import Binding
+from keras_prune.tracing.kept_channels import Kept
+from keras_prune.tracing.trace import Trace
 
 
 def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
@@ -68,19 +68,19 @@ class _Rebuilder:
         if isinstance(model, keras.Sequential):
             inputs = [self._input(tensor) for tensor in model.inputs]
             copy = type(model)([*inputs, *map(self._operation, model.layers)], name=model.name)
-            for old, new in zip(keras_internals.graph_nodes(model), keras_internals.graph_nodes(copy), strict=True):
+            for old, new in zip(_keras.graph_nodes(model), _keras.graph_nodes(copy), strict=True):
                 self._check(old, new.outputs)
         else:
             inputs = keras.tree.map_structure(self._input, model.input)
-            nodes = iter(keras_internals.graph_nodes(model))
-            outputs = keras_internals.run_graph(model, inputs, lambda operation: self._checked(operation, next(nodes)))
+            nodes = iter(_keras.graph_nodes(model))
+            outputs = _keras.run_graph(model, inputs, lambda operation: self._checked(operation, next(nodes)))
             copy = type(model)(inputs, outputs, name=model.name)
         if not model.trainable:  # reaches every layer in it, so only when it says something
             copy.trainable = False
         return copy
 
     def _values(self, variable: keras.Variable) -> np.ndarray:
-        values = whole = keras_internals.as_numpy(variable)
+        values = whole = _keras.as_numpy(variable)
         for binding in self._cuts.get(id(variable), ()):
             mask = self._kept.mask(binding.labels)
             if not mask.all():
@@ -90,7 +90,7 @@ class _Rebuilder:
         return np.array(values) if values is whole else values
 
     def _input(self, tensor: Any) -> Any:
-        return keras_internals.copy_input(tensor, self._shape(tensor))
+        return _keras.copy_input(tensor, self._shape(tensor))
 
     def _shape(self, tensor: Any) -> tuple[int | None, ...]:
         """The shape that a tensor of the model must have left."""
@@ -129,12 +129,12 @@ class _Rebuilder:
         return self._copies[id(operation)]
 
     def _copy(self, operation: Any) -> Any:
-        if keras_internals.is_graph(operation):
+        if _keras.is_graph(operation):
             return self._model(operation)
         changes = {key: value(self._kept) for key, value in self._trace.found.changes.get(id(operation), {}).items()}
         if not isinstance(operation, keras.Layer):
-            return keras_internals.copy_operation(operation, changes)
-        inner = keras_internals.inner_graph(operation)
+            return _keras.copy_operation(operation, changes)
+        inner = _keras.inner_graph(operation)
         if inner is None:
             self._owners.add(self._trace.names[id(operation)], operation.weights)
             copy = copy_layer(operation, changes)

@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
-from keras_prune import keras_internals
-from keras_prune.measure.batches import Batches
-from keras_prune.measure.progress import track
-from keras_prune.measure.states import states_untouched
+from keras_prune import _keras
+from keras_prune.graph.stateful import states_untouched
+from keras_prune.measurement.batches import Batches
+from keras_prune.reporting.progress import track
 
 BATCH_SIZE = 256  # larger than for other measurements: a variance within a small batch comes out too low
 
@@ -39,7 +39,7 @@ def recalibrate_statistics(model: keras.Model, batches: Batches) -> None:
         model: A built Sequential or Functional model.
         batches: Batches of its inputs.
     """
-    norms = [layer for layer in keras_internals.flatten(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [layer for layer in _keras.flatten(model) if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in norms]
     try:
         for count, (inputs, *_) in enumerate(track(batches, batches.count, "Recalibrating")):
@@ -53,14 +53,14 @@ def recalibrate_statistics(model: keras.Model, batches: Batches) -> None:
 
 
 def _run(model: keras.Model, inputs: Any) -> Any:
-    return keras_internals.call_graph(model, inputs, _training_if_normalising)
+    return _keras.call_graph(model, inputs, _training_if_normalising)
 
 
 def _training_if_normalising(operation: Any) -> Callable[..., Any]:
-    if keras_internals.is_graph(operation):
+    if _keras.is_graph(operation):
         return lambda *args, **kwargs: _run(operation, *args)
     if isinstance(operation, keras.Layer):
         norm = keras.layers.BatchNormalization
-        if any(isinstance(part, norm) for part in keras_internals.flatten(operation)):
+        if any(isinstance(part, norm) for part in _keras.flatten(operation)):
             return lambda *args, **kwargs: operation(*args, **kwargs | {"training": True})
     return operation

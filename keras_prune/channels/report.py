@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from keras_prune.channels.budget import Budget
-from keras_prune.channels.groups import ChannelAnalysis
-from keras_prune.channels.kept import Kept
+from keras_prune.channels.groups import ChannelAnalysis, unknown_lines
 from keras_prune.channels.limits import Limits
-from keras_prune.channels.macs import MacsChange, ReportedMacs, macs_change, unknown_macs_lines
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.channels.work import Costs, Work, total
-from keras_prune.tables import change, number, table, unknown_lines
+from keras_prune.costs.budget import Budget
+from keras_prune.costs.counting import Costs, total
+from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_lines
+from keras_prune.reporting.tables import change, number, table
+from keras_prune.tracing.kept_channels import Kept
+from keras_prune.tracing.products import Work
 
 
 @dataclasses.dataclass(frozen=True)

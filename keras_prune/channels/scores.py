@@ -7,50 +7,19 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from keras_prune.channels.binding import Binding
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
-from keras_prune.channels.labels import FIXED
-from keras_prune.channels.measure import Statistics
-from keras_prune.importance.activation_weight import activation_weight
-from keras_prune.importance.apoz import apoz
-from keras_prune.importance.batch_norm import batch_norm_scale
-from keras_prune.importance.chance import Random
-from keras_prune.importance.entropy import entropy
-from keras_prune.importance.fisher import fisher
-from keras_prune.importance.forms import takes_statistics
-from keras_prune.importance.geometric_median import fpgm
-from keras_prune.importance.lamp import lamp
-from keras_prune.importance.loss_change import loss_change
-from keras_prune.importance.mean_activation import mean_activation
-from keras_prune.importance.norms import l1, l2
-from keras_prune.importance.snip import snip
-from keras_prune.importance.taylor import taylor
-from keras_prune.importance.wanda import wanda
+from keras_prune.channels.statistics import ChannelStatistics
+from keras_prune.importance.from_weights import l2
+from keras_prune.importance.random import Random, drawn_seed
+from keras_prune.importance.registry import CRITERIA, names, takes_statistics
+from keras_prune.tracing.binding import Binding
+from keras_prune.tracing.labels import FIXED
 
-Score = Callable[[Binding], np.ndarray | None] | Callable[[Binding, Statistics], np.ndarray | None]
+Score = Callable[[Binding], np.ndarray | None] | Callable[[Binding, ChannelStatistics], np.ndarray | None]
 Combine = Literal["mean", "sum", "max"]
 Normalize = Literal["auto", "mean", "max", "none"]
 
-_BY_NAME: dict[str, Score] = {
-    "l1": l1,
-    "l2": l2,
-    "random": Random(),
-    "batch_norm_scale": batch_norm_scale,
-    "fpgm": fpgm,
-    "lamp": lamp,
-    "taylor": taylor,
-    "fisher": fisher,
-    "mean_activation": mean_activation,
-    "apoz": apoz,
-    "entropy": entropy,
-    "activation_weight": activation_weight,
-    "wanda": wanda,
-    "snip": snip,
-    "loss_change": loss_change,
-}
 _COMBINE: dict[str, Callable[..., np.ndarray]] = {"mean": np.nanmean, "sum": np.nansum, "max": np.nanmax}
-# Those whose scores mean the same in every layer: a share, a change of the loss.
-_COMPARABLE = {"lamp", "taylor", "fisher", "snip", "apoz", "entropy", "loss_change"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +44,8 @@ class ChannelImportance:
     | `"fisher"` | data, loss | to second order, at a minimum of the loss | Theis et al. 2018 |
     | `"loss_change"` | data, loss | real change of the loss: an evaluation for each channel | Molchanov et al. 2017 |
 
-    A function of your own takes a `Binding`, an axis of a weight, and, if it has a second argument without a default,
-    a `Statistics`, which measures on `data` what it is asked for. It returns one score for each position along the
+    A function of your own takes a `Binding`, an axis of a weight, and, if it has a second argument without a default, a
+    `ChannelStatistics`, which measures on `data` what it is asked for. It returns one score for each position along the
     axis, higher = keep, or None where it has nothing to say. Channels of which it says nothing are ordered by `"l2"`,
     and are worth as much, on average, as the others of their group.
 
@@ -114,9 +83,9 @@ class ChannelImportance:
     normalize: Normalize = "auto"
 
     def __post_init__(self) -> None:
-        if not callable(self.score) and not (isinstance(self.score, str) and self.score in _BY_NAME):
+        if not callable(self.score) and not (isinstance(self.score, str) and self.score in names("channels")):
             raise ValueError(
-                f"`importance` must be one of {sorted(_BY_NAME)}, a function `binding -> scores` or "
+                f"`importance` must be one of {sorted(names('channels'))}, a function `binding -> scores` or "
                 "`(binding, statistics) -> scores`, or a `ChannelImportance`. "
                 f"Received: importance={self.score!r}"
             )
@@ -127,18 +96,19 @@ class ChannelImportance:
                 f'`normalize` must be "auto", "mean", "max" or "none". Received: normalize={self.normalize!r}'
             )
 
-    def function(self) -> Callable[[Binding, Statistics], np.ndarray | None]:
+    def function(self) -> Callable[[Binding, ChannelStatistics], np.ndarray | None]:
         """The function behind `score`; random scores start afresh."""
-        found: Any = _BY_NAME[self.score] if isinstance(self.score, str) else self.score
-        if isinstance(found, Random) and isinstance(self.score, str):
-            found = Random(int(keras.random.randint((), 0, 2**31 - 1)))  # follows `keras.utils.set_random_seed`
+        if self.score == "random":
+            found: Any = Random(drawn_seed())
+        else:
+            found = CRITERIA[self.score].function if isinstance(self.score, str) else self.score
         return found if takes_statistics(found) else lambda binding, statistics: found(binding)
 
     def scale(self) -> Normalize:
         """What the scores of each weight are divided by: `normalize`, decided."""
         if self.normalize != "auto":
             return self.normalize
-        return "none" if isinstance(self.score, str) and self.score in _COMPARABLE else "mean"
+        return "none" if isinstance(self.score, str) and CRITERIA[self.score].comparable else "mean"
 
 
 def score_groups(
@@ -158,7 +128,7 @@ def score_groups(
             there; or the data do not fit the model.
         TypeError: `data` holds no batches.
     """
-    score, statistics = importance.function(), Statistics(analysis, model, data, loss)
+    score, statistics = importance.function(), ChannelStatistics(analysis, model, data, loss)
     return {
         group.name: _score(group, lambda binding: score(binding, statistics), importance)
         for group in analysis.groups

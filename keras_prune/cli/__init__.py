@@ -3,6 +3,17 @@
 Each command is a thin layer over a function of the library. Its options have the names of that function's arguments.
 """
 
-from keras_prune.cli.main import main
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; see `keras_prune.cli.main`."""
+    from keras_prune.cli.quiet import import_keras
+
+    import_keras()  # first: the commands import it too
+    from keras_prune.cli.main import main as run
+
+    return run(argv)
+
 
 __all__ = ["main"]

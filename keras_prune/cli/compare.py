@@ -8,7 +8,7 @@ from keras_prune.cli.command import add_command
 from keras_prune.cli.errors import BadInput
 from keras_prune.cli.options import add_data, add_loss, add_model, data_of, model_of, whole_number
 from keras_prune.cli.results import Result
-from keras_prune.insight.compare import compare
+from keras_prune.insight.comparison.compare import compare
 
 
 def add_to(commands: Any) -> None:

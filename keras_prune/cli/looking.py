@@ -7,9 +7,9 @@ from keras_prune.channels import ChannelAnalysis, analyze_channels
 from keras_prune.cli.command import add_command
 from keras_prune.cli.options import add_model, model_of
 from keras_prune.cli.results import Result
-from keras_prune.depth import LayerAnalysis, analyze_layers
-from keras_prune.insight.cost import cost
+from keras_prune.costs.model_cost import cost
 from keras_prune.insight.summary import summary
+from keras_prune.layers import LayerAnalysis, analyze_layers
 
 
 def add_to(commands: Any) -> None:

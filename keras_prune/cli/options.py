@@ -5,10 +5,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from keras_prune.channels.budget import Budget
 from keras_prune.cli.data import Data, Split, load_data
 from keras_prune.cli.models import load_model
 from keras_prune.cli.output import Target
+from keras_prune.costs.budget import Budget
 
 SAMPLES = 512  # on which an importance is measured, unless said otherwise
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_prune.cli.errors import BadInput
-from keras_prune.files import write_with
+from keras_prune.storage import write_with
 
 
 class Target:

@@ -25,7 +25,7 @@ from keras_prune.cli.options import (
 )
 from keras_prune.cli.prune_weights import add_weights
 from keras_prune.cli.results import Result
-from keras_prune.depth import LayerPlan, prune_layers
+from keras_prune.layers import LayerPlan, prune_layers
 
 
 def add_to(commands: Any) -> None:

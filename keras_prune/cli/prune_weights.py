@@ -20,17 +20,9 @@ from keras_prune.cli.options import (
 )
 from keras_prune.cli.results import Result
 from keras_prune.insight.summary import summary
-from keras_prune.selection import (
-    Block,
-    NByM,
-    Percentile,
-    RelativeThreshold,
-    Selection,
-    StdThreshold,
-    Threshold,
-)
-from keras_prune.update import prune_once
-from keras_prune.wrapping import strip_pruning
+from keras_prune.masking.wrapping import strip_pruning
+from keras_prune.selection import Block, NByM, Percentile, RelativeThreshold, Selection, StdThreshold, Threshold
+from keras_prune.weights.prune import prune_weights
 
 _WORDS = ("uniform", "erk", "global")
 _THRESHOLDS = {"threshold": Threshold, "relative": RelativeThreshold, "std": StdThreshold}
@@ -81,7 +73,7 @@ def run(args: argparse.Namespace) -> Result:
     targets = _targets(args.targets)
     model = model_of(args, compile=args.data is not None and args.loss is None)
     data = data_of(args, model)
-    pruned = prune_once(
+    pruned = prune_weights(
         model,
         args.sparsity,
         selection=args.selection,

@@ -7,7 +7,7 @@ from keras_prune.cli.command import add_command
 from keras_prune.cli.errors import BadInput
 from keras_prune.cli.options import add_data, add_loss, add_metric, add_model, data_of, fraction, model_of, target_of
 from keras_prune.cli.results import Result, plain
-from keras_prune.insight.sensitivity import RATIOS, sensitivity
+from keras_prune.insight.sensitivity.scan import RATIOS, sensitivity
 
 _SAMPLES = 1024
 

@@ -7,7 +7,7 @@ from keras_prune.cli.command import add_command
 from keras_prune.cli.options import add_model, add_output, model_of, target_of
 from keras_prune.cli.results import Result
 from keras_prune.insight.summary import summary
-from keras_prune.wrapping import strip_pruning
+from keras_prune.masking.wrapping import strip_pruning
 
 
 def add_to(commands: Any) -> None:

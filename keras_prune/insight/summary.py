@@ -7,10 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prune.masks import MaskedWeight, find_masked, inner_layer, walk_layers
-from keras_prune.prunable import Prunable, find_prunable
-from keras_prune.tables import table
-from keras_prune.wrappers import ATTRIBUTE, CLUSTERS
+from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
+from keras_prune.masking.prunable import Prunable, find_prunable
+from keras_prune.masking.wrapper import ATTRIBUTE, CLUSTERS
+from keras_prune.reporting.tables import table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +156,7 @@ def summary(model: keras.Layer) -> SparsitySummary:
     Example:
 
     ```python
-    report = summary(prune_once(model, 0.5))
+    report = summary(prune_weights(model, 0.5))
     print(report)
     report.prunable_sparsity  # 0.5
     ```

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_prune.legacy.config import MODELS, Translation, Wrapped
 from keras_prune.legacy.groups import read_names, read_weight, write_names
-from keras_prune.masks import apply_masks, find_masked, walk_layers
+from keras_prune.masking.masked_weights import apply_masks, find_masked, walk_layers
 from keras_prune.tfmot.prune import wrap_layers
 from keras_prune.tfmot.schedules import deserialize_schedule
 from keras_prune.tfmot.wrapper import check_settings

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_prune.axes import Axes
-from keras_prune.mask_view import mask_view
+from keras_prune.masking.mask_image import mask_view
 from keras_prune.plots.style import KEPT, axes_or_new, tidy
+from keras_prune.selection.layout import Axes
 
 
 def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, title: str = "Mask") -> Any:
@@ -30,7 +30,7 @@ def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, tit
     Example:
 
     ```python
-    kernel = kp.strip_pruning(kp.prune_once(model, 0.5)).layers[0].kernel
+    kernel = kp.strip_pruning(kp.prune_weights(model, 0.5)).layers[0].kernel
     plot_mask(keras.ops.convert_to_numpy(kernel) != 0)
     ```
     """

@@ -32,7 +32,7 @@ def plot_scores(
     Example:
 
     ```python
-    first = kp.explain(model, kp.prune_once(model, 0.5)).parts[0]
+    first = kp.explain(model, kp.prune_weights(model, 0.5)).parts[0]
     plot_scores(first.scores, first.gone, threshold=first.cut.threshold)
     ```
     """

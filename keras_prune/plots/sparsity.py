@@ -24,7 +24,7 @@ def plot_sparsity(summary: Any, ax: Any = None) -> Any:
     Example:
 
     ```python
-    plot_sparsity(kp.summary(kp.prune_once(model, 0.5))).figure.savefig("sparsity.png")
+    plot_sparsity(kp.summary(kp.prune_weights(model, 0.5))).figure.savefig("sparsity.png")
     ```
     """
     weights = [weight for layer in summary.layers for weight in layer.weights]

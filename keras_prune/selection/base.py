@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from keras_prune.axes import Axes, default_axes
-from keras_prune.cut import BLOCK, Scores
+from keras_prune.selection.layout import Axes, default_axes
+from keras_prune.selection.top_k import BLOCK, Scores
 
 FAR_BELOW = np.float32(-1e38)
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from keras_prune.axes import Axes
-from keras_prune.cut import Scores, count_kept, keep_highest
 from keras_prune.selection.base import Candidate, Selection
+from keras_prune.selection.layout import Axes
+from keras_prune.selection.top_k import Scores, count_kept, keep_highest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Block(Selection):
     Example:
 
     ```python
-    pruned = prune_once(model, 0.5, selection=Block((4, 1)))
+    pruned = prune_weights(model, 0.5, selection=Block((4, 1)))
     ```
     """
 

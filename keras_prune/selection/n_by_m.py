@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from keras_prune.axes import Axes
-from keras_prune.cut import BLOCK, Scores, count_kept, keep_highest
 from keras_prune.selection.base import Candidate, Selection
+from keras_prune.selection.layout import Axes
+from keras_prune.selection.top_k import BLOCK, Scores, count_kept, keep_highest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class NByM(Selection):
     Example:
 
     ```python
-    pruned = prune_once(model, selection=NByM(2, 4))
+    pruned = prune_weights(model, selection=NByM(2, 4))
     ```
     """
 

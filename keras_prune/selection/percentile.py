@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from keras_prune.cut import Cut, LazyScores, count_kept, find_cut, keep_highest
-from keras_prune.schedules import is_number
 from keras_prune.selection.base import Candidate, Selection
+from keras_prune.selection.top_k import Cut, LazyScores, count_kept, find_cut, keep_highest
+from keras_prune.validation import is_number
 
 Fetch = Callable[[], Candidate]
 

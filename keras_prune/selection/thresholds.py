@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from keras_prune.cut import BLOCK
-from keras_prune.schedules import is_number
 from keras_prune.selection.base import Candidate, Selection
+from keras_prune.selection.top_k import BLOCK
+from keras_prune.validation import is_number
 
 Value = float | Callable[[int], float]
 

@@ -6,15 +6,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prune import callbacks, keras_internals
-from keras_prune.masks import find_masked
-from keras_prune.rule import PruningRule
+from keras_prune import _keras
+from keras_prune.callbacks import pruning_schedule
+from keras_prune.masking.masked_weights import find_masked
 from keras_prune.schedules import ConstantSparsity
 from keras_prune.tfmot.groups import Group, group_weights
-from keras_prune.update import update_masks
+from keras_prune.weights.rule import PruningRule
+from keras_prune.weights.update import update_masks
 
 
-class UpdatePruningStep(callbacks.PruningSchedule):
+class UpdatePruningStep(pruning_schedule.PruningSchedule):
     """Prunes a model from `prune_low_magnitude` while it trains: each layer along its own schedule.
 
     In a training loop of your own call `set_model(model)` (with `model.optimizer` set) and `on_train_begin()` once,
@@ -151,7 +152,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
             for weight in find_masked(self.model):
                 kept = weight.kept()
                 pruned = kept.size > np.count_nonzero(kept)
-                magnitudes = np.abs(keras_internals.as_numpy(weight.weight)[kept]) if pruned else np.zeros(1)
+                magnitudes = np.abs(_keras.as_numpy(weight.weight)[kept]) if pruned else np.zeros(1)
                 name = f"{weight.layer}/{weight.name}"
                 self.summary.scalar(f"{name}/sparsity", 1 - np.mean(kept), step=step)
                 self.summary.scalar(f"{name}/threshold", float(magnitudes.min(initial=np.inf)), step=step)

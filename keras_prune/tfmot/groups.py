@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 
-from keras_prune.masks import MaskedWeight, find_masked, walk_layers
-from keras_prune.schedules import check_sparsity
+from keras_prune.masking.masked_weights import MaskedWeight, find_masked, walk_layers
 from keras_prune.selection import Selection
 from keras_prune.tfmot.schedules import PruningSchedule
 from keras_prune.tfmot.wrapper import PruneLowMagnitude
+from keras_prune.validation import check_sparsity
 
 
 @dataclasses.dataclass

@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 
-from keras_prune import keras_internals
-from keras_prune.masks import inner_layer
+from keras_prune import _keras
+from keras_prune.masking.masked_weights import inner_layer
 
 _SIMPLE = (
     keras.layers.Add,
@@ -23,7 +23,7 @@ _SIMPLE = (
     keras.layers.Dropout,
 )
 _ACTIVATIONS = {"relu", "relu6", "leaky_relu", "elu", "sigmoid"}
-_OPERATIONS = tuple(keras_internals.operation_classes("numpy.Add", "numpy.Subtract", "numpy.Multiply"))
+_OPERATIONS = tuple(_keras.operation_classes("numpy.Add", "numpy.Subtract", "numpy.Multiply"))
 
 
 class PruningPolicy(abc.ABC):
@@ -84,7 +84,7 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
 
     def ensure_model_supports_pruning(self, model: keras.Model) -> None:
         """Raises a `ValueError` if XNNPACK would not compute this model sparsely; it names the first obstacle."""
-        if not keras_internals.is_graph(model) or not model.built:
+        if not _keras.is_graph(model) or not model.built:
             raise ValueError(
                 "The policy looks at the graph of a built Sequential or Functional model. "
                 f"Received: a model of class {type(model).__name__}"
@@ -122,8 +122,8 @@ class _Graph:
     """Who makes and who reads the tensors of a model. A node is a use of an operation."""
 
     def __init__(self, model: keras.Model):
-        nodes = keras_internals.graph_nodes(model)
-        inputs, outputs = ({id(tensor) for tensor in ends} for ends in keras_internals.graph_ends(model))
+        nodes = _keras.graph_nodes(model)
+        inputs, outputs = ({id(tensor) for tensor in ends} for ends in _keras.graph_ends(model))
         made = {id(tensor): node for node in nodes for tensor in node.outputs}
         read = {id(node): [id(tensor) for tensor in node.arguments.keras_tensors] for node in nodes}
         self._before = {id(node): [made[each] for each in read[id(node)] if each in made] for node in nodes}

@@ -5,16 +5,17 @@ from typing import Any
 
 import keras
 
-from keras_prune import keras_internals, wrapping
-from keras_prune.cloning import copy_layer, copy_model, copy_state
-from keras_prune.masks import inner_layer
-from keras_prune.prunable import find_prunable
+from keras_prune import _keras
+from keras_prune.graph.copying import copy_layer, copy_model, copy_state
+from keras_prune.masking import wrapping
+from keras_prune.masking.masked_weights import inner_layer
+from keras_prune.masking.prunable import find_prunable
+from keras_prune.masking.pruned_model import PrunedModel, keep_masks
+from keras_prune.masking.wrapper import PruningWrapper
 from keras_prune.tfmot.groups import group_weights
 from keras_prune.tfmot.policy import PruningPolicy
 from keras_prune.tfmot.schedules import PruningSchedule
 from keras_prune.tfmot.wrapper import PruneLowMagnitude, check_settings
-from keras_prune.training import PrunedModel, keep_masks
-from keras_prune.wrappers import PruningWrapper
 
 SettingsOf = Callable[[keras.Layer], dict[str, Any] | None]
 
@@ -106,7 +107,7 @@ def prune_scope() -> Any:
         pruned = keras.saving.load_model("pruned.h5")
     ```
     """
-    models = {cls.__name__: _reader(cls) for cls in (keras.Sequential, keras_internals.FUNCTIONAL)}
+    models = {cls.__name__: _reader(cls) for cls in (keras.Sequential, _keras.FUNCTIONAL)}
     return keras.saving.custom_object_scope({"PruneLowMagnitude": PruneLowMagnitude, **models})
 
 
@@ -123,7 +124,7 @@ def _reader(plain: type[keras.Model]) -> type:
 
 
 def _check_model(model: keras.Model) -> None:
-    if not keras_internals.is_graph(model):
+    if not _keras.is_graph(model):
         raise ValueError(
             "`prune_low_magnitude` takes Sequential and Functional models. `keras_prune.wrap_pruning` and "
             f"`keras_prune.PruningSchedule` prune subclassed ones. Received: a model of class {type(model).__name__}"
@@ -178,7 +179,7 @@ def _wrap_layer(layer: keras.Layer, settings: dict[str, Any], kwargs: dict[str, 
         outer = copy
     else:
         outer = PruneLowMagnitude(copy, **settings, **kwargs)
-        keras_internals.copy_input_shape(layer, outer)
+        _keras.copy_input_shape(layer, outer)
     if layer.built:
         outer.build_from_config(layer.get_build_config())
         copy_state(layer, outer if isinstance(layer, PruningWrapper) else copy)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_prune import schedules as core
-from keras_prune.schedules import check_sparsity, check_step
+from keras_prune.validation import check_sparsity, check_step
 
 
 class PruningSchedule:

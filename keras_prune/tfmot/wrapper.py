@@ -4,9 +4,9 @@ from typing import Any, Literal, Self
 
 import keras
 
+from keras_prune.masking.wrapper import PruningWrapper
 from keras_prune.selection import Block, NByM, Percentile, Selection
 from keras_prune.tfmot.schedules import ConstantSparsity, PruningSchedule, deserialize_schedule, serialize_schedule
-from keras_prune.wrappers import PruningWrapper
 
 _POOLING: dict[str, Literal["mean", "max"]] = {"AVG": "mean", "MAX": "max"}
 SETTINGS = ("pruning_schedule", "block_size", "block_pooling_type", "sparsity_m_by_n")

@@ -1,9 +1,9 @@
 """`explain`: which weights, channels, heads or layers went, and why; as a table and as a page."""
 
 from keras_prune.insight.explain.channels import ExplainedGroup
+from keras_prune.insight.explain.explain import explain
 from keras_prune.insight.explain.explanation import Explanation
 from keras_prune.insight.explain.layers import ExplainedLayer
-from keras_prune.insight.explain.run import explain
 from keras_prune.insight.explain.weights import ExplainedWeight
 
 __all__ = ["ExplainedGroup", "ExplainedLayer", "ExplainedWeight", "Explanation", "explain"]

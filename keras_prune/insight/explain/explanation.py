@@ -2,20 +2,16 @@
 
 import dataclasses
 import os
-from typing import Any, Literal
+from typing import Any
 
-from keras_prune.files import check_target, write_text
-from keras_prune.insight.explain.channels import ExplainedGroup
-from keras_prune.insight.explain.layers import ExplainedLayer
-from keras_prune.insight.explain.weights import ExplainedWeight
-from keras_prune.tables import table
-
-Kind = Literal["weights", "channels", "layers"]
-Part = ExplainedWeight | ExplainedGroup | ExplainedLayer
+from keras_prune.insight.explain.html import page
+from keras_prune.insight.explain.parts import Findings
+from keras_prune.reporting.tables import table
+from keras_prune.storage import check_target, write_text
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Findings):
     """What was pruned of a model, and why: what `explain` returns. Its `str` is a table.
 
     Args:
@@ -26,16 +22,6 @@ class Explanation:
             candidate an `ExplainedLayer`, in the order of the model.
         facts: What is to be said of the whole model: names and values.
     """
-
-    model: str
-    kind: Kind
-    importance: str
-    parts: tuple[Part, ...]
-    facts: tuple[tuple[str, str], ...]
-
-    @property
-    def title(self) -> str:
-        return f"{self.kind.capitalize()} that went from '{self.model}'"
 
     def __str__(self) -> str:
         lines = [f"{name}: {value}" for name, value in self.facts]
@@ -54,8 +40,6 @@ class Explanation:
         Raises:
             ImportError: There is no matplotlib.
         """
-        from keras_prune.insight.explain.page import page  # here, since it draws
-
         return page(self)
 
     def save_html(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:

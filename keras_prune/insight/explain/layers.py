@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_prune.depth.report import CandidateReport, LayerReport
 from keras_prune.insight.explain.ranking import ranks, score_text
-from keras_prune.tables import number
+from keras_prune.layers.report import CandidateReport, LayerReport
+from keras_prune.reporting.tables import number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_prune.axes import Axes
 from keras_prune.selection import Block, Candidate, NByM, Selection
+from keras_prune.selection.layout import Axes
 
 _GROUPS = (4, 2, 8, 16)
 _BLOCKS = ((16, 1), (1, 16), (8, 8), (4, 4), (8, 1), (1, 8), (4, 1), (1, 4), (2, 2), (2, 1), (1, 2))

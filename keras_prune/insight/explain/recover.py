@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 
-from keras_prune import keras_internals
-from keras_prune.channels.binding import Binding
+from keras_prune import _keras
 from keras_prune.channels.groups import ChannelAnalysis
-from keras_prune.channels.labels import FIXED
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.rebuild import rebuild
+from keras_prune.tracing.binding import Binding
+from keras_prune.tracing.labels import FIXED
 
 
 def recover_plan(analysis: ChannelAnalysis, before: keras.Model, after: keras.Model) -> ChannelPlan:
@@ -60,7 +60,7 @@ def _kept_channels(member: Binding, smaller: keras.Variable, channels: np.ndarra
 
 
 def _rows(weight: keras.Variable, axis: int) -> np.ndarray:
-    values = keras_internals.as_numpy(weight)
+    values = _keras.as_numpy(weight)
     return np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
 
 
@@ -82,7 +82,7 @@ def _equal(again: keras.Model, after: keras.Model) -> bool:
     for one, other in zip(again.weights, after.weights, strict=True):
         if tuple(one.shape) != tuple(other.shape):
             return False
-        a, b = keras_internals.as_numpy(one), keras_internals.as_numpy(other)
+        a, b = _keras.as_numpy(one), _keras.as_numpy(other)
         if one.trainable and not np.allclose(a, b, rtol=1e-5, atol=1e-7, equal_nan=True):
             return False
     return True

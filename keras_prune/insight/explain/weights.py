@@ -6,17 +6,18 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from keras_prune import _keras
 from keras_prune import importance as importances
-from keras_prune import keras_internals
-from keras_prune.axes import Axes, find_axes
 from keras_prune.importance import Importance
 from keras_prune.insight.explain.pattern import find_patterns
 from keras_prune.insight.explain.ranking import Cut, find_cut, ranks, score_text
-from keras_prune.masks import MaskedWeight, find_masked, inner_layer, walk_layers
-from keras_prune.measure.progress import track
-from keras_prune.measure.weights import SingleWeights, WeightStatistics
-from keras_prune.prunable import find_prunable
-from keras_prune.wrapping import wrap_pruning
+from keras_prune.masking.layouts import find_axes
+from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
+from keras_prune.masking.prunable import find_prunable
+from keras_prune.masking.wrapping import wrap_pruning
+from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
+from keras_prune.reporting.progress import track
+from keras_prune.selection.layout import Axes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,7 +122,7 @@ def explain_weights(
     Raises:
         ValueError: The weights cannot be scored.
     """
-    function = importances.get(importance)
+    function = importances.weight_scorer(importance)
     scored, statistics = _scored(before, after, importance, data, loss)
     sides = list(zip(_weights(before), _weights(after), scored, strict=True))
     parts = []
@@ -159,27 +160,27 @@ def _weights(model: keras.Model) -> list[MaskedWeight]:
 
 def _scored(
     before: keras.Model, after: keras.Model, importance: str | Importance, data: Any, loss: Any
-) -> tuple[list[MaskedWeight], WeightStatistics | None]:
+) -> tuple[list[MaskedWeight], ModelStatistics | None]:
     """The weights that are scored, and what is measured of them."""
     if importance == "random":
         raise ValueError(
             "Scores of chance are drawn anew each time: they explain nothing. Received: importance='random'"
         )
     if importance == "movement":  # it is added up in the model that was trained
-        return _weights(after), WeightStatistics(after)
+        return _weights(after), ModelStatistics(after)
     if importances.needs_data(importance):
         if data is None:
             raise ValueError(
                 f"This importance is measured on data: pass `data`. Received: importance={importance!r}, data=None"
             )
         masked = bool(find_masked(before))
-        if not masked and not keras_internals.is_graph(before):
+        if not masked and not _keras.is_graph(before):
             raise ValueError(
                 "What data tell is measured on a copy with masks, and a subclassed model cannot be copied. "
                 f"Received: '{before.name}' of class {type(before).__name__} with importance={importance!r}"
             )
         model = before if masked else wrap_pruning(before)
-        return _weights(model), WeightStatistics(model, data, loss, compiled=before)
+        return _weights(model), ModelStatistics(model, data, loss, compiled=before)
     return _weights(before), None
 
 

@@ -1,0 +1,102 @@
+"""Graphs of Sequential and Functional models: what is in them, and running them with other operations."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras.src.models import functional
+from keras.src.tree import map_shape_structure
+
+from keras_prune._keras.layers import flatten
+
+FUNCTIONAL: type[keras.Model] = functional.Functional
+
+
+def is_graph(model: object) -> bool:
+    """Whether `model` is a Sequential or Functional model that can be built again from its layers.
+
+    A subclass with a constructor of its own (keras_hub's backbones, say) cannot: it would lose its class.
+    """
+    if isinstance(model, keras.Sequential):
+        return type(model).__init__ is keras.Sequential.__init__
+    return isinstance(model, functional.Functional) and functional.functional_like_constructor(type(model))
+
+
+def inner_graph(operation: object) -> Any:
+    """The model that an operation of a graph runs, if it can be built again: itself, or that of a `TimeDistributed`."""
+    if isinstance(operation, keras.layers.TimeDistributed):
+        return operation.layer if is_graph(operation.layer) and has_graph(operation.layer) else None
+    return operation if is_graph(operation) else None
+
+
+def has_graph(model: keras.Model) -> bool:
+    """Whether the nodes of this model and those in it are known: a Sequential without input shape has none."""
+    models = [part for part in flatten(model) if is_graph(part)]
+    return all(part._functional is not None for part in models if isinstance(part, keras.Sequential))
+
+
+def run_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
+    """Calls the graph of a Sequential or Functional model on new symbolic inputs, with `replace(operation)` for each
+    operation, in the order of `graph_nodes`."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return graph._run_through_graph(inputs, operation_fn=replace)
+
+
+def call_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
+    """Calls a Sequential or Functional model on inputs as users pass them, with `replace(operation)` for each
+    operation. A model inside is one operation."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=replace)
+
+
+def graph_nodes(model: keras.Model) -> list[Any]:
+    """The nodes of a Sequential or Functional model in the order of computation, without its inputs.
+
+    A node has `operation`, `arguments` (`args`, `kwargs`) and `outputs`. Only this model's: a layer's own list of nodes
+    also has those of other models that use it.
+    """
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    nodes = graph._nodes_by_depth
+    inputs = {id(tensor) for tensor in graph.inputs}
+    return [
+        node
+        for depth in sorted(nodes, reverse=True)
+        for node in nodes[depth]
+        if not node.is_input and not all(id(tensor) in inputs for tensor in node.outputs)
+    ]
+
+
+def graph_ends(model: keras.Model) -> tuple[list[Any], list[Any]]:
+    """The input and output tensors that `graph_nodes` begin and end with."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return list(graph.inputs), list(graph.outputs)
+
+
+def graph_structures(model: keras.Model) -> tuple[Any, Any]:
+    """The input and output tensors of a Sequential or Functional model, in the structures that it takes and returns."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return graph._inputs_struct, graph._outputs_struct
+
+
+def input_structure(model: keras.Model) -> Any:
+    """The input tensors of a Sequential or Functional model: one, or lists or dicts of them, as its inputs come."""
+    return (model._functional if isinstance(model, keras.Sequential) else model)._inputs_struct
+
+
+def copy_input(tensor: Any, shape: Sequence[int | None] | None = None) -> Any:
+    """A new symbolic input like `tensor`, an input of a Functional or Sequential model, or of another shape."""
+    layer = tensor._keras_history.operation
+    shape = tuple(tensor.shape if shape is None else shape)
+    if isinstance(layer, keras.layers.InputLayer):
+        return keras.layers.InputLayer.from_config(layer.get_config() | {"batch_shape": shape}).output
+    return keras.Input(batch_shape=shape, dtype=tensor.dtype)  # the model starts in the middle of a graph
+
+
+def copy_operation(operation: Any, changes: Mapping[str, Any] | None = None) -> Any:
+    """A new `keras.ops` operation of the same settings but for `changes`: the graph it is in stays as it was."""
+    return type(operation).from_config(operation.get_config() | dict(changes or {}))
+
+
+def symbolic_tensors(shapes: Any, dtype: str) -> Any:
+    """Symbolic inputs of these shapes: one shape, or lists and dicts of shapes."""
+    return map_shape_structure(lambda shape: keras.KerasTensor(shape, dtype=dtype), shapes)

@@ -1,0 +1,171 @@
+"""What `compile` and `fit` do."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import add, sub
+from typing import Any
+
+import keras
+from keras.src.backend.common import global_state
+
+from keras_prune._keras.layers import is_of_keras
+
+
+def compiled_loss(model: keras.Model) -> tuple[Any, Any] | None:
+    """The loss that a model was compiled with, as it was passed, and the weights of the losses; None without one."""
+    found = getattr(model, "_compile_loss", None)
+    return None if found is None else (found._user_loss, found._user_loss_weights)
+
+
+def compiled_metrics(model: keras.Model) -> tuple[Any, Any]:
+    """The metrics and the weighted metrics that a model was compiled with, as they were passed; None without any."""
+    found = getattr(model, "_compile_metrics", None)
+    return (None, None) if found is None else (found._user_metrics, found._user_weighted_metrics)
+
+
+def called_in_training() -> keras.Layer | None:
+    """The outermost of the layers and models that are being called, if that is to train; else None."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return context.entry_layer if context is not None and context.get_value("training") is True else None
+
+
+@contextmanager
+def gradients_shown(model: Any, see: Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], None]) -> Iterator[None]:
+    """While this holds, a training step of the model calls `see(variables, values, gradients)` before they are applied.
+
+    They are those of the loss itself: if the optimizer scales it (`mixed_float16`), the scale is taken out again, and
+    in a step that it skips, for gradients that are not finite, they are zero.
+    """
+    optimizer = model.optimizer
+    stateless, name = keras.backend.backend() == "jax", "apply"
+    if stateless:
+        name = "stateless_apply"
+    apply = getattr(optimizer, name)
+
+    def show(*args: Any, **kwargs: Any) -> Any:
+        variables = model.trainable_variables
+        if stateless:
+            state, gradients, values = args
+        else:
+            state, gradients, values = None, args[0], [variable.value for variable in variables]
+        see(variables, values, _unscaled(optimizer, gradients, state))
+        return apply(*args, **kwargs)
+
+    object.__setattr__(optimizer, name, show)  # of this instance, and without Keras tracking it
+    try:
+        yield
+    finally:
+        object.__delattr__(optimizer, name)
+
+
+def _unscaled(optimizer: Any, gradients: Sequence[Any], state: Sequence[Any] | None) -> Sequence[Any]:
+    """What gradients are without the scale of the loss; `state`: the optimizer's variables, where the step has them."""
+    tensors = [None if each is None else keras.ops.convert_to_tensor(each) for each in gradients]
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        factor = getattr(optimizer, "loss_scale_factor", None) or 1.0
+        return [None if each is None else each / factor for each in tensors]
+    scale = optimizer.dynamic_scale if optimizer.built else optimizer.initial_scale
+    if state is not None:
+        scale = next(now for each, now in zip(optimizer.variables, state, strict=True) if each is scale)
+    finite = optimizer.check_finite(gradients)
+    return [None if each is None else keras.ops.where(finite, each / scale, 0.0) for each in tensors]
+
+
+@contextmanager
+def masked_writes(model: Any, masks: Sequence[tuple[keras.Variable, keras.Variable]]) -> Iterator[set[int]]:
+    """While this holds, the optimizer of a TensorFlow model writes `weight * mask` where it would write a weight.
+
+    The product is then a part of the optimizer's last pass over the weight, not another pass: half the cost.
+
+    Args:
+        model: The model. Where something may write its weights after the optimizer, nothing happens: a training step
+            or an optimizer that is not Keras's own, a constraint, moving averages that are written back. Nor does it
+            where the optimizer does not write at each step, as it accumulates gradients, or writes on several devices
+            at once.
+        masks: Weights and their masks.
+
+    Yields:
+        A set that fills, while the model makes a step, with the `id` of each weight that was written so. Weights of
+        which only some rows were written are not in it.
+    """
+    written: set[int] = set()
+    optimizer = model.optimizer
+    frequency = getattr(optimizer, "use_ema", False) and getattr(optimizer, "ema_overwrite_frequency", None)
+    accumulates = getattr(optimizer, "gradient_accumulation_steps", None)
+    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+    if optimizer is None or not is_of_keras(type(optimizer)) or frequency or accumulates or replicas > 1:
+        yield written
+        return
+    found = {id(weight.value): (weight, mask) for weight, mask in masks if weight.constraint is None}
+
+    def masked(write: Callable[..., Any], change: Callable[[Any, Any], Any]) -> Callable[..., None]:
+        def write_masked(variable: Any, value: Any) -> None:
+            native = variable.value if isinstance(variable, keras.Variable) else variable
+            weight, mask = found.get(id(native), (None, None))
+            if weight is None or hasattr(value, "indices"):  # the latter: some rows
+                written.discard(id(weight))
+                write(variable, value)
+            else:
+                native.assign(change(native, keras.ops.cast(value, weight.dtype)) * mask.value)
+                written.add(id(weight))
+
+        return write_masked
+
+    changes: dict[str, Callable[[Any, Any], Any]] = {
+        "assign": lambda _, value: value,
+        "assign_add": add,
+        "assign_sub": sub,
+    }
+    for name, change in changes.items():
+        object.__setattr__(optimizer, name, masked(getattr(optimizer, name), change))
+    try:
+        yield written
+    finally:
+        for name in changes:
+            object.__delattr__(optimizer, name)
+
+
+class BackgroundCallback(keras.callbacks.Callback):
+    """A callback that can do without being called between a step and the next: see `ends_in_background`."""
+
+    async_safe = False
+
+
+@contextmanager
+def ends_in_background(callbacks: Any) -> Iterator[None]:
+    """While this holds, Keras may call `on_train_batch_end` of the first of these callbacks beside the next step, if it
+    can bear that. Keras does so on JAX and torch where no callback has that hook, or all others can bear it too:
+    waiting for each step costs about a hundredth of it.
+
+    Of the first one only: others could look at the model, at the end of an epoch, before it has acted. And not of a
+    subclass of somebody else, which may have hooks of its own.
+    """
+    first = next(iter(callbacks), None) if isinstance(callbacks, list | tuple) else None
+    if first is None or BackgroundCallback not in type(first).__bases__:
+        yield
+        return
+    first.async_safe = True
+    try:
+        yield
+    finally:
+        del first.async_safe
+
+
+def moving_averages(optimizer: Any) -> dict[int, keras.Variable]:
+    """The optimizer's moving average of each variable that has one, by the variable's `id`."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    averages: dict[int, keras.Variable] = {}
+    for part in getattr(optimizer, "optimizers", [optimizer]):  # of a MultiOptimizer
+        if getattr(part, "use_ema", False) and getattr(part, "built", False):
+            pairs = zip(part._trainable_variables, part._model_variables_moving_average, strict=True)
+            averages.update((id(variable), average) for variable, average in pairs)
+    return averages
+
+
+def metric_direction(model: keras.Model, name: str) -> str | None:
+    """Whether the compiled metric of this name is better when it goes "up" or "down"; None if it does not say."""
+    for group in model.metrics:
+        for metric in getattr(group, "metrics", [group]):
+            if metric.name == name and getattr(metric, "_direction", None) in ("up", "down"):
+                return metric._direction
+    return None

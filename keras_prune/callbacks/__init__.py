@@ -1,0 +1,8 @@
+"""Callbacks of `fit`: when masks change, and what is recorded of them."""
+
+from keras_prune.callbacks.hold_accuracy import HoldAccuracy
+from keras_prune.callbacks.pruning_board import PruningBoard
+from keras_prune.callbacks.pruning_schedule import PruningSchedule
+from keras_prune.callbacks.sparse_checkpoint import SparseCheckpoint
+
+__all__ = ["HoldAccuracy", "PruningBoard", "PruningSchedule", "SparseCheckpoint"]

@@ -1,0 +1,357 @@
+"""`HoldAccuracy`: as sparse as a metric allows, found while the model trains."""
+
+import dataclasses
+import math
+import os
+import warnings
+from typing import Any, Literal
+
+import keras
+
+from keras_prune.callbacks.hold_backup import Backup
+from keras_prune.callbacks.pruning_schedule import IN_THIS_FIT as SCHEDULE_IN_THIS_FIT
+from keras_prune.importance import Importance
+from keras_prune.masking.masked_weights import apply_masks, masked_sparsity
+from keras_prune.masking.pruned_model import keep_masks
+from keras_prune.measurement.metric_direction import lower_is_better
+from keras_prune.reporting.records import Records
+from keras_prune.selection import Percentile, Selection
+from keras_prune.validation import check_sparsity, check_step
+from keras_prune.weights.online_statistics import Measured
+from keras_prune.weights.rule import PruningRule
+from keras_prune.weights.snapshot import Snapshot
+from keras_prune.weights.update import update_masks
+
+IN_THIS_FIT = "keras_prune.HoldAccuracy"  # a key of the parameters that all callbacks of one `fit` share
+_STATE = ("baseline", "_held", "_target", "_failed", "_epochs_here", "_done")  # the state of the search, but for models
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What `HoldAccuracy` did after an epoch.
+
+    Args:
+        epoch: As Keras counts, from 0.
+        target: The sparsity that was tried.
+        sparsity: The fraction of all masked weights that was pruned in this epoch.
+        metric: The monitored metric after it.
+        bound: What it was held against; None while the baseline is measured.
+        decision: `"baseline"`, `"held"`, `"wait"` (it does not hold, but may train on), or `"failed"`.
+    """
+
+    epoch: int
+    target: float
+    sparsity: float
+    metric: float
+    bound: float | None
+    decision: str
+
+
+class HoldAccuracy(keras.callbacks.Callback):
+    """Prunes while a metric holds, steps back where it falls, and ends with the sparsest model that held.
+
+    The first epochs measure the baseline. Then the sparsity rises by `step` whenever the metric is within
+    `max_drop` of it after an epoch. A sparsity at which it is not after `patience` epochs has failed: weights, masks
+    and the optimizer (its step, learning rate and momenta, as if the attempt had not been made) go back to the last
+    model that held, and the next attempt is half way between the two, and so on until they are `resolution` apart or
+    `max_sparsity` holds. Then training is stopped. However it ends, the model is the sparsest one that held, as it
+    was after the epoch that showed it; if none held, the unpruned model of the best epoch of the baseline (with a
+    `baseline` of yours, the model that `fit` was given). This is
+    validate-and-optimise pruning (Reed 1993, "Pruning Algorithms: a Survey"), with a bisection for the step.
+
+    The bound holds for the metric that was monitored. It was chosen by it, too: judge the model by other data.
+
+    With `backup`, a run that is killed is resumed by `BackupAndRestore`, listed after this callback. Do not combine it
+    with `PruningSchedule`, or with `EarlyStopping` of `restore_best_weights=True`: that brings back another model. List
+    it before callbacks that read `logs["sparsity"]`.
+
+    Args:
+        monitor: Name of a metric in the logs of `fit`, measured after each epoch: `"val_..."`, so pass validation
+            data. A training metric is a mean over the epoch, and not of the model that is kept.
+        max_drop: How far the metric may be worse than the baseline, at least 0: in its own units (0.01 of an accuracy
+            is one point), or with `relative=True` as a fraction of the baseline's absolute value.
+        relative: See `max_drop`.
+        baseline: Metric to hold on to. Default: the best of the first `baseline_epochs` epochs.
+        baseline_epochs: Epochs without pruning, at least 1. Not used with `baseline`: pruning then begins at once.
+        mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by its name or, for one that the
+            model was compiled with, by the metric itself.
+        step: First step of the sparsity, in (0, 1).
+        resolution: The search ends when the lowest sparsity that failed is at most this far above the highest that
+            held; in (0, 1).
+        patience: Epochs of training that a sparsity is given, at least 1.
+        max_sparsity: In [0, 1); that of the selection, if it is lower.
+        selection: How scores become masks, one that takes a sparsity. Default: `Percentile()`.
+        importance: As in `PruningSchedule`.
+        targets: As in `PruningSchedule`: for layers with a target of their own, the sparsity never gets above it.
+        prune_frozen: As in `PruningSchedule`.
+        data: As in `PruningSchedule`.
+        data_batches: As in `PruningSchedule`.
+        loss: As in `PruningSchedule`.
+        backup: A folder of its own in which the state of the search is kept from epoch to epoch, some two or three
+            times the size of the model; emptied when `fit` ends.
+        verbose: 1: prints each decision.
+
+    Raises:
+        ValueError: Values outside these ranges, or a selection that decides itself how much is pruned; in `fit`, a
+            model without masks, a target that names no layer, two such callbacks, a monitor that is not in the logs
+            (the message names those that are), or whose mode cannot be told; a backup of another model, or
+            of other epochs.
+        TypeError: An argument of another type.
+
+    Example:
+
+    ```python
+    model = wrap_pruning(model)
+    model.compile("adam", "mse")
+    hold = HoldAccuracy(monitor="val_loss", max_drop=0.1, relative=True)
+    model.fit(x, y, validation_data=(x, y), epochs=8, callbacks=[hold])
+    print(hold.decisions)
+    hold.sparsity  # of the model now
+    ```
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_accuracy",
+        max_drop: float = 0.01,
+        *,
+        relative: bool = False,
+        baseline: float | None = None,
+        baseline_epochs: int = 1,
+        mode: Literal["auto", "min", "max"] = "auto",
+        step: float = 0.1,
+        resolution: float = 0.01,
+        patience: int = 2,
+        max_sparsity: float = 0.98,
+        selection: Selection | None = None,
+        importance: str | Importance = "magnitude",
+        targets: Any = None,
+        prune_frozen: bool = False,
+        data: Any = None,
+        data_batches: int = 8,
+        loss: Any = None,
+        backup: str | os.PathLike[str] | None = None,
+        verbose: int = 0,
+    ):
+        super().__init__()
+        self.rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen)
+        if not self.rule.selection.needs_sparsity:
+            raise ValueError(
+                "HoldAccuracy decides how much is pruned, so its selection must take a sparsity, like `Percentile()`. "
+                f"Received: selection={selection!r}"
+            )
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f'`mode` must be "auto", "min" or "max". Received: mode={mode!r}')
+        self.monitor, self.mode, self.relative, self.verbose = monitor, mode, relative, verbose
+        self.max_drop = _check_number(max_drop, "max_drop", 0.0, math.inf)
+        self.baseline = None if baseline is None else _check_number(baseline, "baseline", -math.inf, math.inf)
+        self.baseline_epochs = check_step(baseline_epochs, "baseline_epochs", minimum=1)
+        self.step = _check_number(step, "step", 0.0, 1.0, above=True)
+        self.resolution = _check_number(resolution, "resolution", 0.0, 1.0, above=True)
+        self.patience = check_step(patience, "patience", minimum=1)
+        self.max_sparsity = check_sparsity(max_sparsity, "max_sparsity")
+        if self.rule.selection.max_sparsity is not None:
+            self.max_sparsity = min(self.max_sparsity, self.rule.selection.max_sparsity)
+        self.data, self.loss = data, loss
+        self.data_batches = check_step(data_batches, "data_batches", minimum=1)
+        self.backup = None if backup is None else Backup(backup)
+        self.decisions: Records[Decision] = Records()
+        self._given_baseline = self.baseline
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of all masked weights of the model that is pruned now."""
+        return masked_sparsity(self._weights) if self._weights else 0.0
+
+    @property
+    def bound(self) -> float | None:
+        """The worst value of the metric that holds; None while the baseline is not known."""
+        if self.baseline is None:
+            return None
+        drop = self.max_drop * (abs(self.baseline) if self.relative else 1.0)
+        return self.baseline + drop if self._lower_is_better else self.baseline - drop
+
+    # What the callback does, and when.
+
+    _weights: Any = ()
+    _lower_is_better = False
+
+    def set_model(self, model: keras.Model) -> None:
+        weights = self.rule.weights_of(model, "HoldAccuracy")
+        super().set_model(keep_masks(model))
+        self._weights = weights
+        self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.params.setdefault(IN_THIS_FIT, self) is not self:
+            raise ValueError(
+                "One HoldAccuracy a fit: two would undo each other's masks. Received: two HoldAccuracy callbacks"
+            )
+        self._measured.check()
+        self.decisions = Records()
+        self.baseline = self._given_baseline
+        self._held = self._target = self.sparsity  # a model that is pruned already is never made less sparse
+        self._failed: float | None = None
+        self._epochs_here = 0
+        self._done = False
+        self._best: Snapshot | None = None
+        self._first_epoch = True
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # Pruned here and not when it is decided: the last epoch's decision would prune what nobody trains.
+        if SCHEDULE_IN_THIS_FIT in self.params:
+            raise ValueError(
+                "HoldAccuracy decides itself when and how much is pruned: leave the other callback out. "
+                "Received: a HoldAccuracy and a PruningSchedule in the same fit"
+            )
+        if self._first_epoch and self.backup is not None and epoch > 0:
+            self._resume(epoch - 1)
+        self._first_epoch = False
+        if self.baseline is None:
+            return
+        if self._best is None:
+            self._best = Snapshot.take(self.model)
+        if self._target == self._held and not self._done:
+            self._next()
+        if self._epochs_here == 0 and not self._done:
+            optimizer = getattr(self.model, "optimizer", None)
+            update_masks(self._weights, self.rule, self._goal, epoch, optimizer, self._measured.now(epoch))
+            apply_masks(self.model)  # minus zeros become zeros
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = {} if logs is None else logs
+        metric = self._read(logs)
+        apply_masks(self.model)
+        sparsity = self.sparsity
+        logs["sparsity"] = sparsity
+        if self._done:  # nothing was left to try from the start
+            self.model.stop_training = True
+            return
+        target = self._target
+        if self._given_baseline is None and len(self.decisions) < self.baseline_epochs:
+            decision = "baseline"
+            self._measure(metric, [earlier.metric for earlier in self.decisions])
+        else:
+            decision = self._judge(metric)
+        self._note(Decision(epoch, target, sparsity, metric, self.bound, decision))
+        if self.backup is not None:
+            self.backup.save(epoch, self._state(), self._best)
+        if self._done:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._best is not None and self.baseline is not None:
+            self._best.restore(self.model)
+            self._best = None  # as large as the model
+        if self.backup is not None:
+            self.backup.clear()
+        if self.baseline is None or not any(made.decision in ("held", "failed") for made in self.decisions):
+            warnings.warn(
+                f"Training ended after {len(self.decisions)} epochs, before HoldAccuracy knew of any sparsity whether "
+                f"it holds: the model is not pruned further. Train for longer than the {self.baseline_epochs} epochs "
+                f"of the baseline and `patience={self.patience}`.",
+                stacklevel=2,
+            )
+
+    # How.
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "decisions": [dataclasses.asdict(decision) for decision in self.decisions],
+            "lower_is_better": self._lower_is_better,
+            **{name: getattr(self, name) for name in _STATE},
+        }
+
+    def _resume(self, epoch: int) -> None:
+        """Goes on from what was known after an epoch."""
+        assert self.backup is not None
+        found = self.backup.load(epoch, self.model)
+        if found is None:
+            return
+        state, self._best = found
+        self.decisions = Records(Decision(**decision) for decision in state["decisions"])
+        self._lower_is_better = state["lower_is_better"]
+        for name in _STATE:
+            setattr(self, name, state[name])
+        if self._best is not None and self.decisions[-1].decision == "failed":
+            self._best.restore(self.model)  # a backup written before the step back holds the model that failed
+
+    def _measure(self, metric: float, earlier: list[float]) -> None:
+        """Takes an epoch of the baseline."""
+        if math.isnan(metric):
+            raise ValueError(f"The baseline must be a number. Received: {self.monitor}={metric}")
+        if all(self._better(metric, other) for other in earlier):
+            self._best = Snapshot.take(self.model)
+        if len(earlier) + 1 == self.baseline_epochs:
+            self.baseline = min([*earlier, metric]) if self._lower_is_better else max([*earlier, metric])
+
+    def _judge(self, metric: float) -> str:
+        """Takes an epoch at the sparsity that is tried, and chooses the next."""
+        self._epochs_here += 1
+        bound = self.bound
+        assert bound is not None
+        if metric == bound or self._better(metric, bound):
+            self._best = Snapshot.take(self.model)
+            self._held = self._target
+            self._next()
+            return "held"
+        if self._epochs_here < self.patience:
+            return "wait"
+        self._failed = self._target
+        assert self._best is not None
+        self._best.restore(self.model)
+        self._next()
+        return "failed"
+
+    def _next(self) -> None:
+        """Chooses the next sparsity to try, or ends the search."""
+        self._epochs_here = 0
+        if self._failed is None:
+            self._done = self._held >= self.max_sparsity
+            self._target = max(min(self._held + self.step, self.max_sparsity), self._held)
+        else:
+            # A hair more, since 0.9 - 0.8 is more than 0.1 to a computer.
+            self._done = self._failed - self._held <= self.resolution * (1 + 1e-9)
+            self._target = self._held + (self._failed - self._held) / 2
+        if self._done:
+            self._target = self._held
+
+    def _goal(self, own: float | None) -> float:
+        return self._target if own is None else min(own, self._target)
+
+    def _better(self, metric: float, other: float) -> bool:
+        return metric < other if self._lower_is_better else metric > other
+
+    def _read(self, logs: dict[str, Any]) -> float:
+        try:
+            if self.monitor not in logs:
+                raise ValueError(
+                    "`monitor` must be a metric that `fit` logs after each epoch; those of validation need "
+                    "`validation_data`, and `validation_freq=1`. "
+                    f"Available: {', '.join(sorted(logs)) or 'none'}. Received: monitor={self.monitor!r}"
+                )
+            auto = self.mode == "auto"
+            self._lower_is_better = lower_is_better(self.model, self.monitor) if auto else self.mode == "min"
+        except ValueError:
+            if self._best is not None:  # with a given baseline the first epoch was pruned already
+                self._best.restore(self.model)
+            raise
+        return float(logs[self.monitor])
+
+    def _note(self, decision: Decision) -> None:
+        self.decisions.append(decision)
+        if self.verbose:
+            print(
+                f"\nHoldAccuracy: epoch {decision.epoch}, sparsity {decision.sparsity:.2%}, "
+                f"{self.monitor} {decision.metric:.6g}: {decision.decision}",
+                flush=True,
+            )
+
+
+def _check_number(value: Any, name: str, low: float, high: float, above: bool = False) -> float:
+    """Returns `value` as a float if it is finite and in [low, high), or with `above` in (low, high)."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not (low < value < high if above else low <= value < high):
+        span = "finite" if low == -math.inf else f"in {'(' if above else '['}{low:g}, {high:g})"
+        raise ValueError(f"`{name}` must be a number, {span}. Received: {name}={value!r}")
+    return float(value)

@@ -1,0 +1,97 @@
+"""The state of a controller in a folder, so that a run that was killed goes on as if it had not been."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune.storage import write_with
+from keras_prune.weights.snapshot import Snapshot
+
+_SUFFIX = ".hold.npz"
+
+
+class Backup:
+    """What a controller knew after each of its last two epochs.
+
+    Two, since `BackupAndRestore` writes the model's own state a moment later: a run killed in between goes on from the
+    epoch before.
+
+    Args:
+        folder: Where the files go; made when the first is written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = pathlib.Path(folder)
+
+    def save(self, epoch: int, state: dict[str, Any], best: Snapshot | None) -> None:
+        """Writes the state after an epoch in one step, and drops what is older than the epoch before.
+
+        Args:
+            epoch: As Keras counts, from 0.
+            state: What JSON can hold.
+            best: The best model so far.
+        """
+        arrays = {} if best is None else _named(best)
+        # Bytes, since NumPy's files know no bfloat16.
+        content: dict[str, Any] = {name: np.frombuffer(array.tobytes(), np.uint8) for name, array in arrays.items()}
+        content["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_with(self._path(epoch), lambda path: np.savez(path, **content))
+        for old in self._epochs():
+            if not epoch - 1 <= old <= epoch:
+                self._path(old).unlink()
+
+    def load(self, epoch: int, model: keras.Model) -> tuple[dict[str, Any], Snapshot | None] | None:
+        """The state after an epoch; None if the folder has no state at all.
+
+        Raises:
+            ValueError: It has that of other epochs only, or of another model.
+        """
+        known = self._epochs()
+        if not known:
+            return None
+        if epoch not in known:
+            raise ValueError(
+                f"The backup must hold the state after epoch {epoch}, from which `fit` goes on. List HoldAccuracy "
+                "before `BackupAndRestore`, or empty the folder to start anew. "
+                f"Received: {self.folder}, with those after epochs {known}"
+            )
+        with np.load(self._path(epoch), allow_pickle=False) as file:
+            content = {name: file[name].tobytes() for name in file.files}
+        state = json.loads(content.pop("state"))
+        if not content:
+            return state, None
+        now = Snapshot.take(model)
+        arrays = _named(now)
+        sizes = {name: array.nbytes for name, array in arrays.items()}
+        if sizes != {name: len(each) for name, each in content.items()}:
+            raise ValueError(
+                f"The backup must be of this model and optimizer. Received: {self._path(epoch)}, of another one"
+            )
+        read = {name: np.frombuffer(content[name], array.dtype).reshape(array.shape) for name, array in arrays.items()}
+        weights = tuple(array for name, array in read.items() if name.startswith("weight"))
+        optimizer = tuple(array for name, array in read.items() if name.startswith("optimizer"))
+        return state, Snapshot(weights, now.optimizer, optimizer)
+
+    def clear(self) -> None:
+        """Removes its files, and the folder if nothing else is in it."""
+        for epoch in self._epochs():
+            self._path(epoch).unlink()
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _epochs(self) -> list[int]:
+        names = [path.name.removesuffix(_SUFFIX) for path in self.folder.glob(f"*{_SUFFIX}")]
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _path(self, epoch: int) -> pathlib.Path:
+        return self.folder / f"{epoch}{_SUFFIX}"
+
+
+def _named(snapshot: Snapshot) -> dict[str, np.ndarray]:
+    groups = (("weight", snapshot.weights), ("optimizer", snapshot.state))
+    return {f"{kind} {index}": array for kind, arrays in groups for index, array in enumerate(arrays)}

@@ -1,0 +1,309 @@
+"""The policy: `PruningSchedule` decides, while a model trains, when its masks change and to which sparsity."""
+
+import threading
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune import _keras
+from keras_prune._keras.multi_worker import choice_of_first
+from keras_prune.importance import Importance
+from keras_prune.masking.masked_weights import MaskedWeight, apply_masks
+from keras_prune.masking.pruned_model import keep_masks
+from keras_prune.schedules import ConstantSparsity, SparsitySchedule
+from keras_prune.selection import Percentile, Selection
+from keras_prune.validation import check_sparsity, check_step
+from keras_prune.weights.online_statistics import Measured
+from keras_prune.weights.regrowth import Regrowth
+from keras_prune.weights.rule import PruningRule, Targets
+from keras_prune.weights.update import update_masks
+
+IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
+
+
+class PruningSchedule(_keras.BackgroundCallback):
+    """Prunes a model while `fit` runs: updates its masks along a schedule.
+
+    The step is `optimizer.iterations`, so a resumed run goes on where it was. Masks are updated each `frequency` steps
+    from the schedule's `begin_step` on, and always at its `end_step`, whatever the frequency and
+    `steps_per_execution`. What is pruned stays pruned. Between updates the model itself holds its masks (see
+    `wrap_pruning`). The sparsity of all masked weights is written to the logs as `sparsity`: list this callback before
+    those that read it, such as `TensorBoard`; `History` and the progress bar always see it. Listed first, and without
+    others that act at the ends of batches, it lets JAX and torch go on with the next step meanwhile.
+
+    Without `fit`, call `set_model(model)` once, and `after_step()` after every `model.train_on_batch` or after every
+    update of a loop of your own. The workers of a `tf.distribute` strategy all call them, and take the masks that the
+    first of them chooses.
+
+    Args:
+        schedule: Function of the step that gives the sparsity in [0, 1), such as `PolynomialDecay`. None with a
+            threshold selection, which decides itself how much is pruned.
+        selection: How scores become masks. Default: `Percentile()`.
+        importance: How much each weight matters: a name of the table below, or a function `weight -> scores`, or
+            `(weight, statistics) -> scores` with a `WeightStatistics`, of NumPy arrays, higher = keep, the same each
+            time.
+        targets: How the sparsity is shared among the layers: `"uniform"`, each the same (the default); `"erk"`, by
+            their shapes, large layers more (Erdős-Rényi-Kernel, Evci et al. 2020); `"global"`, by the scores of all
+            layers together, which is `Percentile("global")`. Or, by name pattern, the final sparsity of single layers,
+            reached along the same schedule, `"erk"`, or None for layers to leave alone: `{"conv*": 0.5, "output":
+            None}`. The first pattern that matches counts.
+        frequency: Steps between mask updates, at least 1.
+        prune_frozen: Whether weights that are not trainable are pruned too.
+        regrowth: `RigL` or `SET`: weights change places with pruned ones while the sparsity stays. None: what is pruned
+            stays pruned.
+        data: What an importance is measured on at each update, as `fit` takes it: `x`, `(x, y)` or batches of them.
+            None: a sample of what `fit` trains on, at random.
+        data_batches: Batches in that sample (of arrays: of 32 samples each).
+        loss: The loss of an importance that needs one. Default: the one that the model is compiled with.
+
+    | importance | needs | score of a weight | source |
+    |---|---|---|---|
+    | `"magnitude"` | | its absolute value | Han et al. 2015 |
+    | `"lamp"` | | its square, over that of itself and all larger ones; for `targets="global"` | Lee et al. 2021 |
+    | `"random"` | | chance, after `keras.utils.set_random_seed` | |
+    | `"movement"` | `wrap_pruning(movement=True)` | how far training moved it away from zero | Sanh et al. 2020 |
+    | `"wanda"` | data | its absolute value times the norm of what it reads | Sun et al. 2023 |
+    | `"activation_weight"` | data | the same with the mean absolute value | |
+    | `"mean_activation"` | data | its absolute value times the mean one of what it reads | Molchanov et al. 2017 |
+    | `"apoz"` | data | its absolute value times the fraction of what it reads that is above zero | Hu et al. 2016 |
+    | `"entropy"` | data | its absolute value times the entropy of what it reads, over the samples | Luo and Wu 2017 |
+    | `"gradient"` | data, loss | mean absolute gradient | |
+    | `"taylor"` | data, loss | change of the loss without it, to first order | Molchanov et al. 2019 |
+    | `"snip"` | data, loss | the same, with the gradient over all the data | Lee et al. 2019 |
+    | `"fisher"` | data, loss | to second order, at a minimum of the loss | Theis et al. 2018 |
+    | `"loss_change"` | data, loss | real change of the loss: an evaluation for each weight | |
+
+    What `"mean_activation"`, `"apoz"` and `"entropy"` measure is taken relative to its mean over all that the layer
+    reads, so that layers can be compared.
+
+    Those that need data cost a forward (and with a loss a backward) pass over them at each update, on a copy of the
+    model that is made once.
+
+    Raises:
+        ValueError: A sparsity outside [0, 1), a negative step or frequency, no schedule for a selection that needs one
+            or one for a selection that does not, a sparsity that the selection cannot reach; at the start of `fit`, a
+            model without masks, a target that names no layer, a weight that the selection cannot prune, no data for an
+            importance that needs them, or a second `PruningSchedule` in the same `fit`.
+
+    Example:
+
+    ```python
+    model = wrap_pruning(model)
+    model.compile("adam", "mse")
+    schedule = PolynomialDecay(final_sparsity=0.9, begin_step=0, end_step=1000)
+    model.fit(x, y, epochs=4, callbacks=[PruningSchedule(schedule)])
+    ```
+    """
+
+    def __init__(
+        self,
+        schedule: SparsitySchedule | None = None,
+        selection: Selection | None = None,
+        importance: str | Importance = "magnitude",
+        targets: Targets | None = None,
+        *,
+        frequency: int = 100,
+        prune_frozen: bool = False,
+        regrowth: Regrowth | None = None,
+        data: Any = None,
+        data_batches: int = 8,
+        loss: Any = None,
+    ):
+        super().__init__()
+        self.rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen, regrowth)
+        default = self.rule.selection.default_sparsity
+        self.schedule = ConstantSparsity(default) if schedule is None and default is not None else schedule
+        self.data, self.loss = data, loss
+        self.data_batches = check_step(data_batches, "data_batches", minimum=1)
+        self.frequency = check_step(frequency, "frequency", minimum=1)
+        self._schedules = self._schedules_by_target()
+        timing = schedule if self.rule.selection.needs_sparsity else self.rule.selection.schedule
+        self.begin_step: int = getattr(timing, "begin_step", 0)
+        self.end_step: int | None = getattr(timing, "end_step", None)
+        if regrowth is not None and (timing is None or self.end_step is not None):
+            self.end_step = max(self.end_step or 0, regrowth.end_step)
+        self._weights: list[MaskedWeight] = []
+        self._kept: dict[int, int] = {}  # entries of each weight, by the `id` of its mask
+        self._sparsity = 0.0
+        self._measured: Measured | None = None
+        self._last_update: int | None = None
+        self._known_step, self._known_batch = 0, 0
+        self._thread: int | None = None  # that of `fit`
+        self._ends_unseen = False
+
+    def _schedules_by_target(self) -> dict[float | None, SparsitySchedule]:
+        if self.schedule is not None:
+            self.rule.refuse_sparsity(f"schedule={self.schedule!r}")
+        if not self.rule.selection.needs_sparsity:
+            return {}
+        if not callable(self.schedule) or isinstance(self.schedule, type):
+            raise ValueError(
+                "`schedule` must be a function of the step, such as `ConstantSparsity(0.5)` or "
+                f"`PolynomialDecay(final_sparsity=0.9, end_step=1000)`. Received: schedule={self.schedule!r}"
+            )
+        self.rule.check_reachable(getattr(self.schedule, "final_sparsity", 0.0), "schedule.final_sparsity")
+        schedules: dict[float | None, SparsitySchedule] = {None: self.schedule}
+        assert isinstance(self.rule.targets, Mapping)
+        for target in self.rule.targets.values():
+            if target is None or target == "erk":
+                continue
+            if not hasattr(self.schedule, "with_final_sparsity"):
+                raise ValueError(
+                    "A layer's own target needs a schedule with a final sparsity, such as `PolynomialDecay`. "
+                    f"Received: targets={self.rule.targets!r} with schedule={self.schedule!r}"
+                )
+            schedules[target] = self.schedule.with_final_sparsity(target)  # type: ignore[attr-defined]
+        return schedules
+
+    @property
+    def is_at_target(self) -> bool | None:
+        """Whether the masks were updated at the schedule's end or later, to its final sparsity; None: it has no end."""
+        end = getattr(self.schedule, "end_step", None)
+        return None if end is None else self._last_update is not None and self._last_update >= end
+
+    # What the callback does, and when.
+
+    def set_model(self, model: keras.Model) -> None:
+        weights = self.rule.weights_of(model, "PruningSchedule")
+        super().set_model(keep_masks(model))
+        self._weights = weights
+        self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)
+        self._last_update = None
+        self._thread, self._ends_unseen = None, False
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.params.setdefault(IN_THIS_FIT, self) is not self:
+            raise ValueError(
+                "One PruningSchedule a fit: two would undo each other's masks. Give layers their own sparsity with "
+                "`targets`. Received: two PruningSchedule callbacks"
+            )
+        self._last_update = None
+        self._thread, self._ends_unseen = threading.get_ident(), False
+        if self._measured is not None:
+            self._measured.check()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # Not in `on_train_begin`: a `BackupAndRestore` listed later restores its state there.
+        self._known_step, self._known_batch = self._read_step(), 0
+        self._update_if_due(self._known_step)
+        self._count()
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._update_after(batch - 1)  # nothing is left to do, unless that batch ended in the background
+        self._ends_unseen = True
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        # In another thread, this runs in the background and the next step beside it: the masks wait for what `fit`
+        # does next, the next batch, a validation, or the end of the epoch.
+        if self._thread in (None, threading.get_ident()):
+            self._update_after(batch)
+            self._ends_unseen = False
+        if logs is not None:
+            logs["sparsity"] = self._sparsity
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._update_after_last()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._update_after_last()
+        apply_masks(self.model)
+        if logs is not None:
+            logs["sparsity"] = self._sparsity
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        apply_masks(self.model)  # moving averages were written into the weights after the last epoch
+        step = self._read_step()
+        if self.end_step is not None and step < self.end_step:
+            hint = "Train for longer, or lower the schedule's `end_step`."
+            if step == 0:  # a model with two optimizers, say
+                hint = "`model.optimizer` made no step: if the model has others, call `after_step(step)` instead."
+            warnings.warn(
+                f"Training ended at step {step}, before the pruning schedule does at step {self.end_step}: the "
+                f"sparsity is {self._sparsity:.4f}. {hint}",
+                stacklevel=2,
+            )
+
+    def after_step(self, step: int | None = None) -> None:
+        """Updates the masks if that is due, and applies them. For `train_on_batch` and training loops of your own.
+
+        Args:
+            step: Optimizer steps done so far. Default: `model.optimizer.iterations`.
+        """
+        if step is None and not self.model.compiled:
+            raise ValueError("A model that is not compiled has no step: pass `step`. Received: step=None")
+        self._update_if_due(self._read_step() if step is None else step)
+        apply_masks(self.model)
+
+    # How.
+
+    def _due(self, step: int) -> int | None:
+        """The last step at which an update was due, up to `step`; None: none yet."""
+        if step < self.begin_step:
+            return None
+        regular = step - (step - self.begin_step) % self.frequency
+        if self.end_step is None or step < self.end_step:
+            return regular
+        # A threshold goes on to prune what falls below it.
+        return self.end_step if self.rule.selection.needs_sparsity else max(regular, self.end_step)
+
+    def _update_after(self, batch: int) -> None:
+        # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
+        # the step may have come so far: it is never beyond what is reckoned here.
+        batches = batch + 1 - self._known_batch
+        if self._due(self._known_step - (-batches // self._accumulation())) != self._last_update:
+            self._known_step, self._known_batch = self._read_step(), batch + 1
+            self._update_if_due(self._known_step)
+
+    def _update_after_last(self) -> None:
+        if self._ends_unseen:
+            self._ends_unseen = False
+            self._update_if_due(self._read_step())
+
+    def _update_if_due(self, step: int) -> None:
+        due = self._due(step)
+        if due is None or due == self._last_update:
+            return
+        optimizer = getattr(self.model, "optimizer", None)  # on JAX, `self.model` brings the variables up to date
+        statistics = self._measured.now(due) if self._measured is not None else None
+        kept = update_masks(
+            self._weights,
+            self.rule,
+            lambda own: self._sparsity_at(own, due),
+            due,
+            optimizer,
+            statistics,
+            agree=partial(choice_of_first, self._model),
+        )
+        self._last_update = due
+        self._count(kept)
+
+    def _count(self, kept: dict[int, int] | None = None) -> None:
+        """Brings the sparsity up to date: after an update from what it counted, else from the masks themselves."""
+        if kept is None:
+            kept = {id(weight.mask): int(np.count_nonzero(weight.kept())) for weight in self._weights}
+        self._kept |= kept
+        total = sum(weight.size for weight in self._weights)
+        self._sparsity = 1.0 - sum(self._kept.get(id(weight.mask), weight.size) for weight in self._weights) / total
+
+    def _sparsity_at(self, own: float | None, step: int) -> float:
+        # The step that was due, not the one that was reached: so `steps_per_execution` and resuming change nothing.
+        return check_sparsity(self._schedules[own](step), f"schedule({step})")
+
+    def _read_step(self) -> int:
+        optimizer = self.model.optimizer
+        if optimizer is None:
+            raise ValueError(
+                "The step is that of `model.optimizer`: set it, or call `after_step(step)` in a loop of your own. "
+                "Received: model.optimizer=None"
+            )
+        return int(ops.convert_to_numpy(optimizer.iterations))
+
+    def _accumulation(self) -> int:
+        optimizer = self._model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        return getattr(optimizer, "gradient_accumulation_steps", None) or 1

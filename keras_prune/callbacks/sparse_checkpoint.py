@@ -1,0 +1,132 @@
+"""`SparseCheckpoint`: saves only models that are as sparse as they shall be."""
+
+import os
+import warnings
+from typing import Any, Literal
+
+import keras
+
+from keras_prune.callbacks.pruning_schedule import IN_THIS_FIT, PruningSchedule
+from keras_prune.masking.masked_weights import MaskedWeight, find_masked, masked_sparsity
+from keras_prune.validation import check_sparsity
+
+
+class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
+    """`keras.callbacks.ModelCheckpoint` that saves only when the model has reached its target sparsity.
+
+    Early epochs of a run that prunes are dense, and often the best by any metric: a plain checkpoint of the best epoch
+    keeps one of those. This one leaves them out, also when it remembers what was best.
+
+    The filepath may name `{sparsity}`, the fraction of all masked weights that is pruned, as in
+    `"{epoch:02d}-{sparsity:.2f}.keras"`.
+
+    Args:
+        filepath: As in `ModelCheckpoint`: it ends in `.keras`, or in `.weights.h5` with `save_weights_only=True`.
+        sparsity: Fraction of the masked weights that must be pruned, in [0, 1); half an entry of each weight array
+            may be missing, since whole ones are pruned. None: that at which the
+            schedule of the `PruningSchedule` in the same `fit` ends.
+        monitor: As in `ModelCheckpoint`.
+        verbose: As in `ModelCheckpoint`.
+        save_best_only: As in `ModelCheckpoint`, but True by default: of the models that are sparse enough, the best.
+        save_weights_only: As in `ModelCheckpoint`.
+        mode: As in `ModelCheckpoint`.
+        initial_value_threshold: As in `ModelCheckpoint`.
+
+    Models are saved at the end of an epoch.
+
+    Raises:
+        ValueError: A sparsity outside [0, 1); in `fit`, a model without masks, or no sparsity and no `PruningSchedule`
+            whose schedule has an end.
+
+    Example:
+
+    ```python
+    model = wrap_pruning(model)
+    model.compile("adam", "mse")
+    pruning = PruningSchedule(PolynomialDecay(final_sparsity=0.9, end_step=4), frequency=1)
+    best = SparseCheckpoint("best.keras", monitor="val_loss")
+    model.fit(x, y, validation_data=(x, y), epochs=4, callbacks=[pruning, best])
+    sparse = keras.saving.load_model("best.keras")
+    ```
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        sparsity: float | None = None,
+        *,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = True,
+        save_weights_only: bool = False,
+        mode: Literal["auto", "min", "max"] = "auto",
+        initial_value_threshold: float | None = None,
+    ):
+        super().__init__(
+            filepath,
+            monitor=monitor,
+            verbose=verbose,
+            save_best_only=save_best_only,
+            save_weights_only=save_weights_only,
+            mode=mode,
+            initial_value_threshold=initial_value_threshold,
+        )
+        self.sparsity = None if sparsity is None else check_sparsity(sparsity)
+        self._weights: list[MaskedWeight] = []
+        self._reached = False
+
+    def set_model(self, model: keras.Model) -> None:
+        weights = find_masked(model)
+        if not weights:
+            raise ValueError(
+                "SparseCheckpoint needs a model with masks: train the model that `wrap_pruning(model)` returns. "
+                f"Received: the model '{model.name}', which has none"
+            )
+        super().set_model(model)
+        self._weights = weights
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_begin(logs)
+        self._reached = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        self._schedule()  # raises now, not after the epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        assert self.model is not None  # on JAX, reading it brings the masks up to date
+        sparsity = masked_sparsity(self._weights)
+        if self._is_reached(sparsity):
+            self._reached = True
+            super().on_epoch_end(epoch, {**(logs or {}), "sparsity": sparsity})
+        elif self.verbose:
+            print(f"\nEpoch {epoch + 1}: the sparsity of {sparsity:.2%} is below the target, not saved", flush=True)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_end(logs)
+        if not self._reached:
+            warnings.warn(
+                "SparseCheckpoint saved nothing: at the end of no epoch was the target sparsity reached; now it is "
+                f"{masked_sparsity(self._weights):.4f}. Train for longer, or lower the target.",
+                stacklevel=2,
+            )
+
+    def _is_reached(self, sparsity: float) -> bool:
+        schedule = self._schedule()
+        if schedule is not None:
+            return bool(schedule.is_at_target)
+        assert self.sparsity is not None
+        half = 0.5 * len(self._weights) / sum(weight.size for weight in self._weights)
+        return sparsity >= self.sparsity - half * (1 + 1e-9)
+
+    def _schedule(self) -> PruningSchedule | None:
+        """The callback that says whether the target is reached; None: `sparsity` says it."""
+        if self.sparsity is not None:
+            return None
+        found = (self.params or {}).get(IN_THIS_FIT)
+        if found is None or found.is_at_target is None:
+            raise ValueError(
+                "SparseCheckpoint does not know the target: pass `sparsity`, or use it with a `PruningSchedule` whose "
+                f"schedule has an end. Received: sparsity=None with {'none' if found is None else 'one that has none'}"
+            )
+        return found

@@ -1,0 +1,135 @@
+"""In which order channels go. A ratio, or a budget, takes the first part of the queue."""
+
+from collections.abc import Callable, Hashable, Mapping
+
+import numpy as np
+
+from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
+from keras_prune.channels.limits import Limits
+from keras_prune.channels.plan import ChannelPlan
+from keras_prune.validation import part
+
+
+class Queue:
+    """The channels that may go, the first to go first: within a group by score, ties by position, the last first.
+
+    Every channel has a priority, by which those of all groups are merged: for `scope="group"` the fraction of its group
+    that is gone with it, so that all groups shrink alike; for `"global"` its score; for `"isomorphic"` the fraction
+    of all channels in groups of the same structure (Fang et al. 2024, "Isomorphic pruning for vision models").
+
+    Args:
+        analysis: The channels.
+        limits: What may go, checked against the analysis. Groups that have a ratio of their own are not queued: theirs
+            always go.
+        scores: By name of the group the score of each channel, higher = keep.
+    """
+
+    def __init__(self, analysis: ChannelAnalysis, limits: Limits, scores: Mapping[str, np.ndarray]):
+        free = [group for group in analysis.groups if not group.frozen]
+        self._analysis, self._limits, self._scores = analysis, limits, scores
+        self._order = {group.name: _order(group, scores[group.name]) for group in free}
+        self._own = {
+            group.name: limits.count(group, limits.own(group) or 0.0) for group in free if limits.has_own(group)
+        }
+        self._groups = [group for group in free if group.name not in self._own]
+        index = np.concatenate(
+            [np.full(limits.largest(group), index) for index, group in enumerate(self._groups)] or [np.empty(0, int)]
+        )
+        priority = np.concatenate([*self._priorities(), np.empty(0)])
+        order = np.argsort(priority, kind="stable")
+        self._queue, self._priority = index[order].astype(int), priority[order]
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def length(self, ratio: float) -> int:
+        """How much of the queue goes at this ratio."""
+        if self._limits.scope != "global":
+            return int(np.searchsorted(self._priority, ratio + 1e-9, side="right"))
+        original = sum(map(self._limits.size, self._groups))
+        gone = original - sum(group.size for group in self._groups)
+        return min(max(0, part(ratio, original) - gone), len(self))
+
+    def asked(self, length: int) -> dict[str, int]:
+        """How many channels of each group shall go with this much of the queue; limits may let fewer go."""
+        counts = np.bincount(self._queue[:length], minlength=len(self._groups)).tolist()
+        return {**{group.name: count for group, count in zip(self._groups, counts, strict=True)}, **self._own}
+
+    def plan(self, length: int) -> ChannelPlan:
+        """The plan by which this much of the queue goes."""
+        asked = self.asked(length)
+        removed = {
+            group.name: self._order[group.name][: self._limits.rounded(group, asked[group.name])].tolist()
+            for group in self._analysis.groups
+            if group.name in asked
+        }
+        self._refill(removed)
+        return ChannelPlan(
+            self._analysis.fingerprint, {name: tuple(sorted(places)) for name, places in removed.items() if places}
+        )
+
+    def _priorities(self) -> list[np.ndarray]:
+        """For each group the priorities of the channels that may go, in their order."""
+        limits = self._limits
+        if limits.scope == "group":
+            return _fractions(self._groups, lambda group: group.name, limits, self._sorted_scores)
+        if limits.scope == "isomorphic":
+            return _fractions(self._groups, _structure, limits, self._sorted_scores)
+        return [self._sorted_scores(group) for group in self._groups]
+
+    def _sorted_scores(self, group: ChannelGroup) -> np.ndarray:
+        return self._scores[group.name][self._order[group.name]][: self._limits.largest(group)]
+
+    def _refill(self, removed: dict[str, list[int]]) -> None:
+        """Brings back the best channel of each tensor that would have none, and those that round its group up."""
+        groups = self._analysis.groups
+        gone = np.zeros(len(self._analysis.trace.found.atoms), dtype=bool)
+        owner, place = np.zeros(len(gone), dtype=int), np.zeros(len(gone), dtype=int)
+        for index, group in enumerate(groups):
+            gone[group.channels[removed.get(group.name, [])]] = True
+            owner[group.channels], place[group.channels] = index, np.arange(group.size)
+        for row in self._analysis.never_empty:
+            if gone[row].all():
+                channels = [(self._scores[groups[owner[each]].name][place[each]], -place[each], each) for each in row]
+                best = max(channels)[2]
+                gone[best] = False
+                group = groups[owner[best]]
+                places = removed[group.name]
+                places.remove(place[best])
+                more = -(group.size - len(places)) % self._limits.round_to
+                back = places[-more:] if more else []  # the last to go, so the best
+                del places[len(places) - len(back) :]
+                gone[group.channels[back]] = False
+
+
+def _order(group: ChannelGroup, scores: np.ndarray) -> np.ndarray:
+    """The places of a group's channels that can go, the first to go first."""
+    places = np.flatnonzero(group.free)
+    return places[np.lexsort((-places, scores[places]))]
+
+
+def _fractions(
+    groups: list[ChannelGroup],
+    class_of: Callable[[ChannelGroup], Hashable],
+    limits: Limits,
+    scores: Callable[[ChannelGroup], np.ndarray],
+) -> list[np.ndarray]:
+    """For each channel the fraction of its class of groups that is gone when it goes."""
+    classes: dict[Hashable, list[int]] = {}
+    for index, group in enumerate(groups):
+        classes.setdefault(class_of(group), []).append(index)
+    found = [np.empty(0)] * len(groups)
+    for members in classes.values():
+        original = sum(limits.size(groups[index]) for index in members)
+        gone = original - sum(groups[index].size for index in members)
+        ranked = [scores(groups[index]) for index in members]
+        ranks = np.argsort(np.argsort(np.concatenate(ranked), kind="stable"), kind="stable")
+        parts = np.split(ranks, np.cumsum([len(each) for each in ranked])[:-1])
+        for index, own in zip(members, parts, strict=True):
+            found[index] = (gone + own + 1) / original
+    return found
+
+
+def _structure(group: ChannelGroup) -> Hashable:
+    """What groups of the same structure have in common: the sorts of layers and weights that share their channels."""
+    return tuple(sorted((member.kind, member.name, member.axis, member.role) for member in group.members))

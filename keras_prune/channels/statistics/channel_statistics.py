@@ -1,0 +1,111 @@
+"""`ChannelStatistics`: what importances may ask for beside the weights; measured when first asked for, and once."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune.channels.groups import ChannelAnalysis
+from keras_prune.channels.statistics.activations import Readings
+from keras_prune.channels.statistics.effects import measure_effects
+from keras_prune.channels.statistics.flat_copy import Runnable, make_runnable
+from keras_prune.channels.statistics.loss_without import measure_loss_changes
+from keras_prune.measurement.activation_stats import ActivationStats
+from keras_prune.measurement.batches import Batches
+from keras_prune.measurement.loss import find_loss
+from keras_prune.tracing.binding import Binding
+
+
+class ChannelStatistics:
+    """What a model does on data, channel by channel.
+
+    Everything is measured on a copy of the model as it runs in inference: dropout is off, BatchNormalization uses its
+    moving statistics, and regularisation is no part of the loss. Each quantity is measured for all channels when it is
+    first asked for: `effects` with a forward and a backward pass over the data, `activations` and `samples` together
+    with a forward pass, `loss_changes` with a forward pass for each channel.
+
+    Args:
+        analysis: The channels.
+        model: The model. It is only read.
+        data: As `prune_channels` takes it.
+        loss: Likewise.
+
+    Example:
+
+    ```python
+    def least_rise(binding, statistics):  # channels without which the loss falls go first
+        return statistics.loss_changes(binding) if binding.role == "in" else None
+
+    importance = ChannelImportance(least_rise, normalize="none")
+    prune_channels(model, 0.5, importance=importance, data=(x, y), loss="mse")
+    ```
+    """
+
+    def __init__(self, analysis: ChannelAnalysis, model: keras.Model, data: Any = None, loss: Any = None):
+        self._analysis, self._model, self._data, self._loss = analysis, model, data, loss
+        self._atoms = len(analysis.trace.found.atoms)
+        self._groups = [group for group in analysis.groups if not group.frozen]
+        self._readers = [member for group in self._groups for member in group.members if member.role == "in"]
+
+    def effects(self, binding: Binding) -> np.ndarray:
+        """How much each channel contributes to the loss of each batch, to first order.
+
+        Array of shape (batches, positions), for each position along the binding's axis: Σ w·∂loss/∂w over all weights,
+        in any layer, that read the channel at that position. Without the channel the loss falls by about that much.
+        """
+        return _at(binding, self._effects)
+
+    def mean_effect(self, binding: Binding, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """The mean over the batches of `function(effects)`, for each position: what `ModelStatistics` offers too."""
+        return function(self.effects(binding)).mean(axis=0)
+
+    def loss_changes(self, binding: Binding) -> np.ndarray:
+        """How much the loss rises without the channel at each position along the binding's axis.
+
+        Of channels that cannot go it is not measured: 0. It takes one evaluation of all the data for each channel.
+        """
+        return _at(binding, self._changes)
+
+    def activations(self, binding: Binding) -> ActivationStats | None:
+        """What the layer reads at each position along the binding's axis: `magnitude` and `off`, see `ActivationStats`.
+
+        None for bindings that read nothing (of role `"out"` or `"through"`), or inside of a layer, where it is not
+        seen: the heads that the output projection of an attention layer reads.
+        """
+        return self._readings.of(binding) if binding.role == "in" else None
+
+    def samples(self, binding: Binding) -> np.ndarray | None:
+        """The mean value in each sample of the channel at each position: shape (samples, positions).
+
+        None where `activations` is.
+        """
+        return self._readings.samples(binding) if binding.role == "in" else None
+
+    @cached_property
+    def _effects(self) -> np.ndarray:
+        loss, batches = find_loss(self._model, self._loss), self._batches(with_targets=True)
+        return measure_effects(self._copy, self._readers, self._atoms, batches, *loss)
+
+    @cached_property
+    def _changes(self) -> np.ndarray:
+        loss, batches = find_loss(self._model, self._loss), self._batches(with_targets=True)
+        return measure_loss_changes(self._copy, self._groups, self._atoms, batches, *loss)
+
+    @cached_property
+    def _readings(self) -> Readings:
+        batches = self._batches(with_targets=False)
+        return Readings(self._copy, self._analysis.trace, self._readers, batches)
+
+    @cached_property
+    def _copy(self) -> Runnable:
+        return make_runnable(self._analysis.trace)
+
+    def _batches(self, with_targets: bool) -> Batches:
+        return Batches(self._data, self._model, with_targets)
+
+
+def _at(binding: Binding, values: np.ndarray) -> np.ndarray:
+    """The values of the channel at each position; where no channel of the binding's group is, some other one's."""
+    return values[..., binding.labels]

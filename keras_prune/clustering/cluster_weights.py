@@ -1,0 +1,175 @@
+"""`cluster_weights`: a model in whose arrays many weights share few values, and go on sharing them in training."""
+
+import operator
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune import _keras
+from keras_prune.clustering.kmeans import START, Codebook, kmeans
+from keras_prune.masking.masked_weights import find_masked, inner_layer, walk_layers
+from keras_prune.masking.prunable import find_prunable
+from keras_prune.masking.wrapper import attach_clusters, detach_clusters
+from keras_prune.masking.wrapping import wrap_pruning
+from keras_prune.patterns import Predicate, as_predicate, check_patterns, matches
+
+Clusters = int | Mapping[str, int | None]
+
+
+def cluster_weights(
+    model: keras.Layer,
+    clusters: Clusters = 16,
+    *,
+    layers: Any = None,
+    preserve_zeros: bool = True,
+    start: str = "linear",
+) -> keras.Layer:
+    """Puts the weights of each array into clusters that share one value: the second step of Deep Compression (Han et
+    al. 2016, "Deep compression: compressing deep neural networks with pruning, trained quantization and Huffman
+    coding"). 16 clusters are 4 bits a weight. The `.tflite` file still has floats, and is smaller once it is zipped.
+
+    What is returned can be trained: after each step of `fit` or `train_on_batch` the members of a cluster take their
+    mean, on every backend and with any optimizer, so a shared value moves as its members do on the average. With SGD it
+    moves by the learning rate times the mean of its members' gradients; Deep Compression takes their sum, which needs
+    another learning rate for each number of members. Who is in which cluster never changes. In loops of your own,
+    `apply_masks` and `stateless_apply_masks` do this, together with the masks. `strip_pruning` gives a plain model with
+    the shared values, `summary` counts them.
+
+    The clustered weights get masks too: what is pruned is in no cluster, and stays zero. What is clustered are the
+    weights that can be pruned, in frozen layers too: biases and normalisation are not. Pruning a clustered model
+    further is possible, clusters lose members then; a weight that regrows joins the cluster nearest to zero.
+
+    Args:
+        model: A built model, with masks or without, or a built layer. Like in `wrap_pruning` it stays as it is and a
+            copy is returned, but a subclassed model is changed in place. What is clustered already gets new clusters.
+        clusters: How many clusters each array has at most, 2 or more; zero, if it is preserved, comes on top. An array
+            with fewer different values keeps them exactly. Or numbers by layer name pattern, such as
+            `{"conv*": 32, "dense*": 16}`: the first pattern that matches counts, and layers that none matches, or one
+            with None, are not clustered.
+        layers: Which layers are clustered, as in `wrap_pruning`. Default: all.
+        preserve_zeros: Whether weights that are exactly zero stay zero for good, masked as if pruned, even if no mask
+            prunes them yet. Otherwise they are weights like others. What is pruned by a mask stays so in any case.
+        start: Where k-means begins: with values evenly spaced from the lowest to the highest weight, `"linear"`, which
+            the paper found best, or with evenly spaced quantiles, `"density"`.
+
+    Returns:
+        The clustered model or layer, not compiled (unless changed in place).
+
+    Raises:
+        ValueError: Fewer than 2 clusters, an unknown `start`, a pattern that matches no layer (the message names the
+            near misses), a weight that is not finite, an unbuilt model, or nothing that could be clustered.
+        TypeError: `model` is no model or layer, or an argument is of another type.
+
+    Example:
+
+    ```python
+    shared = cluster_weights(prune_weights(model, 0.5), 16)
+    shared.compile("adam", "mse")
+    shared.fit(x, y, verbose=0)
+    print(summary(shared))
+    plain = strip_pruning(shared)
+    len(np.unique(plain.layers[0].kernel))  # at most 17
+    ```
+    """
+    if not isinstance(model, keras.Layer):
+        raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
+    if not model.built:
+        raise ValueError(f"An unbuilt model or layer has no weights to share. Received: '{model.name}', not built")
+    _check_clusters(clusters)
+    if start not in START:
+        raise ValueError(f"`start` must be one of {list(START)}. Received: start={start!r}")
+    found = dict(_find_codebooks(model, clusters, layers, preserve_zeros, start))
+    if not found:
+        raise ValueError(
+            "Nothing is left to cluster: the chosen layers have no weights that can be pruned, see `summary(model)`. "
+            f"Received: clusters={clusters!r}, layers={layers!r} with the model '{model.name}'"
+        )
+    originals = _by_place(model)
+    chosen = {id(originals[place]) for place in found}
+    wrapped = wrap_pruning(model, layers=lambda layer: id(layer) in chosen)
+    copies = _by_place(wrapped)
+    for place, (count, books) in found.items():
+        layer = copies[place]
+        detach_clusters(layer)
+        attach_clusters(layer, [count] * len(books))
+        for weight, (book, kept) in zip(find_masked(layer), books, strict=True):
+            _write(weight, book, kept)
+    if isinstance(wrapped, keras.Model):
+        wrapped.train_function = None  # a subclassed model may have been compiled without clusters
+    return wrapped
+
+
+def _by_place(model: keras.Layer) -> list[keras.Layer]:
+    """The layers of a model. A copy has them in the same order; paths are not unique in subclassed models."""
+    return [layer for _, layer in walk_layers(model)] if isinstance(model, keras.Model) else [model]
+
+
+def _check_clusters(clusters: Any) -> None:
+    pairs = clusters.items() if isinstance(clusters, Mapping) else [(None, clusters)]
+    for pattern, count in pairs:
+        argument = "clusters" if pattern is None else f"clusters[{pattern!r}]"
+        if pattern is not None and (not isinstance(pattern, str) or count is None):
+            if isinstance(pattern, str):
+                continue
+            raise TypeError(f"The keys of `clusters` must be layer name patterns. Received: {pattern!r}")
+        try:
+            whole = operator.index(count)
+        except TypeError:
+            whole = 0
+        if isinstance(count, bool) or not 2 <= whole < 2**31:
+            raise ValueError(f"`{argument}` must be a whole number of at least 2. Received: {argument}={count!r}")
+
+
+def _number_for(clusters: Clusters, path: str) -> int | None:
+    if not isinstance(clusters, Mapping):
+        return operator.index(clusters)
+    return next((count for pattern, count in clusters.items() if matches(pattern, path)), None)
+
+
+def _find_codebooks(
+    model: keras.Layer, clusters: Clusters, layers: Any, preserve_zeros: bool, start: str
+) -> Iterator[tuple[int, tuple[int, list[tuple[Codebook, np.ndarray]]]]]:
+    """For each layer to cluster its place, the number of clusters, and for each weight its clusters and new mask."""
+    walked = list(walk_layers(model)) if isinstance(model, keras.Model) else [(model.name, model)]
+    paths = [path for path, _ in walked]
+    chosen: Predicate = as_predicate(layers, paths)
+    if isinstance(clusters, Mapping):
+        check_patterns(clusters, paths, "clusters")
+    for place, (path, layer) in enumerate(walked):
+        count = _number_for(clusters, path)
+        weights = find_prunable(inner_layer(layer)).weights
+        if count is None or not weights or not chosen(path, layer):
+            continue
+        masks = {id(masked.weight): masked.kept() for masked in find_masked(layer)}
+        books = []
+        for name, weight in weights.items():
+            values = _finite(weight, f"{path}/{name}")
+            kept = masks.get(id(weight), np.ones(values.shape, bool))
+            kept = kept & (values != 0) if preserve_zeros else kept
+            books.append((kmeans(values[kept], count, start), kept))
+        yield place, (count, books)
+
+
+def _finite(weight: keras.Variable, path: str) -> np.ndarray:
+    values = _keras.as_numpy(weight)
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError(f"Weights must be finite to be clustered. Received: NaN or infinite values in '{path}'")
+    return values
+
+
+def _write(weight: Any, book: Codebook, kept: np.ndarray) -> None:
+    """Gives a masked weight its clusters, its mask, and its shared values."""
+    assignment = np.zeros(kept.shape, book.assignment.dtype)
+    values = np.zeros(kept.shape, book.values.dtype)
+    if book.values.size:
+        assignment[...] = np.argmin(np.abs(book.values))  # where what is pruned would regrow
+        assignment[kept] = book.assignment
+        values[kept] = book.values[book.assignment]
+    weight.set_mask(kept)
+    weight.weight.assign(ops.cast(ops.convert_to_tensor(values), weight.weight.dtype))
+    weight.shared.assign(assignment, kept)

@@ -1,0 +1,240 @@
+"""`cost`: what a model and each of its layers take: parameters, multiply-accumulates, memory of activations."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+
+from keras_prune import _keras
+from keras_prune.costs.activation_memory import peak_bytes, tensor_bytes
+from keras_prune.costs.counting import Costs, item_size, total
+from keras_prune.masking.checks import check_built
+from keras_prune.masking.masked_weights import find_masked, inner_layer, plain_weights, walk_layers
+from keras_prune.masking.wrapping import strip_pruning
+from keras_prune.reporting.tables import number, table
+from keras_prune.tracing.kept_channels import Kept
+from keras_prune.tracing.products import Use, Work
+from keras_prune.tracing.trace import trace
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCost:
+    """What one layer takes, or one operation of `keras.ops`.
+
+    Args:
+        name: Its path: `"conv1"`, or `"encoder/conv1"` in a nested model.
+        kind: Name of its class.
+        output_shape: Shape of its output, of the first one if there are several, with None for the batch; None: not
+            known. Of a layer that is used more than once that of its first use.
+        parameters: Number of its weights, biases and statistics included.
+        macs: Multiply-accumulates for one sample, of all its uses together; None: not known.
+        effective_macs: Those with a weight that is not zero; products of activations count in full.
+        activation_bytes: Memory of its outputs for one sample, of all its uses together; None: not known.
+        uses: How often the model calls it.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int | None, ...] | None
+    parameters: int
+    macs: int | None
+    effective_macs: int | None
+    activation_bytes: int | None
+    uses: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCost:
+    """What a model takes. Its `str` is a table.
+
+    Args:
+        model: Name of the model.
+        layers: Each layer, in the order of computation.
+        parameters: Number of weights, as `model.count_params()` gives it, masks not counted.
+        weight_bytes: What they take, as they are stored.
+        peak_activation_bytes: The most memory that activations of one sample take at a time, if one operation runs
+            after the other in the order of the graph, and a tensor lives from the operation that makes it to the last
+            one that reads it. Each output is counted as memory of its own, though a runtime may let a reshape or an
+            activation share that of its input. None: not known.
+        unknown: Why the MACs of a layer are not known, by its path.
+    """
+
+    model: str
+    layers: tuple[LayerCost, ...]
+    parameters: int
+    weight_bytes: int
+    peak_activation_bytes: int | None
+    unknown: Mapping[str, str]
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-accumulates of one sample; None if those of some layer are not known."""
+        return total([layer.macs for layer in self.layers])
+
+    @property
+    def effective_macs(self) -> int | None:
+        """Those with a weight that is not zero, likewise. Only a kernel for sparse weights leaves out the others."""
+        return total([layer.effective_macs for layer in self.layers])
+
+    @property
+    def known_macs(self) -> int:
+        """Multiply-accumulates of the layers of which they are known."""
+        return sum(layer.macs or 0 for layer in self.layers)
+
+    @property
+    def activation_bytes(self) -> int | None:
+        """Memory of all outputs of all layers for one sample; None if a size is not known."""
+        return total([layer.activation_bytes for layer in self.layers])
+
+    def __str__(self) -> str:
+        headings = ("Layer", "Kind", "Output", "Parameters", "MACs", "Effective MACs", "Activation bytes")
+        rows = [
+            (
+                layer.name + (f" (used {layer.uses} times)" if layer.uses > 1 else ""),
+                layer.kind,
+                "?" if layer.output_shape is None else str(layer.output_shape),
+                *map(number, (layer.parameters, layer.macs, layer.effective_macs, layer.activation_bytes)),
+            )
+            for layer in self.layers
+        ]
+        totals = self.parameters, self.macs, self.effective_macs, self.activation_bytes
+        text = table(
+            f"Cost of '{self.model}', one sample", headings, [*rows, ("Whole model", "", "", *map(number, totals))]
+        )
+        text += f"\nWeights: {self.weight_bytes:,} bytes"
+        text += f"\nPeak of activations: {_bytes(self.peak_activation_bytes)}"
+        lines = [f"  {path}: {reason}" for path, reason in self.unknown.items()]
+        return text + ("\n".join([f"\nMACs not known; of the others {self.known_macs:,}:", *lines]) if lines else "")
+
+
+def cost(model: keras.Model) -> ModelCost:
+    """Counts what a model takes, layer by layer: parameters, multiply-accumulates (MACs) and memory of activations.
+
+    MACs are the products of one forward pass of one sample that a weight or a product of activations takes part in: of
+    dense layers, convolutions, recurrent layers and attention. Biases, normalisation, activation functions, pooling and
+    lookups are not counted, as is usual. What is known of products, the rules of `prune_channels` say; of a layer of
+    your own they learn it from `register_rule` (`call.multiply`). Where nothing says what a layer multiplies, its MACs
+    are None, and so are the model's: `unknown` says why, `known_macs` sums up the others.
+
+    A subclassed model does not say what it computes: of its layers only the parameters are known.
+
+    Args:
+        model: A built model, with masks or without. It is only read.
+
+    Returns:
+        A `ModelCost`; print it for a table.
+
+    Raises:
+        TypeError: `model` is no Keras model.
+        ValueError: The model is not built.
+
+    Example:
+
+    ```python
+    report = cost(model)
+    print(report)
+    report.macs  # 8 * 6 + 6 * 2 = 60
+    cost(prune_weights(model, 0.5)).effective_macs  # 30
+    ```
+    """
+    check_built(model)
+    if not _keras.is_graph(model) or not _keras.has_graph(model):
+        return _without_graph(model)
+    plain = strip_pruning(model) if find_masked(model) else model
+    found = trace(plain)
+    products = _Products(Costs(plain.weights, (), found.uses), len(found.found.atoms))
+    uses: dict[int, list[Use]] = {}
+    for use in found.uses:
+        uses.setdefault(id(use.node.operation), []).append(use)
+    return ModelCost(
+        model=model.name,
+        layers=tuple(_layer(own, products) for own in uses.values()),
+        parameters=products.costs.parameters(products.all),
+        weight_bytes=products.costs.bytes(products.all),
+        peak_activation_bytes=peak_bytes(plain),
+        unknown=products.costs.unknown,
+    )
+
+
+class _Products:
+    """Counts the products of a model from which nothing goes.
+
+    Args:
+        costs: What counts them.
+        atoms: The number of the model's channels.
+    """
+
+    def __init__(self, costs: Costs, atoms: int):
+        self.all = Kept(np.ones(atoms, dtype=bool))
+        self.costs = costs
+        self._nonzeros: dict[int, int] = {}
+
+    def macs(self, uses: Sequence[Use]) -> int:
+        return sum(self._of(work) for use in uses for work in use.work)
+
+    def effective(self, uses: Sequence[Use]) -> int:
+        """Those with a weight that is not zero."""
+        return sum(
+            self._of(work) if work.weight is None else self._of(work) // _size(work.weight) * self._count(work.weight)
+            for use in uses
+            for work in use.work
+        )
+
+    def _of(self, work: Work) -> int:
+        return self.costs.macs_of(work, self.all) or 0
+
+    def _count(self, weight: keras.Variable) -> int:
+        if id(weight) not in self._nonzeros:
+            self._nonzeros[id(weight)] = int(np.count_nonzero(_keras.as_numpy(weight)))
+        return self._nonzeros[id(weight)]
+
+
+def _layer(uses: Sequence[Use], products: _Products) -> LayerCost:
+    node = uses[0].node
+    known = not any(use.unknown for use in uses)
+    return LayerCost(
+        name=uses[0].path,
+        kind=type(node.operation).__name__,
+        output_shape=tuple(node.outputs[0].shape) if node.outputs else None,
+        parameters=sum(_size(weight) for weight in getattr(node.operation, "weights", ())),
+        macs=products.macs(uses) if known else None,
+        effective_macs=products.effective(uses) if known else None,
+        activation_bytes=total([tensor_bytes(tensor) for use in uses for tensor in use.node.outputs]),
+        uses=len(uses),
+    )
+
+
+def _without_graph(model: keras.Model) -> ModelCost:
+    """What is known of a model that does not say what it computes."""
+    weights = plain_weights(model)
+    known = {id(weight) for weight in weights}
+    layers = [
+        LayerCost(
+            name=path,
+            kind=type(inner_layer(layer)).__name__,
+            output_shape=None,
+            parameters=sum(_size(weight) for weight in layer.weights if id(weight) in known),
+            macs=None,
+            effective_macs=None,
+            activation_bytes=None,
+        )
+        for path, layer in walk_layers(model)
+    ]
+    return ModelCost(
+        model=model.name,
+        layers=tuple(layers),
+        parameters=sum(map(_size, weights)),
+        weight_bytes=sum(_size(weight) * item_size(weight.dtype) for weight in weights),
+        peak_activation_bytes=None,
+        unknown={model.name: f"a {type(model).__name__} without a graph does not say what it computes"},
+    )
+
+
+def _size(weight: keras.Variable) -> int:
+    return math.prod(weight.shape)
+
+
+def _bytes(count: int | None) -> str:
+    return "not known" if count is None else f"{count:,} bytes"

@@ -1,0 +1,28 @@
+"""Random scores: the control that any criterion must beat."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from keras_prune.importance.protocols import Unit
+
+
+class Random:
+    """Random scores.
+
+    Args:
+        seed: One number or several. The same scores for the same seed, from a new instance. Defaults to None: other
+            scores each time.
+    """
+
+    def __init__(self, seed: int | Sequence[int] | None = None):
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, unit: Unit) -> np.ndarray | None:
+        return self._rng.random(len(unit.slices())) if unit.makes else None
+
+
+def drawn_seed() -> int:
+    """A seed that follows `keras.utils.set_random_seed`."""
+    return int(keras.random.randint((), 0, 2**31 - 1))

@@ -1,0 +1,1 @@
+"""`compare` and `compare_methods`: models and files side by side."""

@@ -1,0 +1,207 @@
+"""`explain`: what was pruned of a model, and why."""
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from keras_prune.channels.groups import analyze_channels
+from keras_prune.channels.limits import Limits
+from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.prune import PrunedChannels
+from keras_prune.channels.report import ChannelReport
+from keras_prune.channels.scores import ChannelImportance, score_groups
+from keras_prune.costs.macs_change import unknown_macs
+from keras_prune.importance.registry import name_of
+from keras_prune.insight.explain.channels import explain_channels
+from keras_prune.insight.explain.explanation import Explanation
+from keras_prune.insight.explain.layers import explain_layers
+from keras_prune.insight.explain.recover import recover_plan
+from keras_prune.insight.explain.weights import explain_weights, has_same_shapes
+from keras_prune.layers.analysis import analyze_layers
+from keras_prune.layers.choose import what_is_left
+from keras_prune.layers.plan import LayerPlan
+from keras_prune.layers.prune import PrunedLayers, planned
+from keras_prune.layers.report import LayerReport, make_report
+from keras_prune.layers.scores import check_importance, score_candidates
+from keras_prune.reporting.tables import change
+
+Facts = tuple[tuple[str, str], ...]
+_RANKED = {
+    "group": "each group by itself",
+    "global": "all groups together",
+    "isomorphic": "groups of the same structure together",
+}
+
+
+def explain(
+    before: keras.Model,
+    after: keras.Model | PrunedChannels | PrunedLayers,
+    *,
+    plan: ChannelPlan | LayerPlan | None = None,
+    importance: Any = None,
+    data: Any = None,
+    loss: Any = None,
+) -> Explanation:
+    """Says which weights, channels, heads or layers a pruned model lacks, with their scores, ranks and the reason.
+
+    What the result of `prune_channels` or `prune_layers` knows is taken from there. Else the scores are computed on
+    `before`, by the functions that prune, and compared with what went: the *overlap* counts what went though it is
+    not among as many lowest scores. Where it is 0, the scores explain what went; where it is not, something else
+    decided, and the reason says what is known of it: a pattern, limits, another criterion, or training in between.
+
+    Args:
+        before: The model before. It is only read.
+        after: What was made of it: the same model with zeros or masks (`prune_weights`, `PruningSchedule`,
+            `strip_pruning`); what `prune_channels` or `prune_layers` returned; or a smaller model. Of a smaller model
+            without `plan` it is found out which channels went, if it was not trained since.
+        plan: The plan by which the smaller model was made, if `after` is the model itself.
+        importance: What scores: as in `prune_weights`, `prune_channels` or `prune_layers`. Default: what the result of
+            `prune_channels` or `prune_layers` says; else the default of the function that prunes: `"magnitude"` for
+            weights, `"l2"` for channels and layers.
+        data: What the importance is measured on, as in these functions.
+        loss: Likewise.
+
+    Returns:
+        An `Explanation`: print it for a table; `.records()`, and `.save_html(path)` for a page with plots.
+
+    Raises:
+        ValueError: The models do not belong together, it cannot be found out what went (the message says what to
+            pass), a plan for another model, an importance, data or loss where the result has its own scores, or an
+            importance that cannot be measured.
+        TypeError: An argument of another type.
+
+    Example:
+
+    ```python
+    print(explain(model, prune_weights(model, 0.5)))
+    why = explain(model, prune_channels(model, 0.5, round_to=2))
+    why.parts[0].removed  # positions of the units that went
+    why.save_html("why.html")
+    ```
+    """
+    _check(before, after, plan, importance, data, loss)
+    if isinstance(after, PrunedChannels):
+        return _of_channels(before, after.plan, after, importance, data, loss)
+    if isinstance(after, PrunedLayers):
+        return _of_layers(before, after.plan, after.report, importance, data, loss)
+    if isinstance(plan, ChannelPlan):
+        return _of_channels(before, plan, None, importance, data, loss)
+    if isinstance(plan, LayerPlan):
+        return _of_layers(before, plan, None, importance, data, loss)
+    if has_same_shapes(before, after):
+        return _of_weights(before, after, importance, data, loss)
+    plan = recover_plan(analyze_channels(before), before, after)
+    return _of_channels(before, plan, None, importance, data, loss)
+
+
+def _of_weights(before: keras.Model, after: keras.Model, importance: Any, data: Any, loss: Any) -> Explanation:
+    chosen = "magnitude" if importance is None else importance
+    parts = explain_weights(before, after, chosen, data, loss)
+    size = sum(part.gone.size for part in parts)
+    went, overlap = (sum(getattr(part.cut, name) for part in parts) for name in ("removed", "overlap"))
+    facts = (
+        ("Weights that went", f"{went:,} of {size:,} prunable ones ({went / max(size, 1):.1%})"),
+        ("Weight arrays touched", f"{sum(part.cut.removed > 0 for part in parts)} of {len(parts)}"),
+        _scored(name_of(chosen), importance is None),
+        ("Overlap", f"{overlap:,} went that are not among the lowest scores of their array" if overlap else "none"),
+    )
+    return Explanation(before.name, "weights", name_of(chosen), parts, facts)
+
+
+def _of_channels(
+    before: keras.Model, plan: ChannelPlan, result: PrunedChannels | None, importance: Any, data: Any, loss: Any
+) -> Explanation:
+    analysis = analyze_channels(before)
+    plan.keep(analysis)  # raises if it is for another model
+    choice = None if result is None else result.choice
+    if choice is not None:
+        score, scores = choice.importance, choice.scores
+    else:
+        chosen = "l2" if importance is None else importance
+        score = chosen if isinstance(chosen, ChannelImportance) else ChannelImportance(chosen)
+        scores = score_groups(analysis, score, before, data, loss)
+    asked = {} if result is None else {group.name: group.asked for group in result.report.groups}
+    parts = explain_channels(analysis, plan, scores, choice, asked)
+    size, went = sum(part.gone.size for part in parts), sum(part.cut.removed for part in parts)
+    facts: Facts = (
+        ("Channels that went", f"{went:,} of {size:,} ({went / max(size, 1):.1%})"),
+        ("Groups touched", f"{sum(part.cut.removed > 0 for part in parts)} of {len(parts)}"),
+        _scored(name_of(score.score), choice is None and importance is None),
+    )
+    if choice is not None:
+        facts += (("Ranked", _RANKED[choice.limits.scope]), *_limits(choice.limits))
+    if result is not None:
+        facts += _costs(result.report)
+    return Explanation(before.name, "channels", name_of(score.score), parts, facts)
+
+
+def _of_layers(
+    before: keras.Model, plan: LayerPlan, report: LayerReport | None, importance: Any, data: Any, loss: Any
+) -> Explanation:
+    analysis = analyze_layers(before)
+    removed = planned(analysis, plan)
+    default = report is None and importance is None
+    if report is None:
+        chosen = "l2" if importance is None else importance
+        check_importance(chosen)
+        scores = score_candidates(analysis.structure, analysis.ranked, chosen, data, loss)
+        left = what_is_left(analysis, removed)
+        report = make_report(analysis, removed, left, "a plan", name_of(chosen), scores, {})
+    parts = explain_layers(report)
+    facts: Facts = (
+        ("Layers", f"{report.layers_before} -> {report.layers_after}"),
+        ("Asked", report.asked),
+        *([_scored(report.importance, default)] if report.importance else []),
+        *_costs(report),
+    )
+    return Explanation(before.name, "layers", report.importance, parts, facts)
+
+
+def _limits(limits: Limits) -> Facts:
+    """The limits that were asked for, but for those that are so by default."""
+    fields = {each.name: each.default for each in dataclasses.fields(limits)}
+    names = ("round_to", "min_channels", "max_ratio")
+    said = [f"{name}={getattr(limits, name):g}" for name in names if getattr(limits, name) != fields[name]]
+    said += [f"ratios={dict(limits.ratios)}"] if limits.ratios else []
+    return (("Limits", ", ".join(said)),) if said else ()
+
+
+def _scored(name: str, default: bool) -> tuple[str, str]:
+    return "Scores", f"{name} (the default: what decided is not recorded)" if default else name
+
+
+def _costs(report: ChannelReport | LayerReport) -> Facts:
+    parameters = change(report.parameters_before, report.parameters_after)
+    unknown = [("MACs are not known of", line) for line in unknown_macs(report.macs.unknown)]
+    return (("Parameters", parameters), ("MACs", str(report.macs)), *unknown)
+
+
+def _check(before: Any, after: Any, plan: Any, importance: Any, data: Any, loss: Any) -> None:
+    results = (PrunedChannels, PrunedLayers)
+    if not isinstance(before, keras.Model):
+        raise TypeError(f"`before` must be a Keras model. Received: before={before!r}")
+    if not isinstance(after, keras.Model | PrunedChannels | PrunedLayers):
+        raise TypeError(
+            "`after` must be a Keras model, or what `prune_channels` or `prune_layers` returned. "
+            f"Received: after={after!r}"
+        )
+    if plan is not None and not isinstance(plan, ChannelPlan | LayerPlan):
+        raise TypeError(f"`plan` must be the plan of a result, or None. Received: plan={plan!r}")
+    if plan is not None and isinstance(after, results):
+        raise ValueError(f"A result has its own plan: leave `plan` out. Received: plan={plan!r}")
+    scored = isinstance(after, PrunedLayers) or (isinstance(after, PrunedChannels) and after.choice is not None)
+    if scored and not (importance is None and data is None and loss is None):
+        raise ValueError(
+            "The result has the scores that decided: leave `importance`, `data` and `loss` out. To score it anew, pass "
+            f"`after=result.model, plan=result.plan`. Received: importance={importance!r}"
+        )
+    if id(before) == id(after):
+        raise ValueError(
+            "`before` and `after` are the same model: keep a copy of what it was. (A subclassed model is pruned in "
+            f"place.) Received: the model '{before.name}' twice"
+        )
+    pairs: list[tuple[str, Any]] = [("before", before), ("after", getattr(after, "model", after))]
+    for name, model in pairs:
+        if not model.built:
+            raise ValueError(f"`{name}` must be built: it has no weights yet. Received: '{model.name}'")

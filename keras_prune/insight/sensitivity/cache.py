@@ -1,0 +1,55 @@
+"""What was measured, in a JSON file that is whole at any time: a scan that was killed goes on from it."""
+
+import json
+import os
+import pathlib
+
+from keras_prune.storage import read_plan, write_plan
+
+KEY = "measured"
+
+
+class MeasuredFile:
+    """Numbers by name and ratio.
+
+    Args:
+        path: The file; it is made by the first `write`.
+        mark: Fingerprint of what the numbers depend on.
+
+    Attributes:
+        values: What the file holds, and what it will hold after `write`.
+
+    Raises:
+        ValueError: The file holds something else, or numbers of other models or data; or there is no such folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], mark: str):
+        self._path, self._mark = pathlib.Path(path), mark
+        self.values: dict[tuple[str, float], float] = {}
+        if self._path.exists():
+            self._read()
+        else:
+            self.write()  # so that a folder that cannot be written is known now, and not after the first measurement
+
+    def write(self) -> None:
+        """Writes all values."""
+        content: dict[str, dict[str, float]] = {}
+        for (name, ratio), value in self.values.items():
+            content.setdefault(name, {})[repr(ratio)] = value
+        try:
+            write_plan(self._path, {"fingerprint": self._mark, KEY: content})
+        except OSError as error:
+            raise ValueError(f"The cache cannot be written. Received: cache='{self._path}' ({error})") from error
+
+    def _read(self) -> None:
+        try:
+            mark, found = read_plan(self._path, KEY, dict)
+            values = {(name, float(ratio)): float(value) for name, row in found.items() for ratio, value in row.items()}
+        except (OSError, TypeError, AttributeError, ValueError, json.JSONDecodeError) as error:
+            raise ValueError(f"The cache holds no measurements. Received: cache='{self._path}' ({error})") from error
+        if mark != self._mark:
+            raise ValueError(
+                "The cache holds measurements of another model, of other data or with other settings: name another "
+                f"file, or remove this one. Received: cache='{self._path}', made for {mark}, and now it is {self._mark}"
+            )
+        self.values = values

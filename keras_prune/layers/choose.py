@@ -1,0 +1,131 @@
+"""Which candidates go: those that are named, or those of the lowest scores until a ratio or budget is reached."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+from keras_prune.costs.budget import Budget, meet_budget
+from keras_prune.layers.analysis import LayerAnalysis
+from keras_prune.layers.bypass import Left
+from keras_prune.layers.candidates import Candidate, is_covered, is_layer
+from keras_prune.layers.rebuild import rebuild
+from keras_prune.patterns import check_patterns, matches
+from keras_prune.validation import part
+
+
+def choose_named(analysis: LayerAnalysis, patterns: Sequence[str]) -> list[Candidate]:
+    """The candidates that these patterns name: by their own name, or by that of a layer.
+
+    A layer that cannot go alone means the smallest branch that it is in. Normalisation, activations and dropout go with
+    their layer, and are passed over.
+
+    Raises:
+        ValueError: A pattern matches nothing, or a layer that cannot go; the message says why.
+    """
+    structure = analysis.structure
+    paths = [structure.path(node) for node in structure.nodes]
+    names = [candidate.name for candidate in analysis.candidates]
+    check_patterns(patterns, list(dict.fromkeys([*names, *paths])), "names")
+    chosen: dict[str, Candidate] = {}
+    reasons: dict[str, str] = {}
+    for node in structure.nodes:
+        path = structure.path(node)
+        if is_layer(node) and any(matches(pattern, path) for pattern in patterns):
+            own = [each for each in analysis.candidates if each.kind != "branch" and each.cuts[0].node is node]
+            around = [each for each in analysis.candidates if each.kind == "branch" and node in each.vanishing]
+            found = own or sorted(around, key=lambda each: len(each.vanishing))[:1]
+            chosen.update((each.name, each) for each in found)
+            if not found:
+                reasons[path] = analysis.reasons.get(path, "no branch holds it")
+    for candidate in analysis.candidates:
+        if any(matches(pattern, candidate.name) for pattern in patterns):
+            chosen[candidate.name] = candidate
+    gone = {structure.path(node) for each in chosen.values() for node in each.vanishing} | set(chosen) | set(reasons)
+    for pattern in patterns:
+        if not any(matches(pattern, path) for path in gone):
+            reasons[pattern] = "it has no weights or is a normalisation: such a layer goes with the one before it"
+    if reasons:
+        lines = "; ".join(f"'{path}': {reason}" for path, reason in reasons.items())
+        raise ValueError(f"`names` names what cannot be removed: {lines}. Received: names={list(patterns)}")
+    return complete(analysis, chosen.values())
+
+
+def complete(analysis: LayerAnalysis, chosen: Iterable[Candidate]) -> list[Candidate]:
+    """The same removal, said best: a branch that lost all its layers goes, and what is inside another is left out."""
+    found = {each.name: each for each in chosen}
+    for branch in analysis.candidates:
+        if branch.kind == "branch" and branch.name not in found:
+            gone = {use for each in found.values() for use in each.uses}
+            if is_covered(branch.uses, gone):
+                found[branch.name] = branch
+    vanishing = {name: {id(node) for node in each.vanishing} for name, each in found.items()}
+
+    def is_inside(candidate: Candidate, name: str) -> bool:
+        return name != candidate.name and all(id(cut.node) in vanishing[name] for cut in candidate.cuts)
+
+    return [
+        each
+        for each in analysis.candidates
+        if each.name in found and not any(is_inside(each, name) for name in vanishing)
+    ]
+
+
+def what_is_left(analysis: LayerAnalysis, chosen: Iterable[Candidate]) -> Left:
+    """What is left of the model without these candidates."""
+    return Left(analysis.structure, [cut for each in complete(analysis, chosen) for cut in each.cuts])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerQueue:
+    """The candidates that may go one after the other, the first to go first.
+
+    Args:
+        candidates: Those of the lowest scores first; of equal ones the last in the model.
+        skipped: Those that cannot go once those before them are gone, and why, by name.
+    """
+
+    candidates: tuple[Candidate, ...]
+    skipped: Mapping[str, str]
+
+
+def make_queue(analysis: LayerAnalysis, scores: Mapping[str, float]) -> LayerQueue:
+    """Orders the candidates, and leaves out those without which the model could not be carried out any more."""
+    position = {each.name: index for index, each in enumerate(analysis.candidates)}
+    order = sorted(analysis.ranked, key=lambda each: (scores[each.name], -position[each.name]))
+    queue: list[Candidate] = []
+    skipped: dict[str, str] = {}
+    for each in order:
+        problem = what_is_left(analysis, [*queue, each]).problem()
+        if problem:
+            skipped[each.name] = problem
+        else:
+            queue.append(each)
+    return LayerQueue(tuple(queue), skipped)
+
+
+def choose_by_ratio(analysis: LayerAnalysis, queue: LayerQueue, ratio: float) -> list[Candidate]:
+    """The first of the queue: this fraction of all candidates that are ranked, rounded down."""
+    return complete(analysis, queue.candidates[: part(ratio, len(analysis.ranked))])
+
+
+def choose_by_budget(analysis: LayerAnalysis, queue: LayerQueue, budget: Budget) -> list[Candidate]:
+    """The shortest part of the queue without which the model is within the budget.
+
+    Raises:
+        ValueError: The budget cannot be met; the message says what can.
+    """
+    structure, costs = analysis.structure, analysis.costs
+
+    def left(length: int) -> Left:
+        return what_is_left(analysis, queue.candidates[:length])
+
+    length = meet_budget(
+        budget,
+        structure.model,
+        costs.left(left(0)),
+        len(queue.candidates),
+        lambda length: costs.left(left(length)),
+        lambda length: rebuild(structure, left(length)),
+        "Layers that a ratio or budget does not consider can be named: see `analyze_layers`. ",
+        costs.unknown,
+    )
+    return complete(analysis, queue.candidates[:length])

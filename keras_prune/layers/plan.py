@@ -1,0 +1,36 @@
+"""Plans: what is removed. A plan is plain data, can be saved, and replayed on a model of the same structure."""
+
+import dataclasses
+import pathlib
+
+from keras_prune.storage import read_plan, write_plan
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerPlan:
+    """What is removed from a model.
+
+    Args:
+        fingerprint: Of the model that the plan was made for; see `LayerAnalysis`.
+        removed: The names of the candidates that go.
+    """
+
+    fingerprint: str
+    removed: tuple[str, ...]
+
+    def save(self, path: str | pathlib.Path) -> None:
+        """Writes the plan as JSON."""
+        write_plan(path, {"fingerprint": self.fingerprint, "removed_layers": list(self.removed)})
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> "LayerPlan":
+        """Reads a plan that `save` wrote.
+
+        Raises:
+            ValueError: The file holds something else.
+        """
+        try:
+            fingerprint, removed = read_plan(path, "removed_layers", list)
+            return cls(fingerprint, tuple(map(str, removed)))
+        except ValueError as error:
+            raise ValueError(f"The file holds no layer plan. Received: '{path}' ({error})") from error

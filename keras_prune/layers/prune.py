@@ -1,0 +1,159 @@
+"""`prune_layers`: a model of fewer layers, the plan that made it, and the report of what was done."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_prune.costs.budget import Budget
+from keras_prune.importance.registry import name_of
+from keras_prune.layers.analysis import LayerAnalysis, analyze_layers
+from keras_prune.layers.candidates import Candidate
+from keras_prune.layers.choose import choose_by_budget, choose_by_ratio, choose_named, make_queue, what_is_left
+from keras_prune.layers.plan import LayerPlan
+from keras_prune.layers.rebuild import rebuild
+from keras_prune.layers.report import LayerReport, make_report
+from keras_prune.layers.scores import Score, check_importance, score_candidates
+from keras_prune.validation import is_fraction
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PrunedLayers:
+    """What `prune_layers` returns. Its `str` is the report.
+
+    Args:
+        model: The smaller model, not compiled: the state of an optimizer does not fit it.
+        plan: What went. Save it, and replay it with `prune_layers(model, plan=plan)`.
+        report: What was asked, what was done, and what could not be.
+    """
+
+    model: keras.Model
+    plan: LayerPlan
+    report: LayerReport
+
+    def __str__(self) -> str:
+        return str(self.report)
+
+
+def prune_layers(
+    model: keras.Model,
+    names: str | Sequence[str] | None = None,
+    *,
+    ratio: float | None = None,
+    budget: Budget | None = None,
+    importance: str | Score = "l2",
+    data: Any = None,
+    loss: Any = None,
+    plan: LayerPlan | None = None,
+) -> PrunedLayers:
+    """Removes whole layers, or whole residual branches.
+
+    What can go, alone or as a branch, `analyze_layers` says. A layer is replaced by what it reads. A branch is left
+    out of its sum: the smaller model computes what the original computes if the branch gives zeros. What nothing reads
+    any more is not in the new model; a layer that is also used elsewhere stays there. A way from every input to an
+    output stays, with at least one layer with weights before each output.
+
+    Args:
+        model: A built Sequential or Functional model. It is not changed.
+        names: What to remove: a pattern of names of candidates or layers, or a list of them. A layer that cannot go
+            alone means the smallest residual branch that it is in.
+        ratio: Fraction of the ranked candidates to remove instead, in [0, 1), rounded down: those of the lowest
+            scores; of equal scores the last in the model.
+        budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few candidates as possible go,
+            in the order of their scores.
+        importance: How candidates are ranked. `"l2"` and `"l1"` are the size of their weights, about 1 for new ones.
+            They say little of layers outside of branches, of which small weights are not the identity.
+            `"block_influence"` is 1 - cosine similarity of what a candidate is given and what it gives, for each vector
+            along the last axis (Men et al. 2024, "ShortGPT: Layers in large language models are more redundant than
+            you expect"), `"activation_change"` the relative Euclidean distance of each sample's tensor; both need
+            `data`. `"loss_change"` is how much the loss grows without the candidate, below 0 if it falls; it needs
+            `data` with targets, and a loss. `"random"` is the control that the others must beat. Or a function
+            `candidate -> score`, higher = keep.
+        data: What they are measured on: arrays `x`, `(x, y)` or `(x, y, sample_weight)`, or batches of these that can
+            be read more than once (a `tf.data.Dataset`, `PyDataset`, `DataLoader` or list).
+        loss: As `compile` takes it; by default what the model was compiled with.
+        plan: A plan to replay instead.
+
+    Returns:
+        A `PrunedLayers`: `.model`, `.plan` and `.report`. Keras names an output after the layer that makes it: that
+        may be another one now.
+
+    Raises:
+        ValueError: Not exactly one of `names`, `ratio`, `budget` and `plan`; a pattern that matches nothing, or a layer
+            that cannot go (the message says why); a removal that would cut an input off or leave an output without
+            weights; a budget that cannot be met (the message says the smallest that can); missing data; a plan made
+            for another model; a subclassed, unbuilt or masked model.
+        TypeError: `model` is no Keras model, or an argument is of another type.
+
+    Example:
+
+    ```python
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dense(16, activation="relu")(inputs)
+    for name in ("first", "second"):
+        hidden = hidden + keras.layers.Dense(16, activation="relu", name=name)(hidden)
+    model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+    result = prune_layers(model, ratio=0.5, importance="block_influence", data=x)
+    print(result)  # one of the two branches is gone
+    ```
+    """
+    check_asked(names, ratio, budget, plan)
+    check_importance(importance)
+    analysis = analyze_layers(model)
+    scores: dict[str, float] = {}
+    skipped: dict[str, str] = {}
+    if plan is not None:
+        removed = planned(analysis, plan)
+    elif names is not None:
+        removed = choose_named(analysis, [names] if isinstance(names, str) else list(names))
+    else:
+        scores = score_candidates(analysis.structure, analysis.ranked, importance, data, loss)
+        queue = make_queue(analysis, scores)
+        skipped = dict(queue.skipped)
+        if budget is None:
+            removed = choose_by_ratio(analysis, queue, ratio or 0.0)
+        else:
+            removed = choose_by_budget(analysis, queue, budget)
+    left = what_is_left(analysis, removed)
+    problem = left.problem()
+    if problem:
+        raise ValueError(f"This cannot be removed together: {problem}. Received: {[each.name for each in removed]}")
+    asked = f"{names=}" if names is not None else f"{ratio=}" if ratio is not None else f"{budget or 'a plan'}"
+    report = make_report(analysis, removed, left, asked, name_of(importance), scores, skipped)
+    plan = LayerPlan(analysis.fingerprint, tuple(each.name for each in removed))
+    return PrunedLayers(rebuild(analysis.structure, left), plan, report)
+
+
+def check_asked(names: Any, ratio: Any, budget: Any, plan: Any) -> None:
+    """Raises unless exactly one of them says what goes."""
+    received = f"Received: names={names!r}, ratio={ratio!r}, budget={budget!r}, plan={plan!r}"
+    if sum(value is not None for value in (names, ratio, budget, plan)) != 1:
+        raise ValueError(f"Pass one of `names`, `ratio`, `budget` and `plan`. {received}")
+    if ratio is not None and not is_fraction(ratio):
+        raise ValueError(f"A ratio must be in [0, 1). {received}")
+    listed = [names] if isinstance(names, str) else names
+    if names is not None and not (
+        isinstance(listed, Sequence) and listed and all(isinstance(name, str) for name in listed)
+    ):
+        raise TypeError(f"`names` must be a pattern of layer names, or a list of them. {received}")
+    for name, value, cls in (("budget", budget, Budget), ("plan", plan, LayerPlan)):
+        if value is not None and not isinstance(value, cls):
+            raise TypeError(f"`{name}` must be a {cls.__name__}. {received}")
+
+
+def planned(analysis: LayerAnalysis, plan: LayerPlan) -> list[Candidate]:
+    """The candidates that a plan removes.
+
+    Raises:
+        ValueError: It was made for another model.
+    """
+    if plan.fingerprint != analysis.fingerprint:
+        raise ValueError(
+            "The plan was made for a model of another structure. "
+            f"Received: a plan for {plan.fingerprint}, the model '{analysis.model}' is {analysis.fingerprint}"
+        )
+    unknown = set(plan.removed) - {candidate.name for candidate in analysis.candidates}
+    if unknown:
+        raise ValueError(f"The plan removes what the model does not have. Received: {sorted(unknown)}")
+    return [candidate for candidate in analysis.candidates if candidate.name in plan.removed]

@@ -1,0 +1,140 @@
+"""The clusters of a layer's weights, as variables, and the projection that makes the members of a cluster equal."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune import _keras
+
+ATTRIBUTE = "weight_clusters"
+Read = Callable[[keras.Variable], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedWeight:
+    """Which weights of an array share a value.
+
+    Args:
+        clusters: How many clusters there are room for.
+        assignment: Variable of the weight's shape: the cluster of each entry, pruned ones included.
+        first: Variable of shape `(clusters,)`: the place of one member of each cluster in the flat weight.
+        members: Variable of shape `(clusters,)`: how many entries that are not pruned each cluster has.
+    """
+
+    clusters: int
+    assignment: keras.Variable
+    first: keras.Variable
+    members: keras.Variable
+
+    def assign(self, assignment: np.ndarray, kept: np.ndarray) -> None:
+        """Sets which entry is in which cluster, and which entries are not pruned."""
+        self.assignment.assign(assignment)
+        self._count(assignment, kept)
+
+    def recount(self, kept: np.ndarray) -> None:
+        """Counts the members anew, after the mask has changed."""
+        self._count(_keras.as_numpy(self.assignment), kept)
+
+    def _count(self, assignment: np.ndarray, kept: np.ndarray) -> None:
+        self.first.assign(representatives(assignment, kept, self.clusters))
+        self.members.assign(np.bincount(assignment[kept], minlength=self.clusters).astype("float32"))
+
+    def project(self, weight: Any, mask: Any, read: Read = lambda variable: variable.value) -> Any:
+        """The weight with each cluster's mean in the place of its members, and zero where it is pruned.
+
+        The mean is taken of the differences to one member. So clusters whose members are equal already stay what they
+        are, to the bit: the mean of a million equal floats would not.
+
+        Args:
+            weight: The values of the weight.
+            mask: Its mask, of the same shape: 1 = kept, 0 = pruned.
+            read: How the value of a variable is read, in a pure step for example from the state that it is given.
+        """
+        dtype = keras.backend.standardize_dtype(weight.dtype)
+        precise = "float32" if dtype in ("float16", "bfloat16") else dtype
+        flat = ops.cast(ops.reshape(weight, (-1,)), precise)
+        kept = ops.cast(ops.reshape(mask, (-1,)), precise)
+        clusters = ops.cast(ops.reshape(read(self.assignment), (-1,)), "int32")
+        one = ops.take(flat, read(self.first))
+        moved = _sums((flat - ops.take(one, clusters)) * kept, clusters, self.clusters)
+        members = ops.cast(read(self.members), precise)
+        means = one + ops.cast(moved, precise) / ops.maximum(members, 1)
+        return ops.cast(ops.reshape(ops.take(means, clusters) * kept, weight.shape), dtype)
+
+
+def _sums(values: Any, clusters: Any, count: int) -> Any:
+    # Measured on 4M weights: `bincount` takes a third of the time of `segment_sum` on TensorFlow and on torch; JAX
+    # cannot compile it, and is the fastest with `segment_sum`.
+    if keras.backend.backend() == "jax":
+        return ops.segment_sum(values, clusters, num_segments=count)
+    return ops.bincount(clusters, weights=values, minlength=count)
+
+
+class WeightClusters(keras.layers.Layer):
+    """Holds the clusters of one layer's weights, as `PruningMasks` holds the masks. Never called.
+
+    The assignments are non-trainable integers: so checkpoints and `.keras` files need nothing special, and a run can
+    be resumed. The shared values are in the weights themselves.
+
+    Args:
+        weights: The layer's prunable variables by name.
+        clusters: For each of them, in that order, the number of clusters, or None: it has none.
+    """
+
+    def __init__(self, weights: Mapping[str, keras.Variable], clusters: Sequence[int | None]):
+        super().__init__(name=ATTRIBUTE)
+        self.clusters = tuple(clusters)
+        self._shared = []
+        for (name, weight), count in zip(weights.items(), self.clusters, strict=True):
+            if count is not None:
+                variables = [
+                    self.add_weight(
+                        name=f"{name.replace('/', '_')}_{part}",
+                        shape=shape,
+                        initializer="zeros",
+                        dtype=dtype,
+                        trainable=False,
+                        autocast=False,
+                    )
+                    for part, shape, dtype in (
+                        ("assignment", weight.shape, index_type(count)),
+                        ("first", (count,), "int32"),
+                        ("members", (count,), "float32"),
+                    )
+                ]
+                self._shared.append(variables)
+        self.built = True
+
+    @property
+    def shared(self) -> list[SharedWeight | None]:
+        """The clusters of each weight, in the order of the layer's prunable weights; None: it has none."""
+        variables = iter(self._shared)
+        return [None if count is None else SharedWeight(count, *next(variables)) for count in self.clusters]
+
+
+_CHUNK = 1 << 20  # entries at a time, where NumPy needs 8 bytes for each
+
+
+def index_type(clusters: int) -> str:
+    """The integer type that holds the assignments to so many clusters."""
+    return "uint8" if clusters <= 256 else "int32"
+
+
+def representatives(assignment: np.ndarray, members: np.ndarray, clusters: int) -> np.ndarray:
+    """The place, in the flat array, of the first member of each cluster; 0 for clusters without members.
+
+    Args:
+        assignment: Integers below `clusters`.
+        members: Boolean array of the same shape: which entries count.
+        clusters: How many there are.
+    """
+    first = np.zeros(clusters, np.int32)
+    flat, counts = assignment.reshape(-1), members.reshape(-1)
+    for at in reversed(range(0, flat.size, _CHUNK)):
+        places = at + np.flatnonzero(counts[at : at + _CHUNK])[::-1]
+        first[flat[places]] = places  # of several, the last that is written stays: the first of them
+    return first

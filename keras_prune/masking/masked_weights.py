@@ -1,0 +1,196 @@
+"""Masked weights: how to find them in a model, and how their masks are applied."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune import _keras
+from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
+from keras_prune.masking.clusters import SharedWeight, WeightClusters
+from keras_prune.masking.layouts import find_axes
+from keras_prune.masking.prunable import Held, find_prunable
+from keras_prune.masking.wrapper import ATTRIBUTE, PruningMasks, PruningWrapper
+from keras_prune.selection.layout import Axes
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedWeight:
+    """A weight and its mask.
+
+    Args:
+        layer: Path of the layer: `"conv1"`, or `"encoder/conv1"` in a nested model.
+        name: Name of the weight in the layer: `"kernel"`, `"query/kernel"`.
+        weight: The variable. Where `mask` is 0 it is 0.
+        mask: The variable of the same shape, 1 = kept.
+        held: The weight in the layer that holds it itself, a sublayer perhaps.
+        movement: Where -Σ w·∂loss/∂w is added up while the model trains; None: nowhere.
+        shared: Which of its entries share a value; None: none do.
+    """
+
+    layer: str
+    name: str
+    weight: keras.Variable
+    mask: keras.Variable
+    held: Held
+    movement: keras.Variable | None = None
+    shared: SharedWeight | None = None
+
+    @property
+    def path(self) -> str:
+        return f"{self.layer}/{self.name}"
+
+    @property
+    def axes(self) -> Axes:
+        """How it is a matrix."""
+        return find_axes(self.held.layer, self.held.name, len(self.weight.shape))
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.weight.shape))
+
+    def kept(self) -> np.ndarray:
+        """The mask as a boolean array, True = kept."""
+        return _keras.as_numpy(self.mask) != 0
+
+    def apply(self) -> None:
+        """Makes the members of each cluster equal, and writes exact zeros where the mask prunes."""
+        values = self.weight.value
+        if self.shared is not None:
+            values = self.shared.project(values, self.mask.value)
+        # `where`, since a product would leave minus zeros.
+        self.weight.assign(ops.where(ops.cast(self.mask.value, "bool"), values, 0.0))
+
+    def set_mask(self, kept: np.ndarray) -> None:
+        """Gives the mask new values, True = kept. The weight stays as it is."""
+        self.mask.assign(ops.cast(ops.convert_to_tensor(kept), self.mask.dtype))
+        self.recount()
+
+    def recount(self) -> None:
+        """Counts the members of clusters, if there are any, after the mask has changed."""
+        if self.shared is not None:
+            self.shared.recount(self.kept())
+
+
+def walk_layers(model: keras.Layer) -> Iterator[tuple[str, keras.Layer]]:
+    """Yields the path and the layer of each layer in a model, each layer once. It enters models in the model, but not
+    layers that are made of layers: those are pruned as one. So are subclassed models in a graph, which is copied,
+    unless they have masks in place already."""
+    yield from _walk(model, "", {id(model)}, not _keras.is_graph(model))
+
+
+def _walk(model: keras.Layer, prefix: str, seen: set[int], in_place: bool) -> Iterator[tuple[str, keras.Layer]]:
+    for layer in _keras.sublayers(model):
+        if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | PruningMasks | WeightClusters):
+            continue
+        seen.add(id(layer))
+        path = f"{prefix}{layer.name}"
+        if isinstance(layer, keras.Model) and (in_place or _keras.is_graph(layer) or _has_masks(layer)):
+            yield from _walk(layer, f"{path}/", seen, in_place or not _keras.is_graph(layer))
+        else:
+            yield path, layer
+
+
+def _has_masks(model: keras.Model) -> bool:
+    return any(isinstance(part, PruningMasks) for part in _keras.flatten(model))
+
+
+def inner_layer(layer: keras.Layer) -> keras.Layer:
+    """The layer that holds the weights: the wrapped one, if it is wrapped."""
+    return layer.layer if isinstance(layer, PruningWrapper) else layer
+
+
+def plain_weights(model: keras.Model) -> list[keras.Variable]:
+    """The weights of a model without masks and what else belongs to them."""
+    states = [part for part in _keras.flatten(model) if isinstance(part, PruningMasks | WeightClusters)]
+    extra = {id(variable) for state in states for variable in state.variables}
+    return [weight for weight in model.weights if id(weight) not in extra]
+
+
+def find_masked(model: keras.Layer) -> list[MaskedWeight]:
+    """Returns every masked weight of a model, or of a wrapped layer."""
+    layers = walk_layers(model) if isinstance(model, keras.Model) else [(model.name, model)]
+    found: list[MaskedWeight] = []
+    for path, layer in layers:
+        masks = getattr(layer, ATTRIBUTE, None)
+        if masks is not None:
+            held = find_prunable(inner_layer(layer)).held
+            clusters = getattr(layer, CLUSTERS, None)
+            shared = [None] * len(held) if clusters is None else clusters.shared
+            rows = zip(held.items(), masks.masks, masks.movements, shared, strict=True)
+            found += [
+                MaskedWeight(path, name, each.weight, mask, each, *others) for (name, each), mask, *others in rows
+            ]
+    return found
+
+
+def masked_sparsity(weights: Sequence[MaskedWeight]) -> float:
+    """The fraction of these weights that their masks prune."""
+    kept = sum(int(np.count_nonzero(weight.kept())) for weight in weights)
+    return 1.0 - kept / sum(weight.size for weight in weights) if weights else 0.0
+
+
+def apply_masks(model: keras.Layer) -> None:
+    """Sets every pruned weight of a model to exactly zero, and those that share a value to their mean.
+
+    `fit` and `train_on_batch` do this themselves after each step. Call it after each update of a training loop of
+    your own, and after assigning weights yourself.
+
+    Args:
+        model: A model, or a layer, from `wrap_pruning`.
+
+    Example:
+
+    ```python
+    for x, y in batches:
+        ...  # gradients
+        optimizer.apply(gradients, model.trainable_variables)
+        apply_masks(model)
+    ```
+    """
+    if not isinstance(model, keras.Layer):
+        raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
+    for weight in find_masked(model):
+        weight.apply()
+
+
+def stateless_apply_masks(
+    model: keras.Layer, trainable_variables: Sequence[Any], non_trainable_variables: Sequence[Any]
+) -> list[Any]:
+    """`apply_masks` as a pure function, for JAX training loops that carry the model's state themselves.
+
+    Args:
+        model: A model from `wrap_pruning`.
+        trainable_variables: Values of `model.trainable_variables`, in that order.
+        non_trainable_variables: Values of `model.non_trainable_variables`; the masks and
+            clusters are among them.
+
+    Returns:
+        The new values of the trainable variables.
+
+    Example:
+
+    ```python
+    trainable, optimizer_state = optimizer.stateless_apply(optimizer_state, gradients, trainable)
+    trainable = stateless_apply_masks(model, trainable, non_trainable)
+    ```
+    """
+    weight_at = {id(variable): index for index, variable in enumerate(model.trainable_variables)}
+    state_at = {id(variable): index for index, variable in enumerate(model.non_trainable_variables)}
+
+    def read(variable: keras.Variable) -> Any:
+        return non_trainable_variables[state_at[id(variable)]]
+
+    masked = list(trainable_variables)
+    for weight in find_masked(model):
+        index = weight_at.get(id(weight.weight))
+        if index is not None:  # frozen weights do not change
+            mask = read(weight.mask)
+            if weight.shared is None:
+                masked[index] = masked[index] * mask
+            else:
+                masked[index] = weight.shared.project(masked[index], mask, read)
+    return masked

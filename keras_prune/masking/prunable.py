@@ -1,0 +1,190 @@
+"""Which weights of which layer kind can be pruned.
+
+A kind is looked up by class, nearest base first, so subclasses of a known kind work. A layer of an unknown kind that is
+made of other layers (attention, `Bidirectional`, a block of your own) offers the prunable weights of its sublayers.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+
+from keras_prune import _keras
+
+Weights = dict[str, keras.Variable]
+GetWeights = Callable[[keras.Layer], Weights]
+
+_REGISTRY: dict[type, GetWeights] = {}
+
+
+def register_prunable(cls: type, weights: Sequence[str] | GetWeights) -> None:
+    """Says which weights of a layer class, and of its subclasses, can be pruned.
+
+    A custom layer may instead have a method `get_prunable_weights()` that returns `{name: variable}`, or a list of
+    variables.
+
+    Args:
+        cls: A subclass of `keras.Layer`.
+        weights: Names of attributes that hold the weights, or a function `layer -> {name: variable}`. Empty: layers
+            of this class are never pruned.
+
+    Raises:
+        TypeError: `cls` is no layer class, or `weights` is neither a list of names nor a function.
+
+    Example:
+
+    ```python
+    class Scale(keras.layers.Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+
+        def call(self, x):
+            return x * self.scale
+
+    register_prunable(Scale, ["scale"])
+    ```
+    """
+    if not (isinstance(cls, type) and issubclass(cls, keras.Layer)):
+        raise TypeError(f"`cls` must be a subclass of `keras.Layer`. Received: cls={cls!r}")
+    if callable(weights):
+        _REGISTRY[cls] = weights
+    elif isinstance(weights, list | tuple | set) and all(isinstance(name, str) for name in weights):
+        names = tuple(weights)
+        _REGISTRY[cls] = lambda layer: {name: getattr(layer, name) for name in names}
+    else:
+        raise TypeError(
+            "`weights` must be a list of attribute names or a function `layer -> {name: variable}`. "
+            f"Received: weights={weights!r}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """A weight, and the layer that holds it itself: a sublayer, perhaps.
+
+    Args:
+        layer: The layer.
+        name: The weight's name in it: `"kernel"`.
+        weight: The variable.
+    """
+
+    layer: keras.Layer
+    name: str
+    weight: keras.Variable
+
+
+@dataclasses.dataclass(frozen=True)
+class Prunable:
+    """What can be pruned of one layer.
+
+    Args:
+        held: The weights, and what holds them, by name; of sublayers, by path: `"query/kernel"`.
+        reason: If there are none, why.
+    """
+
+    held: dict[str, Held]
+    reason: str = ""
+
+    @property
+    def weights(self) -> Weights:
+        """The variables by name."""
+        return {name: held.weight for name, held in self.held.items()}
+
+
+def find_prunable(layer: keras.Layer) -> Prunable:
+    """Returns the prunable weights of a built layer, or the reason why it has none."""
+    if not layer.weights:
+        return Prunable({}, "has no weights")
+    found = _held_by(layer)
+    if found is None:
+        return Prunable({}, "kind not registered (see register_prunable)")
+    if not found:
+        return Prunable({}, "never pruned")
+    plain = {name: held for name, held in found.items() if _is_plain(held.weight)}
+    if not plain:
+        return Prunable({}, "its weights are quantised or computed (LoRA), not plain float variables")
+    return Prunable(plain)
+
+
+def _held_by(layer: keras.Layer) -> dict[str, Held] | None:
+    """The weights that a layer offers, whatever their type; None if its kind is unknown."""
+    if hasattr(layer, "get_prunable_weights"):
+        return _hold(layer, layer.get_prunable_weights())
+    for cls in type(layer).__mro__:
+        if cls in _REGISTRY:
+            return _hold(layer, _REGISTRY[cls](layer))
+    found: dict[str, Held] = {}
+    seen: set[int] = set()
+    known = False
+    for child in _keras.sublayers(layer):
+        inner = _held_by(child)
+        known |= inner is not None
+        for name, held in (inner or {}).items():
+            if id(held.weight) not in seen:  # a weight that two sublayers share has one mask
+                seen.add(id(held.weight))
+                found[_unused(f"{child.name}/{name}", found)] = held
+    return found if known else None
+
+
+def _hold(layer: keras.Layer, weights: Weights | Sequence[keras.Variable]) -> dict[str, Held]:
+    if isinstance(weights, Mapping):
+        return {name: Held(layer, name, weight) for name, weight in weights.items()}
+    held: dict[str, Held] = {}
+    for weight in weights:
+        name = _unused(weight.name, held)
+        held[name] = Held(layer, name, weight)
+    return held
+
+
+def _unused(name: str, taken: dict[str, Held]) -> str:
+    """Sublayers of a custom layer may share a name: the second `dense/kernel` becomes `dense/kernel_1`."""
+    unused, count = name, 0
+    while unused in taken:
+        count += 1
+        unused = f"{name}_{count}"
+    return unused
+
+
+def _is_plain(weight: object) -> bool:
+    return isinstance(weight, keras.Variable) and keras.backend.is_float_dtype(weight.dtype)
+
+
+def _register_keras_layers() -> None:
+    layers = keras.layers
+    kernel_layers = (
+        layers.Dense,
+        layers.EinsumDense,
+        layers.Conv1D,
+        layers.Conv2D,
+        layers.Conv3D,
+        layers.Conv1DTranspose,
+        layers.Conv2DTranspose,
+        layers.Conv3DTranspose,
+        layers.DepthwiseConv1D,
+        layers.DepthwiseConv2D,
+    )
+    for cls in kernel_layers:
+        register_prunable(cls, ["kernel"])
+    for cls in (layers.SeparableConv1D, layers.SeparableConv2D):
+        register_prunable(cls, ["depthwise_kernel", "pointwise_kernel"])
+    register_prunable(layers.Embedding, ["embeddings"])
+    for cls in (layers.SimpleRNNCell, layers.LSTMCell, layers.GRUCell):
+        register_prunable(cls, ["kernel", "recurrent_kernel"])
+    # The cell of ConvLSTM has no public class. The other recurrent layers offer what their cells offer.
+    for cls in (layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D):
+        register_prunable(
+            cls, lambda layer: {"kernel": layer.cell.kernel, "recurrent_kernel": layer.cell.recurrent_kernel}
+        )
+    for cls in (
+        layers.BatchNormalization,
+        layers.LayerNormalization,
+        layers.GroupNormalization,
+        layers.RMSNormalization,
+        layers.UnitNormalization,
+        layers.Normalization,
+        layers.PReLU,
+    ):
+        register_prunable(cls, [])
+
+
+_register_keras_layers()

@@ -1,0 +1,200 @@
+"""`wrap_pruning` gives a model masks, `strip_pruning` takes them away again."""
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from keras_prune import _keras
+from keras_prune.graph.copying import Owners, copy_layer, copy_model, copy_state
+from keras_prune.masking.masked_weights import apply_masks, find_masked, inner_layer, walk_layers
+from keras_prune.masking.prunable import find_prunable
+from keras_prune.masking.pruned_model import drop_masks, keep_masks
+from keras_prune.masking.wrapper import ATTRIBUTE, PruningWrapper, attach_masks, detach_clusters, detach_masks
+from keras_prune.patterns import Predicate, as_predicate
+
+
+def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = False) -> keras.Layer:
+    """Returns a model whose prunable weights have masks, all of them still open: the outputs are the same to the bit.
+
+    Sequential and Functional models, nested or not, are copied; the model that is passed, its weights and its
+    optimizer stay as they are. The copy has the names of the original and is not compiled. A subclassed model cannot
+    be copied: its layers get their masks in place, and the model itself is returned. What got masks, what did not and
+    why is in `summary(model)`.
+
+    Args:
+        model: A built model, or a single layer, built or not.
+        layers: Which layers get masks: a name pattern (`"conv*"`, `"encoder/*"`), a layer class, a function
+            `layer -> bool`, or a list of these. By default all that have prunable weights. Layers with masks stay so.
+        movement: Whether each training step adds up w·∂loss/∂w of every weight, which `importance="movement"` needs: a
+            variable more for each, saved with the model.
+
+    Returns:
+        A `keras.Model` (for a layer: the wrapped copy) that keeps masked weights at zero while it trains.
+
+    Raises:
+        ValueError: The model is not built, a pattern matches no layer (the message names the near misses), or two
+            layers hold the same weight.
+        TypeError: `model` is no model or layer, or `layers` is of another type.
+
+    Example:
+
+    ```python
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="first"), keras.layers.Dense(2)])
+    wrapped = wrap_pruning(model, layers="first")
+    ```
+    """
+    _check_model(model)
+    if not isinstance(model, keras.Model):
+        return _wrap_layer(model, as_predicate(layers, [model.name]), movement)
+    chosen = as_predicate(layers, [path for path, _ in walk_layers(model)])
+    if not _keras.is_graph(model):
+        _refuse_two_masks(model, chosen)
+        for path, layer in walk_layers(model):
+            if _gets_masks(path, layer, chosen):
+                attach_masks(layer, movement)
+        return keep_masks(model)
+    pairs: list[tuple[keras.Layer, keras.Layer]] = []
+
+    def wrap(path: str, layer: keras.Layer) -> keras.Layer:
+        copy = copy_layer(inner_layer(layer))
+        if isinstance(layer, PruningWrapper):
+            copy = layer.around(copy)
+        pairs.append((layer, copy))
+        return PruningWrapper(copy, movement=movement) if _gets_masks(path, layer, chosen) else copy
+
+    wrapped = copy_model(model, wrap)
+    for layer, copy in pairs:  # the copies are built only now
+        copy_state(layer, copy)
+    return keep_masks(wrapped)
+
+
+def strip_pruning(model: keras.Layer) -> keras.Layer:
+    """Returns a model of plain Keras layers with the zeros and shared values written in: the outputs are the same.
+
+    Sequential and Functional models are copied, like in `wrap_pruning`; a subclassed model loses its masks in place.
+
+    Args:
+        model: A model from `wrap_pruning`, also one loaded from a file; a wrapped layer; or a model without masks.
+
+    Returns:
+        The plain model or layer, not compiled. It needs nothing of this package.
+
+    Raises:
+        ValueError: The model is not built.
+        TypeError: `model` is no model or layer.
+
+    Example:
+
+    ```python
+    wrapped = prune_weights(model, 0.5)
+    plain = strip_pruning(wrapped)
+    ```
+    """
+    _check_model(model)
+    if not isinstance(model, keras.Model):
+        return _strip_layer(model)
+    if not _keras.is_graph(model):
+        apply_masks(model)
+        for _, layer in list(walk_layers(model)):
+            if hasattr(layer, ATTRIBUTE):
+                detach_clusters(layer)
+                detach_masks(layer)
+        return drop_masks(model)
+    pairs: list[tuple[keras.Layer, keras.Layer]] = []
+
+    def strip(path: str, layer: keras.Layer) -> keras.Layer:
+        pairs.append((layer, copy_layer(inner_layer(layer))))
+        return pairs[-1][1]
+
+    plain = copy_model(model, strip)
+    for layer, copy in pairs:
+        copy_state(inner_layer(layer), copy)
+        _write_zeros(layer, copy)
+    for part in _keras.flatten(plain):
+        drop_masks(part)
+    return plain
+
+
+def stripped_for_export(model: keras.Model) -> keras.Model:
+    """The model without masks, the zeros written in, as `tflite_export` takes it; the user's own stays as it is.
+
+    A subclassed model cannot be built again, and stripping it in place would change the user's. It is taken as it is:
+    its masked weights are zero already, and its masks, which no call reads, do not reach a file.
+    """
+    return strip_pruning(model) if _keras.is_graph(model) else model
+
+
+def prunable_paths(model: keras.Model) -> list[str]:
+    """The paths of the layers that have masks; in a model without masks, of those that `wrap_pruning` would give some.
+
+    Raises:
+        ValueError: There are none, or the model is not built.
+        TypeError: `model` is no model or layer.
+    """
+    _check_model(model)
+    layers = list(walk_layers(model)) if isinstance(model, keras.Model) else [(model.name, model)]
+    paths = [path for path, layer in layers if hasattr(layer, ATTRIBUTE)]
+    paths = paths or [path for path, layer in layers if find_prunable(layer).weights]
+    if not paths:
+        raise ValueError(
+            "The model has no weights that can be pruned; `summary(model)` says why of each layer. "
+            f"Received: the model '{model.name}'"
+        )
+    return paths
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, keras.Layer):
+        raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
+    if isinstance(model, keras.Model) and not model.built:
+        raise ValueError(
+            "The model has no weights yet: call it on data, call `build`, or begin it with `keras.Input`. "
+            f"Received: the unbuilt model '{model.name}'"
+        )
+
+
+def _refuse_two_masks(model: keras.Model, chosen: Predicate) -> None:
+    owners = Owners("A weight must get one mask. Choose the layer with `wrap_pruning(model, layers=...)`.")
+    for path, layer in walk_layers(model):
+        if hasattr(layer, ATTRIBUTE) or _gets_masks(path, layer, chosen):
+            owners.add(path, find_prunable(layer).weights.values())
+
+
+def _gets_masks(path: str, layer: keras.Layer, chosen: Predicate) -> bool:
+    return not hasattr(layer, ATTRIBUTE) and chosen(path, layer) and bool(find_prunable(layer).weights)
+
+
+def _wrap_layer(layer: keras.Layer, chosen: Predicate, movement: bool) -> keras.Layer:
+    copy = copy_layer(inner_layer(layer))
+    if isinstance(layer, PruningWrapper):
+        copy = layer.around(copy)
+        return _build_like(layer, copy, copy)
+    nothing = layer.built and not find_prunable(layer).weights
+    if nothing or not chosen(layer.name, layer):
+        return _build_like(layer, copy, copy)
+    return _build_like(layer, PruningWrapper(copy, movement=movement), copy)
+
+
+def _strip_layer(layer: keras.Layer) -> keras.Layer:
+    copy = copy_layer(inner_layer(layer))
+    _build_like(inner_layer(layer), copy, copy)
+    if layer.built:
+        _write_zeros(layer, copy)
+    return copy
+
+
+def _build_like(layer: keras.Layer, outer: keras.Layer, copy: keras.Layer) -> keras.Layer:
+    """Builds `outer`, which holds `copy` or is it, if `layer` is built, and moves the state of `layer` into `copy`."""
+    if layer.built:
+        outer.build_from_config(layer.get_build_config())
+        copy_state(layer, copy)
+    return outer
+
+
+def _write_zeros(layer: keras.Layer, copy: keras.Layer) -> None:
+    """Writes the zeros and shared values of `layer` into `copy`, which may have drifted since the last step."""
+    masked = find_masked(layer)
+    weights = find_prunable(copy).weights.values() if masked else ()
+    for original, weight in zip(masked, weights, strict=True):
+        dataclasses.replace(original, weight=weight).apply()

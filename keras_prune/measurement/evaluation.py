@@ -1,0 +1,223 @@
+"""One metric of a model on data that are held in memory: compiled once, evaluated as often as asked."""
+
+import copy
+import math
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune import _keras
+from keras_prune.measurement.batches import Batches
+from keras_prune.measurement.copies import AtInference
+from keras_prune.measurement.metric_direction import lower_is_better
+from keras_prune.measurement.metrics import cannot_be_computed, fresh_metrics, scores_of
+
+Mode = Literal["auto", "min", "max"]
+BATCH_SIZE = 256
+
+
+class Evaluation:
+    """How well a model does on data. It is compiled here, so it must be a copy; see `copy_to_measure`.
+
+    Args:
+        running: The copy. Other models of the same inputs and outputs can be evaluated later.
+        model: The model that it is a copy of: its compile settings say what can be measured.
+        data: `(x, y)` or `(x, y, sample_weight)`, or batches of them; see `Batches`.
+        metric: Name of a metric that the model was compiled with; `"loss"`; or a Keras metric. None: the first
+            metric that the model was compiled with, or the loss if there is none. In a model that is not compiled,
+            any name that `compile` understands.
+        mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by the metric or its name.
+        loss: As `compile` takes it. Default: that of the model.
+        batch_size: Samples in a batch, where `data` are arrays.
+
+    Raises:
+        ValueError: No data, or such as do not fit the model; a metric that the model does not have (the message names
+            those that it has), that cannot be computed from the data, or is not finite; no loss where one is needed.
+        TypeError: A metric of another type, or `data` that hold no batches.
+    """
+
+    def __init__(
+        self,
+        running: keras.Model,
+        model: keras.Model,
+        data: Any,
+        metric: str | keras.metrics.Metric | None = None,
+        mode: Mode = "auto",
+        loss: Any = None,
+        batch_size: int = BATCH_SIZE,
+    ):
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f'`mode` must be "auto", "min" or "max". Received: mode={mode!r}')
+        if not (metric is None or isinstance(metric, str | keras.metrics.Metric)):
+            raise TypeError(f"`metric` must be the name of a metric, or a Keras metric. Received: metric={metric!r}")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"`batch_size` must be an integer of at least 1. Received: batch_size={batch_size!r}")
+        self.batches = _held(data, model, batch_size)
+        self.model = model
+        found: tuple[Any, Any] = (loss, None) if loss is not None else _loss(model, metric)
+        self._loss, self._loss_weights = found
+        self._metrics = _metrics(model, metric)
+        logs = self._first(running)
+        self.name = _name(metric, logs, self.model)
+        self.lower_is_better = mode == "min" if mode != "auto" else lower_is_better(running, self.name)
+        self.baseline = self._finite(logs[self.name])
+
+    def of_sample(self, running: keras.Model, model: keras.Model, samples: int) -> "Evaluation":
+        """The same metric of another model, on the first samples only, and with a baseline of its own.
+
+        Args:
+            running: A copy of the other model.
+            model: That model.
+            samples: How many at most.
+        """
+        other = copy.copy(self)
+        other.model, other.batches = model, _first_samples(self.batches, samples)
+        other.baseline = other._finite(other.of(running))
+        return other
+
+    def of(self, running: keras.Model) -> float:
+        """The metric of a copy, which is compiled if it is not yet. It may be NaN."""
+        if not running.compiled:
+            self._compile(running)
+        return self._evaluate(running)[self.name]
+
+    def of_outputs(self, running: keras.Model, outputs: Any) -> float:
+        """The metric of outputs that something else computed for all samples, in the order of the model's outputs.
+
+        Args:
+            running: A copy that was evaluated before: its metric and loss are taken.
+            outputs: One array for each output of the model.
+        """
+        inputs, targets, weights = self.samples
+        predicted = keras.tree.pack_sequence_as(_outputs(running), keras.tree.flatten(outputs))
+        return scores_of(running, inputs, targets, predicted, weights)[self.name]
+
+    @property
+    def samples(self) -> tuple[Any, Any, Any]:
+        """Inputs, targets and weights of all samples together."""
+        structure = self.batches[0]
+        columns = zip(*(keras.tree.flatten(batch) for batch in self.batches), strict=True)
+        joined = [None if column[0] is None else np.concatenate(column) for column in columns]
+        return keras.tree.pack_sequence_as(structure, joined)
+
+    def holds(self, value: float, bound: float) -> bool:
+        """Whether a value of the metric is no worse than another one."""
+        return value <= bound if self.lower_is_better else value >= bound
+
+    def bound(self, max_drop: float) -> float:
+        """The worst value that is within this drop of the baseline."""
+        return self.baseline + max_drop if self.lower_is_better else self.baseline - max_drop
+
+    def _compile(self, running: keras.Model) -> None:
+        loss = keras.tree.map_structure(lambda _: _nothing, _outputs(running)) if self._loss is None else self._loss
+        metrics, weighted = map(fresh_metrics, self._metrics)
+        running.compile(
+            keras.optimizers.SGD(0.0),
+            loss=loss,
+            loss_weights=self._loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted,
+            jit_compile=keras.backend.backend() == "jax",  # elsewhere not worth compiling for a few batches
+            auto_scale_loss=False,
+        )
+
+    def _evaluate(self, running: keras.Model) -> dict[str, float]:
+        found = running.evaluate(InMemory(self.batches), verbose=0, return_dict=True)
+        return {name: float(value) for name, value in found.items()}
+
+    def _first(self, running: keras.Model) -> dict[str, float]:
+        """The first evaluation, which shows whether metric, data and model fit."""
+        try:
+            self._compile(running)
+            return self._evaluate(running)
+        except Exception as error:  # whatever the backend calls it
+            raise cannot_be_computed("The metric", self.batches[0][1], _outputs(running), error) from error
+
+    def _finite(self, value: float) -> float:
+        if not math.isfinite(value):
+            raise ValueError(f"The metric of the model must be finite. Received: {self.name}={value}")
+        return value
+
+
+class InMemory(keras.utils.PyDataset):
+    """Batches in memory, in their order."""
+
+    def __init__(self, batches: list[Any]):
+        super().__init__()
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Any:
+        x, y, weight = self._batches[index]
+        return (x, y) if weight is None else (x, y, weight)
+
+
+def _held(data: Any, model: keras.Model, batch_size: int) -> list[Any]:
+    if data is None:
+        raise ValueError("A metric is measured on data: pass `(x, y)`, or batches of them. Received: data=None")
+    batches = list(Batches(data, model, with_targets=False, batch_size=batch_size))
+    if any(y is None for _, y, _ in batches):
+        raise ValueError("A metric needs targets: pass `(x, y)`, or batches of them. Received: x without y")
+    return batches
+
+
+def _first_samples(batches: list[Any], samples: int) -> list[Any]:
+    def cut(leaf: Any) -> Any:
+        return None if leaf is None else leaf[:samples]
+
+    found = []
+    for batch in batches:
+        found.append(keras.tree.map_structure(cut, batch))
+        samples -= len(keras.tree.flatten(batch)[0])
+        if samples <= 0:
+            break
+    return found
+
+
+def _loss(model: keras.Model, metric: Any) -> tuple[Any, Any]:
+    found = _keras.compiled_loss(model)
+    if found is None and not isinstance(metric, keras.metrics.Metric):
+        raise ValueError(
+            f"Pass `loss`, or a Keras metric as `metric`, or compile the model '{model.name}' with a loss. "
+            f"Received: loss=None, metric={metric!r}"
+        )
+    return (None, None) if found is None else found
+
+
+def _metrics(model: keras.Model, metric: Any) -> tuple[Any, Any]:
+    """The metrics and weighted metrics to compile with."""
+    if isinstance(metric, keras.metrics.Metric):
+        return [metric], None
+    if model.compiled:
+        return _keras.compiled_metrics(model)
+    return (None if metric in (None, "loss") else [metric]), None
+
+
+def _name(metric: Any, logs: dict[str, float], model: keras.Model) -> str:
+    """The name in the logs of an evaluation."""
+    if metric is None:
+        others = [name for name in logs if name != "loss" and not name.endswith("_loss")]
+        return others[0] if others else "loss"
+    name = metric.name if isinstance(metric, keras.metrics.Metric) else metric
+    if name not in logs:
+        if not model.compiled and len(logs) == 2:  # Keras has another name for it: "mse" is "mean_squared_error"
+            return next(found for found in logs if found != "loss")
+        raise ValueError(
+            f"The model '{model.name}' was compiled without this metric; it has {sorted(logs)}. Name one of them, or "
+            f"pass a Keras metric, such as `keras.metrics.SparseCategoricalAccuracy()`. Received: metric={metric!r}"
+        )
+    return name
+
+
+def _outputs(running: keras.Model) -> Any:
+    """The symbolic outputs in their structure; None for a subclassed model, which has one as far as anybody knows."""
+    return _keras.graph_structures(running)[1] if isinstance(running, AtInference) else None
+
+
+def _nothing(y_true: Any, y_pred: Any) -> Any:
+    """The loss where only a metric is asked for: Keras wants one."""
+    return ops.zeros(ops.shape(y_pred)[:1])

@@ -1,0 +1,59 @@
+"""Fingerprints of models and data: what was measured of others must not be taken for one's own."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune import _keras
+from keras_prune.masking.masked_weights import walk_layers
+
+
+def fingerprint(*parts: Any) -> str:
+    """One for several: of what JSON can write, by its value; of all else by its `describe`."""
+    text = json.dumps(parts, sort_keys=True, default=describe)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def model_fingerprint(model: keras.Model) -> str:
+    """Of a model's layers, their settings and all weights. Names of layers count: results are told by them."""
+    digest = hashlib.sha256()
+    for path, layer in walk_layers(model):
+        digest.update(f"{path} {describe(layer)}\n".encode())
+    for weight in model.weights:
+        values = _keras.as_numpy(weight)
+        digest.update(f"{values.shape} {values.dtype}\n".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def data_fingerprint(batches: Iterable[Any]) -> str:
+    """Of all samples in batches `(x, y, sample_weight)`, whatever their order and the size of the batches."""
+    total = count = 0
+    for batch in batches:
+        leaves = [np.ascontiguousarray(leaf) for leaf in keras.tree.flatten(batch) if leaf is not None]
+        kind = " ".join(f"{leaf.dtype}{leaf.shape[1:]}" for leaf in leaves).encode()
+        for rows in zip(*leaves, strict=True):
+            digest = hashlib.blake2b(kind, digest_size=16)
+            for row in rows:
+                digest.update(row.tobytes())
+            total += int.from_bytes(digest.digest(), "big")
+            count += 1
+    return f"{count}-{total % 2**128:032x}"
+
+
+def describe(thing: Any) -> Any:
+    """What is known of a layer, a metric, an optimizer, a function or a plain value without running it, as text."""
+    if hasattr(thing, "get_config") and not isinstance(thing, type):
+        try:
+            return f"{type(thing).__name__} {json.dumps(thing.get_config(), sort_keys=True, default=describe)}"
+        except Exception:  # whatever a class of the user's raises
+            return type(thing).__name__
+    if isinstance(thing, np.ndarray | np.generic):
+        return thing.tolist()
+    if hasattr(thing, "item") and getattr(thing, "ndim", None) == 0:
+        return thing.item()
+    return getattr(thing, "__qualname__", None) or type(thing).__qualname__

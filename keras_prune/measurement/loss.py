@@ -1,0 +1,64 @@
+"""The loss that importance is measured by, computed on a copy of the model."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from keras_prune import _keras
+from keras_prune.measurement.batches import Batch, shapes
+
+
+def find_loss(model: keras.Model, loss: Any) -> tuple[Any, Any]:
+    """The loss and its weights: what was passed, or what the model was compiled with.
+
+    Raises:
+        ValueError: Neither is there.
+    """
+    if loss is not None:
+        return loss, None
+    found = _keras.compiled_loss(model)
+    if found is None:
+        raise ValueError(
+            f"This importance needs a loss: pass `loss`, or compile the model '{model.name}' with one. "
+            "Received: loss=None"
+        )
+    return found
+
+
+def compile_loss(copy: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Any, loss_weights: Any) -> None:
+    """Compiles a copy. Without XLA where Keras runs without: it is not worth compiling for a few batches."""
+    jit = keras.backend.backend() == "jax"
+    copy.compile(optimizer, loss=loss, loss_weights=loss_weights, jit_compile=jit, auto_scale_loss=False)
+
+
+@contextmanager
+def no_loss(copy: keras.Model, targets: Any) -> Iterator[None]:
+    """Says of an error in the loss, whatever the backend calls it, which shapes met."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"The loss cannot be computed from outputs of shape {shapes(copy.output)} and these targets ({error}). "
+            f"Received: y of shape {shapes(targets)}"
+        ) from error
+
+
+def mean_loss(model: keras.Model, batches: Sequence[Batch]) -> float:
+    """The loss of a compiled model over all samples.
+
+    Raises:
+        ValueError: It cannot be computed, or is not finite.
+    """
+    total = count = 0.0
+    for x, y, weight in batches:
+        size = len(keras.tree.flatten(x)[0])
+        with no_loss(model, y):
+            found = model.test_on_batch(x, y, sample_weight=weight)
+        total += size * float(found[0] if isinstance(found, list | tuple) else found)
+        count += size
+    if not math.isfinite(total):
+        raise ValueError(f"The loss must be finite. Received: loss={total / count}")
+    return total / count

@@ -1,0 +1,264 @@
+"""`ModelStatistics`: what criteria for single weights may ask for beside the weights."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune import _keras
+from keras_prune.masking.masked_weights import MaskedWeight, find_masked
+from keras_prune.measurement.activation_stats import ActivationStats
+from keras_prune.measurement.batches import Batches
+from keras_prune.measurement.copies import copy_to_measure
+from keras_prune.measurement.gradients import batch_gradients
+from keras_prune.measurement.layer_inputs import Seen, Sink, tokens, watched
+from keras_prune.measurement.loss import find_loss
+from keras_prune.measurement.loss_without import change_of_each
+from keras_prune.reporting.progress import track
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+class SingleWeights:
+    """The weights of an array, each as if it were a channel of its own: what criteria see that score both.
+
+    Args:
+        weight: The weight.
+    """
+
+    role, makes = "in", True
+
+    def __init__(self, weight: MaskedWeight):
+        self.weight = weight
+        self.layer, self.path = weight.layer, weight.path
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The values, which are only to be read; in float32 at least."""
+        return values_of(self.weight)
+
+    def slices(self) -> np.ndarray:
+        """The values, one in each row."""
+        return self.values.reshape(-1, 1)
+
+
+def values_of(weight: MaskedWeight) -> np.ndarray:
+    """The values of a weight, which are only to be read; in float32 at least, since NumPy sorts half precision slowly
+    or not at all."""
+    values = _keras.as_numpy(weight.weight)
+    return values if values.dtype in (np.float32, np.float64) else values.astype(np.float32)
+
+
+class ModelStatistics:
+    """What a model does on data, weight by weight.
+
+    Everything is measured on a copy of the model as it runs in inference: dropout is off, BatchNormalization uses its
+    moving statistics, and regularisation is no part of the loss. Each quantity is measured for all weights when it is
+    first asked for: the means of gradients and effects with a forward and a backward pass over the data, `activations`
+    and `samples` with a forward pass, `loss_changes` with a forward pass for each weight that is not zero.
+
+    Args:
+        model: The model with masks. It is only read.
+        data: As `prune_weights` takes it; None: there are none.
+        loss: Likewise.
+        compiled: The model whose compiled loss is taken if there is no other. Default: `model`.
+    """
+
+    def __init__(self, model: keras.Model, data: Any = None, loss: Any = None, compiled: keras.Model | None = None):
+        self._model, self._data, self._loss, self._compiled = model, data, loss, compiled or model
+        self._copy: tuple[keras.Model, keras.Model] | None = None
+        self._stale = False
+        self._twins: dict[int, MaskedWeight] = {}
+        self._found: dict[Any, dict[int, np.ndarray]] = {}
+        self._seen: dict[bool, dict[int, Seen]] = {}
+
+    def renew(self, data: Any = None) -> None:
+        """Forgets what was measured, since the weights changed, and measures on these data from now on."""
+        self._found, self._seen, self._stale = {}, {}, True
+        if data is not None:
+            self._data = data
+
+    def mean_effect(self, unit: SingleWeights, function: Function) -> np.ndarray:
+        """The mean over the batches of `function(w·∂loss/∂w)`, for each weight: array of shape (weights,).
+
+        To first order the loss of a batch falls by w·∂loss/∂w without the weight.
+        """
+        return self._mean(unit, function, effect=True)
+
+    def mean_gradient(self, unit: SingleWeights, function: Function) -> np.ndarray:
+        """The mean over the batches of `function(∂loss/∂w)`, for each weight: array of shape (weights,)."""
+        return self._mean(unit, function, effect=False)
+
+    def movement(self, unit: SingleWeights) -> np.ndarray:
+        """-Σ w·∂loss/∂w over the training steps so far, for each weight: array of shape (weights,).
+
+        Raises:
+            ValueError: The model does not add it up while it trains.
+        """
+        if unit.weight.movement is None:
+            raise ValueError(
+                "The movement of weights is added up while a model trains: `wrap_pruning(model, movement=True)`. "
+                f"Received: the model '{self._model.name}', which does not"
+            )
+        return np.array(_keras.as_numpy(unit.weight.movement), np.float32).reshape(-1)
+
+    def activations(self, unit: SingleWeights) -> ActivationStats | None:
+        """What each weight is multiplied by: see `ActivationStats`, with arrays of shape (weights,).
+
+        None where that is not seen: in layers that compute with a weight without being called, or of an unknown kind.
+        """
+        seen = self._reading(unit, samples=False)
+        if seen is None:
+            return None
+        magnitude, squares, off = (seen.spread(each).astype(np.float32).reshape(-1) for each in seen.means())
+        return ActivationStats(magnitude, np.sqrt(squares), off)
+
+    def samples(self, unit: SingleWeights) -> np.ndarray | None:
+        """The mean value in each sample at each input position of the weight: shape (samples, positions).
+
+        None where `activations` is. Scores by input position are spread over the weight by `spread`.
+        """
+        seen = self._reading(unit, samples=True)
+        return None if seen is None else seen.samples()
+
+    def spread(self, unit: SingleWeights, scores: np.ndarray) -> np.ndarray:
+        """Scores of input positions, as `samples` has them, for each weight: shape (weights,)."""
+        seen = self._reading(unit, samples=True)
+        assert seen is not None
+        return seen.spread(scores).astype(np.float32).reshape(-1)
+
+    def loss_changes(self, unit: SingleWeights) -> np.ndarray:
+        """How much the loss rises without each weight: array of shape (weights,); 0 for weights that are zero.
+
+        Raises:
+            ValueError: The model has more than 100,000 weights that are not zero.
+        """
+        if "changes" not in self._found:
+            self._found["changes"] = self._measure_changes()
+        return _lent(self._found["changes"][id(unit.weight.weight)])
+
+    def of(self, unit: SingleWeights) -> "WeightStatistics":
+        """What functions of users get: the same, of one array."""
+        return WeightStatistics(self, unit)
+
+    # How.
+
+    def _mean(self, unit: SingleWeights, function: Function, effect: bool) -> np.ndarray:
+        key = (function, effect)
+        if key not in self._found:
+            self._found[key] = self._measure_gradients(function, effect)
+        return _lent(self._found[key][id(unit.weight.weight)])
+
+    def _measure_gradients(self, function: Function, effect: bool) -> dict[int, np.ndarray]:
+        loss, batches = find_loss(self._compiled, self._loss), Batches(self._data, self._model, with_targets=True)
+        _, running = self._current()
+        weights = {id(twin.weight): (key, values_of(twin)) for key, twin in self._twins.items()}
+        sums: dict[int, np.ndarray] = {}
+        count = 0
+        for gradients in batch_gradients(running, [each.weight for each in self._twins.values()], batches, *loss):
+            count += 1
+            for twin, (key, values) in weights.items():
+                gradient = gradients[twin].astype(values.dtype, copy=False)
+                found = function(gradient * values if effect else gradient)
+                if key in sums:
+                    sums[key] += found
+                else:
+                    sums[key] = np.array(found)
+        for found in sums.values():
+            found /= count
+            if not np.isfinite(found).all():
+                raise ValueError("The gradients of the loss must be finite. Received: NaN or infinite ones")
+        return sums
+
+    def _reading(self, unit: SingleWeights, samples: bool) -> Seen | None:
+        if samples not in self._seen:
+            self._seen[samples] = self._measure_inputs(samples)
+        seen = self._seen[samples].get(id(unit.weight.weight))
+        return seen if seen is not None and seen.any else None
+
+    def _measure_inputs(self, samples: bool) -> dict[int, Seen]:
+        batches = Batches(self._data, self._model, with_targets=False)
+        copy, _ = self._current()
+        found: dict[int, Seen] = {}
+        sinks: dict[int, dict[str, Sink]] = {}
+        for key, twin in self._twins.items():
+            if not twin.axes.reads:
+                continue
+            layer = twin.held.layer
+            found[key] = Seen(twin.axes, twin.weight.shape, samples)
+            sink: Sink = found[key].add
+            if isinstance(layer, keras.layers.Embedding):
+                sink = tokens(twin.weight.shape[0], sink)
+            sinks.setdefault(id(layer), {})[twin.held.name] = sink
+        with watched(copy, sinks):
+            for x, _, _ in track(batches, batches.count, "Activations"):
+                copy(x, training=False)
+        if any(not np.isfinite(seen.means()).all() for seen in found.values()):
+            raise ValueError("Activations must be finite. Received: NaN or infinite ones")
+        return found
+
+    def _measure_changes(self) -> dict[int, np.ndarray]:
+        loss, batches = find_loss(self._compiled, self._loss), Batches(self._data, self._model, with_targets=True)
+        _, running = self._current()
+        return change_of_each(running, self._twins, batches, *loss)
+
+    def _current(self) -> tuple[keras.Model, keras.Model]:
+        """The copy, with the values that the model has now; made when it is first needed."""
+        if self._copy is None:
+            self._copy = copy_to_measure(self._model)
+            pairs = zip(find_masked(self._model), find_masked(self._copy[0]), strict=True)
+            self._twins = {id(old.weight): new for old, new in pairs}
+        elif self._stale:
+            for old, new in zip(self._model.weights, self._copy[0].weights, strict=True):
+                new.assign(np.array(ops.convert_to_numpy(old.value)))  # JAX would share, and lose, the array itself
+        self._stale = False
+        return self._copy
+
+
+def _lent(values: np.ndarray) -> np.ndarray:
+    """What was measured, flat and only to be read: it is asked for again, and scores are overwritten."""
+    view = values.reshape(-1)
+    view.flags.writeable = False
+    return view
+
+
+class WeightStatistics:
+    """What an importance of your own, `(weight, statistics) -> scores`, may ask of the data; see `ModelStatistics`.
+
+    All arrays have the shape of the weight, or None stands for what is not seen.
+
+    Example:
+
+    ```python
+    def steep(weight, statistics):  # large weights on steep ground
+        return abs(weight) * statistics.mean_gradient(np.abs)
+
+    pruned = prune_weights(model, 0.5, importance=steep, data=(x, y), loss="mse")
+    ```
+    """
+
+    def __init__(self, statistics: ModelStatistics, unit: SingleWeights):
+        self._statistics, self._unit = statistics, unit
+
+    def mean_effect(self, function: Function) -> np.ndarray:
+        """The mean over the batches of `function(w·∂loss/∂w)`."""
+        return self._shaped(self._statistics.mean_effect(self._unit, function))
+
+    def mean_gradient(self, function: Function) -> np.ndarray:
+        """The mean over the batches of `function(∂loss/∂w)`."""
+        return self._shaped(self._statistics.mean_gradient(self._unit, function))
+
+    def loss_changes(self) -> np.ndarray:
+        """How much the loss rises without each weight; dear."""
+        return self._shaped(self._statistics.loss_changes(self._unit))
+
+    def activations(self) -> ActivationStats | None:
+        """`magnitude`, `norm` and `off` of what each weight is multiplied by."""
+        read = self._statistics.activations(self._unit)
+        return None if read is None else ActivationStats(*map(self._shaped, (read.magnitude, read.norm, read.off)))
+
+    def _shaped(self, values: np.ndarray) -> np.ndarray:
+        return values.reshape(self._unit.values.shape)

@@ -1,0 +1,1 @@
+"""Results as tables, records and pages; progress of long work."""

@@ -1,0 +1,57 @@
+"""Writing files in one step, at a place that was checked before any work was done."""
+
+import json
+import os
+import pathlib
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+
+def check_target(path: str | os.PathLike[str], suffix: str, overwrite: bool) -> pathlib.Path:
+    """Where to write; a link is followed, so that its target is replaced and not the link.
+
+    Raises:
+        ValueError: It has another ending, its folder does not exist, or something stands there.
+    """
+    target = pathlib.Path(os.path.realpath(path))
+    if not os.fspath(path).endswith(suffix) or target.is_dir() or not target.parent.is_dir():
+        raise ValueError(f"`path` must end in {suffix}, in a folder that exists. Received: '{os.fspath(path)}'")
+    if target.exists() and not overwrite:
+        raise ValueError(f"`path` must not exist, unless overwrite=True. Received: '{os.fspath(path)}'")
+    return target
+
+
+def write_with(path: str | os.PathLike[str], save: Callable[[pathlib.Path], object]) -> None:
+    """Lets `save` write a file under another name, and puts it in place in one step: whoever opens it sees the old one
+    or the new one, whole."""
+    target = pathlib.Path(os.path.realpath(path))
+    # The same ending: Keras and NumPy go by it.
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    try:
+        save(temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a file of text in one step."""
+    write_with(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_plan(path: str | pathlib.Path, content: dict[str, Any]) -> None:
+    """Writes a plan in one step: whoever opens the file sees the old one or the new one, whole."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_plan(path: str | pathlib.Path, key: str, kind: type) -> tuple[str, Any]:
+    """The fingerprint, and what the file holds under a key.
+
+    Raises:
+        ValueError: The file holds something else.
+    """
+    content = json.loads(pathlib.Path(path).read_text())
+    if not isinstance(content, dict) or not isinstance(content.get(key), kind) or "fingerprint" not in content:
+        raise ValueError(f"it must have 'fingerprint' and '{key}'")
+    return str(content["fingerprint"]), content[key]

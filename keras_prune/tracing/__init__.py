@@ -1,0 +1,7 @@
+"""Follows channels through a model: labels, bindings and the rules that make them."""
+
+from keras_prune.tracing.binding import Binding
+from keras_prune.tracing.rule_context import RuleContext, Unsupported
+from keras_prune.tracing.rules import register_rule
+
+__all__ = ["Binding", "RuleContext", "Unsupported", "register_rule"]

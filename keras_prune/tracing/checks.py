@@ -1,0 +1,22 @@
+"""Whether channels can be followed through a model."""
+
+from typing import Any
+
+from keras_prune import _keras
+from keras_prune.masking.checks import check_built
+from keras_prune.masking.masked_weights import find_masked
+
+
+def check_model(model: Any) -> None:
+    """Raises unless channels of this model can be followed."""
+    check_built(model)
+    if not _keras.is_graph(model) or not _keras.has_graph(model):
+        raise ValueError(
+            "Channels can be followed only through Sequential and Functional models: a subclassed model does not say "
+            f"what it computes. Received: '{model.name}' of class {type(model).__name__}"
+        )
+    if find_masked(model):
+        raise ValueError(
+            "The model has pruning masks; remove them with `strip_pruning` first, and wrap the result again. "
+            f"Received: the model '{model.name}'"
+        )

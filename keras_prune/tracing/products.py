@@ -1,0 +1,51 @@
+"""What the operations of a model multiply: what the rules tell, and costs count."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+Axis = int | np.ndarray  # a size, or the channels at each position
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Work:
+    """Products of one use of one operation: `positions` times the size of the weight times those of the axes.
+
+    Args:
+        layer: Path of the layer.
+        positions: How often each entry is multiplied for one sample; None if a size is unknown.
+        weight: The variable; None for a product of activations.
+        axes: Further sizes that shrink when channels go.
+    """
+
+    layer: str
+    positions: int | None
+    weight: keras.Variable | None
+    axes: tuple[Axis, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Use:
+    """One use of one operation that is no model.
+
+    Args:
+        path: The operation's path.
+        node: Its node in the graph; of a model that is used twice the same node twice.
+        work: What it multiplies, as far as its rule told.
+        unknown: Why it is not known whether that is all, or how much it is; else empty.
+    """
+
+    path: str
+    node: Any
+    work: tuple[Work, ...]
+    unknown: str
+
+
+def entries(shape: Sequence[int | None]) -> int | None:
+    """How many entries one sample of a tensor has; None if a size is unknown."""
+    sizes = [size for size in shape[1:] if size is not None]
+    return math.prod(sizes) if len(sizes) == len(shape) - 1 else None

@@ -1,0 +1,290 @@
+"""What a rule sees: one use of one operation in a model."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune.tracing.binding import Binding, Role
+from keras_prune.tracing.kept_channels import Kept
+from keras_prune.tracing.labels import FIXED, Atoms, collapse, fixed, label_shape, spread
+from keras_prune.tracing.products import Axis, Work
+
+Value = Callable[[Kept], Any]
+
+
+class Unsupported(Exception):
+    """Raised by a rule, with the reason, for settings it does not know. The channels that reach the operation stay."""
+
+
+@dataclasses.dataclass
+class Found:
+    """What the rules say of a model.
+
+    Args:
+        atoms: The channels.
+        bindings: By identity of the weight, and axis.
+        minted: The atoms of each layer that makes channels, by layer and key, and the layer's path.
+        work: What is multiplied, for each use of each layer.
+        changes: What changes in the configuration of an operation (by identity), by key.
+        arguments: What changes in the arguments of its calls (by identity), by position and name.
+        readers: Operations (by identity) that read channels without a weight; see `Call.read`.
+        uses: Every use of each operation (by identity).
+        one_size: Operations (by identity) all uses of which must keep the same channels.
+    """
+
+    atoms: Atoms = dataclasses.field(default_factory=Atoms)
+    bindings: dict[tuple[int, int], Binding] = dataclasses.field(default_factory=dict)
+    minted: dict[tuple[int, str], tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
+    work: list[Work] = dataclasses.field(default_factory=list)
+    changes: dict[int, dict[str, Value]] = dataclasses.field(default_factory=dict)
+    arguments: dict[int, dict[tuple[int, str], Value]] = dataclasses.field(default_factory=dict)
+    readers: set[int] = dataclasses.field(default_factory=set)
+    uses: dict[int, list["RuleContext"]] = dataclasses.field(default_factory=dict)
+    one_size: set[int] = dataclasses.field(default_factory=set)
+
+    def unite_uses(self) -> None:
+        """Lets the channels that reach an operation with one configuration go together in all its uses."""
+        for operation in self.one_size:
+            first, *others = self.uses[operation]
+            for other in others:
+                for earlier, now in zip(first.inputs, other.inputs, strict=True):
+                    if earlier.shape == now.shape:
+                        first.unite(earlier, now)
+                    else:
+                        first.freeze(earlier, f"{first.kind} is used on tensors of different shapes")
+                        first.freeze(now, f"{first.kind} is used on tensors of different shapes")
+
+
+class RuleContext:
+    """One use of one operation in a model, as its rule sees it.
+
+    Attributes:
+        operation: The layer, or the `keras.ops` operation.
+        name: Its path in the model.
+        inputs: The labels of each input tensor.
+        args: The arguments of the call, with labels in place of tensors.
+        kwargs: Likewise.
+        input_shapes: The shape of each input tensor, None where unknown.
+        output_shapes: The shape of each output tensor.
+        found: What was found so far; other methods write to it.
+        times: How often the operation runs for one sample: more than once inside `TimeDistributed`; None: unknown.
+    """
+
+    def __init__(
+        self,
+        found: Found,
+        operation: Any,
+        name: str,
+        arguments: tuple[Any, Any],
+        shapes: tuple[Any, Any],
+        times: int | None = 1,
+    ):
+        self.operation = operation
+        self.name = name
+        self.args, self.kwargs = arguments
+        self.input_shapes, self.output_shapes = shapes
+        self.inputs = [leaf for leaf in keras.tree.flatten(arguments) if isinstance(leaf, Labels)]
+        self.found = found
+        self.times = times
+        found.uses.setdefault(id(operation), []).append(self)
+
+    @property
+    def kind(self) -> str:
+        """The operation's name and class, for messages."""
+        return f"{type(self.operation).__name__} '{self.name}'"
+
+    def mint(self, key: str, count: int) -> np.ndarray:
+        """Returns new channels that this layer makes: the same ones each time the layer is used.
+
+        Args:
+            key: Tells them from others that the layer makes.
+            count: Their number.
+        """
+        where = id(self.operation), key
+        if where not in self.found.minted:
+            self.found.minted[where] = self.name, self.found.atoms.mint(count)
+        return self.found.minted[where][1]
+
+    def bind(
+        self,
+        weight: keras.Variable | None,
+        axis: int,
+        labels: np.ndarray,
+        role: Role,
+        *,
+        mutes: bool | None = None,
+        rescale: Callable[[Kept], float] | None = None,
+    ) -> None:
+        """Says which channel each position along one axis of a weight belongs to.
+
+        Args:
+            weight: A variable of the layer; None, for one that the layer does not have, is ignored.
+            axis: The axis.
+            labels: Their channels: a vector.
+            role: `"out"`, `"in"` or `"through"`; see `Binding`.
+            mutes: Whether, with zeros here, the channel has no effect: by default where the role is `"in"`.
+            rescale: What the weights that are left are multiplied by, a function of `Kept`.
+
+        Raises:
+            Unsupported: The layer computes this weight from others (LoRA, quantisation), or the sizes differ.
+        """
+        if weight is None:
+            return
+        if not any(weight is variable for variable in self.operation.variables):
+            raise Unsupported("its weights are quantised or computed (LoRA), not plain variables")
+        shape = tuple(weight.shape)
+        axis %= len(shape)
+        if labels.shape != (shape[axis],):
+            raise Unsupported(f"axis {axis} of its weight '{weight.name}' has not one position for each channel")
+        bound = self.found.bindings.get((id(weight), axis))
+        if bound is not None:  # a layer that is used again
+            self.unite(bound.labels, labels)
+            return
+        name = weight.path.rsplit("/", 1)[-1]
+        if weight.path.startswith(f"{self.operation.path}/"):  # a sublayer's: "query/kernel"
+            name = weight.path.removeprefix(f"{self.operation.path}/")
+        layer, kind = self.name.split(":")[0], type(self.operation).__name__
+        self.found.bindings[id(weight), axis] = Binding(
+            layer, kind, name, weight, axis, labels, role, role == "in" if mutes is None else mutes, rescale
+        )
+
+    def read(self) -> None:
+        """Says that the operation reads channels without a weight, as a sum over channels or a product of two does.
+
+        A channel that is zero in all its inputs has no effect on what it returns.
+        """
+        self.found.readers.add(id(self.operation))
+
+    def multiply(self, weight: keras.Variable, positions: int | None, *axes: Axis) -> None:
+        """Says that each entry of a weight is multiplied this often for one sample. The MACs are counted from it.
+
+        Args:
+            weight: The variable.
+            positions: How often: for a convolution the size of the image that it makes; None if it is unknown.
+            *axes: Further sizes, or channels along an axis, that multiply the number.
+        """
+        self._add_work(positions, weight, axes)
+
+    def contract(self, positions: int | None, *axes: Axis) -> None:
+        """Says that activations are multiplied with each other, as attention scores are.
+
+        Args:
+            positions: The product of all sizes that do not change; None if it is unknown.
+            *axes: The other axes of the product: the channels along each.
+        """
+        self._add_work(positions, None, axes)
+
+    def _add_work(self, positions: int | None, weight: keras.Variable | None, axes: tuple[Axis, ...]) -> None:
+        known = None if positions is None or self.times is None else positions * self.times
+        self.found.work.append(Work(self.name.split(":")[0], known, weight, axes))
+
+    def resize(self, key: str, labels: np.ndarray) -> None:
+        """Says that this argument of the operation's configuration is the number of these channels."""
+        self.found.changes.setdefault(id(self.operation), {})[key] = lambda kept: kept.count(labels)
+
+    def change(self, key: str, value: Value) -> None:
+        """Says that this argument of the operation's configuration is computed from what is kept.
+
+        An operation that is used twice has one configuration: the channels that reach it go together.
+
+        Args:
+            key: Name of the argument in the configuration.
+            value: A function of `Kept`.
+        """
+        self.found.one_size.add(id(self.operation))
+        self.found.changes.setdefault(id(self.operation), {})[key] = value
+
+    def rewrite(self, position: int, name: str, value: Value) -> None:
+        """Says that this argument of the operation's call, which is no tensor, is computed from what is kept.
+
+        Args:
+            position: Its position among the arguments.
+            name: Its name, for calls that pass it by name.
+            value: A function of `Kept`.
+        """
+        self.found.one_size.add(id(self.operation))
+        self.found.arguments.setdefault(id(self.operation), {})[position, name] = value
+
+    def shape_of(self, labels: np.ndarray) -> tuple[int | None, ...]:
+        """The shape of the input tensor with these labels, None where unknown."""
+        return next(shape for given, shape in zip(self.inputs, self.input_shapes, strict=True) if given is labels)
+
+    def argument(self, position: int, name: str, default: Any = None) -> Any:
+        """An argument of the call, however it was passed."""
+        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
+
+    def unite(self, first: np.ndarray, second: np.ndarray) -> None:
+        """Lets the channels at the same places of two arrays go together."""
+        self.found.atoms.unite(first, second, f"{self.kind} joins it with entries that must stay")
+
+    def freeze(self, labels: np.ndarray, reason: str) -> None:
+        """Makes these channels stay."""
+        self.found.atoms.freeze(labels, reason)
+
+    def mark_inexact(self, labels: np.ndarray, reason: str) -> None:
+        """Notes that removing these channels changes the values of those that stay."""
+        self.found.atoms.mark_inexact(labels, f"{self.kind}: {reason}")
+
+    def varying(self, labels: np.ndarray) -> tuple[int, ...]:
+        """The axes of a tensor along which its channels lie."""
+        return self.found.atoms.varying(labels)
+
+    def channels(self, labels: np.ndarray) -> tuple[int | None, np.ndarray]:
+        """The axis of a tensor along which its channels lie, and the channels; None if there are no two.
+
+        Of several axes it is the last, as in the end it will be: see `Atoms.make_rectangular`. A channel that is alone
+        in a tensor stays, since the tensor must.
+        """
+        varying = self.varying(labels)
+        if varying:
+            return varying[-1], self.vector(labels, varying[-1])
+        self.freeze(labels, f"{self.kind} reads a tensor of a single channel")
+        return None, np.empty(0, np.int64)
+
+    def vector(self, labels: np.ndarray, axis: int = -1) -> np.ndarray:
+        """The channels along an axis of a tensor; all other positions are treated alike."""
+        return self.found.atoms.vector(np.asarray(labels), axis, f"{self.kind} joins it with entries that must stay")
+
+    def spread(self, vector: np.ndarray, axis: int = -1, output: int = 0) -> np.ndarray:
+        """The labels of an output whose channels lie along `axis`."""
+        return spread(vector, axis, self.output_shapes[output])
+
+    def fixed(self, output: int = 0) -> np.ndarray:
+        """The labels of an output without channels that can go."""
+        return fixed(self.output_shapes[output])
+
+
+class Labels(np.ndarray):
+    """A label array among other arguments of a call."""
+
+
+def as_labels(array: np.ndarray) -> Labels:
+    return array.view(Labels)
+
+
+def settle(labels: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
+    """The labels that a rule returned, in the shape they must have.
+
+    Raises:
+        Unsupported: They do not fit: the tensor has sizes that are not known.
+    """
+    labels = np.asarray(labels)
+    wanted = label_shape(shape)
+    if labels.ndim == len(wanted):
+        for axis, size in enumerate(shape):
+            if size is None and labels.shape[axis] > 1:
+                first = labels.take([0], axis=axis)
+                if not (labels == first).all():
+                    break
+                labels = first
+    if labels.shape != wanted:
+        raise Unsupported("sizes are involved that are not known before the model runs")
+    return labels
+
+
+def has_channels(labels: np.ndarray) -> bool:
+    """Whether anything in these labels can go."""
+    return bool((collapse([labels])[0] != FIXED).any())

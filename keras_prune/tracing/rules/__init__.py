@@ -1,0 +1,38 @@
+"""How channels flow through each kind of layer: one short rule each, found by the exact class."""
+
+from keras_prune.tracing.rules import (
+    applications,
+    attention,
+    axes,
+    contraction,
+    convolution,
+    dense,
+    elementwise,
+    indexing,
+    joining,
+    movement,
+    normalization,
+    recurrent,
+    reduction,
+    wrappers,
+)
+from keras_prune.tracing.rules.registry import find_rule, register_rule
+
+__all__ = [
+    "applications",
+    "attention",
+    "axes",
+    "contraction",
+    "convolution",
+    "dense",
+    "elementwise",
+    "find_rule",
+    "indexing",
+    "joining",
+    "movement",
+    "normalization",
+    "recurrent",
+    "reduction",
+    "register_rule",
+    "wrappers",
+]

@@ -1,0 +1,209 @@
+"""Operations that only move data: the labels go through the same NumPy function."""
+
+from typing import Any
+
+import numpy as np
+from keras import layers
+
+from keras_prune.tracing.labels import FIXED
+from keras_prune.tracing.rule_context import Kept, RuleContext, Unsupported, has_channels
+from keras_prune.tracing.rules.axes import along, axes_of
+from keras_prune.tracing.rules.convolution import channel_axis
+from keras_prune.tracing.rules.registry import register_operation, register_rule
+
+
+@register_rule(layers.Flatten)
+def flatten(call: RuleContext) -> np.ndarray:
+    inputs = call.inputs[0]
+    if call.operation.data_format == "channels_first" and inputs.ndim > 1:
+        inputs = np.moveaxis(inputs, 1, -1)
+    return _reshape(call, inputs)
+
+
+@register_rule(layers.Reshape)
+def reshape_layer(call: RuleContext) -> np.ndarray:
+    labels = _reshape(call, call.inputs[0])
+    _rewrite_shape(call, "target_shape", call.operation.target_shape, labels, skip=1)
+    return labels
+
+
+@register_operation("numpy.Reshape")
+def reshape(call: RuleContext) -> np.ndarray:
+    labels = _reshape(call, call.inputs[0])
+    target = call.operation.newshape
+    _rewrite_shape(call, "newshape", (target,) if isinstance(target, int) else target, labels, skip=0)
+    return labels
+
+
+@register_rule(layers.Permute)
+def permute(call: RuleContext) -> np.ndarray:
+    return np.transpose(call.inputs[0], (0, *call.operation.dims))
+
+
+@register_operation("numpy.Transpose")
+def transpose(call: RuleContext) -> np.ndarray:
+    return np.transpose(call.inputs[0], call.operation.axes)
+
+
+@register_operation("numpy.Swapaxes")
+def swapaxes(call: RuleContext) -> np.ndarray:
+    return np.swapaxes(call.inputs[0], call.operation.axis1, call.operation.axis2)
+
+
+@register_operation("numpy.Moveaxis")
+def moveaxis(call: RuleContext) -> np.ndarray:
+    return np.moveaxis(call.inputs[0], call.operation.source, call.operation.destination)
+
+
+@register_operation("numpy.ExpandDims")
+def expand_dims(call: RuleContext) -> np.ndarray:
+    return np.expand_dims(call.inputs[0], call.operation.axis)
+
+
+@register_operation("numpy.Squeeze")
+def squeeze(call: RuleContext) -> np.ndarray:
+    axis = call.operation.axis
+    if axis is None:  # not those that are 1 because their size is not known
+        axis = tuple(index for index, size in enumerate(call.input_shapes[0]) if size == 1)
+    return np.squeeze(call.inputs[0], tuple(axis) if isinstance(axis, list) else axis)
+
+
+@register_operation("numpy.Flip", "numpy.Fliplr", "numpy.Flipud")
+def flip(call: RuleContext) -> np.ndarray:
+    axes = {"Fliplr": 1, "Flipud": 0}
+    return np.flip(call.inputs[0], axes.get(type(call.operation).__name__, getattr(call.operation, "axis", None)))
+
+
+@register_operation("numpy.Rot90")
+def rotate(call: RuleContext) -> np.ndarray:
+    return along(call, list(call.operation.axes))
+
+
+@register_operation("numpy.Roll")
+def roll(call: RuleContext) -> np.ndarray:
+    """Rolled channels: as many as are left of those that come round."""
+    shift, axis = call.operation.shift, call.operation.axis
+    place, channels = call.channels(call.inputs[0])
+    if place is None or place not in axes_of(axis, call.inputs[0].ndim):
+        return along(call, axis)
+    if not isinstance(axis, int) or not isinstance(shift, int):
+        raise Unsupported("it rolls several axes, that of the channels among them")
+    first = len(channels) - shift % len(channels)
+    call.change("shift", lambda kept: kept.count(channels[first:]))
+    return call.spread(np.roll(channels, shift), axis)
+
+
+@register_operation("numpy.Tile")
+def tile(call: RuleContext) -> np.ndarray:
+    repeats = call.operation.repeats
+    repeats = [repeats] if isinstance(repeats, int) else list(repeats)
+    axis, channels = call.channels(call.inputs[0])
+    if axis is None:
+        return call.fixed()
+    place = axis - call.inputs[0].ndim  # counted from the end, where both begin
+    return call.spread(np.tile(channels, repeats[place] if -place <= len(repeats) else 1), place)
+
+
+@register_operation("numpy.Repeat")
+def repeat(call: RuleContext) -> np.ndarray:
+    repeats, axis = np.ravel(call.operation.repeats), call.operation.axis
+    place, channels = call.channels(call.inputs[0])
+    if place is None:
+        return call.fixed()
+    if axis is None:
+        raise Unsupported("it makes a vector of all entries")
+    if place == axis % call.inputs[0].ndim:
+        if len(repeats) > 1:
+            raise Unsupported("it repeats each channel another number of times")
+        channels = np.repeat(channels, repeats[0])
+    return call.spread(channels, place)
+
+
+@register_operation("numpy.Pad")
+def pad(call: RuleContext) -> np.ndarray:
+    """Entries that are added are none of the channels, and stay."""
+    widths, mode = call.operation.pad_width, call.operation.mode
+    axis, channels = call.channels(call.inputs[0])
+    if axis is None:
+        return call.fixed()
+    before, after = widths[axis] if len(widths) > 1 else widths[0]
+    if before + after and mode != "constant":
+        raise Unsupported(f"it pads the channels in mode '{mode}'")
+    return call.spread(np.pad(channels, (before, after), constant_values=FIXED), axis)
+
+
+@register_operation("numpy.BroadcastTo")
+def broadcast_to(call: RuleContext) -> np.ndarray:
+    shape = tuple(call.operation.shape)
+    axis, channels = call.channels(call.inputs[0])
+    if axis is None:
+        return call.fixed()
+    place = axis - call.inputs[0].ndim + len(shape)
+    call.change("shape", lambda kept: (*shape[:place], kept.count(channels), *shape[place + 1 :]))
+    return call.spread(channels, place)
+
+
+@register_operation("nn.DepthToSpace")
+def depth_to_space(call: RuleContext) -> np.ndarray:
+    """Each channel of the larger image takes as many of the smaller one as a block has pixels."""
+    axis = channel_axis(call.operation)
+    channels = call.vector(call.inputs[0], axis).reshape(call.operation.block_size**2, -1)
+    if axis == 1:  # the pixels of a channel follow each other
+        channels = channels.reshape(channels.shape[1], -1).T
+    call.unite(channels, channels[:1])
+    return call.spread(channels[0], axis)
+
+
+@register_operation("nn.SpaceToDepth")
+def space_to_depth(call: RuleContext) -> np.ndarray:
+    axis = channel_axis(call.operation)
+    channels, block = call.vector(call.inputs[0], axis), call.operation.block_size**2
+    return call.spread(np.repeat(channels, block) if axis == 1 else np.tile(channels, block), axis)
+
+
+@register_operation("numpy.Tril", "numpy.Triu")
+def triangle(call: RuleContext) -> np.ndarray:
+    """What is set to zero depends on the position along the last two axes."""
+    return along(call, [-1, -2])
+
+
+def _reshape(call: RuleContext, inputs: np.ndarray) -> np.ndarray:
+    unknown = [axis for axis, size in enumerate(call.input_shapes[0]) if size is None]
+    if len(unknown) > 1 and has_channels(inputs):
+        channels = call.varying(inputs)
+        if channels and channels[-1] < max(unknown):
+            raise Unsupported("sizes are involved that are not known before the model runs")
+    shape = call.fixed().shape
+    return np.reshape(inputs, shape) if inputs.size == np.prod(shape) else _reshape_end(call, inputs)
+
+
+def _reshape_end(call: RuleContext, inputs: np.ndarray) -> np.ndarray:
+    """A size that is not known is merged with known ones, as that of the batch with the windows of an image, or split.
+
+    Where the last axes of both tensors have equally many entries, those stay in their order, whatever lies before them.
+    """
+    read, made = call.input_shapes[0], call.output_shapes[0]
+    first = min(call.varying(inputs), default=-1)  # of the axes that must be among the last
+    for axis in range(first, -1, -1):
+        for place in range(len(made)):
+            end, new = read[axis:], made[place:]
+            if None not in (*end, *new) and np.prod(end) == np.prod(new):
+                return np.broadcast_to(inputs[(0,) * axis].reshape(new), call.fixed().shape)
+    if has_channels(inputs):
+        raise Unsupported("sizes are involved that are not known before the model runs")
+    return call.fixed()
+
+
+def _rewrite_shape(call: RuleContext, key: str, target: Any, labels: np.ndarray, skip: int) -> None:
+    """Writes the sizes that are left into the target of a reshape, where it names sizes."""
+
+    def shape(kept: Kept) -> tuple[int, ...]:
+        sizes = kept.shape(labels)[skip:]
+        # Only what changed: what is not known here is 1 in the labels.
+        before = labels.shape[skip:]
+        return tuple(
+            old if old == -1 or now == was else now for old, now, was in zip(target, sizes, before, strict=True)
+        )
+
+    if has_channels(labels):
+        call.change(key, shape)

@@ -1,0 +1,94 @@
+"""Layers that normalise: exact where each channel is normalised alone, marked inexact where channels mix."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_prune.tracing.rule_context import RuleContext, Unsupported, has_channels
+from keras_prune.tracing.rules.axes import axes_of
+from keras_prune.tracing.rules.registry import register_operation, register_rule
+
+
+@register_rule(layers.BatchNormalization)
+def batch_normalization(call: RuleContext) -> np.ndarray:
+    layer = call.operation
+    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
+    channels = call.vector(call.inputs[0], axis)
+    for weight in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance):
+        call.bind(weight, 0, channels, "through")
+    return call.inputs[0]
+
+
+@register_rule(layers.LayerNormalization)
+def layer_normalization(call: RuleContext) -> np.ndarray:
+    return _over(call, "its mean and variance are", call.operation.axis, [call.operation.gamma, call.operation.beta])
+
+
+@register_rule(layers.RMSNormalization)
+def rms_normalization(call: RuleContext) -> np.ndarray:
+    return _over(call, "its mean square is", call.operation.axis, [call.operation.scale])
+
+
+@register_rule(layers.UnitNormalization)
+@register_operation("nn.Normalize")
+def unit_normalization(call: RuleContext) -> np.ndarray:
+    return _over(call, "its norm is", call.operation.axis)
+
+
+@register_operation("nn.LayerNorm", "nn.RMSNorm")
+def normalization_operation(call: RuleContext) -> np.ndarray:
+    if len(call.inputs) > 1 and has_channels(np.concatenate([labels.ravel() for labels in call.inputs[1:]])):
+        raise Unsupported("its scale or offset is computed from channels")
+    constants = [leaf for leaf in keras.tree.flatten((call.args[1:], call.kwargs)) if getattr(leaf, "shape", ())]
+    axis = call.operation.axis
+    axes = axes_of(axis, call.inputs[0].ndim)
+    if constants and set(axes) & set(call.varying(call.inputs[0])):
+        raise Unsupported("its scale or offset is a constant")
+    return _over(call, "its statistics are", axis)
+
+
+@register_rule(layers.GroupNormalization)
+def group_normalization(call: RuleContext) -> np.ndarray:
+    """Every group loses the channels at the same places; groups of one channel go with it."""
+    layer = call.operation
+    channels = call.vector(call.inputs[0], layer.axis)
+    groups = len(channels) if layer.groups == -1 else layer.groups
+    if len(channels) == groups:
+        call.resize("groups", channels)
+    else:
+        call.unite(channels.reshape(groups, -1), channels.reshape(groups, -1)[:1])
+        call.mark_inexact(channels, "its mean and variance are taken over groups of channels")
+    for weight in (layer.gamma, layer.beta):
+        call.bind(weight, 0, channels, "through")
+    return call.inputs[0]
+
+
+@register_rule(layers.Normalization)
+def normalization(call: RuleContext) -> np.ndarray:
+    """Preprocessing, which stands before all channels."""
+    if has_channels(call.inputs[0]):
+        raise Unsupported("its statistics belong to the data")
+    return call.inputs[0]
+
+
+def _over(
+    call: RuleContext, what: str, axis: int | Sequence[int] | None, weights: Sequence[keras.Variable | None] = ()
+) -> np.ndarray:
+    """Statistics over some axes: they change when channels there go. Weights have these axes and no other."""
+    inputs = call.inputs[0]
+    axes = axes_of(axis, call.inputs[0].ndim)
+    if axes != sorted(axes) and any(weight is not None for weight in weights):
+        raise Unsupported("its axes are not in order")
+    varying = call.varying(inputs)
+    if not varying:
+        if set(axes) - {0} and inputs.size == 1:
+            call.freeze(inputs, f"{call.kind} normalises a single channel")
+        return inputs
+    channels = call.vector(inputs, varying[-1])
+    if varying[-1] in axes:
+        for weight in weights:
+            call.bind(weight, axes.index(varying[-1]), channels, "through")
+        call.mark_inexact(channels, f"{what} taken over the channels")
+    return inputs

@@ -1,0 +1,221 @@
+"""Pruning and training in turn, with rewinding: from Han's fine-tuning to lottery tickets."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Literal
+
+import keras
+
+from keras_prune._keras.multi_worker import choice_of_first
+from keras_prune.importance import Importance
+from keras_prune.masking.masked_weights import find_masked, masked_sparsity
+from keras_prune.masking.pruned_model import keep_masks
+from keras_prune.reporting.records import Records
+from keras_prune.selection import Percentile, Selection
+from keras_prune.validation import check_sparsity, check_step
+from keras_prune.weights.online_statistics import Measured
+from keras_prune.weights.rewind import RewindPoint
+from keras_prune.weights.rule import PruningRule
+from keras_prune.weights.snapshot import Snapshot
+from keras_prune.weights.update import update_masks
+
+Rewind = Literal["weights", "learning_rate"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PruningRound:
+    """One round of `IterativeMagnitude`.
+
+    Args:
+        round: Its number; 0 is the round before anything was pruned.
+        target: The sparsity that was asked for; None if the selection decides itself.
+        sparsity: The fraction of all masked weights that is pruned.
+    """
+
+    round: int
+    target: float | None
+    sparsity: float
+
+
+class IterativeMagnitude:
+    """Prunes in rounds: yields the model, which you train; prunes it; yields it again, until the final sparsity.
+
+    Each round removes the same fraction of the weights that are left (Han et al. 2015, "Learning both Weights and
+    Connections for Efficient Neural Networks"). The first round trains the model as it is, the last at the final
+    sparsity, so there is one round more than there are prunings. `rewind` says what goes back before each
+    round of training, once there are new masks, which always stay:
+
+    - None: nothing. Training goes on with the optimizer as it is: its schedule of the learning rate goes on, too, and
+      is at its end if it was made for one round. This is fine-tuning.
+    - `"weights"`: all weights, biases and statistics, and the optimizer with its step, learning rate and momenta: each
+      round trains what is left of the first network in the same way. This finds lottery tickets (Frankle & Carbin
+      2019, "The Lottery Ticket Hypothesis").
+    - `"learning_rate"`: the optimizer only; the weights keep what they learned (Renda et al. 2020, "Comparing Rewinding
+      and Fine-tuning in Neural Network Pruning", who found it the most accurate).
+
+    The model is one and the same throughout, pruned in place. Compile it before the loop. If you compile it again in
+    the loop instead, each round starts with that new optimizer, whatever `rewind` is.
+
+    Args:
+        model: A model from `wrap_pruning`.
+        final_sparsity: Sparsity of the last round, in [0, 1). None with a threshold selection, which decides itself.
+        rounds: Number of prunings, at least 1.
+        fraction: Instead of `rounds`: the fraction of the remaining weights that a round removes, in (0, 1). The last
+            round may remove less. Default: 0.2.
+        rewind: None, `"weights"` or `"learning_rate"`.
+        rewind_to: A `RewindPoint`, passed to `fit` too. Default: the model as it is when the loop begins.
+        trained: Whether the model is trained already: the loop then begins with a pruning.
+        selection: As in `PruningSchedule`.
+        importance: As in `PruningSchedule`.
+        targets: As in `PruningSchedule`: reached along the same curve.
+        prune_frozen: As in `PruningSchedule`.
+        data: What an importance is measured on, as in `prune_weights`.
+        loss: As in `prune_weights`.
+
+    Raises:
+        ValueError: A model without masks, values outside these ranges, both `rounds` and `fraction`, a trained model
+            to be rewound without `rewind_to`, learning rate rewinding of a model that is not compiled, a target that
+            names no layer; in the loop, a `rewind_to` that was not reached, or a second loop.
+        TypeError: An argument of another type.
+
+    Example:
+
+    ```python
+    model = wrap_pruning(model)
+    model.compile("adam", "mse")
+    loop = IterativeMagnitude(model, final_sparsity=0.75, rounds=2, rewind="weights")
+    for ticket in loop:  # at 0%, 50% and 75%
+        ticket.fit(x, y, epochs=1)
+    print(loop.results)
+    ```
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        final_sparsity: float | None = None,
+        *,
+        rounds: int | None = None,
+        fraction: float | None = None,
+        rewind: Rewind | None = None,
+        rewind_to: RewindPoint | None = None,
+        trained: bool = False,
+        selection: Selection | None = None,
+        importance: str | Importance = "magnitude",
+        targets: Any = None,
+        prune_frozen: bool = False,
+        data: Any = None,
+        loss: Any = None,
+    ):
+        self._rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen)
+        if final_sparsity is not None:
+            self._rule.refuse_sparsity(f"final_sparsity={final_sparsity!r}")
+        if self._rule.selection.needs_sparsity:
+            final_sparsity = check_sparsity(final_sparsity, "final_sparsity")
+        self.sparsities = _sparsities(final_sparsity, rounds, fraction)
+        _check_rewind(model, rewind, rewind_to, trained)
+        self._weights = find_masked(model) if isinstance(model, keras.Model) else []
+        if not self._weights:
+            raise ValueError(
+                f"`model` must have masks: pass what `wrap_pruning(model)` returns. Received: model={model!r}"
+            )
+        self._rule.check(list(dict.fromkeys(weight.layer for weight in self._weights)))
+        self._rule.check_weights(self._weights)
+        if final_sparsity is not None:
+            self._rule.check_reachable(final_sparsity, "final_sparsity")
+        self._rule.check_data(data)
+        self.results: Records[PruningRound] = Records()
+        self._measured = Measured(self._rule, model, data, 1, loss)
+        self._model = keep_masks(model)
+        self._final, self._rewind, self._rewind_to, self._trained = final_sparsity, rewind, rewind_to, trained
+
+    def __len__(self) -> int:
+        """Rounds of training."""
+        return len(self.sparsities) + (not self._trained)
+
+    def __iter__(self) -> Iterator[keras.Model]:
+        if self.results:
+            raise ValueError(
+                "The model is pruned already: make a new IterativeMagnitude for another loop. "
+                f"Received: a second loop, after {len(self.results)} rounds"
+            )
+        start = Snapshot.take(self._model) if self._rewind and self._rewind_to is None else None
+        if not self._trained:
+            self._note(0, None if self._final is None else 0.0)
+            yield self._model
+        for number, target in enumerate(self.sparsities, 1):
+            point = start if self._rewind_to is None else self._rewind_to.snapshot
+            if self._rewind and point is None:
+                raise ValueError(
+                    "`rewind_to` has no snapshot: pass it to `fit(callbacks=[...])`, and train for at least as many "
+                    f"steps. Received: {getattr(self._rewind_to, 'step', None)} as its step"
+                )
+            self._prune(number, target)
+            if point is not None and self._rewind == "weights":
+                point.restore_weights(self._model)
+            if point is not None and self._rewind:
+                point.restore_optimizer(self._model)
+            self._note(number, target)
+            yield self._model
+
+    def _prune(self, number: int, target: float | None) -> None:
+        # A layer's own target is reached in the same rounds: as far along the same curve.
+        done = number / len(self.sparsities)
+        if target is not None and self._final:
+            done = math.log1p(-target) / math.log1p(-self._final)
+
+        def goal(own: float | None) -> float:
+            if own is None:
+                return target or 0.0
+            return own if done >= 1 else 1.0 - (1.0 - own) ** done
+
+        statistics = self._measured.now(number)
+        optimizer = getattr(self._model, "optimizer", None)
+        agree = partial(choice_of_first, self._model)
+        update_masks(self._weights, self._rule, goal, number, optimizer, statistics, agree)
+
+    def _note(self, number: int, target: float | None) -> None:
+        self.results.append(PruningRound(number, target, masked_sparsity(self._weights)))
+
+
+def _sparsities(final: float | None, rounds: int | None, fraction: float | None) -> tuple[float | None, ...]:
+    """The target of each pruning: the density falls by the same factor, so geometrically."""
+    if rounds is not None and fraction is not None:
+        raise ValueError(f"Pass `rounds` or `fraction`, not both. Received: rounds={rounds!r}, fraction={fraction!r}")
+    if rounds is not None:
+        rounds = check_step(rounds, "rounds", minimum=1)
+    if final is None:
+        if rounds is None:
+            raise ValueError(
+                f"A selection that decides itself how much is pruned needs `rounds`. Received: fraction={fraction!r}"
+            )
+        return (None,) * rounds
+    if rounds is not None:
+        return (*(1.0 - (1.0 - final) ** (number / rounds) for number in range(1, rounds)), final)
+    fraction = 0.2 if fraction is None else fraction
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+        raise ValueError(f"`fraction` must be a number in (0, 1). Received: fraction={fraction!r}")
+    # A hair less than exact, so that 1 - 0.8 ** n as `final` takes n rounds despite rounding.
+    count = max(math.ceil(math.log1p(-final) / math.log1p(-fraction) - 1e-9), 1)
+    return (*(1.0 - (1.0 - fraction) ** number for number in range(1, count)), final)
+
+
+def _check_rewind(model: Any, rewind: Any, rewind_to: Any, trained: bool) -> None:
+    if rewind not in (None, "weights", "learning_rate"):
+        raise ValueError(f'`rewind` must be None, "weights" or "learning_rate". Received: rewind={rewind!r}')
+    if rewind_to is not None and not isinstance(rewind_to, RewindPoint):
+        raise TypeError(f"`rewind_to` must be a `RewindPoint`. Received: rewind_to={rewind_to!r}")
+    if rewind_to is not None and rewind is None:
+        raise ValueError(f"`rewind_to` is of use only with `rewind`. Received: rewind=None, rewind_to={rewind_to!r}")
+    if rewind and trained and rewind_to is None:
+        raise ValueError(
+            "A trained model can be rewound only to a `RewindPoint` of its own training: pass `rewind_to`. "
+            f"Received: trained={trained!r}, rewind={rewind!r}, rewind_to=None"
+        )
+    if rewind == "learning_rate" and not getattr(model, "compiled", False):
+        raise ValueError(
+            "Learning rate rewinding takes the optimizer back: compile the model before the loop. "
+            f"Received: rewind={rewind!r} and a model that is not compiled"
+        )

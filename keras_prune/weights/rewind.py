@@ -1,0 +1,97 @@
+"""Where a loop of pruning and training goes back to, and the masks of one model in another."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune.masking.masked_weights import find_masked
+from keras_prune.validation import check_step
+from keras_prune.weights.snapshot import Snapshot
+
+
+class RewindPoint(keras.callbacks.Callback):
+    """Keeps a model as it was after its first steps of training, for `IterativeMagnitude` to rewind to.
+
+    Large networks have winning tickets early in training, not at its start (Frankle et al. 2020, "Linear Mode
+    Connectivity and the Lottery Ticket Hypothesis"). It notes the first state at `step` or, with
+    `steps_per_execution`, the first after it; later ones, and later calls of `fit`, change nothing.
+
+    In a loop of your own call `take(model)`.
+
+    Args:
+        step: Optimizer steps done, at least 1.
+
+    Raises:
+        ValueError: `step` below 1 or not whole.
+
+    Example:
+
+    ```python
+    model = wrap_pruning(model)
+    model.compile("adam", "mse")
+    point = RewindPoint(step=2)
+    for ticket in IterativeMagnitude(model, 0.5, rounds=2, rewind="weights", rewind_to=point):
+        ticket.fit(x, y, callbacks=[point])
+    ```
+    """
+
+    def __init__(self, step: int):
+        super().__init__()
+        self.step = check_step(step, "step", minimum=1)
+        self.taken_at: int | None = None
+        self.snapshot: Snapshot | None = None
+        self._at_epoch_begin = 0
+
+    def take(self, model: keras.Model) -> None:
+        """Keeps the model as it is now, if none is kept yet."""
+        if self.snapshot is None:
+            self.snapshot = Snapshot.take(model)
+            self.taken_at = _step(model) if model.compiled else None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.snapshot is None:
+            self._at_epoch_begin = _step(self.model)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        # On JAX reading the true step copies the whole state: it is never beyond what is reckoned here.
+        if self.snapshot is None and self._at_epoch_begin + batch + 1 >= self.step and _step(self.model) >= self.step:
+            self.take(self.model)
+
+
+def _step(model: keras.Model) -> int:
+    return int(ops.convert_to_numpy(model.optimizer.iterations))
+
+
+def copy_masks(source: keras.Model, target: keras.Model) -> None:
+    """Gives `target` the masks of `source`, in place, and sets what they prune to zero; all other weights stay.
+
+    So the masks of a trained model can be tried on new random weights: the control of a lottery ticket experiment
+    (Frankle & Carbin 2019).
+
+    Args:
+        source: A model with masks.
+        target: A model with masks for the same weights, in the same order. Its names may be others.
+
+    Raises:
+        ValueError: A model has no masks, or the shapes differ.
+
+    Example:
+
+    ```python
+    ticket = prune_weights(model, 0.5)
+    control = wrap_pruning(keras.models.clone_model(model))  # new random weights
+    copy_masks(ticket, control)
+    ```
+    """
+    pairs = find_masked(source), find_masked(target)
+    shapes = tuple([tuple(weight.weight.shape) for weight in weights] for weights in pairs)
+    if not shapes[0] or shapes[0] != shapes[1]:
+        raise ValueError(
+            "Masks can be copied between models from `wrap_pruning` whose masked weights have the same shapes. "
+            f"Received: masks of shapes {shapes[0]} for weights of shapes {shapes[1]}"
+        )
+    for given, weight in zip(*pairs, strict=True):
+        weight.set_mask(np.array(given.kept()))
+        weight.apply()

@@ -1,0 +1,119 @@
+"""The engine: scores -> selection -> masks, for every masked weight of a model.
+
+Used by the callback at each update, and by `prune_weights` without any training.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from keras import ops
+
+from keras_prune import _keras
+from keras_prune import importance as importances
+from keras_prune.masking.masked_weights import MaskedWeight
+from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
+from keras_prune.selection import Candidate
+from keras_prune.weights.rule import PruningRule
+
+Score = Callable[[SingleWeights], np.ndarray]
+Goal = Callable[[float | None], float]
+
+
+def update_masks(
+    weights: Sequence[MaskedWeight],
+    rule: PruningRule,
+    sparsity: Goal,
+    step: int = 0,
+    optimizer: object = None,
+    statistics: ModelStatistics | None = None,
+    agree: Callable[[np.ndarray], np.ndarray] = lambda kept: kept,
+) -> dict[int, int]:
+    """Chooses new masks and applies them. What is pruned stays pruned, unless the rule regrows it.
+
+    Args:
+        weights: The masked weights of a model.
+        rule: How to choose.
+        sparsity: The target now, for a layer with this final sparsity of its own, or None: without one.
+        step: The optimizer step.
+        optimizer: Its moving averages of the weights are masked too: they would bring pruned weights back.
+        statistics: Of the model, for a rule that needs data.
+        agree: The mask that counts, of the one that was chosen here: where several workers choose.
+
+    Returns:
+        How many entries of each weight are kept now, by the `id` of its mask, for the weights that the rule prunes.
+
+    Raises:
+        ValueError: A weight is NaN, or a target that the selection cannot reach.
+    """
+    function, alone = importances.weight_scorer(rule.importance), importances.elementwise(rule.importance)
+    averages = _keras.moving_averages(optimizer) if optimizer is not None else {}
+    counts: dict[int, int] = {}
+    for weight, kept in _choose(weights, rule, sparsity, step, lambda unit: function(unit, statistics), alone):
+        if rule.regrowth is not None and np.array_equal(kept, weight.kept()):  # not at once after pruning
+            kept = rule.regrowth.renew(SingleWeights(weight), kept, step, statistics)
+        kept = agree(kept)
+        weight.set_mask(kept)
+        counts[id(weight.mask)] = int(np.count_nonzero(kept))
+        del kept  # before the next large array is there
+        for variable in (weight.weight, averages.get(id(weight.weight))):
+            if variable is not None:
+                variable.assign(ops.multiply(variable.value, weight.mask.value))
+        # JAX computes later, and would keep the old values of all weights until then.
+        _keras.as_numpy(weight.weight)
+    return counts
+
+
+def _choose(
+    weights: Sequence[MaskedWeight],
+    rule: PruningRule,
+    sparsity: Goal,
+    step: int,
+    score: Score,
+    alone: Callable[[np.ndarray], np.ndarray] | None,
+) -> Iterator[tuple[MaskedWeight, np.ndarray]]:
+    """Each weight that the rule prunes, and its new mask."""
+    for target, group in rule.groups(weights).items():
+        candidates = [_candidate(weight, score, alone) for weight in group]
+        if rule.selection.needs_sparsity:
+            goals = rule.goals(target, group, sparsity(None if target == "erk" else target))
+        else:
+            goals = [0.0]
+        if len(goals) == 1:
+            masks = iter(rule.selection.select(candidates, goals[0], step))
+            yield from _pairs(group, masks, rule)
+            continue
+        for weight, candidate, goal in zip(group, candidates, goals, strict=True):
+            yield from _pairs([weight], iter(rule.selection.select([candidate], goal, step)), rule)
+
+
+def _pairs(
+    weights: Sequence[MaskedWeight], masks: Iterator[np.ndarray], rule: PruningRule
+) -> Iterator[tuple[MaskedWeight, np.ndarray]]:
+    """Like a strict `zip`, which would hold each mask until the next is there."""
+    for weight in weights:
+        yield weight, _next(masks, rule)
+    if next(masks, None) is not None:
+        raise _wrong_number("more", rule)
+
+
+def _next(masks: Iterator[np.ndarray], rule: PruningRule) -> np.ndarray:
+    for kept in masks:
+        return kept
+    raise _wrong_number("fewer", rule)
+
+
+def _wrong_number(received: str, rule: PruningRule) -> ValueError:
+    return ValueError(
+        f"A selection must yield one mask for each candidate. Received: {received}, of {rule.selection!r}"
+    )
+
+
+def _candidate(
+    weight: MaskedWeight, score: Score, alone: Callable[[np.ndarray], np.ndarray] | None
+) -> Callable[[], Candidate]:
+    def fetch() -> Candidate:
+        unit = SingleWeights(weight)
+        importance = alone or (lambda values: score(unit))
+        return Candidate(unit.values, importance, weight.kept(), weight.axes, elementwise=alone is not None)
+
+    return fetch

@@ -1,0 +1,96 @@
+"""The examples in the help of each command run as they stand, and their output is JSON with `--json`."""
+
+import argparse
+import re
+import shlex
+import shutil
+
+import keras
+import pytest
+from support import cli_files, tflite_files
+from support.zoo import BACKEND
+
+import keras_prune as kp
+from keras_prune.cli import main
+from keras_prune.cli.main import parser
+
+pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
+
+
+def leaves(top):
+    """The parsers of all commands, by name."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                below = dict(leaves(inner))
+                yield from ((f"{name} {each}", found) for each, found in below.items())
+                if not below:
+                    yield name, inner
+
+
+COMMANDS = dict(leaves(parser()))
+
+
+def examples(command):
+    """The lines of the example in a command's help."""
+    text = re.search(r"^example:\n((?:  .*\n?)+)", COMMANDS[command].epilog, re.M)[1]
+    return [shlex.split(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with all files that examples read."""
+    folder = tmp_path_factory.mktemp("files")
+    keras.utils.set_random_seed(0)
+    model = cli_files.cnn()
+    model.save(folder / "model.keras")
+    kp.prune_weights(model, 0.5).save(folder / "sparse.keras")
+    kp.prune_channels(model, 0.5).model.save(folder / "small.keras")
+    cli_files.residual().save(folder / "residual.keras")
+    cli_files.write_data(folder)
+    for kind, name in (("float32", "model.tflite"), ("dynamic", "int8.tflite")):
+        (folder / name).write_bytes(tflite_files.convert(model, kind, tmp_path_factory.mktemp(kind)))
+    return folder
+
+
+SLOW = {"autoprune", "export"}  # several files are exported and checked
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(each, marks=pytest.mark.slow) if each in SLOW else each for each in COMMANDS]
+)
+def test_examples_run(files, tmp_path, monkeypatch, capsys, command):
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    found = examples(command)
+    assert found
+    for words in found:
+        assert words[0] == "keras-prune"
+        assert " ".join(words[1:]).startswith(command)
+        outputs = [words[i + 1] for i, word in enumerate(words) if word in ("-o", "--html")]
+        if "--overwrite" not in words:
+            for output in outputs:
+                (tmp_path / output).unlink(missing_ok=True)
+        before = {output: _stamp(tmp_path / output) for output in outputs}
+        code = main([*words[1:], "--json"])
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        result = cli_files.strict_json(out)
+        assert result["command"] == command
+        assert result["report"]
+        for output in outputs:  # `autoprune` writes into a folder
+            assert any(written == output or written.startswith(f"{output}/") for written in result["written"])
+            assert _stamp(tmp_path / output) != before[output]
+
+
+def _stamp(path):
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_tells_what_it_needs_to(command, capsys):
+    assert main([*command.split(), "--help"]) == 0
+    text = capsys.readouterr().out
+    for part in ("example:", "exit codes:", "--json", "usage: keras-prune"):
+        assert part in text
+    assert max(map(len, text.split("example:")[0].splitlines())) <= 120

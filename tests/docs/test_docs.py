@@ -1,0 +1,73 @@
+"""The examples in docstrings run as they stand; tests/docs/test_guides.py runs those of the pages."""
+
+import inspect
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from support.pages import blocks
+from support.zoo import BACKEND
+
+import keras_prune as kp
+from keras_prune import importance
+from keras_prune.channels.statistics import ChannelStatistics
+
+pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
+
+DOCUMENTED = [getattr(kp, name) for name in kp.__all__ if callable(getattr(kp, name))] + [
+    importance.magnitude,
+    ChannelStatistics,
+]
+# What needs no example of its own: a result, and classes that `wrap_pruning` makes.
+WITHOUT_EXAMPLE = {
+    kp.AutopruneResult,
+    kp.Explanation,
+    kp.MethodComparison,
+    kp.ModelComparison,
+    kp.ModelCost,
+    kp.PrunedModel,
+    kp.PruningWrapper,
+    kp.Selection,
+    kp.Sensitivity,
+    kp.SparsitySummary,
+}
+
+
+def namespace():
+    """What the examples take for granted: a small model, data, and the names of the package."""
+    model = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(6, activation="relu"), keras.layers.Dense(2, name="output")]
+    )
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 8)).astype("float32"), rng.normal(size=(64, 2)).astype("float32")
+    names = {name: getattr(kp, name) for name in kp.__all__}
+    return {
+        **names,
+        "keras": keras,
+        "kp": kp,
+        "np": np,
+        "model": model,
+        "x": x,
+        "y": y,
+        "magnitude": importance.magnitude,
+    }
+
+
+@pytest.mark.parametrize("thing", DOCUMENTED, ids=lambda thing: thing.__name__)
+def test_docstring_examples_run(thing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    examples = [block.code for block in blocks(inspect.getdoc(thing) or "")]
+    assert examples or thing in WITHOUT_EXAMPLE, f"{thing.__name__} has no example"
+    for example in examples:
+        names = namespace()
+        if "batches" in example or "optimizer_state" in example:
+            continue  # part of a training loop: tests/callbacks/test_loops.py runs whole ones
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Training ended")  # examples name real schedules, and train on little
+            exec(example, names)
+
+
+def test_every_public_name_says_what_it_does():
+    for thing in DOCUMENTED:
+        assert len(inspect.getdoc(thing) or "") > 40, thing

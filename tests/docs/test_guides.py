@@ -1,0 +1,203 @@
+"""The README, the pages of docs/ and the notebook: their code runs, their links lead somewhere."""
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from support import tflite_files as made
+from support.example_runs import digits
+from support.pages import DOCS, ROOT, blocks, run_page
+from support.zoo import BACKEND
+
+import keras_prune as kp
+import keras_prune.plots
+import keras_prune.tfmot
+import tflite_export
+
+pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough, and the export needs TensorFlow")
+
+PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+# tests/tfmot/test_tfmot.py runs this one, and looks at what it made; the notebook has the cells of the other.
+ELSEWHERE = {"moving-from-tfmot.md", "tutorial.md"}
+RUN = [page for page in PAGES if page not in ELSEWHERE and blocks((DOCS / page).read_text())]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """What the pages write lands here."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Two files of one model, as bytes by kind."""
+    keras.utils.set_random_seed(0)
+    model = made.cnn()
+    return {kind: made.convert(model, kind, tmp_path_factory.mktemp(kind)) for kind in ("float32", "int8")}
+
+
+@pytest.fixture
+def one_export(monkeypatch):
+    """The first export is real, without a second try of a sparse file. Further ones copy the file: seconds for each."""
+    export, done = tflite_export.export, []
+
+    def quicker(model, path, **options):
+        done[:] = done or [export(model, path, **options, sparse=False)]
+        (report,) = done
+        pathlib.Path(path).write_bytes(report.path.read_bytes())
+        return dataclasses.replace(report, path=pathlib.Path(path))
+
+    monkeypatch.setattr(tflite_export, "export", quicker)
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_the_code_of_a_page_runs(page, folder, request):
+    """Pages bring their own model and data; only that on microcontrollers begins with a file."""
+    names = {}
+    if page == "guides/export.md":
+        request.getfixturevalue("one_export")
+    if page == "microcontrollers.md":
+        (folder / "model.tflite").write_bytes(request.getfixturevalue("files")["int8"])
+        names = {"x": made.images()}
+    run_page(DOCS / page, names)
+
+
+def test_the_code_of_the_readme_runs(folder, files):
+    layers = keras.layers
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 10, 128)
+    names = {  # what the README takes for granted: a model, data, and files of other models
+        "model": keras.Sequential(
+            [
+                keras.Input((made.SIDE, made.SIDE, 3)),
+                layers.Conv2D(4, 3, strides=2, name="stem"),
+                layers.Conv2D(32, 3, padding="same", name="conv"),
+                layers.Flatten(),
+                layers.Dense(10, activation="softmax"),
+            ]
+        ),
+        "x_train": made.images(128),
+        "y_train": y,
+        "x_test": made.images(64, seed=1),
+        "y_test": y[:64],
+    }
+    for name in ("dense", "small", "float32", "int8"):
+        (folder / f"{name}.tflite").write_bytes(files.get(name, files["float32"]))
+
+    def shorter(code):
+        """The README trains for 2000 steps; the text is the same, only the numbers are smaller."""
+        return code.replace("end_step=2000", "end_step=40").replace("begin_step=1000", "begin_step=2")
+
+    run_page(ROOT / "README.md", names, shorter)
+    assert {path.name for path in folder.iterdir()} >= {
+        "model.tflite",
+        "model.tflite.xz",
+        "model_data.cc",
+        "model_data.h",
+    }
+    assert kp.summary(names["model"]).prunable_sparsity == pytest.approx(0.9, abs=0.01)
+    assert names["result"].report.macs_after <= 0.5 * names["result"].report.macs_before
+
+
+def test_the_notebook_runs(folder, monkeypatch, one_export):
+    """On few images."""
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: (digits(128, 1), digits(40, 2)))
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    notebook = json.loads((ROOT / "examples" / "mnist_cnn.ipynb").read_text())
+    names = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    assert {path.name for path in folder.iterdir()} == {"dense.tflite", "pruned.tflite", "pruned_int8.tflite"}
+    assert kp.summary(names["stripped"]).prunable_sparsity == pytest.approx(0.9, abs=0.01)
+    assert list(names["sparsity"]) == sorted(names["sparsity"])
+
+
+def tool(name):
+    """A script of docs/."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_notebook_has_the_cells_of_the_tutorial():
+    made_now = tool("notebook").notebook((DOCS / "tutorial.md").read_text())
+    assert (ROOT / "examples" / "mnist_cnn.ipynb").read_text() == made_now, "run `python docs/notebook.py`"
+
+
+def test_passages_of_the_readme_are_there():
+    lines = (DOCS / "results.md").read_text().splitlines()
+    text = "\n".join(tool("dialect").translate(lines))
+    assert "README from" not in text
+    assert "pruned_int8.tflite" in text
+    assert "LeNet-300-100" in text
+    with pytest.raises(ValueError, match="nowhere"):
+        tool("dialect").passage("nowhere in the README", "## What it does")
+
+
+def documented():
+    return re.findall(r"^::: (\S+)$", "\n".join(path.read_text() for path in (DOCS / "api").glob("*.md")), re.M)
+
+
+def test_api_pages_have_every_public_name_once_and_nothing_else():
+    named = documented()
+    assert len(named) == len(set(named))
+    for package in (kp, keras_prune.plots, keras_prune.tfmot, tflite_export):
+        public = {f"{package.__name__}.{name}" for name in package.__all__ if name != "__version__"}
+        assert sorted(public - set(named)) == []
+    for name in named:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_every_page_is_in_the_navigation():
+    named = re.findall(r"^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    assert sorted(named) == PAGES
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
+
+
+def anchors(text):
+    """The anchors of the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", without_code(text), re.M)
+    return {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+def test_links_lead_somewhere():
+    lost = []
+    for path in (*(DOCS / page for page in PAGES), ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)\s]+)\)", without_code(path.read_text())):
+            file, _, anchor = target.partition("#")
+            linked = path.parent / file if file else path
+            if not re.match(r"https?:", target) and not (
+                linked.is_file() and (not anchor or anchor in anchors(linked.read_text()))
+            ):
+                lost.append(f"{path.relative_to(ROOT)}: {target}")
+    assert lost == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("zensical") is None, reason="no zensical: pip install .[docs]")
+def test_the_site_is_built_strictly_and_needs_no_network(tmp_path):
+    for name in ("docs", "keras_prune", "tflite_export"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("mkdocs.yml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], cwd=tmp_path, check=True)
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) >= len(PAGES)
+    loaded = re.compile(r'<(?:script|img|iframe)[^>]+src="https?:|<link[^>]+rel="stylesheet"[^>]+href="https?:')
+    assert [page for page in pages if loaded.search(page.read_text())] == []

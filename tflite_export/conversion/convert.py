@@ -1,0 +1,146 @@
+"""From a plain Keras model to the bytes of a `.tflite` file."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tflite_export import subprocesses
+from tflite_export.errors import ExportError
+from tflite_export.keras_models.signature import Input, layers_of
+from tflite_export.reader import flatbuffer
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to convert.
+
+    Attributes:
+        mode: The name of the `Mode`.
+        input_type: The type of the file's inputs, those that are real numbers.
+        output_type: The type of its outputs, likewise.
+        per_channel: Whether each output channel of a kernel has a scale of its own, where weights are quantized.
+        sparse: Whether zeros are left out of kernels with many of them.
+        allow: Which operators may stand in the file besides LiteRT's own: "flex", "custom".
+    """
+
+    mode: str | None
+    input_type: str
+    output_type: str
+    per_channel: bool
+    sparse: bool
+    allow: tuple[str, ...]
+
+
+class Conversion:
+    """A plain model on its way into files.
+
+    It is saved once, and converted as often as there are settings to try.
+
+    Args:
+        model: A built Keras model without pruning masks.
+        structure: What the model is called with: the nest in which its inputs stand.
+        inputs: The inputs, in flattened order.
+        outputs: A name for each output, in flattened order.
+        representative: Real inputs in the same order, where ranges are to be measured.
+        batch: How many samples the file takes at a time; None: as many as it is given.
+        folder: A temporary folder.
+    """
+
+    def __init__(
+        self,
+        model: "keras.Model",
+        structure: Any,
+        inputs: Sequence[Input],
+        outputs: Sequence[str],
+        representative: Sequence[np.ndarray] | None,
+        batch: int | None,
+        folder: Path,
+    ):
+        self._folder, self._inputs, self._outputs = folder, [spec.name for spec in inputs], list(outputs)
+        self._rolled, self._batch = _rolled(model), batch
+        _save(model, structure, inputs, outputs, batch, folder / "saved_model")
+        self._representative = None
+        if representative is not None:
+            self._representative = str(folder / "representative.npz")
+            arrays: dict[str, Any] = {f"input_{place}": batch for place, batch in enumerate(representative)}
+            np.savez(self._representative, **arrays)
+
+    def convert(self, settings: Settings) -> bytes:
+        """The bytes of a file. Its inputs and outputs have their names in the signature, and their order.
+
+        Raises:
+            ExportError: The converter cannot convert the model, or writes a broken file.
+        """
+        file = self._folder / "converted.tflite"
+        four_bits = settings.mode == "int4"
+        values = vars(settings) | {
+            "mode": None if four_bits else settings.mode,
+            "representative": self._representative,
+            "names": self._inputs,
+            "batch": self._batch,
+        }
+        arguments = [str(self._folder / "saved_model"), str(file), json.dumps(values)]
+        try:
+            subprocesses.run("tflite_export.workers.convert", *arguments, task="the conversion to TensorFlow Lite")
+        except ExportError as error:
+            raise ExportError(f"{error}{self._advice(settings)}") from error
+        if four_bits:
+            line = (str(file), str(file), str(settings.per_channel))
+            subprocesses.run("tflite_export.workers.int4", *line, task="the quantization to int4")
+        try:
+            return flatbuffer.in_order(file.read_bytes(), self._inputs, self._outputs)
+        except ValueError as error:  # TensorFlow 2.21 drops the inputs beyond its last whole block of zeros
+            raise ExportError(f"the converter wrote a file that is broken: {error}") from error
+
+    def _advice(self, settings: Settings) -> str:
+        if not self._rolled:
+            return ""
+        unroll = f"Build {', '.join(self._rolled)} with unroll=True and give them the same weights, or use "
+        if settings.mode in ("int8", "int16x8"):
+            return (
+                f"\nThe converter cannot quantize the loops of recurrent layers to {settings.mode}, and may crash. "
+                f'{unroll}quantize=None, "float16" or "dynamic".'
+            )
+        if self._batch is None:
+            return f'\nLoops of recurrent layers need a batch of fixed size. {unroll}batch_size=1 or allow=("flex",).'
+        return ""
+
+
+def _rolled(model: "keras.Model") -> list[str]:
+    """The names of the recurrent layers that run as loops."""
+    return [layer.name for layer in layers_of(model) if getattr(layer, "unroll", None) is False]
+
+
+def _save(
+    model: "keras.Model",
+    structure: Any,
+    inputs: Sequence[Input],
+    outputs: Sequence[str],
+    batch: int | None,
+    saved: Path,
+) -> None:
+    """Writes the SavedModel.
+
+    What `model.export` does, with a flat signature of our own: each input and output has one name, however
+    they are nested, and none that TensorFlow refuses or that Keras counts up from run to run
+    (`keras_tensor_17`).
+    """
+    import keras
+    import tensorflow as tf
+
+    def serve(*flat: Any) -> dict[str, Any]:
+        result = model(keras.tree.pack_sequence_as(structure, flat), training=False)
+        return dict(zip(outputs, keras.tree.flatten(result), strict=True))
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    specs = [tf.TensorSpec((batch, *spec.shape), spec.dtype, name=spec.name) for spec in inputs]
+    archive.add_endpoint("serve", serve, specs)
+    archive.write_out(str(saved), verbose=False)

@@ -1,0 +1,1 @@
+"""TensorFlow Lite Micro: what it lacks, its resolver, a run on this machine."""

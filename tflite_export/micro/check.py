@@ -1,0 +1,195 @@
+"""`micro_resolver` and `check_micro`: whether TensorFlow Lite Micro can run a file, and what it needs for it."""
+
+import importlib.util
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflite_export import subprocesses
+from tflite_export.arrays import call_sizes
+from tflite_export.errors import ExportError, require
+from tflite_export.micro.operators import method
+from tflite_export.printing import facts, plain_text
+from tflite_export.reader import flatbuffer
+from tflite_export.reader.flatbuffer import Graph, Model
+from tflite_export.runtime.litert import Runner
+from tflite_export.runtime.trial_run import prove
+
+
+@dataclass(frozen=True)
+class MicroReport:
+    """Whether TensorFlow Lite Micro runs a file. `print` shows it.
+
+    Attributes:
+        path: The file.
+        problems: Why it cannot; empty if nothing speaks against it.
+        ran: Whether TensorFlow Lite Micro ran it here: without the package `tflite-micro` it is only looked at.
+        arena_bytes: The memory that it took for tensors and bookkeeping, on this 64-bit machine; on 32 bits
+            the bookkeeping is smaller. None if it did not run.
+        samples: On how many samples it ran.
+        max_difference: The largest difference of its outputs from LiteRT's, in real numbers; None if it did not
+            run.
+    """
+
+    path: Path
+    problems: tuple[str, ...]
+    ran: bool
+    arena_bytes: int | None
+    samples: int
+    max_difference: float | None
+
+    def __str__(self) -> str:
+        rows = [("problem", problem) for problem in self.problems]
+        if self.ran:
+            rows.append(("arena", f"{self.arena_bytes:,} bytes"))
+            rows.append(("difference from LiteRT", f"{self.max_difference:.3g} ({self.samples} samples)"))
+        elif not self.problems:
+            rows.append(("not run", "nothing speaks against it; to be sure: pip install keras-prune[micro]"))
+        return plain_text(f"{self.path.name} on TensorFlow Lite Micro", facts("", rows))
+
+
+def micro_resolver(path: str | os.PathLike[str]) -> str:
+    """The C++ code that registers just the operators which a file needs in TensorFlow Lite Micro.
+
+    Each operator that is registered takes flash, used or not, so `AllOpsResolver` is no more.
+
+    Args:
+        path: A `.tflite` file.
+
+    Returns:
+        A type `ModelOpResolver` and a function `RegisterOps`, to be pasted into a C++ file.
+
+    Raises:
+        ValueError: There is no such file, it is damaged, or TensorFlow Lite Micro lacks some of its operators.
+        ImportError: ai-edge-litert is not installed.
+
+    Example:
+
+    ```python
+    import keras
+    import tflite_export
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="softmax")])
+    tflite_export.export(model, "model.tflite")
+    print(tflite_export.micro_resolver("model.tflite"))
+    ```
+    """
+    names = flatbuffer.operators(flatbuffer.load(path))
+    if lacking := [name for name in names if method(name) is None]:
+        raise ValueError(
+            "TensorFlow Lite Micro must have all operators of the file. "
+            f"Received: {os.fspath(path)!r} with {', '.join(lacking)}"
+        )
+    calls = "\n".join(f"  TF_LITE_ENSURE_STATUS(resolver.{method(name)}());" for name in sorted(names))
+    return (
+        '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"\n\n'
+        f"using ModelOpResolver = tflite::MicroMutableOpResolver<{max(1, len(names))}>;\n\n"
+        "TfLiteStatus RegisterOps(ModelOpResolver& resolver) {\n"
+        f"{calls}\n"
+        "  return kTfLiteOk;\n"
+        "}\n"
+    )
+
+
+def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport:
+    """Whether TensorFlow Lite Micro can run a file, and how much memory it takes.
+
+    With the package `tflite-micro` (Linux on x86-64) it runs the file, in a process of its own, on the same
+    inputs as LiteRT. Without it, what is known to be refused is looked for: operators that it lacks, zeros that
+    are left out, float16 weights, int8 weights of floating-point operators.
+
+    Args:
+        path: A `.tflite` file.
+        inputs: What to run it on, as `predict` takes it; without it, made-up numbers.
+
+    Returns:
+        The problems, or the size of the arena in bytes and the difference from LiteRT.
+
+    Raises:
+        ValueError: There is no such file, it is damaged, LiteRT cannot run it, or the inputs do not fit it.
+        ImportError: ai-edge-litert is not installed.
+
+    Example:
+
+    ```python
+    import keras
+    import tflite_export
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="softmax")])
+    tflite_export.export(model, "model.tflite")
+    report = tflite_export.check_micro("model.tflite")
+    print(report.problems, report.arena_bytes)
+    ```
+    """
+    require("ai_edge_litert")
+    content = flatbuffer.load(path)
+    prove(content, os.fspath(path))
+    runner = Runner(content)
+    if inputs is None:
+        calls = [runner.invent(seed) for seed in range(8)]
+        samples = sum(len(call[0]) if call[0].ndim else 1 for call in calls)
+    else:
+        batches = runner.batches(inputs)
+        samples = len(batches[0])
+        calls = runner.calls(batches, call_sizes(samples, runner.batch or 1))
+    model = flatbuffer.read(content)
+    problems, sparse = _problems(model), _sparse(model)
+    if sparse or importlib.util.find_spec("tflite_micro") is None:
+        # It does not look whether zeros are left out: it would take the values that are there for all of them.
+        return MicroReport(Path(path), (*problems, *sparse), False, None, 0, None)
+    try:
+        arena, outputs = _run(content, calls, len(model.graphs[0].outputs))
+    except ExportError as error:
+        return MicroReport(Path(path), problems or (str(error),), False, None, 0, None)
+    expected = [runner.real(runner.call(call)) for call in calls]
+    differences = [
+        np.abs(x.astype("float64") - y.astype("float64")).max(initial=0.0)
+        for call, reference in zip(outputs, expected, strict=True)
+        for x, y in zip(runner.real(call), reference, strict=True)
+    ]
+    return MicroReport(Path(path), (), True, arena, samples, float(np.max(differences)))
+
+
+def _problems(model: Model) -> tuple[str, ...]:
+    """What TensorFlow Lite Micro is known to refuse."""
+    lacking = [name for name in flatbuffer.count_operators(model) if method(name) is None]
+    found = [f"it lacks the operators {', '.join(lacking)}"] if lacking else []
+    tensors = [tensor for graph in model.graphs for tensor in graph.tensors if tensor.data is not None]
+    if any(tensor.dtype == "float16" for tensor in tensors):
+        found.append("it does not read float16 weights")
+    if hybrid := sorted({name for graph in model.graphs for name in _hybrid(graph)}):
+        found.append(f"it has no floating-point {', '.join(hybrid)} with int8 weights (dynamic range)")
+    return tuple(found)
+
+
+def _sparse(model: Model) -> tuple[str, ...]:
+    found = any(tensor.stored is not None for graph in model.graphs for tensor in graph.tensors)
+    return ("it does not read weights whose zeros are left out (sparse storage)",) if found else ()
+
+
+def _hybrid(graph: Graph) -> list[str]:
+    found = []
+    for operator in graph.operators:
+        if len(operator.inputs) > 1 and min(operator.inputs[:2]) >= 0:
+            data, weights = (graph.tensors[place] for place in operator.inputs[:2])
+            if data.dtype == "float32" and weights.dtype in ("int8", "int4") and weights.quantization:
+                found.append(operator.name)
+    return found
+
+
+def _run(content: bytes, calls: list[list[np.ndarray]], outputs: int) -> tuple[int, list[list[np.ndarray]]]:
+    """The size of the arena, and the outputs of each call, as the file stores them."""
+    with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
+        file, source, target = (Path(name) / each for each in ("model.tflite", "inputs.npz", "outputs.npz"))
+        file.write_bytes(content)
+        arrays: dict[str, Any] = {f"{i}_{j}": x for i, call in enumerate(calls) for j, x in enumerate(call)}
+        np.savez(source, **arrays)
+        line = (str(file), str(source), str(target), str(len(calls)), str(outputs))
+        subprocesses.run("tflite_export.workers.micro", *line, task="the run in TensorFlow Lite Micro")
+        with np.load(target) as archive:
+            found = [[archive[f"{i}_{j}"] for j in range(outputs)] for i in range(len(calls))]
+            return int(archive["arena"]), found

@@ -1,0 +1,1 @@
+"""Files for shipping: compressed, or as C arrays."""

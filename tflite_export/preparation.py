@@ -1,0 +1,46 @@
+"""What other packages do to a model before it is exported: `keras_prune` strips its masks."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+_STEPS: "list[Callable[[keras.Model], keras.Model]]" = []
+
+
+def register_preparation(step: "Callable[[keras.Model], keras.Model]") -> None:
+    """Registers a step that every model takes before it is exported, or checked for sparse speed.
+
+    Steps run in the order in which they were registered; one that is registered again runs once. `keras_prune`
+    registers the one that writes masks into the weights and removes them.
+
+    Args:
+        step: Function `model -> model`. It must leave the model that it gets as it is, and return it, or another one
+            that computes the same.
+
+    Raises:
+        TypeError: `step` cannot be called.
+
+    Example:
+
+    ```python
+    import tflite_export
+
+    def without_metrics(model):
+        return model
+
+    tflite_export.register_preparation(without_metrics)
+    ```
+    """
+    if not callable(step):
+        raise TypeError(f"`step` must be a function `model -> model`. Received: step={step!r}")
+    if step not in _STEPS:
+        _STEPS.append(step)
+
+
+def prepare(model: "keras.Model") -> "keras.Model":
+    """The model after all registered steps; the user's own stays as it is."""
+    for step in _STEPS:
+        model = step(model)
+    return model

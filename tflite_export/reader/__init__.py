@@ -1,0 +1,1 @@
+"""Reads `.tflite` files, every offset checked."""

@@ -1,0 +1,1 @@
+"""Runs files in LiteRT: outputs, latency, comparison."""

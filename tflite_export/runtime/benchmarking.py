@@ -1,0 +1,156 @@
+"""`benchmark`: how long files take, side by side."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflite_export import subprocesses
+from tflite_export.errors import require
+from tflite_export.printing import grid, plain_text
+from tflite_export.reader import flatbuffer
+from tflite_export.runtime.litert import Runner
+from tflite_export.runtime.trial_run import prove
+from tflite_export.timing import CallTime
+
+_ROUNDS = 5  # processes among which the calls are divided
+
+
+@dataclass(frozen=True)
+class Timing(CallTime):
+    """How long one file takes with one number of threads: a `CallTime`, and
+
+    Attributes:
+        path: The file.
+        ratio: Its median over that of the first file with as many threads: 0.5 is twice as fast.
+    """
+
+    path: Path
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """How long files take. `print` shows a table.
+
+    Attributes:
+        timings: One for each number of threads and file, in the order in which they were given.
+    """
+
+    timings: tuple[Timing, ...]
+
+    def __str__(self) -> str:
+        headings = ("file", "threads", "median ms", "p10", "p90", "ratio")
+        rows = [
+            (
+                timing.path.name,
+                str(timing.threads),
+                *(f"{value:.3g}" for value in (timing.median_ms, timing.p10_ms, timing.p90_ms)),
+                f"{timing.ratio:.2f}",
+            )
+            for timing in self.timings
+        ]
+        return plain_text(grid(headings, rows))
+
+
+def benchmark(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    runs: int = 100,
+    threads: Sequence[int] = (1,),
+    inputs: Any = None,
+) -> Benchmark:
+    """Times `.tflite` files on this machine, in processes of their own.
+
+    The files take turns, call by call, so that whatever else the machine does hits all of them alike. A bar
+    shows how far it is.
+
+    Args:
+        paths: The files. The first is what the others are compared with.
+        runs: How many calls of each file are timed, after some that warm up.
+        threads: Numbers of threads; all files are timed with each.
+        inputs: What the files are called on, as `predict` takes it; the first sample is used, or as many as a
+            file's batch holds, and must suit all files. Without it each gets made-up numbers of its inputs' types
+            and shapes; ids are 0.
+
+    Returns:
+        Median, 10th and 90th percentile in milliseconds of each file, and the ratio to the first.
+
+    Raises:
+        ValueError: An argument is not as described, or a file is damaged or cannot be run.
+        ImportError: ai-edge-litert is not installed.
+
+    Example:
+
+    ```python
+    import keras
+    import tflite_export
+
+    for units in (64, 8):
+        model = keras.Sequential([keras.Input((32,)), keras.layers.Dense(units), keras.layers.Dense(2)])
+        tflite_export.export(model, f"dense{units}.tflite")
+    print(tflite_export.benchmark(["dense64.tflite", "dense8.tflite"], runs=20))
+    ```
+    """
+    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not files:
+        raise ValueError(f"`paths` must name at least one file. Received: {paths!r}")
+    if type(runs) is not int or runs < 1:
+        raise ValueError(f"`runs` must be a positive integer. Received: {runs!r}")
+    counts = threads if isinstance(threads, list | tuple) else ()
+    if not counts or any(type(n) is not int or n < 1 for n in counts) or len(set(counts)) < len(counts):
+        raise ValueError(f"`threads` must be different positive integers, as (1, 4). Received: {threads!r}")
+    require("ai_edge_litert")
+    contents = [flatbuffer.load(file) for file in files]
+    for file, content in zip(files, contents, strict=True):
+        prove(content, os.fspath(file))
+    timings: list[Timing] = []
+    with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
+        arguments = []
+        for place, content in enumerate(contents):
+            file, values = Path(name) / f"{place}.tflite", Path(name) / f"{place}.npz"
+            file.write_bytes(content)
+            np.savez(values, *_inputs(content, inputs))
+            arguments += [str(file), str(values)]
+        times = _times(runs, counts, arguments, Path(name) / "times.npz")
+        for number in counts:
+            calls = [CallTime.of(number, seconds) for seconds in times[number]]
+            timings += [
+                Timing(**vars(call), path=Path(file), ratio=call.median_ms / calls[0].median_ms)
+                for file, call in zip(files, calls, strict=True)
+            ]
+    return Benchmark(tuple(timings))
+
+
+def _inputs(content: bytes, inputs: Any) -> list[np.ndarray]:
+    runner = Runner(content)
+    if inputs is None:
+        return runner.invent()
+    batches = runner.batches(inputs)
+    return runner.calls(batches, [min(runner.batch or 1, len(batches[0]))])[0]
+
+
+def _times(runs: int, threads: Sequence[int], arguments: Sequence[str], target: Path) -> dict[int, np.ndarray]:
+    """Seconds of each call, (files, runs), for each number of threads."""
+    sizes = [len(part) for part in np.array_split(np.arange(runs), _ROUNDS) if len(part)]
+    rounds = [(number, size) for size in sizes for number in threads]
+    found: dict[int, list[np.ndarray]] = {number: [] for number in threads}
+    for number, size in _track(rounds):
+        line = (str(size), str(number), str(target), *arguments)
+        subprocesses.run("tflite_export.workers.benchmark", *line, task="the benchmark")
+        with np.load(target) as archive:
+            found[number].append(archive["times"])
+    return {number: np.concatenate(parts, axis=1) for number, parts in found.items()}
+
+
+def _track(rounds: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """A bar on standard error, where that is a terminal. Not Keras's: a Raspberry Pi has LiteRT alone."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    yield from track(rounds, "benchmark", console=console, transient=True, disable=not console.is_terminal)

@@ -1,0 +1,268 @@
+"""Runs `.tflite` files with LiteRT, batch by batch. Nothing here needs TensorFlow or Keras."""
+
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tflite_export.arrays import as_batch, call_sizes, is_list_of_batches, join, parts, same_length
+from tflite_export.errors import require
+from tflite_export.reader import flatbuffer
+from tflite_export.runtime.trial_run import prove
+
+_AT_ONCE = 32  # samples in a call of a file whose batch is not fixed
+
+
+def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> np.ndarray | list[np.ndarray]:
+    """Runs a `.tflite` file, from whomever, on every sample of a batch.
+
+    The file runs in this process, with one thread. The first time that a file is seen, its structure is
+    checked and it runs once in a process of its own, so that one that crashes LiteRT is an error here.
+
+    Quantized inputs and outputs (int8, say, with a scale) take and give real numbers: floating-point inputs
+    are divided by the scale, rounded and clipped to the integers' range, outputs are turned back. Integer
+    tensors without a scale, such as ids, pass as they are.
+
+    Args:
+        path: A `.tflite` file whose inputs have a batch axis, as `export` writes them. One with a fixed batch of n
+            gets n samples at a time, the last ones filled up; one without, up to 32.
+        inputs: An array (samples, ...). For a file with several inputs a list of arrays in the order of the
+            Keras model's inputs, or a dict by signature names (`ExportReport.inputs`). For a quantized input
+            floating-point numbers, or integers of its own type, which are taken as quantized already.
+        raw: Whether quantized outputs stay the integers that the file computes.
+
+    Returns:
+        The output for all samples; a list of them, in the order of `ExportReport.outputs`, when there are
+        several.
+
+    Raises:
+        ValueError: There is no such file, it is damaged, LiteRT cannot run it, or the inputs do not fit it.
+        ImportError: ai-edge-litert is not installed.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    import tflite_export
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="softmax")])
+    tflite_export.export(model, "model.tflite")
+    x = np.random.rand(100, 8)
+    labels = tflite_export.predict("model.tflite", x).argmax(-1)
+    ```
+    """
+    outputs = run(path, inputs, raw=raw)
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def run(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> list[np.ndarray]:
+    """All outputs of a file for all samples. See `predict`."""
+    require("ai_edge_litert")
+    content = flatbuffer.load(path)
+    prove(content, os.fspath(path))
+    try:
+        return Runner(content).run(inputs, raw=raw)
+    except RuntimeError as error:  # an id that no row of a table has, say
+        raise ValueError(f"LiteRT must be able to run the file on these inputs. Received: {error}") from error
+
+
+def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: str) -> np.ndarray:
+    """Real numbers as the integers that stand for them: `values / scale + zero_point`, rounded and clipped.
+
+    Ties go to even integers, as XNNPACK rounds them.
+
+    Raises:
+        ValueError: A value is NaN.
+    """
+    if np.isnan(values).any():
+        raise ValueError(f"A quantized input must hold numbers. Received: {np.isnan(values).sum()} values are NaN")
+    limits = np.iinfo(dtype)
+    integers = np.rint(values.astype("float32") / np.float32(scale)).astype("float64") + zero_point
+    return np.clip(integers, limits.min, limits.max).astype(dtype)
+
+
+def dequantize(integers: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """The real numbers, float32, that integers stand for: `scale * (integers - zero_point)`."""
+    return (integers.astype("float64") - zero_point).astype("float32") * np.float32(scale)
+
+
+class Runner:
+    """A loaded file.
+
+    Args:
+        model: The file, or its bytes.
+        xnnpack: Whether LiteRT may hand operators to XNNPACK, as it does by default, or must use its own
+            kernels.
+        threads: How many threads an operator may use.
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | bytes, *, xnnpack: bool = True, threads: int = 1):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": os.fspath(model)}
+        resolver = OpResolverType.BUILTIN if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self._interpreter = Interpreter(**source, num_threads=threads, experimental_op_resolver_type=resolver)
+        self._interpreter.allocate_tensors()
+        self._inputs = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+
+    @property
+    def batch(self) -> int | None:
+        """How many samples the file takes at a time; None if as many as it is given.
+
+        Raises:
+            ValueError: Its inputs have no batch axis in common.
+        """
+        axes = [[int(size) for size in detail["shape_signature"]] for detail in self._inputs]
+        fixed = {axis[0] for axis in axes if axis and axis[0] >= 0}
+        if len(fixed) > 1 or not all(axes):
+            named = dict(zip(self.names(), axes, strict=True))
+            raise ValueError(f"The file's inputs must have the same batch size. Received: inputs of shapes {named}")
+        return fixed.pop() if fixed else None
+
+    def run(self, inputs: Any, *, raw: bool = False, sizes: Sequence[int] | None = None) -> list[np.ndarray]:
+        """All outputs for all samples. See `predict`; `sizes` as in `calls`."""
+        batches = self.batches(inputs)
+        sizes = call_sizes(len(batches[0]), self.batch or _AT_ONCE) if sizes is None else sizes
+        outputs = join([self.call(values) for values in self.calls(batches, sizes)], sizes, self.batch)
+        return outputs if raw else self.real(outputs)
+
+    def calls(self, batches: Sequence[np.ndarray], sizes: Sequence[int]) -> list[list[np.ndarray]]:
+        """The inputs of each call, of so many samples each, those of a fixed batch filled up."""
+        return parts(batches, sizes, self.batch)
+
+    def real(self, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Outputs as the file stores them, those that are quantized turned into real numbers."""
+        return [
+            output if (scale := _scale(detail)) is None else dequantize(output, *scale)
+            for output, detail in zip(outputs, self._outputs, strict=True)
+        ]
+
+    def call(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The outputs of one call, all as the file stores them, whatever the shapes of its inputs."""
+        self.set(values)
+        self.invoke()
+        return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+
+    def set(self, values: Sequence[np.ndarray]) -> None:
+        """Sets the inputs of the next calls."""
+        if any(tuple(detail["shape"]) != value.shape for detail, value in zip(self._inputs, values, strict=True)):
+            for detail, value in zip(self._inputs, values, strict=True):
+                self._interpreter.resize_tensor_input(detail["index"], value.shape, strict=True)
+            self._interpreter.allocate_tensors()
+            self._inputs = self._interpreter.get_input_details()
+        for detail, value in zip(self._inputs, values, strict=True):
+            self._interpreter.set_tensor(detail["index"], value)
+
+    def zeros(self) -> list[np.ndarray]:
+        """Inputs for one call that every file accepts: zeros, or what stands for zero."""
+        return [
+            np.full(detail["shape"], 0 if (scale := _scale(detail)) is None else scale[1], detail["dtype"])
+            for detail in self._inputs
+        ]
+
+    def latencies(self, *, runs: int = 100, seconds: float = 1.0) -> list[float]:
+        """Seconds that single calls on the inputs set last take: `runs` of them, fewer when they are slow."""
+        return time_calls([self], runs=runs, seconds=seconds)[0]
+
+    def invoke(self) -> None:
+        """One call on the inputs set last."""
+        self._interpreter.invoke()
+
+    def invent(self, seed: int = 0) -> list[np.ndarray]:
+        """Inputs for one call, to measure with: normal numbers, any quantized integers, ids that are 0."""
+        rng, values = np.random.default_rng(seed), self.zeros()
+        for place, detail in enumerate(self._inputs):
+            dtype = np.dtype(detail["dtype"])
+            if dtype.kind == "f":
+                values[place] = rng.standard_normal(detail["shape"]).astype(dtype)
+            elif _scale(detail) is not None:
+                limits = np.iinfo(dtype)
+                values[place] = rng.integers(limits.min, limits.max, detail["shape"], dtype, endpoint=True)
+        return values
+
+    def batches(self, inputs: Any) -> list[np.ndarray]:
+        """The user's inputs as one array per input of the file, of the type that it stores. See `predict`."""
+        names, rank = self.names(), len(self._inputs[0]["shape"])
+        _ = self.batch  # whether there is a batch axis at all
+        if isinstance(inputs, Mapping):
+            if set(inputs) != set(names):
+                raise ValueError(f"The file's inputs are {names}. Received: a dict of {list(inputs)}")
+            values = [inputs[name] for name in names]
+        elif len(names) > 1 or is_list_of_batches(inputs, rank):
+            values = list(inputs)
+        else:
+            values = [inputs]
+        if len(values) != len(names):
+            raise ValueError(f"The file's inputs are {names}. Received: {len(values)} arrays")
+        triples = zip(values, self._inputs, names, strict=True)
+        batches = [_as_stored(value, detail, name) for value, detail, name in triples]
+        same_length(batches)
+        return batches
+
+    def names(self) -> list[str]:
+        """The inputs' names in the signature; in a file without one, those of the tensors."""
+        return self._named(self._inputs, "get_input_details")
+
+    def output_names(self) -> list[str]:
+        """The outputs' names, likewise."""
+        return self._named(self._outputs, "get_output_details")
+
+    def _named(self, listed: Sequence[Mapping[str, Any]], details: str) -> list[str]:
+        for key in self._interpreter.get_signature_list():
+            signature = getattr(self._interpreter.get_signature_runner(key), details)()
+            names = {detail["index"]: name for name, detail in signature.items()}
+            return [names.get(detail["index"], detail["name"]) for detail in listed]
+        return [detail["name"] for detail in listed]
+
+
+def time_calls(runners: Sequence[Runner], *, runs: int, seconds: float = math.inf) -> list[list[float]]:
+    """Seconds that single calls take, on the inputs that each runner got last.
+
+    They take turns, so that a machine that slows down does so for all of them, each time in another order.
+
+    Args:
+        runners: The loaded files.
+        runs: How many calls of each count; some more warm up.
+        seconds: About how long to go on at most; five calls of each are made in any case.
+
+    Returns:
+        For each runner the time of each call.
+    """
+    end = time.perf_counter() + 2 * seconds
+    times: list[list[float]] = [[] for _ in runners]
+    warm_up, turn = max(3, runs // 10), 0
+    while turn < warm_up + min(5, runs) or (turn < warm_up + runs and time.perf_counter() < end):
+        for place in range(len(runners)):
+            place = (place + turn) % len(runners)
+            start = time.perf_counter()
+            runners[place].invoke()
+            times[place].append(time.perf_counter() - start)
+        turn += 1
+    return [each[warm_up:] for each in times]
+
+
+def _scale(detail: Mapping[str, Any]) -> tuple[float, int] | None:
+    """Scale and zero point of an input or output that is quantized."""
+    parameters = detail["quantization_parameters"]
+    if np.dtype(detail["dtype"]).kind not in "iu" or len(parameters["scales"]) != 1:
+        return None
+    return float(parameters["scales"][0]), int(parameters["zero_points"][0])
+
+
+def _as_stored(value: Any, detail: Mapping[str, Any], name: str) -> np.ndarray:
+    """A batch of the tensor's own type, from real numbers if it is quantized."""
+    shape, dtype, scale = detail["shape"][1:].tolist(), np.dtype(detail["dtype"]).name, _scale(detail)
+    given = np.asarray(value).dtype
+    if scale is None or given.name == dtype:
+        return as_batch(value, shape, dtype, name)
+    if given.kind != "f":
+        raise ValueError(
+            f"The input {name!r} is quantized: it takes floating-point numbers, or {dtype} that are quantized "
+            f"already. Received: dtype {given}"
+        )
+    return quantize(as_batch(value, shape, "float32", name), *scale, dtype)

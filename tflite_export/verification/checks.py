@@ -1,0 +1,160 @@
+"""The checks that stand between a converted file and its place at the user's path."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflite_export import subprocesses
+from tflite_export.errors import ExportError
+from tflite_export.keras_models.kernels import Kernel
+from tflite_export.reader.weight_tables import TensorSparsity
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_LARGE = 1024  # numbers of a kernel that are worth fewer bits
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a file is compared on.
+
+    Attributes:
+        inputs: For each input an array (samples, ...).
+        names: Of the outputs.
+        expected: Keras's outputs, (samples, ...).
+        sizes: How many of them each call takes.
+        labelled: For each input the samples for which there are labels; none: no labels.
+    """
+
+    inputs: Sequence[Array]
+    names: Sequence[str]
+    expected: Sequence[Array]
+    sizes: Sequence[int]
+    labelled: Sequence[Array] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of a file showed.
+
+    Attributes:
+        max_difference: The largest difference from Keras, relative to max(1, max|Keras's output|).
+        mean_difference: The mean difference, relative to the same.
+        seconds: How long single calls took, by the number of threads.
+        memory: By how much loading and running it raised the most memory that a process held, in bytes; 0: unknown.
+        labelled: The outputs for the samples with labels.
+    """
+
+    max_difference: float
+    mean_difference: float
+    seconds: dict[int, Array]
+    memory: int
+    labelled: Sequence[Array]
+
+
+def check_finite(values: Sequence[Array], names: Sequence[str], what: str, note: str = "") -> None:
+    """To call before any difference is taken: `nan > tolerance` is false."""
+    for name, value in zip(names, values, strict=True):
+        finite = np.isfinite(value)
+        if not finite.all():
+            raise ExportError(
+                f"The outputs of {what} must be finite on the inputs of the comparison{note}. "
+                f"Received: {np.sum(~finite)} of {np.size(finite)} values of {name!r} are NaN or infinite"
+            )
+
+
+def check_operators(operators: dict[str, int], allow: Collection[str], verify: bool) -> None:
+    """Custom operators need code that LiteRT alone does not have; TensorFlow's are among them ("Flex").
+
+    Raises:
+        ExportError: There are some that `allow` does not name, or the file cannot be verified because of them.
+    """
+    beyond = [name.removeprefix("CUSTOM ") for name in operators if name.startswith("CUSTOM ")]
+    refused = [name for name in beyond if ("flex" if name.startswith("Flex") else "custom") not in allow]
+    if refused:
+        raise ExportError(
+            "The file must have LiteRT's builtin operators only, unless `allow` names others. "
+            f"Received: {', '.join(refused)} with allow={tuple(allow)}"
+        )
+    if beyond and verify:
+        raise ExportError(
+            "LiteRT cannot run operators that are not its own, so that such a file cannot be verified here: pass "
+            f"verify=False, and try it where it shall run. Received: {', '.join(beyond)}"
+        )
+
+
+def check_zeros(kernels: Sequence[Kernel], found: int) -> None:
+    """Checks that the file, with `found` zeros in it, has at least as many as the model's kernels.
+
+    A total, since the converter transposes, splits and concatenates kernels. It multiplies the scale of a
+    BatchNormalization that follows into a kernel, which keeps zeros. It stores equal tensors once, so equal
+    kernels count once here. All constants of the file count: those that are no kernels make the check milder.
+    """
+    expected = sum({kernel.values.tobytes(): kernel.zeros for kernel in kernels}.values())
+    if found < expected:
+        raise ExportError(
+            f"The file must keep the {expected:,} zeros of the model's kernels. Received: {found:,} zeros"
+        )
+
+
+def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -> list[str]:
+    """A line for each kernel whose shared values are more in the file than in the model, so that it packs worse."""
+    lines = []
+    for kernel in kernels:
+        same_size = [tensor.distinct for tensor in tensors if tensor.elements == kernel.values.size]
+        if kernel.is_shared and same_size and min(same_size) > kernel.distinct:
+            lines.append(
+                f"{kernel.layer}: {kernel.distinct} shared values have become {min(same_size)}: scales per channel do "
+                "that, and a BatchNormalization that the converter multiplies into the kernel"
+            )
+    return lines
+
+
+def left_in_float(tensors: Sequence[TensorSparsity]) -> list[str]:
+    """A line about the large kernels of an int4 file that are still float32."""
+    large = [tensor for tensor in tensors if tensor.dtype == "float32" and tensor.elements >= _LARGE]
+    names = ", ".join(tensor.name.partition(";")[0] for tensor in large)
+    return [f"float32 still, since ai-edge-quantizer does not quantize what reads them: {names}"] if names else []
+
+
+def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float) -> Run:
+    """Runs the file in a process without TensorFlow and compares.
+
+    Raises:
+        ExportError: LiteRT cannot run it, or its outputs are not those of Keras.
+    """
+    file, inputs, outputs = folder / "model.tflite", folder / "inputs.npz", folder / "outputs.npz"
+    file.write_bytes(content)
+    arrays: dict[str, Any] = {f"input_{i}": batch for i, batch in enumerate(sample.inputs)}
+    arrays |= {f"labelled_{i}": batch for i, batch in enumerate(sample.labelled)}
+    np.savez(inputs, sizes=np.array(sample.sizes), **arrays)
+    subprocesses.run("tflite_export.workers.verify", str(file), str(inputs), str(outputs), task="the run in LiteRT")
+    worst, means = 0.0, [0.0]
+    with np.load(outputs) as archive:
+        for mode, where in (("xnnpack", "the file with XNNPACK"), ("plain", "the file without XNNPACK")):
+            values = [archive[f"{mode}_{i}"] for i in range(len(sample.names))]
+            check_finite(values, sample.names, where)
+            for name, value, reference in zip(sample.names, values, sample.expected, strict=True):
+                largest, mean = _difference(value, reference, f"{name!r} of {where}", tolerance)
+                worst, means = max(worst, largest), [*means, mean]
+        seconds = {int(name.removeprefix("seconds_")): archive[name] for name in archive if name.startswith("seconds_")}
+        labelled = [archive[name] for name in sorted(archive) if name.startswith("labelled_")]
+        return Run(worst, max(means), seconds, int(archive["memory"]), labelled)
+
+
+def _difference(value: Array, reference: Array, what: str, tolerance: float) -> tuple[float, float]:
+    if value.shape != reference.shape:
+        raise ExportError(f"The output {what} must have Keras's shape {reference.shape}. Received: {value.shape}")
+    reference = reference.astype("float64")
+    difference = np.abs(value.astype("float64") - reference)
+    size = max(1.0, float(np.abs(reference).max(initial=0.0)))
+    relative = float(difference.max(initial=0.0)) / size
+    if relative > tolerance:
+        raise ExportError(
+            f"The output {what} must be within {tolerance:g} of Keras's, relative to max(1, max|Keras's|). "
+            f"Received: a difference of {relative:.3g}"
+        )
+    return relative, float(difference.mean()) / size if difference.size else 0.0

@@ -1,0 +1,1 @@
+"""Programs for subprocesses: `python -m tflite_export.workers.NAME`."""

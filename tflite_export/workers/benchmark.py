@@ -1,0 +1,33 @@
+"""The child that times files: `python -m tflite_export.workers.benchmark RUNS THREADS TIMES.npz FILE INPUTS.npz ...`.
+
+A process of its own for each round: where the files lie in memory differs from process to process, and so
+does their speed.
+"""
+
+import sys
+
+import numpy as np
+
+from tflite_export.runtime.litert import Runner, time_calls
+from tflite_export.subprocesses import fail
+from tflite_export.workers.trial_run import limit_memory
+
+
+def main(runs: str, threads: str, target: str, *files: str) -> None:
+    """Loads all files, then calls them in turn."""
+    limit_memory()
+    try:
+        runners = []
+        for file, inputs in zip(files[::2], files[1::2], strict=True):
+            runner = Runner(file, threads=int(threads))
+            with np.load(inputs) as archive:
+                runner.set([archive[f"arr_{i}"] for i in range(len(archive.files))])
+            runners.append(runner)
+        times = time_calls(runners, runs=int(runs))
+    except (RuntimeError, ValueError) as error:
+        fail(f"LiteRT cannot run the files. Received: {error}")
+    np.savez(target, times=np.array(times))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
