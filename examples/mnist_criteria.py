@@ -60,7 +60,7 @@ def test(model: keras.Model, data: helpers.Data) -> float:
     return float(np.mean(labels == data.y_test))
 
 
-def selections() -> dict[str, kp.Selection]:
+def selections() -> dict[str, kp.selection.Selection]:
     """How the sparsity is shared among the layers, by the heading of its column."""
     return {
         "of each layer": kp.Percentile(),

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -42,7 +42,7 @@ class Job:
     model: keras.Model
     train_data: Any
     evaluation: Evaluation
-    quantize: str | None
+    quantize: Literal["float16", "dynamic", "int8", "int16x8"] | None
     optimizer: Any
     loss: Any
     epochs: int

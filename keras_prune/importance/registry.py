@@ -228,7 +228,7 @@ def weight_scorer(importance: str | Importance) -> Callable[[Any, Any], np.ndarr
 
 def _by_name(name: str) -> Callable[[ArrayUnit, WeightOnlyStatistics], np.ndarray]:
     criterion = CRITERIA[name]
-    function = _same_each_time(drawn_seed()) if name == "random" else criterion.function
+    function: Callable[..., Any] = _same_each_time(drawn_seed()) if name == "random" else criterion.function
 
     def score(unit: ArrayUnit, statistics: WeightOnlyStatistics) -> np.ndarray:
         found = function(unit, statistics) if criterion.needs else function(unit)

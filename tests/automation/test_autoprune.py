@@ -113,7 +113,7 @@ def test_the_smallest_model_that_holds(task, quick, tmp_path):
         assert f"{kind}: " in result.limit
     after = [value(each.value) for each in [*model.variables, *model.optimizer.variables]]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-    assert kp.ParetoFront.load(tmp_path / "out") == result.front
+    assert kp.automation.ParetoFront.load(tmp_path / "out") == result.front
     for text in (best.name, "is met", str(result.path)):
         assert text in " ".join(str(result).split())
     # Called again it makes nothing new.
@@ -342,7 +342,7 @@ def test_the_example(tmp_path):
     flags = "--smoke", f"--data={tmp_path / 'data.npz'}", f"--output={tmp_path / 'new'}", "--methods=channels"
     done = run_example(tmp_path, *flags, script="autoprune_mnist")
     assert done.returncode == 0, done.stderr
-    front = kp.ParetoFront.load(tmp_path / "new/search")
+    front = kp.automation.ParetoFront.load(tmp_path / "new/search")
     dense, best = re.findall(r"^ +(?:dense|best: \S+) +(\S+)% +(\S+)% +(\S+) +(\S+) +(\S+) *$", done.stdout, re.M)
     assert int(dense[2].replace(",", "")) == front.candidates[0].parameters
     scores = tflite_export.predict(front.candidates[0].path, arrays["x_test"][..., None] / 255.0)

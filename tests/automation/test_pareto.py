@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="no backend take
 
 def sensitivity(values, levels=(0.2, 0.5, 0.8)):
     curves = tuple(SensitivityCurve(name, 100, row, (name,)) for name, row in values.items())
-    return kp.Sensitivity("weights", "accuracy", True, 0.9, levels, curves)
+    return kp.insight.Sensitivity("weights", "accuracy", True, 0.9, levels, curves)
 
 
 def test_the_greedy_path_by_hand():
@@ -95,7 +95,7 @@ def candidate(name, metric, size, **others):
 def test_the_front_is_what_nobody_beats(higher):
     rng = np.random.default_rng(0)
     found = [candidate(f"c{i}", int(rng.integers(8)), int(rng.integers(1, 8))) for i in range(30)]
-    front = kp.ParetoFront(tuple(found), "score", higher)
+    front = kp.automation.ParetoFront(tuple(found), "score", higher)
     sign = 1 if higher else -1
 
     def beaten(one):
@@ -114,7 +114,7 @@ def test_the_front_is_what_nobody_beats(higher):
 
 
 def test_the_best_of_a_front():
-    found = kp.ParetoFront(
+    found = kp.automation.ParetoFront(
         (candidate("dense", 0.9, 100), candidate("small", 0.8, 10, macs=None), candidate("mid", 0.85, 50)), "acc", True
     )
     assert found.best().name == "small"
@@ -133,16 +133,16 @@ def test_the_best_of_a_front():
 
 def test_a_folder_without_a_search(tmp_path):
     with pytest.raises(ValueError, match="holds no search"):
-        kp.ParetoFront.load(tmp_path)
+        kp.automation.ParetoFront.load(tmp_path)
     (tmp_path / "journal.json").write_text('{"candidates": 3}')
     with pytest.raises(ValueError, match="holds no search"):
-        kp.ParetoFront.load(tmp_path)
+        kp.automation.ParetoFront.load(tmp_path)
 
 
 def test_the_plot_of_a_front():
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
-    found = kp.ParetoFront(
+    found = kp.automation.ParetoFront(
         (candidate("dense", 0.9, 100), candidate("bad", 0.7, 60), candidate("small", 0.8, 10)), "accuracy", True
     )
     ax = found.plot()

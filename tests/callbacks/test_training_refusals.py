@@ -60,7 +60,7 @@ def test_a_model_without_masks_is_refused():
     unchanged(
         model, lambda: fit(model, kp.PruningSchedule(kp.ConstantSparsity(0.5))), ValueError, "wrap_pruning.*Received"
     )
-    assert not isinstance(model, kp.PrunedModel)
+    assert not isinstance(model, kp.masking.PrunedModel)
 
 
 def test_the_step_is_that_of_the_models_optimizer():
@@ -98,7 +98,7 @@ def test_a_target_that_names_no_layer_is_refused():
 def test_prune_once_refuses_bad_sparsity(sparsity):
     model = subclassed()
     unchanged(model, lambda: kp.prune_weights(model, sparsity), ValueError, r"\[0, 1\).*Received")
-    assert not isinstance(model, kp.PrunedModel)
+    assert not isinstance(model, kp.masking.PrunedModel)
 
 
 def test_prune_once_refuses_what_it_cannot_prune():

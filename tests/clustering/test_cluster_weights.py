@@ -131,7 +131,7 @@ def test_bad_input_raises_before_anything_changes(name):
     with pytest.raises(error, match=message):
         kp.cluster_weights(model, **arguments)
     assert not find_masked(model)
-    assert not isinstance(model, kp.PrunedModel)
+    assert not isinstance(model, kp.masking.PrunedModel)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -164,7 +164,7 @@ def test_stripping_leaves_plain_layers_with_the_same_values(build):
     plain = kp.strip_pruning(shared)
     kp.apply_masks(shared)
     assert not find_masked(plain)
-    assert not isinstance(plain, kp.PrunedModel)
+    assert not isinstance(plain, kp.masking.PrunedModel)
     assert not any(hasattr(layer, "weight_clusters") for _, layer in walk_layers(plain))
     paths = dict(walk_layers(plain))
     for each in find_masked(shared):

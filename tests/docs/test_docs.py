@@ -15,22 +15,24 @@ from keras_prune.channels.statistics import ChannelStatistics
 
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
 
+ROOMS = [getattr(kp, name) for name in kp.__all__ if inspect.ismodule(getattr(kp, name))]
 DOCUMENTED = [getattr(kp, name) for name in kp.__all__ if callable(getattr(kp, name))] + [
     importance.magnitude,
     ChannelStatistics,
+    kp.measurement.WeightStatistics,
 ]
 # What needs no example of its own: a result, and classes that `wrap_pruning` makes.
 WITHOUT_EXAMPLE = {
-    kp.AutopruneResult,
-    kp.Explanation,
-    kp.MethodComparison,
-    kp.ModelComparison,
-    kp.ModelCost,
-    kp.PrunedModel,
-    kp.PruningWrapper,
-    kp.Selection,
-    kp.Sensitivity,
-    kp.SparsitySummary,
+    kp.automation.AutopruneResult,
+    kp.insight.Explanation,
+    kp.insight.MethodComparison,
+    kp.insight.ModelComparison,
+    kp.costs.ModelCost,
+    kp.masking.PrunedModel,
+    kp.masking.PruningWrapper,
+    kp.selection.Selection,
+    kp.insight.Sensitivity,
+    kp.insight.SparsitySummary,
 }
 
 

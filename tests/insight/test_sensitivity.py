@@ -119,7 +119,7 @@ def curves(*values, higher=True, kind="weights"):
     from keras_prune.insight.sensitivity.scan import SensitivityCurve
 
     rows = tuple(SensitivityCurve(f"layer{i}", 10, row, (f"layer{i}",)) for i, row in enumerate(values))
-    return kp.Sensitivity(kind, "score", higher, 0.9, (0.2, 0.5, 0.8), rows)
+    return kp.insight.Sensitivity(kind, "score", higher, 0.9, (0.2, 0.5, 0.8), rows)
 
 
 def test_targets_are_the_highest_ratios_that_hold():

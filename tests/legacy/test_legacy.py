@@ -152,7 +152,7 @@ def test_classes_of_users(tmp_path, class_name):
 def test_masks_and_schedules_of_tfmot_are_kept(tmp_path, split):
     path, weights, masks = pruned_model(tmp_path, split=split)
     model = kp.load_legacy(path)
-    assert isinstance(model, kp.PrunedModel)
+    assert isinstance(model, kp.masking.PrunedModel)
     assert [each.name for each in model.layers] == ["x", "conv", "bn", "pool", "inner"]
     found = {weight.path: weight for weight in find_masked(model)}
     assert set(found) == {"conv/kernel", "inner/one/kernel", "inner/two/kernel"}

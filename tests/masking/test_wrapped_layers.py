@@ -89,7 +89,7 @@ def test_models_made_of_pruned_ones_hold_the_masks_or_warn(build):
 def test_a_single_layer_built_or_not():
     layer = layers.Dense(4, name="alone")
     unbuilt = kp.wrap_pruning(layer)
-    assert isinstance(unbuilt, kp.PruningWrapper)
+    assert isinstance(unbuilt, kp.masking.PruningWrapper)
     assert not layer.built
     x = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
     unbuilt(x)
@@ -152,14 +152,14 @@ def test_a_subclassed_model_gets_masks_in_place():
     count = len(model.weights)
     wrapped = kp.wrap_pruning(model)
     assert wrapped is model
-    assert isinstance(model, kp.PrunedModel)
+    assert isinstance(model, kp.masking.PrunedModel)
     assert [weight.layer for weight in find_masked(model)] == ["first", "block0", "block1", "last"]
     np.testing.assert_array_equal(value(model(x)), before)
     kp.prune_weights(model, 0.5)
     pruned = value(model(x))
     assert (pruned != before).any()
     assert kp.strip_pruning(model) is model
-    assert not isinstance(model, kp.PrunedModel)
+    assert not isinstance(model, kp.masking.PrunedModel)
     assert len(model.weights) == count
     np.testing.assert_array_equal(value(model(x)), pruned)
 

@@ -195,7 +195,7 @@ def test_errors_name_the_near_misses_and_change_nothing():
     attached = subclassed()
     with pytest.raises(ValueError, match="'block1' or 'block0'"):
         kp.wrap_pruning(attached, layers="block")
-    assert not isinstance(attached, kp.PrunedModel)
+    assert not isinstance(attached, kp.masking.PrunedModel)
     assert not find_masked(attached)
 
 

@@ -118,7 +118,7 @@ def test_importance_of_another_shape_is_refused():
         select(kp.Percentile(), [[1, 2]], 0.5, importance=lambda weight: weight.sum(keepdims=True))
 
 
-class Every(kp.Selection):
+class Every(kp.selection.Selection):
     """Keeps every n-th weight, and gives its masks in a list, `more` than it should."""
 
     needs_sparsity = False

@@ -232,14 +232,14 @@ def test_h5_files_load_in_the_scope(model, data, tmp_path, functional):
     pruned.save(tmp_path / "model.h5")
     with sparsity.prune_scope():
         loaded = keras.saving.load_model(tmp_path / "model.h5")
-    assert isinstance(loaded, kp.PrunedModel)
+    assert isinstance(loaded, kp.masking.PrunedModel)
     assert zeros(loaded) == zeros(pruned)
     np.testing.assert_array_equal(loaded.predict(data[0], verbose=0), pruned.predict(data[0], verbose=0))
     loaded.compile("sgd", keras.losses.MeanSquaredError())  # the optimizers that Keras loads from .h5 do not work
     fit(loaded, data, steps=4)
     model.save(tmp_path / "plain.h5")
     with sparsity.prune_scope():
-        assert not isinstance(keras.saving.load_model(tmp_path / "plain.h5"), kp.PrunedModel)
+        assert not isinstance(keras.saving.load_model(tmp_path / "plain.h5"), kp.masking.PrunedModel)
 
 
 def test_schedules_of_users_are_saved_when_keras_knows_them(model, tmp_path):

@@ -185,7 +185,7 @@ def compare(
                 tflite_export.export(model, files[name])
                 size = tflite_export.inspect(files[name])
                 rows[name] = dataclasses.replace(
-                    rows[name], bytes=size.bytes, compressed_bytes=size.gzip_bytes, bytes_of="file"
+                    rows[name], bytes=size.bytes, compressed_bytes=size.gzip_bytes or 0, bytes_of="file"
                 )
         if latency and x is not None:
             rows |= _timed(rows, given, files, x, runs)
@@ -248,7 +248,7 @@ def _row_of_file(name: str, path: str) -> ModelRow:
         macs=found.macs,
         effective_macs=found.effective_macs,
         bytes=found.bytes,
-        compressed_bytes=found.gzip_bytes,
+        compressed_bytes=found.gzip_bytes or 0,  # never None: `inspect` measures it by default
         bytes_of="file",
     )
 
