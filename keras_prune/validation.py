@@ -1,12 +1,71 @@
-"""Checks of numbers that users pass: each returns plain Python numbers, or raises a `ValueError`."""
+"""Checks of arguments, the same for every function: each returns a plain Python value or raises.
+
+Numbers of NumPy count as numbers, booleans do not. All messages say what is allowed and end in "Received: ...".
+"""
 
 import math
 import numbers
+from collections.abc import Collection
 from typing import Any
+
+_EPSILON = 1e-9  # 0.7 * 10 is 6.999...: a fraction that was meant to be whole
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite number, of NumPy's perhaps, and no boolean."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_integer(value: Any, minimum: int | None = None) -> bool:
+    """Whether `value` is a whole number, also as 3.0, of at least `minimum`."""
+    return is_number(value) and value == int(value) and (minimum is None or value >= minimum)
+
+
+def is_fraction(value: Any, *, zero: bool = True) -> bool:
+    """Whether `value` is a number in [0, 1), or with `zero=False` in (0, 1)."""
+    return is_number(value) and (value >= 0 if zero else value > 0) and value < 1
+
+
+def check_integer(value: Any, name: str, minimum: int = 0) -> int:
+    """Returns `value` as an int.
+
+    Raises:
+        ValueError: It is not a whole number of at least `minimum`.
+    """
+    if not is_integer(value, minimum):
+        raise ValueError(f"`{name}` must be a whole number of at least {minimum}. Received: {name}={value!r}")
+    return int(value)
+
+
+def check_number(value: Any, name: str, minimum: float = -math.inf, *, above: bool = False) -> float:
+    """Returns `value` as a float.
+
+    Raises:
+        ValueError: It is not a finite number of at least `minimum`, or with `above=True` above it.
+    """
+    if not is_number(value) or not (value > minimum if above else value >= minimum):
+        span = "" if minimum == -math.inf else f" {'above' if above else 'of at least'} {minimum:g}"
+        raise ValueError(f"`{name}` must be a number{span}. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_fraction(value: Any, name: str, *, zero: bool = True) -> float:
+    """Returns `value` as a float.
+
+    Raises:
+        ValueError: It is not a number in [0, 1), or with `zero=False` in (0, 1).
+    """
+    if not is_fraction(value, zero=zero):
+        raise ValueError(f"`{name}` must be a number in {'[' if zero else '('}0, 1). Received: {name}={value!r}")
+    return float(value)
 
 
 def check_sparsity(value: Any, name: str = "sparsity") -> float:
-    """Returns `value` as a float, or raises a `ValueError` when it is no sparsity (a number in [0, 1))."""
+    """Returns `value` as a float.
+
+    Raises:
+        ValueError: It is no sparsity, a number in [0, 1).
+    """
     try:
         number = math.nan if isinstance(value, bool | str | bytes) else float(value)  # `float` takes those too
     except (TypeError, ValueError):
@@ -18,24 +77,15 @@ def check_sparsity(value: Any, name: str = "sparsity") -> float:
     return number
 
 
-def is_number(value: Any) -> bool:
-    """Whether `value` is a finite number, of NumPy's perhaps, and no boolean."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+def check_choice(value: Any, name: str, allowed: Collection[Any]) -> Any:
+    """Returns `value`.
 
-
-def check_step(value: Any, name: str, minimum: int = 0) -> int:
-    """Returns `value` as an int, or raises a `ValueError` when it is not a whole number of at least `minimum`."""
-    if not is_number(value) or value != int(value) or value < minimum:
-        raise ValueError(f"`{name}` must be a whole number of at least {minimum}. Received: {name}={value!r}")
-    return int(value)
-
-
-_EPSILON = 1e-9  # 0.7 * 10 is 6.999...: a fraction that was meant to be whole
-
-
-def is_fraction(value: Any) -> bool:
-    """Whether it is a number in [0, 1)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+    Raises:
+        ValueError: It is none of `allowed`.
+    """
+    if not any(value is each or (type(value) is type(each) and value == each) for each in allowed):
+        raise ValueError(f"`{name}` must be one of {list(allowed)}. Received: {name}={value!r}")
+    return value
 
 
 def part(ratio: float, size: int) -> int:

@@ -25,7 +25,7 @@ from keras_prune.measurement.evaluation import Evaluation, Mode
 from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
 from keras_prune.measurement.loss import find_loss
 from keras_prune.tracing.checks import check_model
-from keras_prune.validation import check_step
+from keras_prune.validation import check_integer
 
 MODES = (None, "float16", "dynamic", "int8", "int16x8")
 
@@ -136,7 +136,7 @@ def autoprune(
         ("sensitivity_samples", sensitivity_samples, 1),
         ("seed", seed, 0),
     ):
-        check_step(value, name, minimum=least)
+        check_integer(value, name, minimum=least)
     if search not in ("greedy", "optuna"):
         raise ValueError(f'`search` must be "greedy" or "optuna". Received: search={search!r}')
     if search == "optuna":

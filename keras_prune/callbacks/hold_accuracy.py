@@ -16,7 +16,7 @@ from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.measurement.metric_direction import lower_is_better
 from keras_prune.reporting.records import Records
 from keras_prune.selection import Percentile, Selection
-from keras_prune.validation import check_sparsity, check_step
+from keras_prune.validation import check_integer, check_sparsity
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
@@ -145,15 +145,15 @@ class HoldAccuracy(keras.callbacks.Callback):
         self.monitor, self.mode, self.relative, self.verbose = monitor, mode, relative, verbose
         self.max_drop = _check_number(max_drop, "max_drop", 0.0, math.inf)
         self.baseline = None if baseline is None else _check_number(baseline, "baseline", -math.inf, math.inf)
-        self.baseline_epochs = check_step(baseline_epochs, "baseline_epochs", minimum=1)
+        self.baseline_epochs = check_integer(baseline_epochs, "baseline_epochs", minimum=1)
         self.step = _check_number(step, "step", 0.0, 1.0, above=True)
         self.resolution = _check_number(resolution, "resolution", 0.0, 1.0, above=True)
-        self.patience = check_step(patience, "patience", minimum=1)
+        self.patience = check_integer(patience, "patience", minimum=1)
         self.max_sparsity = check_sparsity(max_sparsity, "max_sparsity")
         if self.rule.selection.max_sparsity is not None:
             self.max_sparsity = min(self.max_sparsity, self.rule.selection.max_sparsity)
         self.data, self.loss = data, loss
-        self.data_batches = check_step(data_batches, "data_batches", minimum=1)
+        self.data_batches = check_integer(data_batches, "data_batches", minimum=1)
         self.backup = None if backup is None else Backup(backup)
         self.decisions: Records[Decision] = Records()
         self._given_baseline = self.baseline

@@ -11,7 +11,7 @@ from keras_prune.callbacks.board_events import EventFile, check_tensorboard, gre
 from keras_prune.masking.mask_image import mask_view
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked
 from keras_prune.measurement.weight_statistics import values_of
-from keras_prune.validation import check_step
+from keras_prune.validation import check_integer
 
 _SMALLEST = 64  # dots; smaller images are drawn larger
 
@@ -56,8 +56,10 @@ class PruningBoard(keras.callbacks.Callback):
         if update_freq != "epoch" and (not isinstance(update_freq, int) or isinstance(update_freq, bool)):
             raise ValueError(f'`update_freq` must be "epoch" or a number of steps. Received: {update_freq!r}')
         self.log_dir = os.path.join(os.fspath(log_dir), "pruning")
-        self.update_freq = update_freq if update_freq == "epoch" else check_step(update_freq, "update_freq", minimum=1)
-        self.images = images if isinstance(images, bool) else check_step(images, "images")
+        self.update_freq = (
+            update_freq if update_freq == "epoch" else check_integer(update_freq, "update_freq", minimum=1)
+        )
+        self.images = images if isinstance(images, bool) else check_integer(images, "images")
         self._weights: list[MaskedWeight] = []
         self._file: EventFile | None = None
         self._written: int | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_prune.selection.top_k import Scores, keep_highest
-from keras_prune.validation import check_step
+from keras_prune.validation import check_integer
 
 if TYPE_CHECKING:
     from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
@@ -32,7 +32,7 @@ class Regrowth(abc.ABC):
     needs_data = False
 
     def __post_init__(self) -> None:
-        check_step(self.end_step, "end_step", minimum=1)
+        check_integer(self.end_step, "end_step", minimum=1)
         value = self.fraction
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
             raise ValueError(f"`fraction` must be in (0, 1). Received: fraction={value!r}")

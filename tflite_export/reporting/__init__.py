@@ -1,0 +1,8 @@
+"""Results of both packages: tables as text, Markdown and HTML, and `Report`, the base of everything that is returned to
+be read."""
+
+from tflite_export.reporting.bars import Bars
+from tflite_export.reporting.report import Report
+from tflite_export.reporting.tables import Table, printable
+
+__all__ = ["Bars", "Report", "Table", "printable"]

@@ -1,0 +1,134 @@
+"""`Report`: the base of everything that is returned to be read."""
+
+import dataclasses
+import html
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tflite_export.reporting.bars import Bars
+from tflite_export.reporting.tables import Table, printable
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1d2733}"
+    "table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums;margin:0 0 1rem;display:block;"
+    "overflow-x:auto}"
+    "th,td{padding:6px 10px;text-align:left;vertical-align:top;border-bottom:1px solid #dde3e8}"
+    "td.number,th.number{text-align:right;white-space:nowrap}h1{font-size:24px}h2{font-size:18px}"
+)
+# Nothing may be loaded or run, whatever a name holds.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+class Report:
+    """What a function did or found. `print` shows tables as wide as the terminal, a notebook shows them as HTML.
+
+    A report is a frozen dataclass: whatever it shows is in its fields too. A subclass says what to show in `_tables`,
+    and, where that differs from the fields, in the other methods that begin with `_`.
+    """
+
+    def _tables(self) -> Sequence[Table]:
+        raise NotImplementedError
+
+    def _notes(self) -> Sequence[str]:
+        """Lines below the tables. Defaults to none."""
+        return ()
+
+    def _rows(self) -> Sequence[Any]:
+        """What `records` has a record of: dataclass objects or dictionaries. Defaults to the first field that is a
+        tuple or list of dataclass objects."""
+        for field in self._fields():
+            value = getattr(self, field)
+            if isinstance(value, tuple | list) and value and all(map(dataclasses.is_dataclass, value)):
+                return value
+        return ()
+
+    def _facts(self) -> Mapping[str, Any]:
+        """What is true of the whole, as data, for `to_json`. Defaults to all fields except those of `records`."""
+        rows = self._rows()
+        return {name: getattr(self, name) for name in self._fields() if getattr(self, name) is not rows}
+
+    def _bars(self) -> Bars:
+        """What `plot` draws."""
+        raise NotImplementedError
+
+    # What users call.
+
+    def __str__(self) -> str:
+        return "\n".join([*(table.text() for table in self._tables()), *map(printable, self._notes())])
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as data, a dictionary each: for `pandas.DataFrame(report.records())`, say."""
+        return [dict(row) if isinstance(row, Mapping) else shallow(row) for row in self._rows()]
+
+    def to_json(self) -> str:
+        """Everything as a JSON object: facts of the whole, and under `"records"` the rows."""
+        return json.dumps({**self._facts(), "records": self.records()}, indent=2, default=plain)
+
+    def to_markdown(self) -> str:
+        """The tables in Markdown, and the lines below them."""
+        parts = [
+            f"**{table.title}**\n\n{table.markdown()}" if table.title else table.markdown() for table in self._shown()
+        ]
+        return "\n\n".join([*parts, *map(printable, self._notes())])
+
+    def to_html(self) -> str:
+        """A page that needs no other file, no network and no script."""
+        title = html.escape(printable(next((table.title for table in self._tables() if table.title), "Report")))
+        return (
+            f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{self._repr_html_()}\n</body>\n</html>\n"
+        )
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the main numbers as bars.
+
+        Args:
+            ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: There is no matplotlib.
+        """
+        return self._bars().draw(ax)
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for table in self._shown():
+            parts += [f"<h2>{html.escape(printable(table.title))}</h2>"] if table.title else []
+            parts.append(table.html())
+        return "\n".join([*parts, *(f"<p>{html.escape(printable(line))}</p>" for line in self._notes() if line)])
+
+    def _shown(self) -> list[Table]:
+        return [table for table in self._tables() if table.rows or table.totals]
+
+    def _fields(self) -> list[str]:
+        return [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]  # subclasses are dataclasses
+
+
+def shallow(row: Any) -> dict[str, Any]:
+    """The fields of a dataclass object, as they are."""
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold instead of a value that it cannot."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return shallow(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value)
