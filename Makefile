@@ -37,7 +37,7 @@ parity: $(VENV)/.test .venv-tfmot/.tfmot
 # All 40 networks of keras.applications against the oracle; writes docs/applications.md. After an interruption:
 # `make proof PROOF=--resume`. Some of them: `make proof PROOF="VGG16 ResNet50"`.
 proof: $(VENV)/.test
-	KERAS_BACKEND=tensorflow PYTHONPATH=. $(BIN)/python tests/support/applications.py $(PROOF)
+	KERAS_BACKEND=tensorflow PYTHONPATH=tests $(BIN)/python tests/support/applications.py $(PROOF)
 
 # Random graphs other than those of the suite, and more: some tens of minutes.
 fuzz: $(VENV)/.test
@@ -47,6 +47,8 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

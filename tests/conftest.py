@@ -21,6 +21,8 @@ if keras.backend.backend() == "jax" and "XLA_FLAGS" not in os.environ:
     del os.environ["XLA_FLAGS"]
 
 
+pytest_plugins = ["support.autoprune_runs"]  # fixtures of several folders
+
 # How long an example takes depends on what else the machine does, and on whether Keras compiles something first.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

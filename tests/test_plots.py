@@ -9,8 +9,8 @@ import sys
 import keras
 import numpy as np
 import pytest
+from support.namespace import namespace
 from support.zoo import BACKEND, cnn
-from test_docs import namespace
 
 import keras_prune as kp
 from keras_prune import plots

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; see `keras_prune.cli.main`."""
+    """Runs one command; see `keras-prune --help`."""
     from keras_prune.cli.quiet import import_keras
 
     import_keras()  # first: the commands import it too
-    from keras_prune.cli.main import main as run
+    from keras_prune.cli.program import main as run
 
     return run(argv)
 

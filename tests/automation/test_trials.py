@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 import pytest
-from test_autoprune import decided, quick, search, task  # noqa: F401
+from support.autoprune_runs import decided, search
 
 from keras_prune.automation.allocate import GreedyPath, Step, first_where
 from keras_prune.automation.trials import allocate_by_trials
@@ -73,7 +73,7 @@ def test_the_first_place_where_something_holds():
     assert first_where(lambda number: number >= 3, 2.0) == 2.0
 
 
-def test_a_search_with_trials_resumes(task, quick, tmp_path):  # noqa: F811
+def test_a_search_with_trials_resumes(task, quick, tmp_path):
     arguments = {"search": "optuna", "trials": 3, "methods": ["weights"]}
     whole = search(task, tmp_path / "out", **arguments)
     assert whole.met
@@ -82,7 +82,7 @@ def test_a_search_with_trials_resumes(task, quick, tmp_path):  # noqa: F811
         search(task, tmp_path / "out", **{**arguments, "trials": 4})
 
 
-def test_bad_input(task, quick, tmp_path, monkeypatch):  # noqa: F811
+def test_bad_input(task, quick, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"`search` must be .*Received: search=.best."):
         search(task, tmp_path / "out", search="best")
     with pytest.raises(ValueError, match="`trials` must be"):

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "deep_compression.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "deep_compression.py"
 
 
 def test_a_network_is_pruned_shared_packed_and_tested(tmp_path):

@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")

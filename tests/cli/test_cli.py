@@ -197,5 +197,5 @@ def test_as_a_process(folder):
 
 
 def test_the_entry_point_is_there():
-    project = tomllib.loads((pathlib.Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"keras-prune": f"{main.__module__.rpartition('.')[0]}:{main.__name__}"}
+    project = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"keras-prune": f"{main.__module__}:{main.__name__}"}

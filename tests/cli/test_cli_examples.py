@@ -12,7 +12,7 @@ from support.zoo import BACKEND
 
 import keras_prune as kp
 from keras_prune.cli import main
-from keras_prune.cli.main import parser
+from keras_prune.cli.program import parser
 
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
 

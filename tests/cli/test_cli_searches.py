@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from support import cli_files
-from test_autoprune import quick as quick_files  # noqa: F401  # a fixture
+from support.autoprune_runs import quick as quick_files  # noqa: F401  # a fixture
 
 import keras_prune as kp
 from keras_prune.cli import main

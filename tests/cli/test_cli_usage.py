@@ -4,6 +4,8 @@ import dataclasses
 import math
 import os
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -11,7 +13,6 @@ import pytest
 from support import cli_files
 
 import keras_prune as kp
-from keras_prune.cli import quiet
 from keras_prune.cli.export import classes
 from keras_prune.cli.results import Result, plain
 
@@ -233,16 +234,25 @@ def test_version(run):
     assert run("--version") == (0, f"keras-prune {kp.__version__}\n", "")
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["python", "-m", "keras_prune", "summary"], True),
-        (["python", "-X", "dev", "-m", "keras_prune"], True),
-        (["/usr/bin/python3", "/home/a/bin/keras-prune", "summary"], True),
-        (["python.exe", "keras-prune.exe"], True),
-        (["python", "train.py", "keras-prune"], False),
-        (["python", "-m", "pytest", "keras_prune"], False),
-    ],
-)
-def test_only_the_command_line_is_quiet(words, expected):
-    assert quiet.is_command(words) is expected
+def test_the_package_does_not_look_at_the_arguments_of_the_process():
+    """Only the command line quietens TensorFlow: a program that is called alike keeps its logs."""
+    code = (
+        "import os, sys; sys.argv[:] = sys.orig_argv[:] = ['keras-prune', 'summary'];"
+        "import keras_prune; keras_prune.summary; print(os.environ.get('TF_CPP_MIN_LOG_LEVEL'))"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout.strip() != "2"
+
+
+@pytest.mark.parametrize(("level", "expected"), [(None, "2"), ("0", "0")])
+def test_the_command_line_is_quiet_unless_the_user_set_the_level(level, expected):
+    code = (
+        "import os, sys; from keras_prune.cli.quiet import import_keras; import_keras();"
+        "print(os.environ['TF_CPP_MIN_LOG_LEVEL'], 'keras' in sys.modules)"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    env |= {} if level is None else {"TF_CPP_MIN_LOG_LEVEL": level}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout.split() == [expected, str(level is None)]
+    assert level is not None or done.stderr == ""

@@ -3,9 +3,8 @@
 import inspect
 import warnings
 
-import keras
-import numpy as np
 import pytest
+from support.namespace import namespace
 from support.pages import blocks
 from support.zoo import BACKEND
 
@@ -34,26 +33,6 @@ WITHOUT_EXAMPLE = {
     kp.insight.Sensitivity,
     kp.insight.SparsitySummary,
 }
-
-
-def namespace():
-    """What the examples take for granted: a small model, data, and the names of the package."""
-    model = keras.Sequential(
-        [keras.Input((8,)), keras.layers.Dense(6, activation="relu"), keras.layers.Dense(2, name="output")]
-    )
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(64, 8)).astype("float32"), rng.normal(size=(64, 2)).astype("float32")
-    names = {name: getattr(kp, name) for name in kp.__all__}
-    return {
-        **names,
-        "keras": keras,
-        "kp": kp,
-        "np": np,
-        "model": model,
-        "x": x,
-        "y": y,
-        "magnitude": importance.magnitude,
-    }
 
 
 @pytest.mark.parametrize("thing", DOCUMENTED, ids=lambda thing: thing.__name__)

@@ -78,7 +78,7 @@ def test_import_is_cheap():
 def test_the_check_runs_without_tensorflow(cnn, tmp_path):
     np.savez(tmp_path / "in.npz", sizes=[1, 1], input_0=np.zeros((2, 12, 12, 3), "float32"))
     code = (
-        "import sys; from tflite_export import _verify; _verify.main(*sys.argv[1:]); "
+        "import sys; from tflite_export.workers import verify; verify.main(*sys.argv[1:]); "
         "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
     )
     arguments = [str(cnn[2]), str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]

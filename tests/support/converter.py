@@ -43,9 +43,9 @@ class Converter:
 
 
 def serve():
-    from tflite_export.workers import convert
+    from tflite_export.workers import convert as worker
 
-    sys.modules.update(dict.fromkeys(convert._UNUSED))
+    sys.modules.update(dict.fromkeys(worker._UNUSED))
     import tensorflow as tf
 
     tf.lite.TFLiteConverter  # noqa: B018  # imported when it is asked for
@@ -53,7 +53,7 @@ def serve():
     for line in sys.stdin:
         process = os.fork()
         if process == 0:
-            os._exit(convert(convert.main, **json.loads(line)))
+            os._exit(convert(worker.main, **json.loads(line)))
         replies.write(f"{os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])}\n")
         replies.flush()
 

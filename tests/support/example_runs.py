@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 # Keras and TensorFlow import JAX, and what else comes with the extra "test", wherever they find it. That takes half of
 # the seconds until a process with TensorFlow begins its work. With this folder on its path, it finds none of that.
 NOT_INSTALLED = str(Path(__file__).resolve().parent / "not_installed")

@@ -14,8 +14,8 @@ import keras_prune as kp
 import keras_prune.tfmot as sparsity
 from keras_prune.masking.masked_weights import find_masked
 
-HERE = pathlib.Path(__file__).parent
-PYTHON = os.environ.get("TFMOT_PYTHON") or str(HERE.parent / ".venv-tfmot" / "bin" / "python")
+ROOT = pathlib.Path(__file__).parents[2]
+PYTHON = os.environ.get("TFMOT_PYTHON") or str(ROOT / ".venv-tfmot" / "bin" / "python")
 
 pytestmark = [
     pytest.mark.skipif(not pathlib.Path(PYTHON).exists(), reason="needs tfmot: make parity"),
@@ -48,7 +48,7 @@ def peer(inputs, tmp_path_factory):
     np.savez(folder / "inputs.npz", **inputs)
     # Without the paths and settings of this process, which has another Keras.
     kept = {key: value for key, value in os.environ.items() if key not in ("KERAS_BACKEND", "PYTHONPATH")}
-    command = [PYTHON, str(HERE / "tfmot_peer.py"), str(folder / "inputs.npz"), str(folder)]
+    command = [PYTHON, str(ROOT / "tests" / "support" / "tfmot_peer.py"), str(folder / "inputs.npz"), str(folder)]
     done = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
