@@ -10,7 +10,8 @@ from typing import Any
 import keras
 
 from keras_prune.automation.folder import JOURNAL
-from keras_prune.reporting.tables import number, table
+from keras_prune.reporting.numbers import number
+from keras_prune.reporting.tables import table
 
 COSTS = ("gzip_bytes", "bytes", "parameters", "nonzeros", "macs", "latency_ms")
 

@@ -12,7 +12,8 @@ from keras_prune.channels.plan import ChannelPlan
 from keras_prune.costs.budget import Budget
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_lines
-from keras_prune.reporting.tables import change, number, table
+from keras_prune.reporting.numbers import change, number
+from keras_prune.reporting.tables import table
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Work
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from keras_prune.costs.counting import Costs
-from keras_prune.reporting.tables import change, number
+from keras_prune.reporting.numbers import change, number
 from keras_prune.tracing.kept_channels import Kept
 
 _NAMES = 3  # of one reason in a line

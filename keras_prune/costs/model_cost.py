@@ -13,7 +13,8 @@ from keras_prune.costs.counting import Costs, item_size, total
 from keras_prune.masking.checks import check_built
 from keras_prune.masking.masked_weights import find_masked, inner_layer, plain_weights, walk_layers
 from keras_prune.masking.wrapping import strip_pruning
-from keras_prune.reporting.tables import number, table
+from keras_prune.reporting.numbers import number
+from keras_prune.reporting.tables import table
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Use, Work
 from keras_prune.tracing.trace import trace

@@ -11,7 +11,8 @@ from keras_prune.costs.macs_change import unknown_macs_lines
 from keras_prune.graph.structure import Structure
 from keras_prune.layers.candidates import Candidate, find_candidates
 from keras_prune.layers.costs import DepthCosts
-from keras_prune.reporting.tables import number, table
+from keras_prune.reporting.numbers import number
+from keras_prune.reporting.tables import table
 from keras_prune.tracing.checks import check_model
 from keras_prune.tracing.trace import trace
 

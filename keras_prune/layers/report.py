@@ -7,7 +7,8 @@ from keras_prune.costs.macs_change import MacsChange, ReportedMacs, unknown_macs
 from keras_prune.layers.analysis import LayerAnalysis, reason_lines, short_list
 from keras_prune.layers.bypass import Left
 from keras_prune.layers.candidates import Candidate
-from keras_prune.reporting.tables import change, number, table
+from keras_prune.reporting.numbers import change, number
+from keras_prune.reporting.tables import table
 
 
 @dataclasses.dataclass(frozen=True)

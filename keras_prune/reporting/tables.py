@@ -62,13 +62,3 @@ def _is_number(column: int, rows: Sequence[Sequence[str]]) -> bool:
     return any(cells) and all(
         cell in ("", "-") or cell[:1].isdigit() or (cell[:1] in "+-" and cell[1:2].isdigit()) for cell in cells
     )
-
-
-def number(count: int | None) -> str:
-    """A number with commas; a dash if it is not known."""
-    return "-" if count is None else f"{count:,}"
-
-
-def change(before: int, after: int) -> str:
-    """What became of a number, and how much of it is left."""
-    return f"{before:,} -> {after:,} ({after / max(before, 1):.1%} left)"

@@ -24,7 +24,7 @@ from keras_prune.layers.plan import LayerPlan
 from keras_prune.layers.prune import PrunedLayers, planned
 from keras_prune.layers.report import LayerReport, make_report
 from keras_prune.layers.scores import check_importance, score_candidates
-from keras_prune.reporting.tables import change
+from keras_prune.reporting.numbers import change
 
 Facts = tuple[tuple[str, str], ...]
 _RANKED = {

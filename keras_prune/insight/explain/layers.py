@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_prune.insight.explain.ranking import ranks, score_text
 from keras_prune.layers.report import CandidateReport, LayerReport
-from keras_prune.reporting.tables import number
+from keras_prune.reporting.numbers import number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
