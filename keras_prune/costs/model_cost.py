@@ -154,7 +154,7 @@ def cost(model: keras.Model) -> ModelCost:
         layers=tuple(_layer(own, products) for own in uses.values()),
         parameters=products.costs.parameters(products.all),
         weight_bytes=products.costs.bytes(products.all),
-        peak_activation_bytes=peak_bytes(plain),
+        peak_activation_bytes=peak_bytes(found.structure),
         unknown=products.costs.unknown,
     )
 

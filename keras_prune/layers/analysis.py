@@ -90,8 +90,8 @@ def analyze_layers(model: keras.Model) -> LayerAnalysis:
     ```
     """
     check_model(model)
-    structure = Structure(model)
-    costs = DepthCosts(structure, trace(model))
+    found = trace(model)
+    structure, costs = found.structure, DepthCosts(found)
     candidates, reasons = find_candidates(structure)
     counted = tuple(dataclasses.replace(each, macs=costs.macs(each.nodes)) for each in candidates)
     return LayerAnalysis(model.name, counted, reasons, _fingerprint(model, counted), structure, costs)

@@ -105,7 +105,7 @@ def find_candidates(structure: Structure) -> tuple[list[Candidate], dict[str, st
             found.append(candidate)
         else:
             reasons.setdefault(structure.path(node), reason)
-    order = {id(node): index for index, node in enumerate(structure.nodes)}
+    order = structure.order
     found.sort(key=lambda candidate: order[id(candidate.cuts[0].node)])
     taken = {path for candidate in found for path in candidate.layers}
     wanted = [structure.path(node) for node in structure.nodes if is_layer(node)]

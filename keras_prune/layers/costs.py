@@ -8,27 +8,26 @@ import numpy as np
 from keras_prune.costs.budget import count_costs
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, macs_change
-from keras_prune.graph.structure import Structure
 from keras_prune.layers.bypass import Left
 from keras_prune.tracing.kept_channels import Kept
+from keras_prune.tracing.products import Use
 from keras_prune.tracing.trace import Trace
 
 
 class DepthCosts:
     """Counts parameters, bytes and MACs with some uses of layers passed by.
 
-    What is multiplied, the rules of `channels` say.
-
     Args:
-        structure: The graphs of the model.
-        trace: What the rules say of it.
+        trace: What the rules of `tracing` say that the model multiplies.
     """
 
-    def __init__(self, structure: Structure, trace: Trace):
+    def __init__(self, trace: Trace):
         self._kept = Kept(np.ones(len(trace.found.atoms), dtype=bool))
         self._whole = Costs(trace.model.weights, (), trace.uses)
-        walk = zip(structure.walk(), trace.uses, strict=True)  # both go through the graphs in one order
-        self._uses = [(nodes, use) for (_, nodes), use in walk]
+        self._with_node: dict[int, list[Use]] = {}
+        for use in trace.uses:
+            for node in use.nodes:
+                self._with_node.setdefault(id(node), []).append(use)
 
     @property
     def unknown(self) -> Mapping[str, str]:
@@ -45,11 +44,10 @@ class DepthCosts:
 
     def macs(self, nodes: Sequence[Any]) -> int | None:
         """MACs of these nodes of the graph; None if they are not known."""
-        gone = {id(node) for node in nodes}
-        uses = [use for path, use in self._uses if any(id(node) in gone for node in path)]
+        uses = {id(use): use for node in nodes for use in self._with_node.get(id(node), ())}.values()
         if any(use.unknown for use in uses):
             return None
         return total([self._whole.macs_of(work, self._kept) for use in uses for work in use.work])
 
     def _left(self, left: Left) -> Costs:
-        return Costs(left.weights(), (), [use for nodes, use in self._uses if all(map(left.is_live, nodes))])
+        return Costs(left.weights(), (), [use for use in self._whole.uses if all(map(left.is_live, use.nodes))])

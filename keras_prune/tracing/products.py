@@ -34,15 +34,21 @@ class Use:
 
     Args:
         path: The operation's path.
-        node: Its node in the graph; of a model that is used twice the same node twice.
+        nodes: The nodes that use the models that it is in, the outermost first, and its own. Of a model that is used
+            twice the nodes of its layers are in two uses each.
         work: What it multiplies, as far as its rule told.
         unknown: Why it is not known whether that is all, or how much it is; else empty.
     """
 
     path: str
-    node: Any
+    nodes: tuple[Any, ...]
     work: tuple[Work, ...]
     unknown: str
+
+    @property
+    def node(self) -> Any:
+        """Its own node in the graph."""
+        return self.nodes[-1]
 
 
 def entries(shape: Sequence[int | None]) -> int | None:

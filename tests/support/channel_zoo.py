@@ -70,8 +70,8 @@ def masked(model, copy, trace, kept):
         keep = kept.mask(collapse([labels])[0])
         return tensor if keep.all() else ops.where(keep, tensor, ops.zeros_like(tensor))
 
-    def replace(operation):
-        node = next(nodes)
+    def replace(copied):
+        node, operation = next(nodes), copied.operation
         if id(node.operation) not in trace.found.readers:
             return operation
         labels = iter([trace.tensors[id(tensor)] for tensor in node.arguments.keras_tensors])
