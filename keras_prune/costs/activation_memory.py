@@ -1,4 +1,4 @@
-"""How much memory the activations of a model take when its operations run one after the other."""
+"""Peak memory of the activations of a model whose operations run one after the other."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +11,13 @@ Step = tuple[list[int], list[int]]  # the numbers of the tensors that an operati
 
 
 def tensor_bytes(tensor: Any) -> int | None:
-    """What one sample of a symbolic tensor takes; None if a size is unknown."""
+    """Bytes of one sample of a symbolic tensor; None if a size is unknown."""
     count = entries(tuple(tensor.shape))
     return None if count is None else count * item_size(tensor.dtype)
 
 
 def peak_bytes(structure: Structure) -> int | None:
-    """The most that tensors of a model take at a time; None if a size is unknown.
+    """Return the most bytes that the tensors of a model take at a time; None if a size is unknown.
 
     Operations run in the order of the graph. A tensor lives from the operation that makes it to the last that reads
     it; the model's inputs live from the start, its outputs to the end.
@@ -43,7 +43,7 @@ def peak_bytes(structure: Structure) -> int | None:
 def _run(
     structure: Structure, graph: Graph, inputs: Sequence[int], sizes: list[int | None], steps: list[Step]
 ) -> list[int]:
-    """Goes through a graph, and those of the models in it; returns the numbers of its outputs."""
+    """Numbers the tensors of a graph and of the models in it and adds the steps; returns the numbers of the outputs."""
 
     def step(node: Any, numbers: dict[int, int]) -> list[int]:
         reads = [numbers[id(tensor)] for tensor in node.arguments.keras_tensors]

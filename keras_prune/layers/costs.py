@@ -1,4 +1,4 @@
-"""What is left of a model costs, and what each candidate does."""
+"""What a model costs with some uses of layers bypassed, and what each candidate costs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from keras_prune.tracing.trace import Trace
 
 
 class DepthCosts:
-    """Counts parameters, bytes and MACs with some uses of layers passed by.
+    """Counts parameters, bytes and MACs with some uses of layers bypassed.
 
     Args:
         trace: What the rules of `tracing` say that the model multiplies.
@@ -31,19 +31,19 @@ class DepthCosts:
 
     @property
     def unknown(self) -> Mapping[str, str]:
-        """Why the MACs of an operation of the model are not known, by its path."""
+        """Why the MACs of an operation of the model are unknown, by its path."""
         return self._whole.unknown
 
     def left(self, left: Left) -> dict[str, int | None]:
-        """What is left of the model costs, by the names that budgets use."""
+        """Return the costs of what is left of the model, by the names that budgets use."""
         return count_costs(self._left(left), self._kept)
 
     def macs_change(self, before: Left, after: Left) -> MacsChange:
-        """What becomes of the MACs between two such states."""
+        """Return the MACs of two such states of the model."""
         return macs_change(self._left(before), self._kept, self._left(after), self._kept)
 
     def macs(self, nodes: Sequence[Any]) -> int | None:
-        """MACs of these nodes of the graph; None if they are not known."""
+        """Return the MACs of these nodes of the graph; None if they are unknown."""
         uses = {id(use): use for node in nodes for use in self._with_node.get(id(node), ())}.values()
         if any(use.unknown for use in uses):
             return None
