@@ -1,4 +1,4 @@
-"""Follows the channels through a model: labels for every tensor, found by applying the rules in order."""
+"""`trace`: labels for every tensor of a model, found by applying the rule of each operation in order."""
 
 import dataclasses
 from typing import Any
@@ -17,13 +17,13 @@ from keras_prune.tracing.unknown_products import why_unknown
 
 @dataclasses.dataclass
 class Trace:
-    """What is known of a model's channels.
+    """The channels of a model, as far as the rules follow them.
 
     Args:
         structure: The graphs of the model.
         found: Atoms, bindings and changes.
-        tensors: The labels of each tensor, by identity. Of a model that is used twice the labels of one use: those of
-            the other went together with them.
+        tensors: The labels of each tensor, by identity. Of a model that is used twice the labels of one use: they are
+            united with those of the other.
         names: The path of each operation, by identity.
         unknown: Operations without a rule, or whose rule gave up, and the reason.
         given_up: Those whose rule gave up in some use, by identity: they keep their weights in every other.
@@ -64,7 +64,7 @@ class _Place:
 
 
 def trace(model: keras.Model) -> Trace:
-    """Applies the rule of every operation of a Sequential or Functional model, models in it included.
+    """Apply the rule of every operation of a Sequential or Functional model, models in it included.
 
     Args:
         model: A built model. It is only read.
@@ -116,7 +116,7 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
         if rule is None:
             raise Unsupported("no rule for this class (see register_rule)")
         if id(operation) in result.given_up:
-            raise Unsupported("it is also used in a way that is not known")
+            raise Unsupported("it is also used in an unknown way")
         _check_plain(operation)
         for key, value in call.kwargs.items():
             for leaf in keras.tree.flatten(value) if "mask" in key else ():
@@ -137,7 +137,7 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
 
 
 def _freeze_all(result: Trace, call: RuleContext, reason: str) -> None:
-    """Lets stay what reaches an operation, and what its rule made or bound before it gave up, here or elsewhere."""
+    """Freezes the channels that reach an operation, and those that its rule made or bound, here or in another use."""
     frozen: list[np.ndarray] = list(call.inputs)
     if isinstance(call.operation, keras.Layer):
         owners = {id(part) for part in _keras.flatten(call.operation)}
@@ -151,7 +151,7 @@ def _freeze_all(result: Trace, call: RuleContext, reason: str) -> None:
 def _trace_inner_model(
     result: Trace, node: Any, model: keras.Model, labels: dict[int, np.ndarray], place: _Place
 ) -> list[np.ndarray]:
-    """Goes through a model in the model. Sizes may be known outside that are not known inside.
+    """Goes through a model in the model. Sizes that are known outside may be unknown inside.
 
     `TimeDistributed` calls it at each step: it sees tensors without the axis of time, which is the one after the batch.
     """
@@ -193,7 +193,7 @@ def _trace_inner_model(
 
 
 def _join_uses(result: Trace, begin: int, name: str, inside: _Place) -> None:
-    """Makes one use of those from `begin` on: outside, `TimeDistributed` is one layer."""
+    """Joins the uses from `begin` on into one: outside, `TimeDistributed` is one layer."""
     uses = result.uses[begin:]
     work = tuple(part for use in uses for part in use.work)
     result.uses[begin:] = [Use(name, inside.around, work, next((use.unknown for use in uses if use.unknown), ""))]
@@ -203,7 +203,7 @@ def _widen(labels: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
     try:
         return np.broadcast_to(labels, label_shape(shape))
     except ValueError:
-        raise Unsupported("sizes are involved that are not known before the model runs") from None
+        raise Unsupported("sizes are involved that are unknown before the model runs") from None
 
 
 def _check_plain(operation: Any) -> None:
@@ -213,7 +213,7 @@ def _check_plain(operation: Any) -> None:
 
 
 def operation_matters(operation: Any, call: RuleContext) -> bool:
-    """Whether it is worth a word that an operation has no rule: it has weights, or channels reach it."""
+    """Whether a missing rule is reported: the operation has weights, or channels reach it."""
     return bool(getattr(operation, "weights", ())) or any(has_channels(given) for given in call.inputs)
 
 

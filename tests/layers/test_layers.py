@@ -239,9 +239,9 @@ def test_what_cannot_go_says_why(which, message):
     [
         (layers.Dense(5), "changes the shape"),
         (layers.Bidirectional(layers.GRU(8, return_sequences=True)), "changes the shape"),
-        (layers.GRU(8, return_sequences=True, return_state=True), "gives 2 tensors"),
+        (layers.GRU(8, return_sequences=True, return_state=True), "has 2 outputs"),
         (layers.Embedding(9, 4), "changes the shape"),
-        (lambda x: layers.MultiHeadAttention(2, 2, name="layer")(x, ops.sin(x)), "reads 2 tensors"),
+        (lambda x: layers.MultiHeadAttention(2, 2, name="layer")(x, ops.sin(x)), "has 2 inputs"),
         (layers.Dense(8, dtype="float64"), "changes the type"),
     ],
 )

@@ -67,7 +67,7 @@ def convolutional(call: RuleContext) -> list[np.ndarray]:
 def _sequence(call: RuleContext) -> np.ndarray:
     sequence = call.argument(0, "sequences")
     if not isinstance(sequence, Labels) or len(call.args) > 2:
-        raise Unsupported("it is called in a way that is not known")
+        raise Unsupported("it is called in an unknown way")
     return sequence
 
 
