@@ -11,7 +11,7 @@ import keras
 from keras_prune.costs.macs_change import unknown_macs_notes
 from keras_prune.graph.structure import Structure
 from keras_prune.layers.candidates import Candidate, find_candidates
-from keras_prune.layers.costs import DepthCosts
+from keras_prune.layers.costs import RemovalCosts
 from keras_prune.reporting.numbers import number
 from keras_prune.tracing.checks import check_model
 from keras_prune.tracing.trace import trace
@@ -36,7 +36,7 @@ class LayerAnalysis(Report):
     reasons: Mapping[str, str]
     fingerprint: str
     structure: Structure
-    costs: DepthCosts
+    costs: RemovalCosts
 
     @property
     def ranked(self) -> tuple[Candidate, ...]:
@@ -107,7 +107,7 @@ def analyze_layers(model: keras.Model) -> LayerAnalysis:
     """
     check_model(model)
     found = trace(model)
-    structure, costs = found.structure, DepthCosts(found)
+    structure, costs = found.structure, RemovalCosts(found)
     candidates, reasons = find_candidates(structure)
     counted = tuple(dataclasses.replace(each, macs=costs.macs(each.nodes)) for each in candidates)
     return LayerAnalysis(model.name, counted, reasons, _fingerprint(model, counted), structure, costs)

@@ -14,7 +14,7 @@ from keras_prune.tracing.products import Use
 from keras_prune.tracing.trace import Trace
 
 
-class DepthCosts:
+class RemovalCosts:
     """Counts parameters, bytes and MACs with some uses of layers bypassed.
 
     Args:

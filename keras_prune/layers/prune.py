@@ -101,7 +101,7 @@ def prune_layers(
         hidden = hidden + keras.layers.Dense(16, activation="relu", name=name)(hidden)
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
     result = prune_layers(model, ratio=0.5, importance="block_influence", data=x)
-    print(result)  # one of the two branches is gone
+    print(result)  # one of the two branches is removed
     ```
     """
     check_asked(names, ratio, budget, plan)

@@ -24,7 +24,7 @@ class Trace:
         found: Atoms, bindings and changes.
         tensors: The labels of each tensor, by identity. Of a model that is used twice the labels of one use: they are
             united with those of the other.
-        names: The path of each operation, by identity.
+        names: The path of each operation in its first use, by identity.
         unknown: Operations without a rule, or whose rule gave up, and the reason.
         given_up: Those whose rule gave up in some use, by identity: they keep their weights in every other.
         uses: Every use of every operation that is no model, as they are computed.
@@ -95,7 +95,7 @@ def _trace_graph(result: Trace, graph: Graph, inputs: list[np.ndarray], place: _
 def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: _Place) -> list[np.ndarray]:
     operation = node.operation
     name = f"{place.prefix}{operation.name}"
-    result.names[id(operation)] = name
+    result.names.setdefault(id(operation), name)  # that of its bindings, too
     tensors = node.arguments.keras_tensors
     inner = _keras.inner_graph(operation)
     if inner is not None:

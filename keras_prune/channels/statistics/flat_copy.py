@@ -30,7 +30,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Runnable:
-    """A copy of a model.
+    """A copy of a model to measure on.
 
     Args:
         model: The copy. All its weights are trainable and none is regularised: the loss is that of the data.
@@ -47,7 +47,7 @@ def make_runnable(trace: Trace) -> Runnable:
     """Return a copy of a model to measure on; the model itself is only read.
 
     Args:
-        trace: What is known of the model.
+        trace: The trace of the model.
     """
     model = trace.model
     copier = _FlatCopier(trace)

@@ -138,7 +138,7 @@ def matmul(call: RuleContext) -> np.ndarray:
 
 @register_operation("numpy.Dot", "numpy.Tensordot", "numpy.Inner")
 def tensordot(call: RuleContext) -> np.ndarray:
-    """No axis stays that both have: two tensors of the graph would multiply each sample with all others."""
+    """No axis of both is in the result: two tensors of the graph would multiply each sample with all others."""
     if len(call.inputs) == 1:  # by a constant
         call.contract(_products(call, _summed(call)))
     else:

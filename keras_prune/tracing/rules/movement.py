@@ -121,7 +121,7 @@ def repeat(call: RuleContext) -> np.ndarray:
 
 @register_operation("numpy.Pad")
 def pad(call: RuleContext) -> np.ndarray:
-    """Entries that are added are none of the channels, and stay."""
+    """Entries that are added are none of the channels, and are kept."""
     widths, mode = call.operation.pad_width, call.operation.mode
     axis, channels = call.channels(call.inputs[0])
     if axis is None:

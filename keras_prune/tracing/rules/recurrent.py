@@ -93,7 +93,7 @@ def _bind(
 def _outputs(
     call: RuleContext, states: list[np.ndarray], last: np.ndarray | None = None, axis: int = -1
 ) -> list[np.ndarray]:
-    """The labels of the output and, if it returns them, of the states; those it begins with go together with them."""
+    """The labels of the output and, if it returns them, of the states; the initial states are united with them."""
     begin = [leaf for leaf in keras.tree.flatten(call.argument(1, "initial_state")) if leaf is not None]
     if begin and (len(begin) != len(states) or not all(isinstance(state, Labels) for state in begin)):
         raise Unsupported("its initial state is a constant")
