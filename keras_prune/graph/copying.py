@@ -17,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
+from keras_prune.graph.structure import Graph
 
 Replace = Callable[[str, keras.Layer], keras.Layer]
 
@@ -32,11 +33,11 @@ class Changes(Protocol):
 
 
 def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> keras.Layer:
-    """A new layer with the same configuration, not yet built.
+    """Return a new layer with the same configuration, not yet built.
 
     Args:
         layer: The layer.
-        changes: Entries of the configuration that shall differ.
+        changes: Entries of the configuration that shall differ. Defaults to None, no differences.
 
     Raises:
         ValueError: The layer's class cannot be made from its configuration.
@@ -59,10 +60,10 @@ def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> 
 
 
 class Owners:
-    """Which layer holds each weight, where only one may.
+    """The layer that holds each weight, where only one may.
 
     Args:
-        rule: What two that hold the same weight break. By default that copies of them would not share it.
+        rule: What the message says of two layers that hold the same weight. Defaults to: copies would not share it.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Owners:
         self._paths: dict[int, str] = {}
 
     def add(self, path: str, weights: Iterable[keras.Variable]) -> None:
-        """Notes the weights of the layer at `path`.
+        """Note the weights of the layer at `path`.
 
         Raises:
             ValueError: Another layer holds one of them too.
@@ -91,7 +92,7 @@ def _values(variable: keras.Variable) -> np.ndarray:
 
 
 def copy_state(source: keras.Layer, target: keras.Layer) -> None:
-    """Gives `target`, a built copy of `source`, the same variables, seeds, vocabularies and trainable flags."""
+    """Copy variables, seeds, vocabularies and trainable flags of `source` to `target`, its built copy."""
     copy_variables(source, target)
     copy_learnt(source, target)
 
@@ -99,14 +100,14 @@ def copy_state(source: keras.Layer, target: keras.Layer) -> None:
 def copy_variables(
     source: keras.Layer, target: keras.Layer, values: Callable[[keras.Variable], np.ndarray] = _values
 ) -> None:
-    """Gives the variables of `target`, a built copy of `source`, their values and trainable flags.
+    """Set the variables and trainable flags of `target`, a built copy of `source`.
 
     They are spread over devices like the original's, whatever their names are in a `LayoutMap`.
 
     Args:
         source: The original layer.
         target: Its copy.
-        values: What the copy of a variable gets: by default what the variable holds.
+        values: Returns the value for the copy of a variable. Defaults to the value of the variable.
     """
     for old, new in zip(source.variables, target.variables, strict=True):
         _keras.spread_like(new, old)
@@ -117,7 +118,7 @@ def copy_variables(
 
 
 def copy_learnt(source: keras.Layer, target: keras.Layer) -> None:
-    """Gives `target` what `source` learnt besides its variables, or out of them, as preprocessing layers do."""
+    """Copy to `target` what `source` learnt besides its variables, or from them, as preprocessing layers do."""
     for old, new in _parts(source, target):
         if hasattr(old, "save_assets"):
             with tempfile.TemporaryDirectory() as folder:
@@ -218,7 +219,7 @@ class Copier:
         return self.layer(path, operation) if isinstance(operation, keras.Layer) else self.operation(operation)
 
     def _live_layers(self, model: keras.Sequential) -> list[keras.Layer]:
-        dead = {id(node.operation) for node in _keras.graph_nodes(model) if not self.is_live(node)}
+        dead = {id(node.operation) for node in Graph.of(model).nodes if not self.is_live(node)}
         return [layer for layer in model.layers if id(layer) not in dead]
 
 

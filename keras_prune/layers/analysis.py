@@ -52,7 +52,7 @@ class LayerAnalysis(Report):
                 short_list(each.layers),
                 f"{each.parameters:,}",
                 number(each.macs),
-                f"only by name: {each.unranked}" if each.unranked else "ranked",
+                f"only by name: {each.unranked}" if each.unranked else "free",
             )
             for each in self.candidates
         ]
