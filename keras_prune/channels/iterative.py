@@ -1,17 +1,19 @@
 """Pruning in steps, with training in between: what a model loses at once it learns again less well."""
 
-import math
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 
 from keras_prune.channels.groups import analyze_channels
-from keras_prune.channels.limits import Limits, Scope
-from keras_prune.channels.prune import PrunedChannels, carry_out, check_asked, left_of_all
+from keras_prune.channels.limits import Scope
+from keras_prune.channels.prune import PrunedChannels, carry_out, left_of_all
+from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget
 from keras_prune.costs.counting import costs_of_trace
+from keras_prune.validation import check_integer
 
 
 class IterativePruning:
@@ -69,26 +71,20 @@ class IterativePruning:
         recalibrate: Any = None,
         strict: bool = False,
     ):
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-            raise ValueError(f"`steps` must be an integer of at least 1. Received: steps={steps!r}")
-        check_asked(ratio, budget, ratios)
+        self._steps = check_integer(steps, "steps", 1)
+        chosen = ratio, budget, ratios, importance, scope, round_to, min_channels, max_ratio
+        request = ChannelRequest(*chosen, data, loss, recalibrate, strict)
         if budget is not None and budget.latency is not None:
             raise ValueError(f"A budget of latency cannot be reached in steps. Received: budget={budget!r}")
-        ratios = {} if ratios is None else ratios
-        Limits(ratio, ratios, scope, round_to, min_channels, max_ratio)  # raises now, not in the loop
         analysis = analyze_channels(model)
         self.results: list[PrunedChannels] = []
-        self._model, self._steps = model, steps
-        self._ratio, self._ratios = ratio, dict(ratios)
-        self._limits = scope, round_to, min_channels, max_ratio, {group.name: group.size for group in analysis.groups}
-        score = importance if isinstance(importance, ChannelImportance) else ChannelImportance(importance)
-        self._others = score, data, loss, recalibrate, strict
+        self._model = model
+        self._request = dataclasses.replace(request, original={group.name: group.size for group in analysis.groups})
         self._costs: dict[str, int | None] = {}
-        self._targets: dict[str, int] = {}
         if budget is not None:
             costs = costs_of_trace(analysis.trace)
             self._costs = left_of_all(costs, analysis)
-            self._targets = budget.targets(self._costs, costs.unknown)
+            budget.targets(self._costs, costs.unknown)  # raises now, not in the loop
 
     def __len__(self) -> int:
         return self._steps
@@ -97,24 +93,7 @@ class IterativePruning:
         self.results = []
         model = self._model
         for step in range(1, self._steps + 1):
-            done = step / self._steps
-            ratios = {pattern: _share(ratio, done) for pattern, ratio in self._ratios.items()}
-            limits = Limits(_share(self._ratio, done), ratios, *self._limits)
-            result = carry_out(model, limits, self._budget(done), *self._others, plan=None)
+            result = carry_out(model, self._request.after(step / self._steps, self._costs))
             self.results.append(result)
             model = result.model
             yield model
-
-    def _budget(self, done: float) -> Budget | None:
-        if not self._targets:
-            return None
-        between = {}
-        for name, target in self._targets.items():
-            cost = self._costs[name] or target
-            between[name] = max(target, math.floor(cost * (target / cost) ** done))
-        return Budget(**between)
-
-
-def _share(ratio: float | None, done: float) -> float | None:
-    """The ratio after this fraction of the steps: each keeps the same fraction of what is left."""
-    return None if ratio is None else 1 - (1 - ratio) ** done

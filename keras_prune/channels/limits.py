@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.patterns import check_patterns, matches
-from keras_prune.validation import is_fraction, part
+from keras_prune.validation import check_choice, check_fraction, check_integer, part
 
 Scope = Literal["group", "global", "isomorphic"]
 
@@ -37,15 +37,15 @@ class Limits:
     def __post_init__(self) -> None:
         if not isinstance(self.ratios, Mapping):
             raise TypeError(f"`ratios` must map layer patterns to a ratio or None. Received: ratios={self.ratios!r}")
-        named = {f"ratios[{pattern!r}]": ratio for pattern, ratio in self.ratios.items()}
-        for name, value in {"ratio": self.ratio, "max_ratio": self.max_ratio, **named}.items():
-            if not (value is None and name != "max_ratio") and not is_fraction(value):
-                raise ValueError(f"A ratio must be in [0, 1). Received: {name}={value!r}")
-        if self.scope not in get_args(Scope):
-            raise ValueError(f"`scope` must be one of {list(get_args(Scope))}. Received: scope={self.scope!r}")
-        for name, count in {"round_to": self.round_to, "min_channels": self.min_channels}.items():
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={count!r}")
+        for pattern, ratio in self.ratios.items():
+            if ratio is not None:
+                check_fraction(ratio, f"ratios[{pattern!r}]")
+        if self.ratio is not None:
+            check_fraction(self.ratio, "ratio")
+        check_fraction(self.max_ratio, "max_ratio")
+        check_choice(self.scope, "scope", get_args(Scope))
+        for name in ("round_to", "min_channels"):
+            object.__setattr__(self, name, check_integer(getattr(self, name), name, 1))
 
     def check(self, analysis: ChannelAnalysis) -> None:
         """Raises a `ValueError` if a pattern matches no layer, or layers of one group get different ratios."""

@@ -12,8 +12,9 @@ from keras_prune.channels.limits import Limits, Scope
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.rebuild import rebuild
 from keras_prune.channels.recalibrate import recalibrate_statistics, recalibration_batches
-from keras_prune.channels.removal_order import Queue
+from keras_prune.channels.removal_order import RemovalOrder
 from keras_prune.channels.report import ChannelReport, make_report
+from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, Score, score_groups
 from keras_prune.costs.budget import Budget, count_costs, meet_budget
 from keras_prune.costs.counting import Costs, costs_of_trace
@@ -124,74 +125,51 @@ def prune_channels(
     small.fit(x, y)  # what was lost is soon learnt again
     ```
     """
-    check_asked(ratio, budget, ratios, plan)
-    limits = Limits(ratio, {} if ratios is None else ratios, scope, round_to, min_channels, max_ratio)
-    return carry_out(model, limits, budget, importance, data, loss, recalibrate, strict, plan)
+    chosen = ratio, budget, ratios, importance, scope, round_to, min_channels, max_ratio
+    return carry_out(model, ChannelRequest(*chosen, data, loss, recalibrate, strict, plan))
 
 
-def carry_out(
-    model: keras.Model,
-    limits: Limits,
-    budget: Budget | None,
-    importance: str | Score | ChannelImportance,
-    data: Any,
-    loss: Any,
-    recalibrate: Any,
-    strict: bool,
-    plan: ChannelPlan | None,
-) -> PrunedChannels:
-    """`prune_channels`, of a model that may have lost channels before: see `Limits.original`."""
-    score = importance if isinstance(importance, ChannelImportance) else ChannelImportance(importance)
+def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
+    """`prune_channels`, of a model that may have lost channels in earlier steps: see `ChannelRequest.original`."""
     analysis = analyze_channels(model)
+    limits = request.limits
     limits.check(analysis)
-    if strict and analysis.unknown:
+    if request.strict and analysis.unknown:
         raise ValueError(f"Not every operation has a rule. Received: {'; '.join(analysis.unknown.values())}")
-    batches = None if recalibrate is None else recalibration_batches(model, recalibrate)
-    trace = analysis.trace
-    costs = costs_of_trace(trace)
+    batches = None if request.recalibrate is None else recalibration_batches(model, request.recalibrate)
+    costs = costs_of_trace(analysis.trace)
+    plan = request.plan
     asked: Mapping[str, int] = {}
     choice = None
     if plan is None:
-        choice = ChannelChoice(score, score_groups(analysis, score, model, data, loss), limits)
-        queue = Queue(analysis, limits, choice.scores)
-        length = _length(queue, analysis, costs, model, limits, budget)
-        plan, asked = queue.plan(length), queue.asked(length)
+        scores = score_groups(analysis, request.score, model, request.data, request.loss)
+        choice = ChannelChoice(request.score, scores, limits)
+        order = RemovalOrder(analysis, limits, scores)
+        length = _length(order, analysis, costs, model, request)
+        plan, asked = order.plan(length), order.asked(length)
     keep = plan.keep(analysis)
-    small = rebuild(trace, keep)
+    small = rebuild(analysis.trace, keep)
     if batches is not None:
         recalibrate_statistics(small, batches)
-    report = make_report(analysis, costs, plan, keep, asked, limits, budget)
-    return PrunedChannels(small, plan, report, choice)
+    return PrunedChannels(small, plan, make_report(analysis, costs, plan, keep, asked, request), choice)
 
 
 def _length(
-    queue: Queue, analysis: ChannelAnalysis, costs: Costs, model: keras.Model, limits: Limits, budget: Budget | None
+    order: RemovalOrder, analysis: ChannelAnalysis, costs: Costs, model: keras.Model, request: ChannelRequest
 ) -> int:
-    if budget is None:
-        return queue.length(limits.ratio or 0.0)
+    """How much of the removal order the ratio, or the budget, takes."""
+    if request.budget is None:
+        return order.length(request.ratio or 0.0)
 
     def left(length: int) -> Mapping[str, int | None]:
-        return count_costs(costs, Kept(queue.plan(length).keep(analysis)))
+        return count_costs(costs, Kept(order.plan(length).keep(analysis)))
 
     def build(length: int) -> keras.Model:
-        return rebuild(analysis.trace, queue.plan(length).keep(analysis))
+        return rebuild(analysis.trace, order.plan(length).keep(analysis))
 
     hint = "Allow more with `max_ratio`, `min_channels`, `round_to` or `ratios`. "
     whole = left_of_all(costs, analysis)
-    return meet_budget(budget, model, whole, len(queue), left, build, hint, costs.unknown)
-
-
-def check_asked(ratio: Any, budget: Any, ratios: Any, plan: Any = None) -> None:
-    received = f"Received: ratio={ratio!r}, budget={budget!r}, ratios={ratios!r}, plan={plan!r}"
-    if plan is not None and not (ratio is None and budget is None and not ratios):
-        raise ValueError(f"A `plan` says what goes: pass it without `ratio`, `budget` and `ratios`. {received}")
-    if ratio is not None and budget is not None:
-        raise ValueError(f"Pass `ratio` or `budget`, not both. {received}")
-    if plan is None and ratio is None and budget is None and not ratios:
-        raise ValueError(f"Pass `ratio`, `budget` or `ratios`, or a `plan`. {received}")
-    for name, value, cls in (("budget", budget, Budget), ("plan", plan, ChannelPlan)):
-        if value is not None and not isinstance(value, cls):
-            raise TypeError(f"`{name}` must be a {cls.__name__}. {received}")
+    return meet_budget(request.budget, model, whole, len(order), left, build, hint, costs.unknown)
 
 
 def left_of_all(costs: Costs, analysis: ChannelAnalysis) -> dict[str, int | None]:

@@ -10,7 +10,7 @@ from keras_prune.channels.plan import ChannelPlan
 from keras_prune.validation import part
 
 
-class Queue:
+class RemovalOrder:
     """The channels that may go, the first to go first: within a group by score, ties by position, the last first.
 
     Every channel has a priority, by which those of all groups are merged: for `scope="group"` the fraction of its group
@@ -37,10 +37,10 @@ class Queue:
         )
         priority = np.concatenate([*self._priorities(), np.empty(0)])
         order = np.argsort(priority, kind="stable")
-        self._queue, self._priority = index[order].astype(int), priority[order]
+        self._sequence, self._priority = index[order].astype(int), priority[order]
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._sequence)
 
     def length(self, ratio: float) -> int:
         """How much of the queue goes at this ratio."""
@@ -52,7 +52,7 @@ class Queue:
 
     def asked(self, length: int) -> dict[str, int]:
         """How many channels of each group shall go with this much of the queue; limits may let fewer go."""
-        counts = np.bincount(self._queue[:length], minlength=len(self._groups)).tolist()
+        counts = np.bincount(self._sequence[:length], minlength=len(self._groups)).tolist()
         return {**{group.name: count for group, count in zip(self._groups, counts, strict=True)}, **self._own}
 
     def plan(self, length: int) -> ChannelPlan:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from keras_prune.channels.groups import ChannelAnalysis, unknown_lines
-from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.request import ChannelRequest
 from keras_prune.costs.budget import Budget
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_lines
@@ -111,8 +111,7 @@ def make_report(
     plan: ChannelPlan,
     keep: np.ndarray,
     asked: Mapping[str, int],
-    limits: Limits,
-    budget: Budget | None,
+    request: ChannelRequest,
 ) -> ChannelReport:
     """The report of a plan that was carried out.
 
@@ -122,14 +121,14 @@ def make_report(
         plan: What went.
         keep: For each atom, whether it stayed.
         asked: By name of the group how many channels should go; empty if a plan was replayed.
-        limits: What was asked for.
-        budget: Likewise.
+        request: What was asked for.
     """
     kept, whole = Kept(keep), Kept(np.ones_like(keep))
     weights, work = _by_group(analysis, costs)
+    limits = request.limits
     rows = []
     for index, group in enumerate(analysis.groups):
-        own = asked.get(group.name, limits.count(group, limits.ratio or 0.0))
+        own = asked.get(group.name, limits.count(group, request.ratio or 0.0))
         macs = [_macs(costs, work[index], state) for state in (whole, kept)]
         rows.append(
             GroupReport(
@@ -147,8 +146,8 @@ def make_report(
         )
     return ChannelReport(
         model=analysis.model,
-        ratio=limits.ratio,
-        budget=budget,
+        ratio=request.ratio,
+        budget=request.budget,
         groups=tuple(rows),
         parameters_before=costs.parameters(whole),
         parameters_after=costs.parameters(kept),
