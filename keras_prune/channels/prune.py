@@ -1,4 +1,4 @@
-"""`prune_channels`: a smaller model, the plan that made it, and the report of what was done."""
+"""`prune_channels`: a smaller model, the plan behind it, and a report."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,13 +23,12 @@ from keras_prune.tracing.kept_channels import Kept
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ChannelChoice:
-    """How the channels that went were chosen.
+    """How the removed channels were chosen.
 
     Args:
-        importance: How they were scored.
-        scores: By name of the group the score of each of its channels, higher = keep; of those groups of which some
-            could go.
-        limits: What was asked for.
+        importance: How channels were scored.
+        scores: By name of the group the score of each of its channels, higher = keep; without frozen groups.
+        limits: How much of each group could, and should, be removed.
     """
 
     importance: ChannelImportance
@@ -39,13 +38,13 @@ class ChannelChoice:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PrunedChannels:
-    """What `prune_channels` returns. Its `str` is the report.
+    """Result of `prune_channels`. Its `str` is the report.
 
     Args:
         model: The smaller model, not compiled: the state of an optimizer does not fit it.
-        plan: Which channels went. Save it, and replay it with `prune_channels(model, plan=plan)`.
-        report: What was asked, what was done, and what could not be.
-        choice: The scores behind it, for `explain`; None if a plan was replayed.
+        plan: Which channels were removed. Save it, and replay it with `prune_channels(model, plan=plan)`.
+        report: Sizes before and after, and what could not be pruned.
+        choice: The scores behind it, for `explain`. Defaults to None: a plan was replayed.
     """
 
     model: keras.Model
@@ -74,46 +73,52 @@ def prune_channels(
     strict: bool = False,
     plan: ChannelPlan | None = None,
 ) -> PrunedChannels:
-    """Removes filters, units, heads and embedding dimensions, with everything that depended on them.
+    """Remove filters, units, heads and embedding dimensions, together with everything that depends on them.
 
-    Channels that must go together, because tensors are added or weights shared, go together. Where an operation has no
-    rule (`register_rule`), the channels that reach it stay, and the report says so. Zeroing what reads the removed
-    channels in the original would give the same outputs, except where the report marks a group inexact.
+    Channels that depend on each other, because tensors are added or weights shared, are removed together. Where an
+    operation has no rule (`register_rule`), the channels that reach it are kept, and the report says so. The smaller
+    model computes what the original computes with zeros in the weights that read the removed channels, except where the
+    report marks a group inexact.
 
     Args:
         model: A built Sequential or Functional model. It is not changed.
         ratio: Fraction of the channels to remove, in [0, 1). Half of the channels of every group leaves about a
-            quarter of the parameters. By default none, but for what `ratios` says.
-        budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few channels as possible go.
-        ratios: Other fractions, by pattern of the layers that make the channels; None: these stay. What such a layer
-            reads is not touched by it. Groups with their own ratio are not part of `scope`.
-        importance: How channels are scored: a name, a function, or a `ChannelImportance`, which lists the names. Of
-            the weights alone: `"l2"`, `"l1"`, `"fpgm"`, `"lamp"`, `"batch_norm_scale"`, `"random"`. With data:
-            `"mean_activation"`, `"apoz"`, `"entropy"`, `"activation_weight"`. With data and a loss: `"taylor"`,
-            `"fisher"`, and `"loss_change"`, which evaluates the model once for each channel.
-        scope: `"group"` removes the same fraction from each group; `"global"` ranks the channels of all groups
-            together; `"isomorphic"` ranks together those of groups of the same structure (Fang et al. 2024), so that
-            layers of another sort, whose scores mean something else, do not compete.
-        round_to: Keep a multiple of this many channels in each group; 8 suits most hardware.
-        min_channels: Keep at least this many channels in each group.
-        max_ratio: Remove at most this fraction of each group.
-        data: What an importance that needs data is measured on: arrays `x` or `(x, y)`, in batches of 32, or batches of
-            them that can be read more than once (a list, a `tf.data.Dataset`, a `PyDataset`, a torch `DataLoader`).
-            A few hundred samples do. The model is run as in inference, on a copy.
-        loss: The loss of those that need one, as `compile` takes it; by default that which the model was compiled with.
+            quarter of the parameters. Defaults to None: no channels except those that `ratios` names.
+        budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few channels as possible are
+            removed. Defaults to None.
+        ratios: Other fractions, by pattern of the layers that make the channels; None: they are kept. The input
+            channels of such a layer are not affected. Groups with their own ratio are not part of `scope`. Defaults to
+            None: no others.
+        importance: How channels are scored: a name, a function, or a `ChannelImportance`, which has the formulas.
+            `"loss_change"` evaluates the model once for each channel. Defaults to `"l2"`.
+            Of the weights alone: `"l2"`, `"l1"`, `"lamp"`, `"fpgm"`, `"batch_norm_scale"`, `"random"`.
+            With data: `"wanda"`, `"activation_weight"`, `"mean_activation"`, `"apoz"`, `"entropy"`.
+            With data and a loss: `"taylor"`, `"snip"`, `"fisher"`, `"loss_change"`.
+        scope: Which channels are ranked together: `"group"` removes the same fraction from each group; `"global"` ranks
+            the channels of all groups; `"isomorphic"` those of groups of the same structure (Fang et al. 2024), so that
+            layers of another kind, whose scores mean something else, do not compete. Defaults to `"group"`.
+        round_to: Keep a multiple of this many channels in each group; 8 suits most hardware. Defaults to 1.
+        min_channels: Keep at least this many channels in each group. Defaults to 1.
+        max_ratio: Remove at most this fraction of each group. Defaults to 0.9.
+        data: What a criterion that needs data is measured on: arrays `x` or `(x, y)`, in batches of 32, or batches of
+            them that can be read more than once (a list, a `tf.data.Dataset`, a `PyDataset`, a torch `DataLoader`). A
+            few hundred samples suffice. The model runs as in inference, on a copy. Defaults to None.
+        loss: The loss of criteria that need one, as `compile` takes it. Defaults to None: the one that the model was
+            compiled with.
         recalibrate: Inputs (in a form that `data` may have) on which the BatchNormalization statistics of the smaller
-            model are estimated anew, before any training: a cheap gain. Layers that are not trainable keep theirs.
-        strict: Raise if some operation has no rule.
-        plan: A plan to replay instead; then no `ratio`, `budget` or `ratios`.
+            model are estimated again, before any fine-tuning: a cheap gain. Layers that are not trainable keep theirs.
+            Defaults to None: all keep theirs.
+        strict: Raise if some operation has no rule. Defaults to False.
+        plan: A plan to replay instead; then no `ratio`, `budget` or `ratios`. Defaults to None.
 
     Returns:
         A `PrunedChannels`: `.model`, `.plan` and `.report`.
 
     Raises:
-        ValueError: A ratio outside [0, 1), conflicting ratios in one group, an unknown pattern or importance, a budget
+        ValueError: A ratio outside [0, 1), conflicting ratios in one group, an unknown pattern or criterion, a budget
             that cannot be met (the message says the smallest that can), data that do not fit the model, a plan made
             for another model, a subclassed or unbuilt model, or, with `strict`, an operation without a rule.
-        TypeError: `model` is no Keras model.
+        TypeError: `model` is no Keras model, or `budget`, `ratios` or `plan` is of another type.
 
     Example:
 
@@ -122,7 +127,7 @@ def prune_channels(
     print(result.report)
     small = result.model
     small.compile("adam", "mse")
-    small.fit(x, y)  # what was lost is soon learnt again
+    small.fit(x, y)  # fine-tuning recovers most of what was lost
     ```
     """
     chosen = ratio, budget, ratios, importance, scope, round_to, min_channels, max_ratio
