@@ -38,7 +38,7 @@ class ChannelChoice:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PrunedChannels:
-    """Result of `prune_channels`. Its `str` is the report.
+    """Result of `prune_channels`. Printed, or shown in a notebook, it is its report.
 
     Args:
         model: The smaller model, not compiled: the state of an optimizer does not fit it.
@@ -54,6 +54,9 @@ class PrunedChannels:
 
     def __str__(self) -> str:
         return str(self.report)
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
 
 def prune_channels(

@@ -78,7 +78,7 @@ def test_channels(name):
     assert (kp.cost(model).known_macs, kp.cost(result.model).known_macs) == (before, after)
     text = str(result)
     assert f"MACs: not known, {before - after:,} fewer; of the others {before:,} -> {after:,}" in text
-    assert f"MACs are not known of:\n  {unknown_macs(report.macs.unknown)[0]}" in text
+    assert f"MACs are unknown for:\n  {unknown_macs(report.macs.unknown)[0]}" in text
     assert f"'{path}': no rule for this class" in unknown_macs(report.macs.unknown)[0]
     facts = dict(kp.explain(model, result).facts)
     assert facts["MACs"] == str(report.macs)
