@@ -17,19 +17,20 @@ from keras_prune.validation import check_integer
 
 
 class IterativePruning:
-    """Yields ever smaller models, each made from the one before, which you train in between.
+    """Iterator of ever smaller models, each made from the one before, which you fine-tune in between.
 
-    Each step keeps the same fraction of what is left: after `steps` of them the ratio, or the budget, is reached just
-    as `prune_channels` would reach it at once. Every model is new and not compiled: compile it, so the state of the
-    optimizer (momentum, step) starts afresh, and with it its learning rate schedule.
+    Each step keeps the same fraction of what the step before kept: after `steps` of them the ratio, or the budget, is
+    reached just as `prune_channels` would reach it at once. Every model is new and not compiled: compile it, so that
+    the state of the optimizer (momentum, step) starts afresh, and with it its learning rate schedule. `results` has the
+    report and the plan of each step; a second loop starts again from `model`.
 
     Args:
         model: A built Sequential or Functional model. It is not changed.
-        steps: Number of models.
-        ratio: As in `prune_channels`: of the channels of `model`, the fraction that the last model lacks.
+        steps: Number of models, at least 1.
+        ratio: As in `prune_channels`: of the channels of `model`, the fraction that is missing in the last one.
         budget: As in `prune_channels`, instead of `ratio`; not of latency, which is measured, not counted.
         ratios: As in `prune_channels`.
-        importance: As in `prune_channels`; measured anew on each model.
+        importance: As in `prune_channels`; measured again on each model.
         scope: As in `prune_channels`.
         round_to: As in `prune_channels`.
         min_channels: As in `prune_channels`.
@@ -40,7 +41,8 @@ class IterativePruning:
         strict: As in `prune_channels`.
 
     Raises:
-        ValueError: As `prune_channels`, and `steps` below 1.
+        ValueError: As `prune_channels`; `steps` below 1; a budget of latency.
+        TypeError: As `prune_channels`.
 
     Example:
 
@@ -50,7 +52,7 @@ class IterativePruning:
         small.fit(x, y, epochs=2)
     ```
 
-    After the loop `small` is the last model; `results` has the report and the plan of each step.
+    After the loop `small` is the last model.
     """
 
     def __init__(

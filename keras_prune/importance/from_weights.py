@@ -48,7 +48,7 @@ def lamp(unit: Unit) -> np.ndarray | None:
     norm (Lee et al. 2021, "Layer-adaptive sparsity for the magnitude-based pruning").
 
     In one layer the order is that of the magnitude, or norm. The largest of every layer scores 1, so layers can be
-    compared: it is meant for `Percentile("global")`, or `scope="global"` of channels.
+    compared: it is meant for `scope="global"`, of `Percentile` or `prune_channels`.
     """
     if not unit.makes:
         return None
