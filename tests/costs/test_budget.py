@@ -187,7 +187,7 @@ def test_bad_budgets(asked, message):
         ({"ratio": 0.5, "budget": kp.Budget(macs=0.5)}, ValueError, "not both"),
         ({"budget": 0.5}, TypeError, "must be a Budget"),
         ({"plan": {}}, TypeError, "must be a ChannelPlan"),
-        ({"plan": ChannelPlan("", {}), "ratio": 0.5}, ValueError, "A `plan` says what goes"),
+        ({"plan": ChannelPlan("", {}), "ratio": 0.5}, ValueError, "A `plan` says which channels to remove"),
         ({"ratios": 0.5}, TypeError, "must map"),
     ],
 )
