@@ -11,15 +11,18 @@ import pathlib
 import pkgutil
 import re
 
+import keras
 import numpy as np
 import pytest
 
-import keras_prune
+import keras_prune as kp
+import keras_prune.reporting.records
 import tflite_export
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.reporting.tables import printable
 
 EVIL = "a|b\\|c<script>alert(1)</script>\x1b[31m*b*[x](http://y)$x^2$\n"
+HOSTILE = "a|b<script>$x$[red]"
 LONG = "encoder/block_{}/a_name_of_a_layer_that_is_longer_than_half_of_the_line"
 NUMBERS = [f"{7**power:,}" for power in range(12)]
 
@@ -275,7 +278,7 @@ def test_one_series_needs_no_legend(plt):
 
 
 def modules():
-    for package in (keras_prune, tflite_export):
+    for package in (kp, tflite_export):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if "__main__" not in module.name and ".workers" not in module.name:  # programs
                 yield module.name
@@ -303,3 +306,88 @@ def test_every_report_says_what_it_shows():
         assert cls._bars is not Report._bars or cls.plot is not Report.plot, cls
         frozen = dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
         assert frozen or issubclass(cls, list), cls
+
+
+def small(name="hidden"):
+    """A small compiled model, with data for it."""
+    model = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(6, activation="relu", name=name), keras.layers.Dense(2)]
+    )
+    model.compile("sgd", "mse")
+    rng = np.random.default_rng(0)
+    return model, rng.normal(size=(32, 8)).astype("float32"), rng.normal(size=(32, 2)).astype("float32")
+
+
+def summary():
+    return kp.summary(kp.prune_weights(small(HOSTILE)[0], 0.5))
+
+
+def model_comparison():
+    model, x, y = small()
+    return kp.compare({"dense": model, HOSTILE: kp.prune_weights(model, 0.5)}, x, y, runs=1)
+
+
+def method_comparison():
+    model, x, y = small()
+    return kp.compare_methods(model, (x, y), (x, y), methods=["weights", "channels"], points=[0.6, 0.01], epochs=0)
+
+
+def sensitivity():
+    model, x, y = small()
+    return kp.sensitivity(model, (x, y), ratios=(0.3, 0.6))
+
+
+def explanation():
+    model = small(HOSTILE)[0]
+    return kp.explain(model, kp.prune_channels(model, 0.5))
+
+
+def records():
+    from keras_prune.reporting.records import Records
+    from keras_prune.weights.iterative import PruningRound
+
+    return Records([PruningRound(0, None, 0.0), PruningRound(1, 0.5, 0.5)])
+
+
+# One report of each class; those of the other rooms are made in the tests of these.
+MADE = {
+    kp.insight.SparsitySummary: summary,
+    kp.insight.ModelComparison: model_comparison,
+    kp.insight.MethodComparison: method_comparison,
+    kp.insight.Sensitivity: sensitivity,
+    kp.insight.Explanation: explanation,
+    keras_prune.reporting.records.Records: records,
+}
+
+
+@pytest.mark.parametrize("cls", MADE, ids=lambda cls: cls.__name__)
+def test_each_report_can_be_read_in_all_six_ways(cls, plt, monkeypatch):
+    report = MADE[cls]()
+    assert type(report) is cls
+    for width in (60, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        for table in report._tables():
+            assert max(map(len, table.text().splitlines()[bool(table.title) :])) <= width
+        assert str(report).startswith(report._tables()[0].text())
+    found = strictly(report.to_json())
+    assert len(found["records"]) == len(report.records()) > 1
+    assert report.records()[0].keys() == report.records()[-1].keys()
+    for text in (report.to_html(), report._repr_html_()):
+        assert "script" not in Reader(text).tags
+        assert "table" in Reader(text).tags
+    assert report.to_html().startswith("<!DOCTYPE html>")
+    assert "<script" not in report.to_markdown()
+    lines = [line for line in report.to_markdown().split("\n") if line.startswith("|")]
+    assert len(re.findall(r"(?<!\\)\|", lines[0])) == len(re.findall(r"(?<!\\)\|", lines[2])) > 2
+    ax = plt.subplots()[1]
+    assert report.plot(ax) is ax
+    for axes in (ax, report.plot()):
+        assert axes.containers or axes.lines
+        axes.figure.savefig(io.BytesIO())
+
+
+def test_no_records_are_no_table():
+    from keras_prune.reporting.records import Records
+
+    assert str(Records()) == "No records yet"
+    assert strictly(Records().to_json()) == {"records": []}
