@@ -238,7 +238,7 @@ def test_names_stay_names_in_markdown():
     assert [len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in table] == [4] * 4 + [3] * 3
     assert "<" not in "".join(lines)
     assert "](" not in "".join(lines)
-    assert lines[0].startswith("**About a\\|b\\\\\\|c&lt;script&gt;")
+    assert lines[0].startswith("**About a\\|b\\\\\\|c&lt;script>")
     assert table[1] == "| --- | --: | --: |"
 
 

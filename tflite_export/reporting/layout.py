@@ -4,7 +4,7 @@ block below."""
 import re
 from collections.abc import Sequence
 
-_LEAST = 16  # characters of a column of names or words, at least
+_LEAST, _LEAST_FIRST = 16, 24  # characters of a column of words, and of the first, which has the names
 _NUMBER = re.compile(r"[+-]?\d[\d,.]*(e[+-]?\d+)?[a-z%x]{0,2}", re.I)
 _NO_VALUE = ("", "-", "nan", "inf", "-inf")
 
@@ -27,7 +27,7 @@ def blocks(columns: Sequence[Sequence[str]], width: int, space: int, edges: int)
         space: Between two columns.
         edges: Left and right of the block, together.
     """
-    least = [_least(column) for column in columns]
+    least = [_least(column, _LEAST if index else _LEAST_FIRST) for index, column in enumerate(columns)]
 
     def room(chosen: Sequence[int]) -> int:
         return width - edges - space * (len(chosen) - 1)
@@ -45,18 +45,24 @@ def blocks(columns: Sequence[Sequence[str]], width: int, space: int, edges: int)
 def _fitted(
     columns: Sequence[Sequence[str]], least: Sequence[int], chosen: Sequence[int], room: int
 ) -> list[tuple[int, int]]:
+    """The widths of the columns of a block: headings above numbers give way first, then sentences, names last."""
     widths = {index: max(map(_width, columns[index]), default=0) for index in chosen}
-    while sum(widths.values()) > room:
-        widest = max(widths, key=lambda index: (widths[index] > least[index], widths[index]))
-        if widths[widest] <= least[widest]:  # a number that is wider than the line is still not cut
-            break
-        rest = room - sum(widths.values()) + widths[widest]
-        second = max([0, *(widths[index] for index in chosen if index != widest and widths[index] > least[index])])
-        widths[widest] = max(min(max(rest, second), widths[widest] - 1), least[widest])
+    words = {
+        index: max(least[index], *(_width(word) for cell in columns[index] for word in cell.split()))
+        for index in chosen
+    }
+    numbers = [index for index in chosen if is_number(columns[index][1:])]
+    texts = [index for index in chosen if index not in numbers]
+    for shrunk, floor in ((numbers, least), (texts, words), (texts, least)):
+        while sum(widths.values()) > room:
+            wide = [index for index in shrunk if widths[index] > floor[index]]
+            if not wide:  # a number that is wider than the line is still not cut
+                break
+            widths[max(wide, key=widths.__getitem__)] -= 1
     return list(widths.items())
 
 
-def _least(column: Sequence[str]) -> int:
+def _least(column: Sequence[str], words_least: int) -> int:
     """The width below which a column cannot be read, or would split a number."""
     cells = column[1:]
     words = [word for cell in column for word in cell.split()]
@@ -64,7 +70,7 @@ def _least(column: Sequence[str]) -> int:
         longest = max(map(_width, cells))
         return max(longest, min(_LEAST, max(map(_width, column[0].split()), default=0)))
     numbers = [_width(word) for word in words if _NUMBER.fullmatch(word.strip("()[];:"))]
-    return max(min(_LEAST, max(map(_width, column), default=0)), *numbers, 1)
+    return max(min(words_least, max(map(_width, column), default=0)), *numbers, 1)
 
 
 def _width(text: str) -> int:

@@ -137,4 +137,4 @@ def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it is: no column, HTML, emphasis or link begins in it."""
     for letter in "\\|*":
         text = text.replace(letter, f"\\{letter}")
-    return html.escape(text, quote=False).replace("](", "]\\(")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
