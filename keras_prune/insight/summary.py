@@ -165,6 +165,7 @@ class SparsitySummary(Report):
 
 
 def _numbers(size: int, zeros: int, sparsity: float) -> tuple[str, str, str]:
+    """The three cells of numbers."""
     return f"{size:,}", f"{zeros:,}", f"{sparsity:.2%}"
 
 
@@ -198,6 +199,7 @@ def summary(model: keras.Layer) -> SparsitySummary:
 
 
 def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
+    """The sparsity of one layer, whose masks are no parameters."""
     inner = inner_layer(layer)
     masked = {id(each.weight): each for each in find_masked(layer)}
     states = [getattr(layer, name) for name in (ATTRIBUTE, CLUSTERS) if hasattr(layer, name)]
@@ -228,15 +230,18 @@ def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
 
 
 def _reason(prunable: Prunable) -> str:
+    """Why a layer has no masks."""
     return prunable.reason or "not wrapped"
 
 
 def _distinct(weight: MaskedWeight | None) -> int | None:
+    """The number of shared values of a weight; None if it has none."""
     if weight is None or weight.shared is None:
         return None
     return np.unique(ops.convert_to_numpy(weight.weight.value)).size
 
 
 def _zeros(weight: keras.Variable) -> int:
+    """The number of entries that are zero."""
     values = ops.convert_to_numpy(weight.value)
     return values.size - int(np.count_nonzero(values))

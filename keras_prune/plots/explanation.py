@@ -36,6 +36,7 @@ def plot_explanation(explanation: Any, ax: Any = None) -> Any:
 
 
 def _plot_weights(explanation: Any, ax: Any) -> Any:
+    """Bars of the fraction removed of each weight array."""
     parts = explanation.parts
     ax = axes_or_new(ax, bars_size(len(parts)))
     total = sum(part.cut.removed for part in parts) / max(sum(part.pruned.size for part in parts), 1)
@@ -44,6 +45,7 @@ def _plot_weights(explanation: Any, ax: Any) -> Any:
 
 
 def _plot_layers(explanation: Any, ax: Any) -> Any:
+    """Bars of the scores of the layers that were ranked."""
     parts = [part for part in explanation.parts if part.score is not None]
     scores, removed = np.array([part.score for part in parts]), np.array([part.removed for part in parts], bool)
     return plot_ranks(

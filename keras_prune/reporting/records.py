@@ -33,11 +33,13 @@ class Records(list[Record], Report):
         return Bars("Records", " and ".join(series), [f"{by} {getattr(row, by)}" for row in self], series)
 
     def _columns(self) -> list[str]:
+        """The names of the fields."""
         first: Any = self[0] if self else None
         return [] if first is None else [field.name for field in dataclasses.fields(first)]
 
 
 def _cell(name: str, value: Any) -> str:
+    """A value as text; a fraction as a percentage."""
     if value is None:
         return "-"
     if not isinstance(value, float):

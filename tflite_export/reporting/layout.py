@@ -10,14 +10,14 @@ _NO_VALUE = ("", "-", "nan", "inf", "-inf")
 
 
 def is_number(cells: Sequence[str]) -> bool:
-    """Whether cells of a column are numbers: they begin with a digit, or there is no value, but not in all."""
+    """Return whether cells of a column are numbers: they begin with a digit, or there is no value, but not in all."""
     return any(cells) and all(
         cell.lower() in _NO_VALUE or cell[:1].isdigit() or (cell[:1] in "+-" and cell[1:2].isdigit()) for cell in cells
     )
 
 
 def blocks(columns: Sequence[Sequence[str]], width: int, space: int, edges: int) -> list[list[tuple[int, int]]]:
-    """Columns that stand side by side: for each block, the index and the width of each of its columns.
+    """Return the columns that stand side by side: for each block, the index and the width of each of its columns.
 
     All stand in one block where that has room without splitting a number; else the first is repeated in each.
 
@@ -30,6 +30,7 @@ def blocks(columns: Sequence[Sequence[str]], width: int, space: int, edges: int)
     least = [_least(column, _LEAST if index else _LEAST_FIRST) for index, column in enumerate(columns)]
 
     def room(chosen: Sequence[int]) -> int:
+        """What the cells of these columns may take."""
         return width - edges - space * (len(chosen) - 1)
 
     found, chosen = [], list(range(min(1, len(columns))))
@@ -74,6 +75,7 @@ def _least(column: Sequence[str], words_least: int) -> int:
 
 
 def _width(text: str) -> int:
+    """The width in a terminal, where letters of some scripts count twice."""
     from rich.cells import cell_len  # here, since most programs never print a table
 
     return cell_len(text)

@@ -172,6 +172,7 @@ def _row_of_file(name: str, path: str) -> ModelRow:
 
 
 def _outputs_of_file(path: str, x: Any) -> list[np.ndarray]:
+    """All outputs of a file for all samples."""
     outputs = tflite_export.predict(path, x)
     return outputs if isinstance(outputs, list) else [outputs]
 
@@ -192,4 +193,5 @@ def _timed(
 
 
 def _first(x: Any) -> Any:
+    """The first sample."""
     return keras.tree.map_structure(lambda leaf: np.asarray(leaf[:1]), x)

@@ -198,6 +198,7 @@ def compare_methods(
     compare({DENSE: model}, _head(x), _head(y), loss=loss, metrics=metrics, latency=False)  # what is wrong shows now
 
     def train(small: keras.Model) -> keras.Model:
+        """The model fine-tuned, without masks."""
         if seed is not None:
             keras.utils.set_random_seed(seed)
         if epochs:

@@ -117,6 +117,7 @@ class ModelComparison(Report):
         return {"base": self.rows[0].name}
 
     def _cell(self, row: ModelRow, name: str, write: Callable[[float], str]) -> str:
+        """A number, and in brackets its ratio; a dash if it is unknown."""
         value, ratio = row.values().get(name), self.ratio(row, name)
         if value is None:
             return "-"

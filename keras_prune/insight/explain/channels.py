@@ -152,6 +152,7 @@ def _explain(
     limits: Limits | None,
     asked: Mapping[str, int | None],
 ) -> ExplainedGroup:
+    """The explanation of one group."""
     pruned = np.zeros(group.size, bool)
     pruned[list(removed)] = True
     if scores is None:  # none can be removed

@@ -71,4 +71,4 @@ class Explanation(Report):
         return [record for part in self.parts for record in part.records()]
 
     def _facts(self) -> Mapping[str, Any]:
-        return {"model": self.model, "kind": self.kind, "importance": self.importance, "facts": dict(self.facts)}
+        return {"model": self.model, "kind": self.kind, "importance": self.importance, "facts": self.facts}

@@ -102,12 +102,14 @@ def page(
 
 
 def _table(parts: Sequence[Part]) -> str:
+    """The table of all parts."""
     if not parts:
         return "<p>The model has nothing of this kind that can be removed.</p>"
     return f'<div class="card">{Table(parts[0].HEADINGS, [part.cells() for part in parts]).html()}</div>'
 
 
 def _details(sections: Sequence[str]) -> str:
+    """The sections of the parts that have one."""
     found = "\n".join(section for section in sections if section)
     return f"<h2>In detail</h2>\n{found}" if found else ""
 
@@ -128,6 +130,7 @@ def _section(part: Part, unfold: bool) -> str:
 
 @_section.register
 def _of_weight(part: ExplainedWeight, unfold: bool) -> str:
+    """The scores and the mask of a weight array."""
     if not part.cut.removed:
         return ""
     scores, pruned = part.scores[part.alive], part.pruned[part.alive]
@@ -144,6 +147,7 @@ def _of_weight(part: ExplainedWeight, unfold: bool) -> str:
 
 @_section.register
 def _of_group(part: ExplainedGroup, unfold: bool) -> str:
+    """The scores of the channels of a group, and a table of all channels."""
     if part.scores is None:
         return ""
     free = part.ranks != 0
@@ -171,5 +175,6 @@ def _of_group(part: ExplainedGroup, unfold: bool) -> str:
 
 
 def _fold(part: Part, text: str, content: str, unfold: bool) -> str:
+    """A section that can be folded."""
     heading = f"<summary>{escape(part.name)} <span>{escape(text)}</span></summary>"
     return f"<details{' open' if unfold else ''}>{heading}<div>{content}</div></details>"

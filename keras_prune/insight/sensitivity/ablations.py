@@ -98,6 +98,7 @@ class WeightScan:
                 twin.weight.assign(values)
 
     def _keep(self, weight: MaskedWeight, ratio: float) -> np.ndarray:
+        """The mask of a weight at this ratio."""
         unit = SingleWeights(weight)
         if weight.path not in self._scores:
             self._scores[weight.path] = self._score(unit, self._statistics)
@@ -172,6 +173,7 @@ class ChannelScan:
         return whole, zeroed
 
     def _assign(self, values: Mapping[int, np.ndarray]) -> None:
+        """Write these values into the copy."""
         for key, array in values.items():
             self._twins[key].assign(array)
 

@@ -42,6 +42,7 @@ class MeasuredFile:
             raise ValueError(f"The cache cannot be written. Received: cache='{self._path}' ({error})") from error
 
     def _read(self) -> None:
+        """Read all values."""
         try:
             mark, found = read_plan(self._path, KEY, dict)
             values = {(name, float(ratio)): float(value) for name, row in found.items() for ratio, value in row.items()}

@@ -137,6 +137,7 @@ class Sensitivity(Report):
         return {**{name: getattr(self, name) for name in names}, "patterns": patterns}
 
     def _highest(self, curve: SensitivityCurve, max_drop: float) -> float:
+        """The highest ratio such that the metric holds there and at all lower ones."""
         held = 0.0
         for ratio, value in zip(self.levels, curve.values, strict=True):
             if not self.drop(value) <= max_drop + 1e-9:  # 0.9 - 0.8 is more than 0.1
@@ -145,6 +146,7 @@ class Sensitivity(Report):
         return held
 
     def _by_pattern(self, kind: Kind, other: str, max_drop: float) -> dict[str, float]:
+        """What `highest` returns, by name pattern."""
         if self.kind != kind:
             raise ValueError(
                 f"This sensitivity is to the pruning of {self.kind}: use `{other}`. Received: kind={self.kind!r}"
