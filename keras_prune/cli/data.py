@@ -34,7 +34,7 @@ class Data:
         return self.x if self.y is None else (self.x, self.y)
 
     def parts(self, fraction: float) -> tuple["Data", "Data"]:
-        """The data without this fraction of the samples, drawn at random, always the same; and these samples.
+        """Splits the data into all but this fraction of the samples, and this fraction, at random with a fixed seed.
 
         Raises:
             BadInput: There is a single sample.
@@ -89,12 +89,13 @@ def load_data(
         raise BadInput(f"The data must be a .npz file, not a single array. Received: {path!r}")
     with archive:
         reader = _Reader(path, archive)
-        x = reader.inputs(model, [x_key] if x_key else _keys("x", split))
-        y = reader.targets(model, [y_key] if y_key else _keys("y", split), needed=targets or y_key is not None)
+        x = reader.inputs(model, [x_key] if x_key else keys("x", split))
+        y = reader.targets(model, [y_key] if y_key else keys("y", split), needed=targets or y_key is not None)
     return _draw(Data(x, y), samples, path)
 
 
-def _keys(letter: str, split: Split) -> list[str]:
+def keys(letter: str, split: Split) -> list[str]:
+    """The keys under which inputs (`"x"`) or targets (`"y"`) are looked up, in order."""
     return [letter + ending for ending in _ENDINGS[split]]
 
 
