@@ -1,6 +1,7 @@
 """`autoprune`: the smallest model that keeps its accuracy, in a folder."""
 
 import argparse
+import json
 from typing import Any
 
 import keras
@@ -23,7 +24,7 @@ from keras_prune.cli.options import (
     positive,
     whole_number,
 )
-from keras_prune.cli.results import Result, plain
+from keras_prune.cli.results import Result
 
 _HELD_OUT = 0.2
 
@@ -173,14 +174,6 @@ def run(args: argparse.Namespace) -> Result:
             time_limit=args.time_limit,
             seed=args.seed,
         )
-    values = {
-        "best": plain(result.best),
-        "met": result.met,
-        "limit": result.limit,
-        "metric": result.front.metric,
-        "baseline": result.baseline,
-        "bound": result.bound,
-        "candidates": result.front.records,
-        "decisions": [plain(each) for each in result.decisions],
-    }
+    values = json.loads(result.to_json())
+    values["candidates"] = values.pop("records")
     return Result(result, ok=result.met, written=(result.best.path, result.best.keras_path), values=values)

@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_command(parsers: Any, name: str, run: Run | None, summary: str, about: str = "", example: str = "") -> Parser:
-    """Adds a command to these parsers.
+    """Add a command to these parsers.
 
     Args:
         parsers: Of the commands.

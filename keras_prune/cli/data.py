@@ -34,7 +34,7 @@ class Data:
         return self.x if self.y is None else (self.x, self.y)
 
     def parts(self, fraction: float) -> tuple["Data", "Data"]:
-        """Splits the data into all but this fraction of the samples, and this fraction, at random with a fixed seed.
+        """Split the data into all but this fraction of the samples, and this fraction, at random with a fixed seed.
 
         Raises:
             BadInput: There is a single sample.
@@ -62,7 +62,7 @@ def load_data(
     samples: int | None = None,
     targets: bool = False,
 ) -> Data:
-    """Reads inputs and targets of a model.
+    """Read inputs and targets of a model.
 
     Args:
         path: A `.npz` file. Its keys are `x` and `y`, or `x_train`, `y_train`, `x_test` and `y_test`. A model of
@@ -100,11 +100,11 @@ def keys(letter: str, split: Split) -> list[str]:
 
 
 class _Reader:
-    """Finds the arrays of an open file.
+    """Reader of the arrays of an open file.
 
     Args:
         path: The file.
-        archive: What `numpy.load` made of it.
+        archive: What `numpy.load` returned.
     """
 
     def __init__(self, path: str, archive: Any):

@@ -30,7 +30,7 @@ _KINDS = (
 
 
 def load_model(path: str, custom_objects: Iterable[str] = (), *, unsafe: bool = False, compile: bool = False) -> Any:
-    """Loads a Keras model.
+    """Load a Keras model.
 
     Args:
         path: A `.keras` file, or an `.h5` file of Keras 3, Keras 2 or tfmot.

@@ -177,7 +177,7 @@ def measurable(what: Of) -> list[str]:
 
 
 def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
-    """Reads one of these names: `choices`, but with a message that ends in what was received."""
+    """Read one of these names: `choices`, but with a message that ends in what was received."""
 
     def read(text: str) -> str:
         if text not in allowed:
@@ -214,7 +214,7 @@ def positive(text: str) -> float:
 
 
 def whole_number(least: int) -> Callable[[str], int]:
-    """Reads whole numbers of at least `least`."""
+    """Read whole numbers of at least `least`."""
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and int(text) >= least):

@@ -49,7 +49,7 @@ def parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     The result is printed on standard output, as text or, with `--json`, as one JSON object; progress, warnings and
     errors on standard error.
@@ -89,7 +89,7 @@ def _print(text: str) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """Shows warnings as one line each, hides deprecations, and the logs of TensorFlow, JAX and absl below errors."""
+    """Show warnings as one line each, hide deprecations, and the logs of TensorFlow, JAX and absl below errors."""
     loggers = [logging.getLogger(name) for name in ("absl", "tensorflow", "jax")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -7,7 +7,7 @@ _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
 def import_keras() -> None:
-    """Imports Keras without the logs of TensorFlow, unless it is imported already or the user has set their level."""
+    """Import Keras without the logs of TensorFlow, unless it is imported already or the user has set their level."""
     if "keras" in sys.modules or _LEVEL in os.environ:
         return
     os.environ[_LEVEL] = "2"  # errors only

@@ -43,7 +43,7 @@ def add_common(parser: argparse.ArgumentParser, criteria: Sequence[str]) -> None
 
 
 def run_removal(args: argparse.Namespace, load: Callable[[str], Any], prune: Callable[[Any, Any, Any], Any]) -> Result:
-    """Loads the model, prunes it, and writes it and its plan.
+    """Load the model, prune it, and write it and its plan.
 
     Args:
         args: The options.

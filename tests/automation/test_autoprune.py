@@ -110,7 +110,7 @@ def test_it_says_what_keeps_it_from_the_goal(task, quick, tmp_path):
     result = search(task, tmp_path / "a", budget=kp.Budget(macs=0.02), max_drop=0.02, fine_tune_epochs=0, step=0.9)
     assert not result.met
     assert "times the budget Budget(macs=0.02)" in result.limit
-    assert "weights: left out" in result.limit
+    assert "weights: skipped" in result.limit
     assert result.best.metric >= result.bound
     assert "NOT met" in str(result)
     keras.utils.set_random_seed(1)
@@ -118,7 +118,7 @@ def test_it_says_what_keeps_it_from_the_goal(task, quick, tmp_path):
     result = search(task, tmp_path / "b", optimizer=worse, methods=["channels"], max_drop=0.0)
     assert (result.met, result.best.name) == (False, "dense")
     assert {each.decision for each in result.decisions} == {"baseline", "rejected"}
-    assert "it does not" in result.limit
+    assert "it is not" in result.limit
 
 
 def test_a_file_that_loses_too_much_is_told(task, quick, tmp_path, monkeypatch):
@@ -143,7 +143,7 @@ def test_an_export_that_fails_is_a_rejected_candidate(task, quick, tmp_path, mon
     result = search(task, tmp_path / "out", methods=["channels"], max_drop=0.5)
     assert result.decisions[1].reason == "the export failed: cannot be quantised"
     assert result.decisions[1].metric is None
-    assert result.decisions[2].left > result.decisions[1].left
+    assert result.decisions[2].kept > result.decisions[1].kept
     assert result.met
 
 
