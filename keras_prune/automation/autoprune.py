@@ -150,10 +150,10 @@ def autoprune(
     _check_training(train_data, model)
     running = copy_to_measure(model)[1]
     evaluation = Evaluation(running, model, validation_data, metric, mode, loss)
-    settings = (max_drop, mode, str(budget), kinds, quantize, fine_tune_epochs, optimizer, loss)
+    settings = (max_drop, mode, str(budget), kinds, quantize, fine_tune_epochs, _unnamed(optimizer), loss)
     tried = trials if search == "optuna" else 0
     numbers = (batch_size, step, resolution, tried, sensitivity_samples, seed, evaluation.name)
-    compiled = getattr(model, "optimizer", None)
+    compiled = _unnamed(getattr(model, "optimizer", None))
     data = (data_fingerprint(evaluation.batches), _training_fingerprint(train_data, model))
     mark = fingerprint(model_fingerprint(model), data, settings, numbers, compiled)
     journal = Journal(folder, mark, evaluation.name, not evaluation.lower_is_better)
@@ -191,6 +191,15 @@ def _check_budget(budget: Any, kinds: Sequence[Kind], quantize: Any, model: kera
             f'"channels". Received: budget={budget!r}, methods={list(kinds)}'
         )
     costs_of(model, budget)
+
+
+def _unnamed(thing: Any) -> Any:
+    """Return the class and settings of an optimizer without names: Keras numbers them, so they differ in each run."""
+    if isinstance(thing, keras.optimizers.Optimizer):
+        return type(thing).__name__, _unnamed(thing.get_config())
+    if isinstance(thing, dict):
+        return {key: _unnamed(each) for key, each in thing.items() if key != "name"}
+    return thing
 
 
 def _check_training(data: Any, model: keras.Model) -> None:

@@ -179,6 +179,7 @@ class ParetoFront(Report):
     def _tables(self) -> Sequence[Table]:
         headings = (
             "Candidate",
+            "Front",
             self.metric,
             "Bytes",
             "Bytes after gzip",
@@ -186,12 +187,12 @@ class ParetoFront(Report):
             "Nonzeros",
             "MACs",
             "Latency, ms",
-            "Front",
         )
         front = {each.name for each in self.front}
         rows = [
             (
                 each.name,
+                "*" if each.name in front else "",
                 f"{each.metric:.4f}",
                 f"{each.bytes:,}",
                 f"{each.gzip_bytes:,}",
@@ -199,7 +200,6 @@ class ParetoFront(Report):
                 f"{each.nonzeros:,}",
                 number(each.macs),
                 "-" if each.latency_ms is None else f"{each.latency_ms:.3g}",
-                "*" if each.name in front else "",
             )
             for each in self.candidates
         ]

@@ -19,8 +19,8 @@ from keras_prune.cli.options import (
     add_model,
     budget_of,
     data_of,
-    fraction,
     model_of,
+    open_fraction,
     positive,
     whole_number,
 )
@@ -102,14 +102,14 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
     )
     parser.add_argument(
         "--step",
-        type=fraction,
+        type=open_fraction,
         default=0.5,
         metavar="F",
         help="fraction of the remaining weights, or channels, to remove per round, in (0, 1) (default: 0.5)",
     )
     parser.add_argument(
         "--resolution",
-        type=fraction,
+        type=open_fraction,
         default=0.2,
         metavar="F",
         help="relative size difference, in (0, 1), between the smallest accepted and the largest rejected model at "

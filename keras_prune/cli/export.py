@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def classes(targets: Any, output_shape: Any) -> np.ndarray | None:
-    """The targets, if they are classes of the model's scores, of which an accuracy can be told; else None.
+    """Return the targets if they are classes, so that the accuracy of the model's scores can be measured; else None.
 
     Args:
         targets: Of the samples.

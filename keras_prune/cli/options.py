@@ -157,7 +157,7 @@ def add_budget(parser: argparse.ArgumentParser, params: str = "parameters", size
         )
     parser.add_argument(
         "--budget-latency",
-        type=fraction,
+        type=open_fraction,
         metavar="F",
         help="upper limit of the latency: a fraction of the original's, in (0, 1), measured on exported files; needs "
         "TensorFlow (default: no limit)",
@@ -192,6 +192,14 @@ def fraction(text: str) -> float:
     value = _number(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"must be a number in [0, 1). Received: {text!r}")
+    return value
+
+
+def open_fraction(text: str) -> float:
+    """A number in (0, 1)."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be a number in (0, 1). Received: {text!r}")
     return value
 
 

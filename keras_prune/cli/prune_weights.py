@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def selection(text: str) -> Selection:
-    """A selection, as the help describes them."""
+    """Read a selection, as the help describes them."""
     name, sign, value = text.partition("=")
     try:
         if text == "percentile":
@@ -125,7 +125,7 @@ def _allowed(text: str) -> str:
 
 
 def target(text: str) -> Any:
-    """One of the words, or a pattern and its sparsity."""
+    """Read one of the words, or a pattern and its sparsity."""
     return text if text in _WORDS else pattern_value(text)
 
 

@@ -11,10 +11,10 @@ from keras_prune.cli.options import (
     add_metric,
     add_model,
     data_of,
-    fraction,
     measurable,
     model_of,
     one_of,
+    open_fraction,
     target_of,
 )
 from keras_prune.cli.results import Result, plain
@@ -45,7 +45,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--ratios",
-        type=fraction,
+        type=open_fraction,
         nargs="+",
         metavar="F",
         help="fractions to prune, each in (0, 1) (default: 0.1 to 0.9 in steps of 0.1)",

@@ -92,6 +92,26 @@ def test_a_run_that_was_killed_goes_on(task, quick, tmp_path, monkeypatch):
         np.testing.assert_array_equal(value(a), value(b))
 
 
+def test_a_search_resumes_with_a_new_optimizer_of_the_same_settings(task, quick, tmp_path):
+    """Keras numbers the names of optimizers in a process: "adam_1", "adam_2"."""
+    arguments = {"methods": ["channels"], "fine_tune_epochs": 0}
+
+    def optimizer(rate):
+        schedule = keras.optimizers.schedules.ExponentialDecay(rate, 100, 0.9)
+        return keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(schedule))
+
+    first = search(task, tmp_path / "out", optimizer=optimizer(0.01), **arguments)
+    count = len(quick)
+    assert search(task, tmp_path / "out", optimizer=optimizer(0.01), **arguments).decisions == first.decisions
+    model, train, validation = task
+    model.compile(keras.optimizers.Adam(0.01), model.loss, metrics=["accuracy"])  # compiled again in the same way
+    again = search((model, train, validation), tmp_path / "out", optimizer=optimizer(0.01), **arguments)
+    assert again.decisions == first.decisions
+    assert len(quick) == count
+    with pytest.raises(ValueError, match="search of another model"):
+        search(task, tmp_path / "out", optimizer=optimizer(0.02), **arguments)
+
+
 @CORE
 def test_a_budget_ends_the_search(task, quick, tmp_path):
     result = search(task, tmp_path / "a", budget=kp.Budget(macs=0.6), max_drop=0.5)

@@ -119,7 +119,7 @@ def test_the_best_of_a_front():
     )
     assert found.best().name == "small"
     assert found.best(0.82).name == "mid"
-    assert found.best(macs=60).name == "mid"  # of "small" they are not known
+    assert found.best(macs=60).name == "mid"  # those of "small" are unknown
     assert found.by("macs").front[0].name == "mid"
     assert "small" in str(found)
     for arguments in ({"bound": 0.95}, {"bytes": 5}):
