@@ -104,3 +104,8 @@ def _combine(candidate: Candidate, size: Callable[[np.ndarray], float]) -> float
 def _fan(shape: tuple[int, ...]) -> float:
     """The mean number of inputs and outputs of an entry, as initialisers count them."""
     return float(np.prod(shape[:-2], initial=1.0) * (shape[-2] + shape[-1]) / 2) if len(shape) > 1 else 1.0
+
+
+def names() -> list[str]:
+    """The names of the criteria for layers and branches."""
+    return list(_NAMES)
