@@ -1,18 +1,25 @@
 """`inspect`: what stands in a `.tflite` file, one's own or another's, without running it."""
 
-import dataclasses
-import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tflite_export.packaging.xz import gzip_bytes, xz
-from tflite_export.printing import facts, page, plain_text, shape_text
 from tflite_export.reader import flatbuffer
 from tflite_export.reader.macs import count_macs
 from tflite_export.reader.tensors import Tensor
-from tflite_export.reader.weight_tables import TensorSparsity, tensor_table
+from tflite_export.reader.weight_tables import (
+    LARGEST,
+    TensorSparsity,
+    largest,
+    shape_text,
+    short_name,
+    tensor_records,
+    tensor_table,
+)
+from tflite_export.reporting import Bars, Report, Table
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class FileReport:
+class FileReport(Report):
     """What stands in a file. `print(report)` shows it as tables.
 
     Attributes:
@@ -105,26 +112,29 @@ class FileReport:
         """The fraction that is zero."""
         return self.zeros / max(1, self.elements)
 
-    def to_json(self) -> str:
-        """All that the report holds, as a JSON object."""
-        values: dict[str, Any] = dataclasses.asdict(self) | {"path": os.fspath(self.path)}
-        sums = ("parameters", "non_zeros", "flex_operators", "custom_operators", "elements", "zeros", "sparsity")
-        values |= {name: getattr(self, name) for name in sums}
-        for entry, tensor in zip(values["tensors"], self.tensors, strict=True):
-            entry["sparsity"] = tensor.sparsity
-        return json.dumps(values, indent=2)
-
-    def to_html(self) -> str:
-        """The tables, with all tensors, as an HTML page that needs no other file."""
-        return page(self.path.name, *self._parts(whole=True))
-
     def __str__(self) -> str:
-        return plain_text(*self._parts(whole=False))
+        tables = (self._summary(), tensor_table("Constant", self.tensors, LARGEST))
+        return "\n".join(table.text() for table in tables if table.rows)
 
-    def _parts(self, *, whole: bool) -> list[Any]:
-        return [facts(self.path.name, self._facts()), tensor_table("constant", self.tensors, whole=whole)]
+    def _tables(self) -> list[Table]:
+        return [self._summary(), tensor_table("Constant", self.tensors)]
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _rows(self) -> list[dict[str, Any]]:
+        return tensor_records(self.tensors)
+
+    def _facts(self) -> Mapping[str, Any]:
+        sums = ("parameters", "non_zeros", "flex_operators", "custom_operators", "elements", "zeros", "sparsity")
+        return {**super()._facts(), "tensors": self._rows(), **{name: getattr(self, name) for name in sums}}
+
+    def _bars(self) -> Bars:
+        shown = largest(self.tensors)
+        values = {
+            "all": [tensor.elements for tensor in shown],
+            "not zero": [tensor.elements - tensor.zeros for tensor in shown],
+        }
+        return Bars(self.path.name, "numbers in the largest constants", [short_name(each) for each in shown], values)
+
+    def _summary(self) -> Table:
         size = f"{self.bytes:,} bytes"
         if self.gzip_bytes is not None and self.xz_bytes is not None:
             size += f", {self.gzip_bytes:,} gzip, {self.xz_bytes:,} xz"
@@ -140,11 +150,11 @@ class FileReport:
         ]
         rows += [("input", _port(port)) for port in self.inputs]
         rows += [("output", _port(port)) for port in self.outputs]
-        return [row for row in rows if row[1]]
+        return Table(None, [row for row in rows if row[1]], self.path.name)
 
     def _macs(self) -> str:
         if self.macs is None:
-            return f"not known, because of {', '.join(self.uncounted)}"
+            return f"unknown, because of {', '.join(self.uncounted)}"
         return f"{self.macs:,}, {self.effective_macs:,} with weights that are not zero"
 
 

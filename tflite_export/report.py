@@ -1,24 +1,21 @@
 """What `export` found out about the file it wrote."""
 
-import dataclasses
-import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tflite_export.keras_models.kernels import Kernel
 from tflite_export.packaging.xz import gzip_bytes, xz
-from tflite_export.printing import facts, page, plain_text
 from tflite_export.reader import flatbuffer
-from tflite_export.reader.weight_tables import TensorSparsity, tensor_table
+from tflite_export.reader.weight_tables import LARGEST, TensorSparsity, tensor_records, tensor_table
+from tflite_export.reporting import Bars, Report, Table
 from tflite_export.timing import CallTime
 from tflite_export.verification.checks import Run, left_in_float, lost_sharing
 
 
 @dataclass(frozen=True)
-class ExportReport:
+class ExportReport(Report):
     """A written file and the checks that it passed. `print(report)` shows it as tables.
 
     With `verify=False` nothing was run: what only a run tells is None, or empty.
@@ -81,22 +78,24 @@ class ExportReport:
         """Median time of one call, in milliseconds, with one thread."""
         return self.timings[0].median_ms if self.timings else None
 
-    def to_json(self) -> str:
-        """All that the report holds, as a JSON object."""
-        values = dataclasses.asdict(self) | {"path": os.fspath(self.path), "sparsity": self.sparsity}
-        return json.dumps(values, indent=2)
-
-    def to_html(self) -> str:
-        """The tables, with all weights, as an HTML page that needs no other file."""
-        return page(self.path.name, *self._parts(whole=True))
-
     def __str__(self) -> str:
-        return plain_text(*self._parts(whole=False))
+        tables = (self._summary(), tensor_table("Weight", self.tensors, LARGEST))
+        return "\n".join(table.text() for table in tables if table.rows)
 
-    def _parts(self, *, whole: bool) -> list[Any]:
-        return [facts(self.path.name, self._facts()), tensor_table("weight", self.tensors, whole=whole)]
+    def _tables(self) -> list[Table]:
+        return [self._summary(), tensor_table("Weight", self.tensors)]
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _rows(self) -> list[dict[str, Any]]:
+        return tensor_records(self.tensors)
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {**super()._facts(), "tensors": self._rows(), "sparsity": self.sparsity}
+
+    def _bars(self) -> Bars:
+        sizes = (self.bytes, self.gzip_bytes, self.xz_bytes)
+        return Bars(self.path.name, "bytes", ("file", "after gzip", "after xz"), {"size": sizes})
+
+    def _summary(self) -> Table:
         difference = "not verified"
         if self.verified:
             check = f"allowed {self.tolerance:g}, {self.samples} samples"
@@ -122,7 +121,8 @@ class ExportReport:
             ("inputs", ", ".join(self.inputs)),
             ("outputs", ", ".join(self.outputs)),
         ]
-        return rows + [("warning", line) for line in self.warnings]
+        rows += [("warning", line) for line in self.warnings]
+        return Table(None, rows, self.path.name)
 
 
 def report_of(

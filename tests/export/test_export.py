@@ -124,10 +124,11 @@ def test_report_of_the_cnn(cnn):
         report.bytes = 1
 
 
-def test_report_prints_plain_tables(cnn):
+def test_report_prints_plain_tables(cnn, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     text = str(cnn[1])
     assert "\x1b" not in text
-    assert text.isascii()
+    assert text.replace("─", "-").isascii()  # the rule below headings apart
     assert max(map(len, text.splitlines())) <= 100
     for part in ("cnn.tflite", "8 x 3 x 3 x 3", "162", "75.0%", "1 CONV_2D", f"{cnn[1].bytes:,} bytes"):
         assert part in text

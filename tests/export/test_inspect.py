@@ -211,7 +211,8 @@ def test_flex_and_custom_operators_are_named(tflite_files, tmp_path):
     assert "FlexErf" in str(report)
 
 
-def test_report_prints_and_saves(tflite_files, tmp_path):
+def test_report_prints_and_saves(tflite_files, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     path = tflite_files[1]["int8"]
     report = tflite_export.inspect(path)
     text = str(report)

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,20 @@ from tflite_export import subprocesses
 from tflite_export.arrays import call_sizes
 from tflite_export.errors import ExportError, require
 from tflite_export.micro.operators import method
-from tflite_export.printing import facts, plain_text
 from tflite_export.reader import flatbuffer
 from tflite_export.reader.flatbuffer import Graph, Model
+from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
 from tflite_export.runtime.trial_run import prove
 
 
 @dataclass(frozen=True)
-class MicroReport:
+class MicroReport(Report):
     """Whether TensorFlow Lite Micro runs a file. `print` shows it.
 
     Attributes:
         path: The file.
+        bytes: Its size, which flash memory must hold.
         problems: Why it cannot; empty if nothing speaks against it.
         ran: Whether TensorFlow Lite Micro ran it here: without the package `tflite-micro` it is only looked at.
         arena_bytes: The memory that it took for tensors and bookkeeping, on this 64-bit machine; on 32 bits
@@ -36,20 +38,31 @@ class MicroReport:
     """
 
     path: Path
+    bytes: int
     problems: tuple[str, ...]
     ran: bool
     arena_bytes: int | None
     samples: int
     max_difference: float | None
 
-    def __str__(self) -> str:
-        rows = [("problem", problem) for problem in self.problems]
+    def _tables(self) -> list[Table]:
+        rows = [("size", f"{self.bytes:,} bytes"), *(("problem", problem) for problem in self.problems)]
         if self.ran:
             rows.append(("arena", f"{self.arena_bytes:,} bytes"))
             rows.append(("difference from LiteRT", f"{self.max_difference:.3g} ({self.samples} samples)"))
         elif not self.problems:
             rows.append(("not run", "nothing speaks against it; to be sure: pip install keras-prune[micro]"))
-        return plain_text(f"{self.path.name} on TensorFlow Lite Micro", facts("", rows))
+        return [Table(None, rows, self._title())]
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {**super()._facts(), "problems": self.problems}
+
+    def _bars(self) -> Bars:
+        names = ("file (flash memory)", "arena (RAM)")
+        return Bars(self._title(), "bytes", names, {"memory": (self.bytes, self.arena_bytes)})
+
+    def _title(self) -> str:
+        return f"{self.path.name} on TensorFlow Lite Micro"
 
 
 def micro_resolver(path: str | os.PathLike[str]) -> str:
@@ -140,18 +153,18 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     problems, sparse = _problems(model), _sparse(model)
     if sparse or importlib.util.find_spec("tflite_micro") is None:
         # It does not look whether zeros are left out: it would take the values that are there for all of them.
-        return MicroReport(Path(path), (*problems, *sparse), False, None, 0, None)
+        return MicroReport(Path(path), len(content), (*problems, *sparse), False, None, 0, None)
     try:
         arena, outputs = _run(content, calls, len(model.graphs[0].outputs))
     except ExportError as error:
-        return MicroReport(Path(path), problems or (str(error),), False, None, 0, None)
+        return MicroReport(Path(path), len(content), problems or (str(error),), False, None, 0, None)
     expected = [runner.real(runner.call(call)) for call in calls]
     differences = [
         np.abs(x.astype("float64") - y.astype("float64")).max(initial=0.0)
         for call, reference in zip(outputs, expected, strict=True)
         for x, y in zip(runner.real(call), reference, strict=True)
     ]
-    return MicroReport(Path(path), (), True, arena, samples, float(np.max(differences)))
+    return MicroReport(Path(path), len(content), (), True, arena, samples, float(np.max(differences)))
 
 
 def _problems(model: Model) -> tuple[str, ...]:

@@ -3,10 +3,13 @@
 import gzip
 import lzma
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tflite_export.reader import flatbuffer
+from tflite_export.reporting import Bars, Report, Table
 from tflite_export.storage import checked_target, write
 
 _LIMIT = 1 << 30
@@ -15,8 +18,8 @@ _STEP = 1 << 20
 
 
 @dataclass(frozen=True)
-class Packed:
-    """What `pack` or `unpack` wrote. `print` shows a line.
+class Packed(Report):
+    """What `pack` or `unpack` wrote. `print` shows both sizes.
 
     Attributes:
         path: The file that was written.
@@ -33,8 +36,18 @@ class Packed:
         """How many times smaller the packed file is."""
         return self.bytes / self.xz_bytes
 
-    def __str__(self) -> str:
-        return f"{self.path.name}: {self.bytes:,} bytes, {self.xz_bytes:,} as xz, {self.ratio:.2f} times smaller"
+    def _tables(self) -> list[Table]:
+        rows = [
+            (".tflite", f"{self.bytes:,} bytes"),
+            (".tflite.xz", f"{self.xz_bytes:,} bytes, {self.ratio:.2f} times smaller"),
+        ]
+        return [Table(None, rows, self.path.name)]
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {**super()._facts(), "ratio": self.ratio}
+
+    def _bars(self) -> Bars:
+        return Bars(self.path.name, "bytes", (".tflite", ".tflite.xz"), {"size": (self.bytes, self.xz_bytes)})
 
 
 def pack(path: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Packed:

@@ -11,8 +11,8 @@ import numpy as np
 
 from tflite_export import subprocesses
 from tflite_export.errors import require
-from tflite_export.printing import grid, plain_text
 from tflite_export.reader import flatbuffer
+from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
 from tflite_export.runtime.trial_run import prove
 from tflite_export.timing import CallTime
@@ -34,7 +34,7 @@ class Timing(CallTime):
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class Benchmark(Report):
     """How long files take. `print` shows a table.
 
     Attributes:
@@ -43,8 +43,8 @@ class Benchmark:
 
     timings: tuple[Timing, ...]
 
-    def __str__(self) -> str:
-        headings = ("file", "threads", "median ms", "p10", "p90", "ratio")
+    def _tables(self) -> list[Table]:
+        headings = ("File", "Threads", "Median ms", "p10 ms", "p90 ms", "Ratio to the first")
         rows = [
             (
                 timing.path.name,
@@ -54,7 +54,17 @@ class Benchmark:
             )
             for timing in self.timings
         ]
-        return plain_text(grid(headings, rows))
+        return [Table(headings, rows)]
+
+    def _bars(self) -> Bars:
+        several = len({timing.threads for timing in self.timings}) > 1
+        names = [f"{each.path.name}, threads: {each.threads}" if several else each.path.name for each in self.timings]
+        values = {
+            "10th percentile": [timing.p10_ms for timing in self.timings],
+            "median": [timing.median_ms for timing in self.timings],
+            "90th percentile": [timing.p90_ms for timing in self.timings],
+        }
+        return Bars("Time of a call", "ms", names, values)
 
 
 def benchmark(

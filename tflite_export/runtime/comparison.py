@@ -1,13 +1,15 @@
 """`compare`: how far the outputs of two files are apart, or those of a file and its Keras model."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tflite_export.printing import grid, plain_text, shape_text
 from tflite_export.reader import flatbuffer
+from tflite_export.reader.weight_tables import shape_text
+from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import run
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class OutputDifference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Report):
     """How far two models differ. `print` shows a table.
 
     Attributes:
@@ -57,8 +59,8 @@ class Comparison:
         """The largest absolute difference of all outputs; NaN if a value is NaN."""
         return float(np.max([output.max for output in self.outputs]))
 
-    def __str__(self) -> str:
-        headings = ("output", "shape", "max difference", "mean", "largest value", "same argmax")
+    def _tables(self) -> list[Table]:
+        headings = ("Output", "Shape", "Max difference", "Mean difference", "Largest value", "Same argmax")
         rows = [
             (
                 output.name,
@@ -70,7 +72,21 @@ class Comparison:
             )
             for output in self.outputs
         ]
-        return plain_text(f"{self.a} and {self.b}, {self.samples:,} samples", grid(headings, rows))
+        return [Table(headings, rows, self._title())]
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {**super()._facts(), "max": self.max}
+
+    def _bars(self) -> Bars:
+        names = [output.name or f"output {place}" for place, output in enumerate(self.outputs)]
+        values = {
+            "maximum": [output.max for output in self.outputs],
+            "mean": [output.mean for output in self.outputs],
+        }
+        return Bars(self._title(), "absolute difference", names, values)
+
+    def _title(self) -> str:
+        return f"{self.a} and {self.b}, {self.samples:,} samples"
 
 
 def compare(

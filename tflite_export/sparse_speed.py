@@ -1,15 +1,17 @@
 """`check_sparse_speed`: which zeros make a model faster, which only make its file smaller, and what to change."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tflite_export.conversion.modes import MODES
 from tflite_export.conversion.sparse import IN_BLOCKS, WORTH, reason_against
 from tflite_export.keras_models.kernels import Kernel, kernels_of
 from tflite_export.keras_models.xnnpack_sparse import ENOUGH, obstacles
 from tflite_export.preparation import prepare
-from tflite_export.printing import grid, plain_text, shape_text
+from tflite_export.reader.weight_tables import shape_text
+from tflite_export.reporting import Bars, Report, Table
 
 if TYPE_CHECKING:
     import keras
@@ -52,7 +54,7 @@ class KernelSpeed:
 
 
 @dataclass(frozen=True)
-class SparseSpeed:
+class SparseSpeed(Report):
     """Which zeros of a model make it faster. `print` shows a table.
 
     Attributes:
@@ -63,11 +65,14 @@ class SparseSpeed:
     kernels: tuple[KernelSpeed, ...]
     obstacles: tuple[str, ...]
 
-    def __str__(self) -> str:
-        headings = ("kernel", "shape", "zeros", "in 1x4 blocks", "effect")
+    def _tables(self) -> list[Table]:
+        headings = ("Kernel", "Shape", "Zeros", "Zeros in 1x4 blocks", "Effect")
         rows = [
             (k.layer, shape_text(k.shape), f"{k.sparsity:.1%}", f"{k.in_blocks:.0%}", k.effect) for k in self.kernels
         ]
+        return [Table(headings, rows)]
+
+    def _notes(self) -> list[str]:
         lines = [
             f"{kernel.layer}: faster on {' and '.join(kernel.faster_on)}" for kernel in self.kernels if kernel.faster_on
         ]
@@ -75,7 +80,22 @@ class SparseSpeed:
         if self.obstacles:
             lines += ["In the way of sparse 1x1 convolutions on ARM and WebAssembly:"]
             lines += [f"  {line}" for line in self.obstacles]
-        return plain_text(grid(headings, rows), *lines)
+        return lines
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [dataclasses.asdict(kernel) | {"effect": kernel.effect} for kernel in self.kernels]
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {"obstacles": self.obstacles}
+
+    def _bars(self) -> Bars:
+        values = {
+            "zeros": [kernel.sparsity for kernel in self.kernels],
+            "zeros in 1x4 blocks": [kernel.sparsity * kernel.in_blocks for kernel in self.kernels],
+        }
+        return Bars(
+            "Zeros of each kernel", "fraction of its weights", [kernel.layer for kernel in self.kernels], values
+        )
 
 
 def check_sparse_speed(model: "keras.Model") -> SparseSpeed:
