@@ -40,7 +40,15 @@ def register_preparation(step: "Callable[[keras.Model], keras.Model]") -> None:
 
 
 def prepare(model: "keras.Model") -> "keras.Model":
-    """The model after all registered steps; the user's own stays as it is."""
+    """The model after all registered steps; the user's own is unchanged.
+
+    Raises:
+        TypeError: A step returned something else.
+    """
+    import keras
+
     for step in _STEPS:
         model = step(model)
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"A preparation must return a keras.Model. Received: {step!r} returned {model!r}")
     return model
