@@ -21,18 +21,20 @@ from tflite_export.keras_models.signature import (
     standardize,
     structure_of,
 )
-from tflite_export.options import check_options
-from tflite_export.other_backends import export_elsewhere
+from tflite_export.other_backends import export_on_tensorflow
 from tflite_export.preparation import prepare
 from tflite_export.reader import flatbuffer
 from tflite_export.report import ExportReport, report_of
 from tflite_export.storage import checked_target, write
+from tflite_export.validation import check_choice, check_integer, check_number, check_subset
 from tflite_export.verification.accuracy import checked_labels
 from tflite_export.verification.checks import Run, Sample, check_operators, check_zeros, run_file
 from tflite_export.verification.reference import output_names, predict, sample_of, whole_batches
 
 if TYPE_CHECKING:
     import keras
+
+ALLOWED = ("flex", "custom")  # operators that are not LiteRT's own
 
 
 def export(
@@ -144,8 +146,13 @@ def export(
     """
     target = checked_target(path, (".tflite",), overwrite=overwrite, name="path")
     mode = find_mode(quantize, representative_data, input_type, output_type)
-    check_options(tolerance, samples, batch_size, allow, verify, labels)
-    tolerance = mode.tolerance if tolerance is None else tolerance
+    tolerance = mode.tolerance if tolerance is None else check_number(tolerance, "tolerance", 0)
+    samples = check_integer(samples, "samples", 1)
+    batch_size = None if batch_size is None else check_integer(batch_size, "batch_size", 1)
+    allowed = check_subset(allow, "allow", ALLOWED)
+    check_choice(verify, "verify", (True, False))
+    if not verify and labels is not None:
+        raise ValueError("The accuracy for `labels` is measured by the check. Received: labels with verify=False")
     signature = checked_signature(signature, batch_size)
     _check_model(model, signature)
     stripped = prepare(model)
@@ -163,10 +170,10 @@ def export(
             "samples": samples,
             "batch_size": batch_size,
             "signature": signature,
-            "allow": tuple(allow),
+            "allow": allowed,
             "verify": verify,
         }
-        return export_elsewhere(stripped, Path(path), target, options)
+        return export_on_tensorflow(stripped, Path(path), target, options)
     given = representative_data if inputs is None else inputs
     structure = structure_of(model, given if signature is None else signature)
     specs = inputs_of(model, structure, batch_size, signature)
@@ -185,7 +192,7 @@ def export(
         output_type=output_type or mode.port_types[0],
         per_channel=per_channel,
         sparse=False,
-        allow=tuple(allow),
+        allow=allowed,
     )
 
     notes: list[str] = []

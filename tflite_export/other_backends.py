@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MODEL, OPTIONS, FILE, RESULT = "model.keras", "options.pickle", "model.tflite", "result.pickle"
 
 
-def export_elsewhere(model: "keras.Model", path: Path, target: Path, options: dict[str, Any]) -> ExportReport:
+def export_on_tensorflow(model: "keras.Model", path: Path, target: Path, options: dict[str, Any]) -> ExportReport:
     """Exports a plain model through a `.keras` file.
 
     Args:

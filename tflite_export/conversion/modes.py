@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tflite_export.errors import require
+from tflite_export.validation import check_choice
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,7 @@ def find_mode(quantize: Any, representative_data: Any, input_type: Any, output_t
             cannot have the type.
         ImportError: The package of the mode is not installed.
     """
-    if not isinstance(quantize, str | None) or quantize not in MODES:
-        raise ValueError(f"`quantize` must be one of {list(MODES)}. Received: {quantize!r}")
-    mode = MODES[quantize]
+    mode = MODES[check_choice(quantize, "quantize", tuple(MODES))]
     if mode.needs_data and representative_data is None:
         raise ValueError(
             f"quantize={quantize!r} measures the ranges of activations: pass real inputs, some hundred, as "
@@ -65,10 +64,8 @@ def find_mode(quantize: Any, representative_data: Any, input_type: Any, output_t
             f"`representative_data` is for quantize={' or '.join(map(repr, needing))}. Received: quantize={quantize!r}"
         )
     for name, value in (("input_type", input_type), ("output_type", output_type)):
-        if value is not None and value not in mode.port_types:
-            raise ValueError(
-                f"`{name}` must be one of {list(mode.port_types)} with quantize={quantize!r}. Received: {value!r}"
-            )
+        if value is not None:
+            check_choice(value, name, mode.port_types, f" with quantize={quantize!r}")
     if mode.package:
         require(mode.package, extra=str(mode.name))
     return mode

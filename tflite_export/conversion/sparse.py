@@ -10,6 +10,7 @@ from typing import Any
 
 from tflite_export.conversion.modes import Mode
 from tflite_export.keras_models.kernels import Kernel
+from tflite_export.validation import check_choice
 
 WORTH = 0.5  # below this sparsity, telling where the values stand takes more than the zeros did
 IN_BLOCKS = 0.9  # of the zeros in blocks of four inputs: then the converter stores blocks and not single values
@@ -24,9 +25,7 @@ def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel], verify: boo
     Raises:
         ValueError: `sparse` is none of "auto", True and False, or True where LiteRT cannot run the file.
     """
-    if not isinstance(sparse, bool) and sparse != "auto":
-        raise ValueError(f'`sparse` must be "auto", True or False. Received: {sparse!r}')
-    if sparse is False:
+    if check_choice(sparse, "sparse", ("auto", True, False)) is False:
         return (False,)
     reason = reason_against(mode, kernels)
     if sparse is True:

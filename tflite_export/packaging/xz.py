@@ -11,6 +11,7 @@ from typing import Any
 from tflite_export.reader import flatbuffer
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.storage import checked_target, write
+from tflite_export.validation import check_integer
 
 _LIMIT = 1 << 30
 _MEMORY = 1 << 28  # what reading may take; a dictionary of 64 MB, the largest that `xz -9` makes, needs a quarter
@@ -126,8 +127,7 @@ def unpack(
     """
     if not isinstance(path, str | os.PathLike) or not Path(path).is_file():
         raise ValueError(f"`path` must be a .tflite.xz file. Received: {path!r}")
-    if type(limit) is not int or limit < 1:
-        raise ValueError(f"`limit` must be a positive number of bytes. Received: {limit!r}")
+    limit = check_integer(limit, "limit", 1)
     out = os.fspath(path).removesuffix(".xz") if out is None else out
     target = checked_target(out, (".tflite",), overwrite=overwrite, name="out")
     packed = Path(path).read_bytes()

@@ -16,6 +16,7 @@ from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
 from tflite_export.runtime.trial_run import prove
 from tflite_export.timing import CallTime
+from tflite_export.validation import check_integer, is_integer
 
 _ROUNDS = 5  # processes among which the calls are divided
 
@@ -109,11 +110,12 @@ def benchmark(
     files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not files:
         raise ValueError(f"`paths` must name at least one file. Received: {paths!r}")
-    if type(runs) is not int or runs < 1:
-        raise ValueError(f"`runs` must be a positive integer. Received: {runs!r}")
-    counts = threads if isinstance(threads, list | tuple) else ()
-    if not counts or any(type(n) is not int or n < 1 for n in counts) or len(set(counts)) < len(counts):
-        raise ValueError(f"`threads` must be different positive integers, as (1, 4). Received: {threads!r}")
+    runs = check_integer(runs, "runs", 1)
+    counts = [int(n) for n in threads if is_integer(n, 1)] if isinstance(threads, list | tuple) else []
+    if not counts or len(set(counts)) < len(threads):
+        raise ValueError(
+            f"`threads` must be different whole numbers of at least 1, as (1, 4). Received: threads={threads!r}"
+        )
     require("ai_edge_litert")
     contents = [flatbuffer.load(file) for file in files]
     for file, content in zip(files, contents, strict=True):
