@@ -1,4 +1,4 @@
-"""`inspect`: what stands in a `.tflite` file, one's own or another's, without running it."""
+"""`inspect`: the content of any `.tflite` file, without running it."""
 
 import os
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from tflite_export.reporting import Bars, Report, Table
 
 @dataclass(frozen=True)
 class Port:
-    """An input or an output of a file.
+    """Input or output of a file.
 
     Attributes:
         name: Its name in the signature; without one, that of the tensor.
@@ -43,23 +43,26 @@ class Port:
 
 @dataclass(frozen=True)
 class FileReport(Report):
-    """What stands in a file. `print(report)` shows it as tables.
+    """Report of the content of a file: sizes, inputs and outputs, operators, constants, MACs.
+
+    `print` shows tables with the largest constants, `to_html` and `to_markdown` all of them; `records` has an entry for
+    each constant.
 
     Attributes:
         path: The file.
-        description: What its maker wrote into it.
-        bytes: Its size.
-        gzip_bytes: Its size after gzip; None if that was not asked for.
+        description: The description that the converter wrote into it.
+        bytes: Its size, in bytes.
+        gzip_bytes: Its size after gzip, in bytes; None with `compressed=False`.
         xz_bytes: Its size after xz, likewise.
         graphs: How many graphs it has: the first is the model, others are bodies of loops or further entries.
         inputs: The inputs of the model, in the order in which LiteRT lists them.
         outputs: The outputs, likewise.
         operators: How often each operator is used, the most frequent first.
-        tensors: All tensors whose values stand in the file.
+        tensors: All constants: tensors whose values are in the file.
         macs: Multiply-accumulates of one run, counted from the shapes of the operators that multiply: convolutions,
-            matrices, LSTM. None if those of some operator are not known.
+            matrices, LSTM. None if those of some operator are unknown.
         effective_macs: Those with a weight that is not zero, likewise.
-        uncounted: The operators that may multiply, and nobody knows how much.
+        uncounted: The operators whose MACs are unknown.
     """
 
     path: Path
@@ -78,12 +81,12 @@ class FileReport(Report):
 
     @property
     def parameters(self) -> int:
-        """How many real numbers the constants hold, floating-point or quantized: not the sizes, axes and ids."""
+        """The number of parameters: real numbers in constants, floating-point or quantized, not sizes, axes and ids."""
         return sum(tensor.elements for tensor in self.tensors if tensor.is_real)
 
     @property
     def non_zeros(self) -> int:
-        """How many of them are not zero."""
+        """The number of parameters that are not zero."""
         return sum(tensor.elements - tensor.zeros for tensor in self.tensors if tensor.is_real)
 
     @property
@@ -93,23 +96,23 @@ class FileReport(Report):
 
     @property
     def custom_operators(self) -> tuple[str, ...]:
-        """Other operators that are not LiteRT's own: the program that runs the file must bring them."""
+        """Other operators that LiteRT lacks: the program that runs the file must have them."""
         custom = (name.removeprefix("CUSTOM ") for name in self.operators if name.startswith("CUSTOM"))
         return tuple(name for name in custom if name not in self.flex_operators)
 
     @property
     def elements(self) -> int:
-        """How many numbers all `tensors` hold."""
+        """The number of elements of all `tensors`."""
         return sum(tensor.elements for tensor in self.tensors)
 
     @property
     def zeros(self) -> int:
-        """How many of them are zero."""
+        """The number of these elements that are zero."""
         return sum(tensor.zeros for tensor in self.tensors)
 
     @property
     def sparsity(self) -> float:
-        """The fraction that is zero."""
+        """The fraction of these elements that is zero."""
         return self.zeros / max(1, self.elements)
 
     def __str__(self) -> str:
@@ -159,15 +162,15 @@ class FileReport(Report):
 
 
 def inspect(path: str | os.PathLike[str], *, compressed: bool = True) -> FileReport:
-    """Reads a `.tflite` file, from whomever, without running it and without TensorFlow.
+    """Read a `.tflite` file from any source, without running it and without TensorFlow.
 
     Args:
         path: The file.
-        compressed: Whether to measure its size after gzip and xz: some seconds for ten megabytes.
+        compressed: Whether to measure its size after gzip and xz: some seconds for ten megabytes. Defaults to True.
 
     Returns:
         Sizes in bytes, inputs and outputs, operators, and for each constant tensor its zeros, its distinct
-        values and how it is stored. `print` shows tables; `to_json` and `to_html` are for files.
+        values and how it is stored.
 
     Raises:
         ValueError: There is no such file, or it is damaged or no `.tflite` file.

@@ -1,4 +1,4 @@
-"""What other packages do to a model before it is exported: `keras_prune` strips its masks."""
+"""Steps that other packages add before an export: `keras_prune` strips its masks."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,14 +10,14 @@ _STEPS: "list[Callable[[keras.Model], keras.Model]]" = []
 
 
 def register_preparation(step: "Callable[[keras.Model], keras.Model]") -> None:
-    """Registers a step that every model takes before it is exported, or checked for sparse speed.
+    """Register a step that is applied to every model before it is exported or checked by `check_sparse_speed`.
 
     Steps run in the order in which they were registered; one that is registered again runs once. `keras_prune`
     registers the one that writes masks into the weights and removes them.
 
     Args:
-        step: Function `model -> model`. It must leave the model that it gets as it is, and return it, or another one
-            that computes the same.
+        step: Function `model -> model`. It must not change the model that it gets, and must return it, or another
+            model with equal outputs.
 
     Raises:
         TypeError: `step` cannot be called.

@@ -220,18 +220,18 @@ def test_lstm_on_an_embedding(tmp_path):
         tflite_export.predict(report.path, tokens + 0.5)
 
 
-def test_invented_inputs():
+def test_synthetic_inputs():
     ids, number, flags = keras.Input((50,), name="ids"), keras.Input((50,)), keras.Input((50,), dtype="bool")
     x = layers.Embedding(3, 4)(ids) + layers.Embedding(7, 4)(ids)  # ids of Keras's default type, float32
     model = keras.Model([ids, number, flags], [x, number, flags])
     specs = signature.inputs_of(model, model.input, 1)
-    first, second, third = signature.invent(model, specs, 20)
+    first, second, third = signature.synthetic_inputs(model, specs, 20)
     np.testing.assert_array_equal(np.unique(first), [0, 1, 2])  # what both vocabularies hold
     assert first.dtype == second.dtype == "float32"
     assert second.shape == (20, 50)
     assert abs(second.std() - 1) < 0.1
     assert third.dtype == "bool"
-    np.testing.assert_array_equal(second, signature.invent(model, specs, 20)[1])
+    np.testing.assert_array_equal(second, signature.synthetic_inputs(model, specs, 20)[1])
 
 
 def test_subclassed_model(tmp_path):
@@ -247,7 +247,9 @@ def test_subclassed_model(tmp_path):
     data = {"a": np.random.default_rng(6).random((4, 5)), "b": np.ones((4, 2))}
     model(data)
     path = tmp_path / "sum.tflite"
-    with pytest.raises(ValueError, match=r"pass some as `inputs`, or .* Received: Sum with inputs=None"):
+    with pytest.raises(
+        ValueError, match=r"subclassed model are unknown: pass some as `inputs`, or .* Received: Sum with inputs=None"
+    ):
         tflite_export.export(model, path)
     report = tflite_export.export(model, path, inputs=data)
     assert report.inputs == ("a", "b")

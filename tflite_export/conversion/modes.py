@@ -1,4 +1,4 @@
-"""What `quantize` means: how the converter stores weights and computes, and how close to Keras that must stay."""
+"""The modes of `quantize`: how weights are stored, in which type the file computes, and the allowed difference."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +9,16 @@ from tflite_export.validation import check_choice
 
 @dataclass(frozen=True)
 class Mode:
-    """A way to store and compute numbers.
+    """Mode of `quantize`.
 
     Attributes:
-        name: What the user calls it; None is float32.
-        tolerance: How far outputs may be from Keras's unless the user says otherwise.
-        needs_data: Whether the converter measures the ranges of activations, on real inputs.
+        name: The value of `quantize`; None is float32.
+        tolerance: The allowed difference of outputs from Keras's, by default.
+        needs_data: Whether the converter needs real inputs, to measure the ranges of activations.
         port_types: The types that inputs and outputs may have, the default first.
         sparse: Whether LiteRT runs files of this mode that leave zeros out.
         package: What it needs besides TensorFlow and LiteRT; the extra that installs it has the name of the mode.
+            Defaults to "", nothing.
     """
 
     name: str | None
@@ -45,7 +46,7 @@ MODES = {
 
 
 def find_mode(quantize: Any, representative_data: Any, input_type: Any, output_type: Any) -> Mode:
-    """The mode of this name, after a check of what belongs to it.
+    """Return the mode of this name, after a check of the arguments that depend on it.
 
     Raises:
         ValueError: No mode has this name, it needs data and there are none, or inputs or outputs of such a file

@@ -1,4 +1,4 @@
-"""`micro_resolver` and `check_micro`: whether TensorFlow Lite Micro can run a file, and what it needs for it."""
+"""`micro_resolver` and `check_micro`: whether TensorFlow Lite Micro can run a file, and which operators it needs."""
 
 import importlib.util
 import os
@@ -18,21 +18,21 @@ from tflite_export.reader import flatbuffer
 from tflite_export.reader.flatbuffer import Graph, Model
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
-from tflite_export.runtime.trial_run import prove
+from tflite_export.runtime.trial_run import check_runs
 
 
 @dataclass(frozen=True)
 class MicroReport(Report):
-    """Whether TensorFlow Lite Micro runs a file. `print` shows it.
+    """Report of a file on TensorFlow Lite Micro.
 
     Attributes:
         path: The file.
-        bytes: Its size, which flash memory must hold.
-        problems: Why it cannot; empty if nothing speaks against it.
-        ran: Whether TensorFlow Lite Micro ran it here: without the package `tflite-micro` it is only looked at.
-        arena_bytes: The memory that it took for tensors and bookkeeping, on this 64-bit machine; on 32 bits
-            the bookkeeping is smaller. None if it did not run.
-        samples: On how many samples it ran.
+        bytes: Its size, in bytes, which flash memory must hold.
+        problems: Why TensorFlow Lite Micro cannot run it; empty if no problem is known.
+        ran: Whether TensorFlow Lite Micro ran it here: without the package `tflite-micro` it is only inspected.
+        arena_bytes: The memory for tensors and bookkeeping, in bytes, on this 64-bit machine; on 32 bits the
+            bookkeeping is smaller. None if it did not run.
+        samples: The number of samples it ran on.
         max_difference: The largest difference of its outputs from LiteRT's, in real numbers; None if it did not
             run.
     """
@@ -51,7 +51,7 @@ class MicroReport(Report):
             rows.append(("arena", f"{self.arena_bytes:,} bytes"))
             rows.append(("difference from LiteRT", f"{self.max_difference:.3g} ({self.samples} samples)"))
         elif not self.problems:
-            rows.append(("not run", "nothing speaks against it; to be sure: pip install keras-prune[micro]"))
+            rows.append(("not run", "no problem is known; to run it: pip install keras-prune[micro]"))
         return [Table(None, rows, self._title())]
 
     def _facts(self) -> Mapping[str, Any]:
@@ -66,9 +66,9 @@ class MicroReport(Report):
 
 
 def micro_resolver(path: str | os.PathLike[str]) -> str:
-    """The C++ code that registers just the operators which a file needs in TensorFlow Lite Micro.
+    """Return the C++ code that registers only the operators that a file needs in TensorFlow Lite Micro.
 
-    Each operator that is registered takes flash, used or not, so `AllOpsResolver` is no more.
+    Each operator that is registered takes flash memory, used or not; TensorFlow Lite Micro has no `AllOpsResolver`.
 
     Args:
         path: A `.tflite` file.
@@ -109,15 +109,15 @@ def micro_resolver(path: str | os.PathLike[str]) -> str:
 
 
 def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport:
-    """Whether TensorFlow Lite Micro can run a file, and how much memory it takes.
+    """Check whether TensorFlow Lite Micro can run a file, and how much memory it takes.
 
-    With the package `tflite-micro` (Linux on x86-64) it runs the file, in a process of its own, on the same
-    inputs as LiteRT. Without it, what is known to be refused is looked for: operators that it lacks, zeros that
-    are left out, float16 weights, int8 weights of floating-point operators.
+    With the package `tflite-micro` (Linux on x86-64) the file runs in a subprocess, on the same inputs as LiteRT.
+    Without it, the file is inspected for what TensorFlow Lite Micro refuses: operators that it lacks, zeros that are
+    left out, float16 weights, int8 weights of floating-point operators.
 
     Args:
         path: A `.tflite` file.
-        inputs: What to run it on, as `predict` takes it; without it, made-up numbers.
+        inputs: The inputs of the run, as `predict` takes them. Defaults to None, synthetic inputs.
 
     Returns:
         The problems, or the size of the arena in bytes and the difference from LiteRT.
@@ -140,10 +140,10 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     """
     require("ai_edge_litert")
     content = flatbuffer.load(path)
-    prove(content, os.fspath(path))
+    check_runs(content, os.fspath(path))
     runner = Runner(content)
     if inputs is None:
-        calls = [runner.invent(seed) for seed in range(8)]
+        calls = [runner.synthetic_inputs(seed) for seed in range(8)]
         samples = sum(len(call[0]) if call[0].ndim else 1 for call in calls)
     else:
         batches = runner.batches(inputs)
@@ -152,7 +152,7 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     model = flatbuffer.read(content)
     problems, sparse = _problems(model), _sparse(model)
     if sparse or importlib.util.find_spec("tflite_micro") is None:
-        # It does not look whether zeros are left out: it would take the values that are there for all of them.
+        # It does not check whether zeros are left out: it would take the stored values for all of them.
         return MicroReport(Path(path), len(content), (*problems, *sparse), False, None, 0, None)
     try:
         arena, outputs = _run(content, calls, len(model.graphs[0].outputs))

@@ -1,4 +1,4 @@
-"""The constant tensors of a file as a reader wants to know them, and the table of them."""
+"""Descriptions of the constant tensors of a file, and the table of them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ LARGEST = 12  # tensors that a printed table and a plot show; the report, and it
 
 @dataclass(frozen=True)
 class TensorSparsity:
-    """A constant tensor in the file: a weight, as a rule.
+    """Constant tensor of a file: a weight, as a rule.
 
     Attributes:
         name: Its name in the file.
         shape: Its shape in the file: LiteRT has other layouts than Keras.
         dtype: Its type: "float32", "int8", "int4".
-        elements: How many numbers it holds.
-        zeros: How many of them stand for zero: for quantized ones, those at the zero point.
-        distinct: How many different numbers it holds.
-        bytes: What it takes in the file.
+        elements: The number of its elements.
+        zeros: How many of them are zero: of quantized ones, those at the zero point.
+        distinct: The number of its distinct values.
+        bytes: Its size in the file, in bytes.
         stored_sparse: Whether zeros are left out in the file.
-        quantization: "per-tensor", "per-channel" or "per-block": what shares a scale; "" without scales.
+        quantization: "per-tensor", "per-channel" or "per-block": which elements share a scale; "" without scales.
     """
 
     name: str
@@ -48,7 +48,7 @@ class TensorSparsity:
 
 
 def tensor_table(heading: str, tensors: Sequence[TensorSparsity], most: int | None = None) -> Table:
-    """A table of tensors in the file's order.
+    """Return a table of tensors in the file's order.
 
     Args:
         heading: What the tensors are.
@@ -75,23 +75,23 @@ def tensor_table(heading: str, tensors: Sequence[TensorSparsity], most: int | No
 
 
 def largest(tensors: Sequence[TensorSparsity], most: int = LARGEST) -> list[TensorSparsity]:
-    """The tensors with the most elements, in the file's order."""
+    """Return the tensors with the most elements, in the file's order."""
     places = sorted(range(len(tensors)), key=lambda place: -tensors[place].elements)[:most]
     return [tensors[place] for place in sorted(places)]
 
 
 def short_name(tensor: TensorSparsity) -> str:
-    """The first of the names that the converter joins with ";"."""
+    """Return the first of the names that the converter joins with ";"."""
     return tensor.name.partition(";")[0]
 
 
 def tensor_records(tensors: Sequence[TensorSparsity]) -> list[dict[str, Any]]:
-    """The tensors as data: their fields and the sparsity."""
+    """Return the tensors as data: their fields and the sparsity."""
     return [dataclasses.asdict(tensor) | {"sparsity": tensor.sparsity} for tensor in tensors]
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """A shape as "1 x 28 x 28"; "?" for an axis without a fixed size."""
+    """Return a shape as "1 x 28 x 28"; "?" for an axis without a fixed size."""
     return " x ".join("?" if size < 0 else str(size) for size in shape) or "scalar"
 
 

@@ -1,4 +1,4 @@
-"""`benchmark`: how long files take, side by side."""
+"""`benchmark`: the latency of files, side by side."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ from tflite_export.errors import require
 from tflite_export.reader import flatbuffer
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
-from tflite_export.runtime.trial_run import prove
+from tflite_export.runtime.trial_run import check_runs
 from tflite_export.timing import CallTime
 from tflite_export.validation import check_integer, is_integer
 
@@ -23,7 +23,7 @@ _ROUNDS = 5  # processes among which the calls are divided
 
 @dataclass(frozen=True)
 class Timing(CallTime):
-    """How long one file takes with one number of threads: a `CallTime`, and
+    """Time of a call of one file with one number of threads: a `CallTime`, and
 
     Attributes:
         path: The file.
@@ -36,10 +36,10 @@ class Timing(CallTime):
 
 @dataclass(frozen=True)
 class Benchmark(Report):
-    """How long files take. `print` shows a table.
+    """Report of the latency of files.
 
     Attributes:
-        timings: One for each number of threads and file, in the order in which they were given.
+        timings: One for each number of threads and file, in the order of the arguments.
     """
 
     timings: tuple[Timing, ...]
@@ -75,18 +75,18 @@ def benchmark(
     threads: Sequence[int] = (1,),
     inputs: Any = None,
 ) -> Benchmark:
-    """Times `.tflite` files on this machine, in processes of their own.
+    """Time `.tflite` files on this machine, in subprocesses.
 
-    The files take turns, call by call, so that whatever else the machine does hits all of them alike. A bar
-    shows how far it is.
+    The files take turns, call by call, so that other load on the machine affects all of them alike. A progress bar is
+    shown in a terminal.
 
     Args:
-        paths: The files. The first is what the others are compared with.
-        runs: How many calls of each file are timed, after some that warm up.
-        threads: Numbers of threads; all files are timed with each.
-        inputs: What the files are called on, as `predict` takes it; the first sample is used, or as many as a
-            file's batch holds, and must suit all files. Without it each gets made-up numbers of its inputs' types
-            and shapes; ids are 0.
+        paths: The files. The others are compared with the first.
+        runs: How many calls of each file are timed, after some that warm up. Defaults to 100.
+        threads: Numbers of threads; all files are timed with each. Defaults to (1,).
+        inputs: The inputs of the calls, as `predict` takes them; the first sample is used, or as many as a file's
+            batch holds, and must be valid for all files. Defaults to None: synthetic inputs, normal numbers of each
+            file's types and shapes; ids are 0.
 
     Returns:
         Median, 10th and 90th percentile in milliseconds of each file, and the ratio to the first.
@@ -119,7 +119,7 @@ def benchmark(
     require("ai_edge_litert")
     contents = [flatbuffer.load(file) for file in files]
     for file, content in zip(files, contents, strict=True):
-        prove(content, os.fspath(file))
+        check_runs(content, os.fspath(file))
     timings: list[Timing] = []
     with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
         arguments = []
@@ -141,7 +141,7 @@ def benchmark(
 def _inputs(content: bytes, inputs: Any) -> list[np.ndarray]:
     runner = Runner(content)
     if inputs is None:
-        return runner.invent()
+        return runner.synthetic_inputs()
     batches = runner.batches(inputs)
     return runner.calls(batches, [min(runner.batch or 1, len(batches[0]))])[0]
 

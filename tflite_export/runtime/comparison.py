@@ -1,4 +1,4 @@
-"""`compare`: how far the outputs of two files are apart, or those of a file and its Keras model."""
+"""`compare`: the difference between the outputs of two files, or of a file and its Keras model."""
 
 import os
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OutputDifference:
-    """How far one output differs.
+    """Difference of one output.
 
     Attributes:
         name: Its name, in the first of the two where both have one.
         shape: Its shape, all samples together.
         max: The largest absolute difference; NaN if a value is NaN.
         mean: The mean absolute difference.
-        largest: The largest absolute value that the first gives, to judge these by.
-        agreement: In which fraction of the cases both have their largest value at the same place of the last
+        largest: The largest absolute value of the first, for scale.
+        agreement: The fraction of the cases in which both have their largest value at the same place of the last
             axis; None if that axis has one entry only.
     """
 
@@ -40,7 +40,7 @@ class OutputDifference:
 
 @dataclass(frozen=True)
 class Comparison(Report):
-    """How far two models differ. `print` shows a table.
+    """Report of the differences between two models.
 
     Attributes:
         a: The first file, or the name of the Keras model.
@@ -92,18 +92,18 @@ class Comparison(Report):
 def compare(
     a: "str | os.PathLike[str] | keras.Model", b: "str | os.PathLike[str] | keras.Model", data: Any
 ) -> Comparison:
-    """Runs two `.tflite` files, or a file and a Keras model, on the same data and compares the outputs.
+    """Run two `.tflite` files, or a file and a Keras model, on the same data and compare the outputs.
 
     Quantized inputs and outputs take and give real numbers, as in `predict`, so that an int8 file compares
     with a float32 one. Outputs are matched by name if both files name them alike, else by order.
 
     Args:
-        a: A file or a built Keras model: what the other is compared with.
+        a: A file or a built Keras model, with which the other is compared.
         b: The other.
         data: Real numbers, (samples, ...), as `predict` takes them.
 
     Returns:
-        Largest and mean absolute difference per output, and how often both choose the same class.
+        The largest and the mean absolute difference of each output, and how often both choose the same class.
 
     Raises:
         ValueError: A file is damaged or cannot be run, the data does not fit, or the outputs differ in number
