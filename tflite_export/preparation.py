@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 _STEPS: "list[Callable[[keras.Model], keras.Model]]" = []
 
 
-def register_preparation(step: "Callable[[keras.Model], keras.Model]") -> None:
+def register_preparation(step: "Callable[[keras.Model], keras.Model]") -> "Callable[[keras.Model], keras.Model]":
     """Register a step that is applied to every model before it is exported or checked by `check_sparse_speed`.
 
     Steps run in the order in which they were registered; one that is registered again runs once. `keras_prune`
@@ -17,7 +17,10 @@ def register_preparation(step: "Callable[[keras.Model], keras.Model]") -> None:
 
     Args:
         step: Function `model -> model`. It must not change the model that it gets, and must return it, or another
-            model with equal outputs.
+            model with the same inputs and equal outputs.
+
+    Returns:
+        `step`, so that this can be a decorator.
 
     Raises:
         TypeError: `step` cannot be called.
@@ -27,20 +30,21 @@ def register_preparation(step: "Callable[[keras.Model], keras.Model]") -> None:
     ```python
     import tflite_export
 
-    def without_metrics(model):
+    @tflite_export.register_preparation
+    def show(model):
+        print(f"{model.name}: {model.count_params():,} parameters")
         return model
-
-    tflite_export.register_preparation(without_metrics)
     ```
     """
     if not callable(step):
         raise TypeError(f"`step` must be a function `model -> model`. Received: step={step!r}")
     if step not in _STEPS:
         _STEPS.append(step)
+    return step
 
 
 def prepare(model: "keras.Model") -> "keras.Model":
-    """The model after all registered steps; the user's own is unchanged.
+    """Return the model after all registered steps; the user's own is unchanged.
 
     Raises:
         TypeError: A step returned something else.

@@ -51,7 +51,7 @@ def test_steps_run_in_the_order_in_which_they_were_registered(calls):
 def test_a_step_that_is_registered_twice_runs_once(calls):
     first, second = step_of(calls, "first"), step_of(calls, "second")
     for step in (first, second, first):
-        tflite_export.register_preparation(step)
+        assert tflite_export.register_preparation(step) is step
     preparation.prepare(model_of())
     assert [name for name, _ in calls] == ["first", "second"]
 
