@@ -101,4 +101,5 @@ def old_file(tmp_path, scratch):
     yield path
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["model.tflite"]
-    assert os.listdir(scratch) == []
+    # AutoGraph, TensorFlow's, keeps what it translated until Python ends.
+    assert [name for name in os.listdir(scratch) if not name.startswith("__autograph_generated_file")] == []

@@ -1,8 +1,8 @@
 """Conversions to TensorFlow Lite without the seconds that each spends on importing TensorFlow.
 
-`python converter.py` imports it once. Each line that comes in is a conversion, in a process of its own as ever, but one
-that is forked from this one: what it says, writes and ends with is what the
-worker `tflite_export.workers.convert` would.
+`python converter.py` imports it once. Each line that comes in is a conversion, in a subprocess as ever, but one
+that is forked from this one: its messages, its files and its exit code are those of the worker
+`tflite_export.workers.convert`.
 """
 
 import contextlib
