@@ -7,27 +7,6 @@ needs, its formula and its source.
 """
 
 from keras_prune.importance.from_weights import magnitude
-from keras_prune.importance.registry import (
-    CRITERIA,
-    Criterion,
-    Importance,
-    elementwise,
-    name_of,
-    names,
-    needs_data,
-    takes_statistics,
-    weight_scorer,
-)
+from keras_prune.importance.registry import CRITERIA, Criterion, Importance
 
-__all__ = [
-    "CRITERIA",
-    "Criterion",
-    "Importance",
-    "elementwise",
-    "magnitude",
-    "name_of",
-    "names",
-    "needs_data",
-    "takes_statistics",
-    "weight_scorer",
-]
+__all__ = ["CRITERIA", "Criterion", "Importance", "magnitude"]
