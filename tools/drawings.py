@@ -212,7 +212,7 @@ def movement() -> Figure:
 
 
 def badges() -> dict[str, str]:
-    """What README says of licence and versions, as small pictures by file name: from pyproject.toml, so they are true."""
+    """README's licence and versions, as small pictures by file name: from pyproject.toml, so they are true."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     low, high = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", project["requires-python"]).groups()
     (keras,) = (need.removeprefix("keras>=") for need in project["dependencies"] if need.startswith("keras>="))

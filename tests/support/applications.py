@@ -165,15 +165,17 @@ def page(rows):
         "- **Error**: the largest difference between the outputs of the smaller network and of the original with",
         "  zeros in place of the removed channels, relative to the largest output. More than 1e-5 fails. In double",
         "  precision where it says so: there random weights amplify the rounding of single precision too much.",
-        "- **Frozen**: the groups of which nothing can be removed, and why; the share of all parameters that their layers",
-        "  hold. More than 35% fails.",
-        "- **Inexact**: the number of groups whose channels are normalised together, so that those that are kept change",
-        "  when others are removed. There is no such equality for them: their error was measured with these groups whole and",
-        "  half of all others removed. Shapes and parameters were checked with half of every group removed.",
+        "- **Frozen**: the groups of which nothing can be removed, and why; the share of all parameters that their",
+        "  layers hold. More than 35% fails.",
+        "- **Inexact**: the number of groups whose channels are normalised together, so that those that are kept",
+        "  change when others are removed. There is no such equality for them: their error was measured with these",
+        "  groups whole and half of all others removed. Shapes and parameters were checked with half of every group",
+        "  removed.",
         "- **Time** and **memory**: of the whole check, with the start of Python and TensorFlow; they depend on the",
         "  machine and on what else it does.",
         "",
-        "| Architecture | Parameters before | Parameters after | MACs before | MACs after | Groups | Frozen | Inexact | Error | Time | Memory |",
+        "| Architecture | Parameters before | Parameters after | MACs before | MACs after | Groups | Frozen | Inexact "
+        "| Error | Time | Memory |",
         "|---|---:|---:|---:|---:|---:|---|---|---:|---:|---:|",
     ]
     for row in rows:
