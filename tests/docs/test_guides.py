@@ -179,6 +179,15 @@ def test_api_pages_have_every_public_name_once_and_nothing_else():
     assert sorted(documented()) == sorted(public_names())
 
 
+def test_the_map_has_every_room():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for package in ("keras_prune", "tflite_export"):
+        rooms = {
+            path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+        }
+        assert {room for room in rooms - {"__init__", "_version"} if f"`{room}`" not in text} == set()
+
+
 def test_every_page_is_in_the_navigation():
     named = re.findall(r"^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
     assert sorted(named) == PAGES
