@@ -52,19 +52,19 @@ def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend
 
 def overview() -> Figure:
     """What the package is for, at a glance: zeros or fewer channels, and a file that was checked."""
-    figure, axes = canvas(39, 14)
+    figure, axes = canvas(42.5, 14)
     rng = np.random.default_rng(3)
     removed = {1, 3, 4}
-    label(axes, 4, 3.1, "trained Keras model", size=11)
+    label(axes, 4.3, 3, "trained Keras model", size=14)
     cells(axes, 1, 4, [[BLUE] * 6 for _ in range(6)])
     arrow(axes, (7.5, 6), (11.5, 3.5))
     arrow(axes, (7.5, 8), (11.5, 10.7))
     kept = np.zeros(24, bool)
     kept[rng.permutation(24)[:8]] = True
-    axes.text(18.8, 1.4, "masks", fontsize=12, fontweight="bold", va="center")
+    axes.text(18.8, 1.3, "masks", fontsize=16, fontweight="bold", va="center")
     cells(axes, 12, 1, np.where(kept, BLUE, GREY).reshape(4, 6).tolist())
-    axes.text(18.8, 3.4, "weights become zero\nwhile fit runs:\na smaller download", fontsize=10, va="center")
-    axes.text(18.8, 9.4, "channels", fontsize=12, fontweight="bold", va="center")
+    axes.text(18.8, 3.7, "weights become zero\nwhile fit runs:\na smaller download", fontsize=13.5, va="center")
+    axes.text(18.8, 9.3, "channels", fontsize=16, fontweight="bold", va="center")
     for column in range(6):
         for row in range(4):
             if column in removed:
@@ -72,15 +72,15 @@ def overview() -> Figure:
                 axes.add_patch(Rectangle((12.1 + column, 9.1 + row), 0.8, 0.8, **place))
             else:
                 cells(axes, 12 + column, 9 + row, [[BLUE]])
-    axes.text(18.8, 11.4, "filters, units, heads\nare removed:\na smaller, faster model", fontsize=10, va="center")
-    arrow(axes, (26, 3.5), (29.5, 6))
-    arrow(axes, (26, 10.7), (29.5, 8))
-    page = [(30.5, 3.5), (35.5, 3.5), (37.5, 5.5), (37.5, 10.5), (30.5, 10.5)]
+    axes.text(18.8, 11.7, "filters, units, heads\nare removed:\na smaller, faster model", fontsize=13.5, va="center")
+    arrow(axes, (28.8, 3.7), (32, 6))
+    arrow(axes, (28.8, 10.3), (32, 8))
+    page = [(33, 3.5), (38, 3.5), (40, 5.5), (40, 10.5), (33, 10.5)]
     axes.add_patch(Polygon(page, closed=True, facecolor="white", edgecolor="#555", linewidth=1.5))
-    axes.add_patch(Polygon([(35.5, 3.5), (35.5, 5.5), (37.5, 5.5)], closed=True, facecolor=GREY, edgecolor="#555"))
-    axes.plot([32, 33.5, 36], [7.6, 9.2, 6.4], color=GREEN, linewidth=5, solid_capstyle="round")
-    label(axes, 34, 2.6, "checked .tflite file", size=11)
-    label(axes, 34, 12, "written only if LiteRT\ncomputes what Keras does", size=10)
+    axes.add_patch(Polygon([(38, 3.5), (38, 5.5), (40, 5.5)], closed=True, facecolor=GREY, edgecolor="#555"))
+    axes.plot([34.5, 36, 38.5], [7.6, 9.2, 6.4], color=GREEN, linewidth=5, solid_capstyle="round")
+    label(axes, 36.5, 2.5, "checked .tflite file", size=14)
+    label(axes, 36.5, 12.2, "written only if LiteRT\ncomputes what Keras does", size=13.5)
     return figure
 
 
