@@ -157,14 +157,14 @@ def chain() -> Figure:
     label(axes, 19, 1, "kernel of conv2")
     for x in (6.3, 14.3):
         arrow(axes, (x, 4.5), (x + 2.4, 4.5))
-    label(axes, 25.2, 4.5, "one channel:\na filter,\nwhat scales it,\nand what reads it", RED, 9)
+    label(axes, 25.2, 4.5, "one channel:\na filter,\nits scale and offset,\nand the weights of it\nin the next layer", RED, 9)
     label(axes, 3.5, 6.8, "a filter is a column", size=9)
-    label(axes, 19, 7.8, "what reads it is a row", size=9)
+    label(axes, 19, 7.8, "the weights of an input are a row", size=9)
     return figure
 
 
 def groups() -> Figure:
-    """Labels that meet in a sum go together."""
+    """Labels that meet in a sum are removed together."""
     figure, axes = canvas(27, 7.8)
     stem, branch = ["0", "1", "2", "3"], ["4", "5", "6", "7"]
     label(axes, 3, 1, "stem")
@@ -179,7 +179,7 @@ def groups() -> Figure:
     cells(axes, 15.5, 3.7, [[BLUE, ORANGE]], [["0", "4"]])
     for index in range(1, 4):
         cells(axes, 15.5 + 2.9 * index, 3.7, [[BLUE, ORANGE]], [[str(index), str(index + 4)]])
-    label(axes, 21, 6.4, "label 1 goes only together with label 5", "#555", 9)
+    label(axes, 21, 6.4, "label 1 is removed only together with label 5", "#555", 9)
     return figure
 
 
@@ -207,7 +207,7 @@ def movement() -> Figure:
     arrow(axes, (13.3, 4.6), (17.6, 4.6))
     label(axes, 23, 2.6, "flattened")
     row(axes, 18, 4.1, flat)
-    label(axes, 23, 6, "label 3 is read by two rows of the Dense kernel", "#555", 9)
+    label(axes, 23, 6, "two rows of the Dense kernel belong to label 3", "#555", 9)
     return figure
 
 
