@@ -67,7 +67,7 @@ bench-channels: $(VENV)/.test .venv-torch-pruning/.torch-pruning
 bench-compression: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/deep_compression.py $(DATA)
 
-# The pages in site/. A broken link, or a name that is not there, is an error. `-m` lets it find docs/dialect.py.
+# The pages in site/. A broken link, or a name that is not there, is an error. `-m` lets it find tools/dialect.py.
 docs: .venv-docs/.docs
 	.venv-docs/bin/python -m zensical build --strict --clean
 
