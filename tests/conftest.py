@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 from hypothesis import settings
-from support.converter import Converter
+from support import example_runs
+from support.forks import Converter, Programs
 
 # On JAX a quarter of the time would go into LLVM's optimisations of models that then run for milliseconds. XLA reads
 # its flags once a process, when it starts. What the tests run as programs (workers, devices, interrupted trainings) is
@@ -43,9 +44,15 @@ def _freeze():
 
 @pytest.fixture(scope="session")
 def _converter():
-    started = Converter()
-    yield started
-    started.close()
+    """What forks conversions, and programs that are run by `support.example_runs`. Both start when they are needed."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        converter = Converter(f"{folder}/conversions")
+        programs = Programs(f"{folder}/programs", converter)
+        if hasattr(os, "fork"):
+            patch.setattr(example_runs, "programs", programs)
+        yield converter
+        programs.close()
+        converter.close()
 
 
 @pytest.fixture(scope="module", autouse=True)
