@@ -187,7 +187,7 @@ def programs(converter):
     tflite_export.subprocesses.subprocess = Converter(converter)
 
     def run(words):
-        np.random.seed()  # as in a new process, and not as in the other forks
+        np.random.seed()  # noqa: NPY002  # as in a new process, and not as in the other forks
         program, *arguments = words
         if program == "-c":
             code, *arguments = arguments
