@@ -34,10 +34,10 @@ test-torch: $(VENV)/.test
 parity: $(VENV)/.test .venv-tfmot/.tfmot
 	KERAS_BACKEND=tensorflow TFMOT_PYTHON=.venv-tfmot/bin/python $(BIN)/python -m pytest tests/tfmot/test_tfmot_parity.py
 
-# All 40 networks of keras.applications against the oracle; writes docs/applications.md. After an interruption:
+# All 40 networks of keras.applications compared with the oracle; writes docs/applications.md. After an interruption:
 # `make proof PROOF=--resume`. Some of them: `make proof PROOF="VGG16 ResNet50"`.
 proof: $(VENV)/.test
-	KERAS_BACKEND=tensorflow PYTHONPATH=tests $(BIN)/python tests/support/applications.py $(PROOF)
+	KERAS_BACKEND=tensorflow $(BIN)/python tools/proof.py $(PROOF)
 
 # Random graphs other than those of the suite, and more: some tens of minutes.
 fuzz: $(VENV)/.test

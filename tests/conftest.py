@@ -1,8 +1,19 @@
 """Shared by all tests."""
 
+import atexit
 import gc
 import os
+import shutil
 import tempfile
+
+# The same small models are trained in many tests. On JAX each program is compiled once a run, not once a test: what
+# this process, its xdist workers, and the processes that the tests start have compiled, they read from one folder.
+if os.environ.get("KERAS_BACKEND") == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    compiled = tempfile.mkdtemp(prefix="compiled")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import keras
 import numpy as np

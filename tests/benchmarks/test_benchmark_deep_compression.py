@@ -1,14 +1,13 @@
 """The Deep Compression benchmark runs and reports what it should; its figures are those of its files."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from support.example_runs import digits, environment
+from support.example_runs import digits, run_program
 
 import tflite_export
 
@@ -25,12 +24,7 @@ def test_a_network_is_pruned_shared_packed_and_tested(tmp_path):
     x, y = digits(840, seed=0)
     np.savez(data, x_train=x[:640], y_train=y[:640], x_test=x[640:], y_test=y[640:])
     arguments = ["--smoke", "--networks=LeNet-300-100", "--clusters=8", "--seed=3", f"--data={data}"]
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments, f"--output={output}"],
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-    )
+    done = run_program([sys.executable, SCRIPT, *arguments, f"--output={output}"])
     assert done.returncode == 0, done.stdout + done.stderr
     (files,) = json.loads((output / "results.json").read_text())["LeNet-300-100"]
     assert set(files) == {"dense", "dense, trained on", "pruned, shared, int8"}
