@@ -57,15 +57,16 @@ def page(rows):
         "- **Error**: the largest difference between the outputs of the smaller network and of the original with",
         "  zeros where removed channels are read, relative to the largest output. More than 1e-5 fails. In double",
         "  precision where it says so: there random weights amplify the rounding of single precision too much.",
-        "- **Frozen**: the groups of which no channel can be removed, and why; the fraction of all parameters that their",
-        "  layers hold. More than 35% fails.",
+        "- **Frozen**: the groups of which no channel can be removed, and why; the fraction of all parameters that",
+        "  their layers hold. More than 35% fails.",
         "- **Inexact**: the number of groups whose channels are normalised together, so that the remaining ones change",
         "  when others are removed. There is no such equality for them: their error was measured with these groups",
         "  whole and half of all others removed. Shapes and parameters were checked with half of every group removed.",
         "- **Time** and **memory**: of the whole check, with the start of Python and TensorFlow; they depend on the",
         "  machine and on what else it does.",
         "",
-        "| Architecture | Parameters before | Parameters after | MACs before | MACs after | Groups | Frozen | Inexact | Error | Time | Memory |",
+        "| Architecture | Parameters before | Parameters after | MACs before | MACs after "
+        "| Groups | Frozen | Inexact | Error | Time | Memory |",
         "|---|---:|---:|---:|---:|---:|---|---|---:|---:|---:|",
     ]
     for row in rows:

@@ -1,8 +1,8 @@
 """Python programs without the seconds that each spends on importing TensorFlow and Keras.
 
-`python forks.py KIND SOCKET ...` imports them once, then forks for each program that it is asked for: a process of its
-own as ever, with the arguments, variables and working directory that it would have; what it prints, writes and ends
-with is the same. There are two such servers: of conversions, which import TensorFlow alone, and of programs.
+`python forks.py KIND SOCKET ...` imports them once, then forks for each program that it is asked for: a subprocess
+as ever, with the arguments, variables and working directory that it would have; what it prints, writes and ends with is
+the same. There are two such servers: of conversions, which import TensorFlow alone, and of programs.
 """
 
 import contextlib
