@@ -1,7 +1,7 @@
 """Worker: what `fit` waits for at a mask update, with each importance: those measured on data cost passes over them.
 
-Each importance prunes a CNN of its own in a real `fit`, which updates the masks after every step, on a sample of what
-it trains on: the default one, 8 batches of 32. The fits take turns (`turns.py`), and so does a dense one, with whose
+Each importance prunes a CNN of its own in a real `fit`, which updates the masks after every step, on a sample of the
+training data: the default one, 8 batches of 32. The fits take turns (`turns.py`), and so does a dense one, with whose
 steps an update is compared. Timed are the hooks of `PruningSchedule` alone.
 """
 
