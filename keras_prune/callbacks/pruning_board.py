@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_prune.callbacks.board_events import EventFile, check_tensorboard, grey_png
-from keras_prune.masking.mask_image import mask_view
+from keras_prune.masking.mask_image import mask_image
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked
 from keras_prune.measurement.weight_statistics import values_of
 from keras_prune.validation import check_integer
@@ -151,7 +151,7 @@ class PruningBoard(keras.callbacks.Callback):
 
 def _image(weight: MaskedWeight, kept: np.ndarray) -> tuple[int, int, bytes]:
     """Height, width and PNG file."""
-    image = mask_view(kept, weight.axes).image
+    image = mask_image(kept, weight.axes).pixels
     for axis in (0, 1):
         image = image.repeat(max(1, _SMALLEST // image.shape[axis]), axis=axis)
     return *image.shape, grey_png(image)

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,26 +11,28 @@ from keras import ops
 from keras_prune import _keras
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import AtInference
-from keras_prune.measurement.metric_direction import lower_is_better
-from keras_prune.measurement.metrics import cannot_be_computed, fresh_metrics, scores_of
+from keras_prune.measurement.loss import cannot_be_computed, compile_loss
+from keras_prune.measurement.metric_direction import MODES, Mode, lower_is_better
+from keras_prune.measurement.metrics import fresh_metrics, scores_of
+from keras_prune.validation import check_choice, check_integer
 
-Mode = Literal["auto", "min", "max"]
 BATCH_SIZE = 256
 
 
 class Evaluation:
-    """How well a model does on data. It is compiled here, so it must be a copy; see `copy_to_measure`.
+    """A metric of a model on data. The model is compiled here, so it must be a copy; see `copy_to_measure`.
 
     Args:
         running: The copy. Other models of the same inputs and outputs can be evaluated later.
         model: The model that it is a copy of: its compile settings say what can be measured.
         data: `(x, y)` or `(x, y, sample_weight)`, or batches of them; see `Batches`.
-        metric: Name of a metric that the model was compiled with; `"loss"`; or a Keras metric. None: the first
-            metric that the model was compiled with, or the loss if there is none. In a model that is not compiled,
-            any name that `compile` understands.
+        metric: Name of a metric that the model was compiled with; `"loss"`; or a Keras metric. In a model that is not
+            compiled, any name that `compile` understands. Defaults to the first metric that the model was compiled
+            with, or the loss if there is none.
         mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by the metric or its name.
-        loss: As `compile` takes it. Default: that of the model.
-        batch_size: Samples in a batch, where `data` are arrays.
+            Defaults to `"auto"`.
+        loss: The loss, as `compile` takes it. Defaults to that of the model.
+        batch_size: Samples in a batch, where `data` are arrays. Defaults to 256.
 
     Raises:
         ValueError: No data, or such as do not fit the model; a metric that the model does not have (the message names
@@ -48,13 +50,10 @@ class Evaluation:
         loss: Any = None,
         batch_size: int = BATCH_SIZE,
     ):
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f'`mode` must be "auto", "min" or "max". Received: mode={mode!r}')
+        check_choice(mode, "mode", MODES)
         if not (metric is None or isinstance(metric, str | keras.metrics.Metric)):
             raise TypeError(f"`metric` must be the name of a metric, or a Keras metric. Received: metric={metric!r}")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be an integer of at least 1. Received: batch_size={batch_size!r}")
-        self.batches = _held(data, model, batch_size)
+        self.batches = _held(data, model, check_integer(batch_size, "batch_size", minimum=1))
         self.model = model
         found: tuple[Any, Any] = (loss, None) if loss is not None else _loss(model, metric)
         self._loss, self._loss_weights = found
@@ -113,15 +112,7 @@ class Evaluation:
     def _compile(self, running: keras.Model) -> None:
         loss = keras.tree.map_structure(lambda _: _nothing, _outputs(running)) if self._loss is None else self._loss
         metrics, weighted = map(fresh_metrics, self._metrics)
-        running.compile(
-            keras.optimizers.SGD(0.0),
-            loss=loss,
-            loss_weights=self._loss_weights,
-            metrics=metrics,
-            weighted_metrics=weighted,
-            jit_compile=keras.backend.backend() == "jax",  # elsewhere not worth compiling for a few batches
-            auto_scale_loss=False,
-        )
+        compile_loss(running, keras.optimizers.SGD(0.0), loss, self._loss_weights, metrics, weighted)
 
     def _evaluate(self, running: keras.Model) -> dict[str, float]:
         found = running.evaluate(InMemory(self.batches), verbose=0, return_dict=True)
@@ -214,7 +205,7 @@ def _name(metric: Any, logs: dict[str, float], model: keras.Model) -> str:
 
 
 def _outputs(running: keras.Model) -> Any:
-    """The symbolic outputs in their structure; None for a subclassed model, which has one as far as anybody knows."""
+    """The symbolic outputs in their structure; None for a subclassed model, whose structure is unknown."""
     return _keras.graph_structures(running)[1] if isinstance(running, AtInference) else None
 
 

@@ -1,4 +1,4 @@
-"""The loss without each weight, by taking it away and evaluating: exact, and as dear as that."""
+"""The loss without each weight, by setting it to zero and evaluating: exact, and expensive."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Loss and metrics of outputs that are there already, of a model or of a file, as `compile` makes them."""
+"""Loss and metrics of outputs that were computed already, by a model or a file, as `compile` makes them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prune.measurement.batches import shapes
+from keras_prune.measurement.loss import cannot_be_computed
 
 
 class Unrun(keras.Model):
@@ -58,11 +58,3 @@ def fresh_metrics(metrics: Any) -> Any:
         return type(metric).from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric
 
     return keras.tree.map_structure(fresh, metrics)
-
-
-def cannot_be_computed(what: str, targets: Any, outputs: Any, error: Exception) -> ValueError:
-    """The error for outputs and targets that do not fit."""
-    return ValueError(
-        f"{what} cannot be computed from outputs of shape {shapes(outputs)} and these targets ({error}). "
-        f"Received: y of shape {shapes(targets)}"
-    )

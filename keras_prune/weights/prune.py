@@ -37,8 +37,8 @@ def prune_weights(
         selection: How scores become masks. Default: `Percentile()`.
         importance: How much each weight matters: a name of the table in `PruningSchedule`, or a function
             `weight -> scores`, or `(weight, statistics) -> scores`, of NumPy arrays, higher = keep, the same each time.
-        targets: As in `PruningSchedule`: `"uniform"`, `"erk"`, `"global"`, or the sparsity of single layers by name
-            pattern, or None for those to leave alone: `{"conv*": 0.5}`.
+        targets: As in `PruningSchedule`: `"uniform"`, `"erk"`, or the sparsity of single layers by name pattern, or
+            None for those to leave alone: `{"conv*": 0.5}`.
         prune_frozen: Whether weights that are not trainable are pruned too.
         data: What an importance is measured on: `x`, `(x, y)`, or batches of them, as `fit` takes them. A few hundred
             samples are enough; `"taylor"` and `"fisher"` of single weights gain from a few thousand.

@@ -17,7 +17,7 @@ from keras_prune.weights.allocation import erk
 from keras_prune.weights.regrowth import Regrowth
 
 Target = float | Literal["erk"] | None
-Targets = Mapping[str, Target] | Literal["uniform", "erk", "global"]
+Targets = Mapping[str, Target] | Literal["uniform", "erk"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PruningRule:
         importance: Name of an importance, or a function `weight -> scores` or `(weight, statistics) -> scores`.
         targets: For layers with a sparsity of their own, name pattern -> final sparsity; "erk": this layer's part of
             the common one, by its shape; None: the layer is not pruned. The first pattern that matches counts. Or one
-            word for all layers: "uniform", "erk" or "global".
+            word for all layers: "uniform" or "erk".
         prune_frozen: Whether weights that are not trainable are pruned too.
         regrowth: Which weights change places with pruned ones; None: none, what is pruned stays pruned.
 
@@ -63,8 +63,8 @@ class PruningRule:
             self._read_word(self.targets)
         if not isinstance(self.targets, Mapping):
             raise TypeError(
-                '`targets` must map layer name patterns to a sparsity, "erk" or None; or be one of "uniform", '
-                f'"erk" and "global". Received: targets={self.targets!r}'
+                '`targets` must map layer name patterns to a sparsity, "erk" or None; or be "uniform" or "erk". '
+                f"Received: targets={self.targets!r}"
             )
         for pattern, target in self.targets.items():
             if not isinstance(pattern, str):
@@ -78,18 +78,12 @@ class PruningRule:
                 self.check_reachable(check_sparsity(target, f"targets[{pattern!r}]"), f"targets[{pattern!r}]")
 
     def _read_word(self, word: str) -> None:
-        """One word for all layers, as a mapping, or in the selection."""
-        if word == "global":
-            if not isinstance(self.selection, Percentile):
-                raise ValueError(
-                    "Only `Percentile` ranks the weights of all layers together. "
-                    f"Received: targets='global' with selection={self.selection!r}"
-                )
-            object.__setattr__(self, "selection", dataclasses.replace(self.selection, scope="global"))
-        elif word not in ("uniform", "erk"):
+        """Puts one word for all layers into the form of a mapping."""
+        if word not in ("uniform", "erk"):
+            hint = 'To rank the weights of all layers together, pass `selection=Percentile("global")`. '
             raise ValueError(
-                '`targets` must be "uniform", "erk" or "global", or map layer name patterns to a sparsity. '
-                f"Received: targets={word!r}"
+                '`targets` must be "uniform" or "erk", or map layer name patterns to a sparsity. '
+                f"{hint if word == 'global' else ''}Received: targets={word!r}"
             )
         object.__setattr__(self, "targets", {"*": "erk"} if word == "erk" else {})
 
