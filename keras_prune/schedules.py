@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from keras_prune.validation import check_integer, check_sparsity, is_number
+from keras_prune.validation import check_integer, check_number, check_sparsity
 
 SparsitySchedule = Callable[[int], float]
 
@@ -143,8 +143,7 @@ class PolynomialDecay(RampSchedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_number(self.power) or self.power <= 0:
-            raise ValueError(f"`power` must be a finite number above 0. Received: power={self.power!r}")
+        _set(self, power=check_number(self.power, "power", minimum=0, above=True))
 
     def curve(self, progress: float) -> float:
         return 1.0 - (1.0 - progress) ** self.power

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import os
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -13,10 +13,10 @@ from keras_prune.callbacks.pruning_schedule import IN_THIS_FIT as SCHEDULE_IN_TH
 from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import apply_masks, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
-from keras_prune.measurement.metric_direction import lower_is_better
+from keras_prune.measurement.metric_direction import MODES, Mode, lower_is_better
 from keras_prune.reporting.records import Records
 from keras_prune.selection import Percentile, Selection
-from keras_prune.validation import check_integer, check_sparsity
+from keras_prune.validation import check_choice, check_fraction, check_integer, check_number, check_sparsity
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
@@ -118,7 +118,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         relative: bool = False,
         baseline: float | None = None,
         baseline_epochs: int = 1,
-        mode: Literal["auto", "min", "max"] = "auto",
+        mode: Mode = "auto",
         step: float = 0.1,
         resolution: float = 0.01,
         patience: int = 2,
@@ -140,14 +140,13 @@ class HoldAccuracy(keras.callbacks.Callback):
                 "HoldAccuracy decides how much is pruned, so its selection must take a sparsity, like `Percentile()`. "
                 f"Received: selection={selection!r}"
             )
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f'`mode` must be "auto", "min" or "max". Received: mode={mode!r}')
-        self.monitor, self.mode, self.relative, self.verbose = monitor, mode, relative, verbose
-        self.max_drop = _check_number(max_drop, "max_drop", 0.0, math.inf)
-        self.baseline = None if baseline is None else _check_number(baseline, "baseline", -math.inf, math.inf)
+        self.mode = check_choice(mode, "mode", MODES)
+        self.monitor, self.relative, self.verbose = monitor, relative, verbose
+        self.max_drop = check_number(max_drop, "max_drop", minimum=0)
+        self.baseline = None if baseline is None else check_number(baseline, "baseline")
         self.baseline_epochs = check_integer(baseline_epochs, "baseline_epochs", minimum=1)
-        self.step = _check_number(step, "step", 0.0, 1.0, above=True)
-        self.resolution = _check_number(resolution, "resolution", 0.0, 1.0, above=True)
+        self.step = check_fraction(step, "step", zero=False)
+        self.resolution = check_fraction(resolution, "resolution", zero=False)
         self.patience = check_integer(patience, "patience", minimum=1)
         self.max_sparsity = check_sparsity(max_sparsity, "max_sparsity")
         if self.rule.selection.max_sparsity is not None:
@@ -346,12 +345,3 @@ class HoldAccuracy(keras.callbacks.Callback):
                 f"{self.monitor} {decision.metric:.6g}: {decision.decision}",
                 flush=True,
             )
-
-
-def _check_number(value: Any, name: str, low: float, high: float, above: bool = False) -> float:
-    """Returns `value` as a float if it is finite and in [low, high), or with `above` in (low, high)."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not (low < value < high if above else low <= value < high):
-        span = "finite" if low == -math.inf else f"in {'(' if above else '['}{low:g}, {high:g})"
-        raise ValueError(f"`{name}` must be a number, {span}. Received: {name}={value!r}")
-    return float(value)

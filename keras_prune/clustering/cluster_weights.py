@@ -1,6 +1,5 @@
 """`cluster_weights`: a model in whose arrays many weights share few values, and go on sharing them in training."""
 
-import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,8 +14,10 @@ from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.wrapper import attach_clusters, detach_clusters
 from keras_prune.masking.wrapping import wrap_pruning
 from keras_prune.patterns import Predicate, as_predicate, check_patterns, matches
+from keras_prune.validation import check_choice, check_integer
 
 Clusters = int | Mapping[str, int | None]
+_MOST = 2**31 - 1  # assignments are int32
 
 
 def cluster_weights(
@@ -79,8 +80,7 @@ def cluster_weights(
     if not model.built:
         raise ValueError(f"An unbuilt model or layer has no weights to share. Received: '{model.name}', not built")
     _check_clusters(clusters)
-    if start not in START:
-        raise ValueError(f"`start` must be one of {list(START)}. Received: start={start!r}")
+    check_choice(start, "start", START)
     found = dict(_find_codebooks(model, clusters, layers, preserve_zeros, start))
     if not found:
         raise ValueError(
@@ -108,25 +108,21 @@ def _by_place(model: keras.Layer) -> list[keras.Layer]:
 
 
 def _check_clusters(clusters: Any) -> None:
-    pairs = clusters.items() if isinstance(clusters, Mapping) else [(None, clusters)]
-    for pattern, count in pairs:
-        argument = "clusters" if pattern is None else f"clusters[{pattern!r}]"
-        if pattern is not None and (not isinstance(pattern, str) or count is None):
-            if isinstance(pattern, str):
-                continue
+    if not isinstance(clusters, Mapping):
+        check_integer(clusters, "clusters", 2, _MOST)
+        return
+    for pattern, count in clusters.items():
+        if not isinstance(pattern, str):
             raise TypeError(f"The keys of `clusters` must be layer name patterns. Received: {pattern!r}")
-        try:
-            whole = operator.index(count)
-        except TypeError:
-            whole = 0
-        if isinstance(count, bool) or not 2 <= whole < 2**31:
-            raise ValueError(f"`{argument}` must be a whole number of at least 2. Received: {argument}={count!r}")
+        if count is not None:
+            check_integer(count, f"clusters[{pattern!r}]", 2, _MOST)
 
 
 def _number_for(clusters: Clusters, path: str) -> int | None:
     if not isinstance(clusters, Mapping):
-        return operator.index(clusters)
-    return next((count for pattern, count in clusters.items() if matches(pattern, path)), None)
+        return int(clusters)
+    found = next((count for pattern, count in clusters.items() if matches(pattern, path)), None)
+    return None if found is None else int(found)
 
 
 def _find_codebooks(

@@ -9,6 +9,7 @@ import numpy as np
 from keras_prune.selection.base import Candidate, Selection
 from keras_prune.selection.layout import Axes
 from keras_prune.selection.top_k import Scores, count_kept, keep_highest
+from keras_prune.validation import check_choice, check_pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +42,8 @@ class Block(Selection):
     pooling: Literal["mean", "max"] = "mean"
 
     def __post_init__(self) -> None:
-        shape = self.shape
-        pair = isinstance(shape, Sequence) and not isinstance(shape, str) and len(shape) == 2
-        if not pair or not all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in shape):
-            raise ValueError(f"`shape` must be two whole numbers of at least 1. Received: shape={shape!r}")
-        object.__setattr__(self, "shape", tuple(shape))
-        if self.pooling not in ("mean", "max"):
-            raise ValueError(f'`pooling` must be "mean" or "max". Received: pooling={self.pooling!r}')
+        object.__setattr__(self, "shape", check_pair(self.shape, "shape", minimum=1))
+        check_choice(self.pooling, "pooling", ("mean", "max"))
 
     def select(self, candidates: Sequence[Callable[[], Candidate]], sparsity: float, step: int) -> Iterator[np.ndarray]:
         for fetch in candidates:

@@ -8,6 +8,7 @@ import numpy as np
 from keras_prune.selection.base import Candidate, Selection
 from keras_prune.selection.layout import Axes
 from keras_prune.selection.top_k import BLOCK, Scores, count_kept, keep_highest
+from keras_prune.validation import check_integer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +45,11 @@ class NByM(Selection):
     m: int
 
     def __post_init__(self) -> None:
-        whole = all(isinstance(each, int) and not isinstance(each, bool) for each in (self.n, self.m))
-        if not whole or not 1 <= self.n < self.m:
+        object.__setattr__(self, "n", check_integer(self.n, "n", minimum=1))
+        object.__setattr__(self, "m", check_integer(self.m, "m", minimum=1))
+        if self.n >= self.m:
             raise ValueError(
-                "`NByM(n, m)` keeps n of every m weights: whole numbers with 1 <= n < m. "
-                f"Received: n={self.n!r}, m={self.m!r}"
+                f"`NByM(n, m)` keeps n of every m weights: n must be below m. Received: n={self.n}, m={self.m}"
             )
 
     @property

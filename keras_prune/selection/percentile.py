@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_prune.selection.base import Candidate, Selection
 from keras_prune.selection.top_k import Cut, LazyScores, count_kept, find_cut, keep_highest
-from keras_prune.validation import is_number
+from keras_prune.validation import check_choice, check_number
 
 Fetch = Callable[[], Candidate]
 
@@ -43,13 +43,10 @@ class Percentile(Selection):
     max_layer_sparsity: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.scope not in ("layer", "global"):
-            raise ValueError(f'`scope` must be "layer" or "global". Received: scope={self.scope!r}')
-        if self.normalize not in ("none", "mean", "max"):
-            raise ValueError(f'`normalize` must be "none", "mean" or "max". Received: normalize={self.normalize!r}')
-        cap = self.max_layer_sparsity
-        if not is_number(cap) or not 0 < cap <= 1:
-            raise ValueError(f"`max_layer_sparsity` must be in (0, 1]. Received: max_layer_sparsity={cap!r}")
+        check_choice(self.scope, "scope", ("layer", "global"))
+        check_choice(self.normalize, "normalize", ("none", "mean", "max"))
+        cap = check_number(self.max_layer_sparsity, "max_layer_sparsity", 0, 1, above=True)
+        object.__setattr__(self, "max_layer_sparsity", cap)
         if self.scope == "layer" and (self.normalize != "none" or cap < 1):
             raise ValueError(
                 f'`normalize` and `max_layer_sparsity` compare arrays, so they need scope="global". Received: {self!r}'

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_prune.selection.base import Candidate, Selection
 from keras_prune.selection.top_k import BLOCK
-from keras_prune.validation import is_number
+from keras_prune.validation import check_number
 
 Value = float | Callable[[int], float]
 
@@ -37,12 +37,8 @@ class _ThresholdRule(Selection):
 
 
 def _check_value(value: Value, name: str) -> None:
-    if callable(value):
-        return
-    if not is_number(value) or value < 0:
-        raise ValueError(
-            f"`{name}` must be a finite number of at least 0, or a function of the step. Received: {name}={value!r}"
-        )
+    if not callable(value):
+        check_number(value, name, minimum=0)
 
 
 def _value_at(value: Value, name: str, step: int) -> float:

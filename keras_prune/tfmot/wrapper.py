@@ -7,6 +7,7 @@ import keras
 from keras_prune.masking.wrapper import PruningWrapper
 from keras_prune.selection import Block, NByM, Percentile, Selection
 from keras_prune.tfmot.schedules import ConstantSparsity, PruningSchedule, deserialize_schedule, serialize_schedule
+from keras_prune.validation import check_choice, check_pair, is_integer
 
 _POOLING: dict[str, Literal["mean", "max"]] = {"AVG": "mean", "MAX": "max"}
 SETTINGS = ("pruning_schedule", "block_size", "block_pooling_type", "sparsity_m_by_n")
@@ -89,11 +90,10 @@ def check_settings(schedule: Any, block_size: Any, pooling: Any, m_by_n: Any) ->
             "`pruning_schedule` must be a schedule of `keras_prune.tfmot`, such as `ConstantSparsity(0.5, 0)`. "
             f"Received: pruning_schedule={schedule!r}"
         )
-    if pooling not in _POOLING:
-        raise ValueError(f"`block_pooling_type` must be 'AVG' or 'MAX'. Received: block_pooling_type={pooling!r}")
-    block_size = _two_integers(block_size, "block_size")
+    check_choice(pooling, "block_pooling_type", tuple(_POOLING))
+    block_size = _pair(block_size, "block_size")
     if m_by_n is not None:
-        m_by_n = _two_integers(m_by_n, "sparsity_m_by_n")
+        m_by_n = _pair(m_by_n, "sparsity_m_by_n")
         if not m_by_n[0] < m_by_n[1]:
             raise ValueError(
                 f"`sparsity_m_by_n` is (m, n), m zeros of n weights, with m < n. Received: sparsity_m_by_n={m_by_n!r}"
@@ -120,8 +120,6 @@ def find_selection(block_size: tuple[int, int], pooling: str, m_by_n: tuple[int,
     return Percentile() if block_size == (1, 1) else Block(block_size, _POOLING[pooling])
 
 
-def _two_integers(value: Any, name: str) -> tuple[int, int]:
-    pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in pair):
-        raise ValueError(f"`{name}` must be two whole numbers above 0. Received: {name}={value!r}")
-    return pair
+def _pair(value: Any, name: str) -> tuple[int, int]:
+    """Two whole numbers; a single one stands for both, as in tfmot."""
+    return check_pair((value, value) if is_integer(value) else value, name, minimum=1)

@@ -14,7 +14,7 @@ from keras_prune.masking.masked_weights import find_masked, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.reporting.records import Records
 from keras_prune.selection import Percentile, Selection
-from keras_prune.validation import check_integer, check_sparsity
+from keras_prune.validation import check_choice, check_fraction, check_integer, check_sparsity
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rewind import RewindPoint
 from keras_prune.weights.rule import PruningRule
@@ -194,17 +194,14 @@ def _sparsities(final: float | None, rounds: int | None, fraction: float | None)
         return (None,) * rounds
     if rounds is not None:
         return (*(1.0 - (1.0 - final) ** (number / rounds) for number in range(1, rounds)), final)
-    fraction = 0.2 if fraction is None else fraction
-    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
-        raise ValueError(f"`fraction` must be a number in (0, 1). Received: fraction={fraction!r}")
-    # A hair less than exact, so that 1 - 0.8 ** n as `final` takes n rounds despite rounding.
+    fraction = 0.2 if fraction is None else check_fraction(fraction, "fraction", zero=False)
+    # Slightly less than exact, so that 1 - 0.8 ** n as `final` takes n rounds despite rounding.
     count = max(math.ceil(math.log1p(-final) / math.log1p(-fraction) - 1e-9), 1)
     return (*(1.0 - (1.0 - fraction) ** number for number in range(1, count)), final)
 
 
 def _check_rewind(model: Any, rewind: Any, rewind_to: Any, trained: bool) -> None:
-    if rewind not in (None, "weights", "learning_rate"):
-        raise ValueError(f'`rewind` must be None, "weights" or "learning_rate". Received: rewind={rewind!r}')
+    check_choice(rewind, "rewind", (None, "weights", "learning_rate"))
     if rewind_to is not None and not isinstance(rewind_to, RewindPoint):
         raise TypeError(f"`rewind_to` must be a `RewindPoint`. Received: rewind_to={rewind_to!r}")
     if rewind_to is not None and rewind is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_prune.selection.top_k import Scores, keep_highest
-from keras_prune.validation import check_integer
+from keras_prune.validation import check_fraction, check_integer
 
 if TYPE_CHECKING:
     from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
@@ -32,10 +32,8 @@ class Regrowth(abc.ABC):
     needs_data = False
 
     def __post_init__(self) -> None:
-        check_integer(self.end_step, "end_step", minimum=1)
-        value = self.fraction
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-            raise ValueError(f"`fraction` must be in (0, 1). Received: fraction={value!r}")
+        object.__setattr__(self, "end_step", check_integer(self.end_step, "end_step", minimum=1))
+        object.__setattr__(self, "fraction", check_fraction(self.fraction, "fraction", zero=False))
 
     @abc.abstractmethod
     def growth(self, unit: "SingleWeights", step: int, statistics: "ModelStatistics | None") -> np.ndarray:
@@ -125,6 +123,10 @@ class SET(Regrowth):
     """
 
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "seed", check_integer(self.seed, "seed"))
 
     def growth(self, unit: "SingleWeights", step: int, statistics: "ModelStatistics | None") -> np.ndarray:
         # By layer and step too: so a resumed run grows what the unbroken one does.

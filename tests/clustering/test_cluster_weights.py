@@ -111,7 +111,7 @@ def test_the_summary_says_how_many_values_and_bits():
 
 
 BAD = {
-    "one cluster": ({"clusters": 1}, ValueError, "at least 2. Received: clusters=1"),
+    "one cluster": ({"clusters": 1}, ValueError, "from 2 to 2147483647. Received: clusters=1"),
     "a fraction": ({"clusters": 2.5}, ValueError, "clusters=2.5"),
     "a boolean": ({"clusters": True}, ValueError, "clusters=True"),
     "a word": ({"clusters": "16"}, ValueError, "clusters='16'"),
