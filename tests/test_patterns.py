@@ -91,7 +91,7 @@ def test_along_any_path_of_sparsities_no_group_loses_too_much_and_nothing_comes_
 
 @pytest.mark.parametrize(("n", "m"), [(4, 4), (5, 4), (0, 4), (2.5, 4), (True, 4), ("2", 4), (2, None)])
 def test_bad_n_and_m_are_refused(n, m):
-    with pytest.raises(ValueError, match="Received: [nm]="):
+    with pytest.raises(ValueError, match=r"Received: [nm]="):
         kp.NByM(n, m)
 
 

@@ -17,22 +17,28 @@ _SMALLEST = 64  # dots; smaller images are drawn larger
 
 
 class PruningBoard(keras.callbacks.Callback):
-    """Writes what the masks of a model do to TensorBoard, beside what `keras.callbacks.TensorBoard` writes.
+    """Callback that writes sparsities, thresholds and images of the masks for TensorBoard, beside what
+    `keras.callbacks.TensorBoard` writes.
 
-    For each masked weight, and in all: `sparsity/...`, the fraction that its mask prunes; `threshold/...`, the smallest
-    absolute value that is left (with `"magnitude"`, about the value at which the last update cut); and `masks/...`,
-    an image of the mask, as `keras_prune.plots.plot_mask` draws it: rows are inputs, columns outputs, white is kept.
-    Large masks are drawn smaller. It works on every backend and does not need TensorFlow.
+    For each masked weight, and for all together: `sparsity/...`, the fraction that its mask prunes; `threshold/...`,
+    the smallest absolute value that is kept (with `"magnitude"`, about the threshold of the last update); and
+    `masks/...`, an image of the mask, as `keras_prune.plots.plot_mask` draws it: rows are inputs, columns outputs,
+    white is kept. Large masks are drawn smaller. It works on every backend and does not need TensorFlow.
 
     Args:
-        log_dir: Folder of the logs; written is the run `pruning` in it.
-        update_freq: `"epoch"`: at the end of each epoch, by number of the epoch; or a number of optimizer steps: each
-            time as many are done, by the step, and at the end of `fit`.
-        images: Whether masks are drawn; or the largest number of them, in the order of the model.
+        log_dir: Folder of the logs, in which the run is called `pruning`. Defaults to `"logs"`.
+        update_freq: `"epoch"` to write at the end of each epoch, at its number; or a number of optimizer steps, at
+            least 1, to write each time so many are done, at the step, and at the end of `fit`. Defaults to `"epoch"`.
+        images: Whether masks are drawn; or how many at most, in the order of the model. Defaults to True.
+
+    Lifecycle:
+        - `on_epoch_begin`, `on_train_batch_end`: count optimizer steps, and write if `update_freq` is a number of them.
+        - `on_epoch_end`: writes, if `update_freq` is `"epoch"`.
+        - `on_train_end`: writes the last step, if it is not written yet, and closes the file.
 
     Raises:
         ValueError: Another `update_freq` or `images`; at the start of `fit`, a model without masks.
-        ImportError: There is no package `tensorboard`.
+        ImportError: The package `tensorboard` is missing.
 
     Example:
 
@@ -107,11 +113,10 @@ class PruningBoard(keras.callbacks.Callback):
     # What.
 
     def write(self, step: int) -> None:
-        """Writes what the masks are now. In a training loop of your own call `set_model(model)` first, and `close()` at
-        the end.
+        """Write the masks as they are now. In a custom loop call `set_model(model)` first, and `close()` at the end.
 
         Args:
-            step: What it is shown at.
+            step: The step at which TensorBoard shows them.
         """
         model = self.model  # on JAX, this brings the variables up to date
         assert model is not None
@@ -136,7 +141,7 @@ class PruningBoard(keras.callbacks.Callback):
         self._written = step
 
     def close(self) -> None:
-        """Closes the file; a later `write` begins another."""
+        """Close the file; a later `write` begins another."""
         if self._file is not None:
             self._file.close()
             self._file = None

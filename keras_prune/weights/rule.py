@@ -1,4 +1,4 @@
-"""`PruningRule`: how much of each layer goes, and which weights; the same from one mask update to the next."""
+"""`PruningRule`: per-layer sparsity, importance criterion and selection, which hold for all mask updates."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,16 @@ Targets = Mapping[str, Target] | Literal["uniform", "erk"]
 
 @dataclasses.dataclass(frozen=True)
 class PruningRule:
-    """How much of each layer goes, and which weights: what stays the same from one mask update to the next.
+    """How much of each layer is pruned, and which of its weights: the settings that hold for all mask updates.
 
     Args:
         selection: How scores become masks.
-        importance: Name of an importance, or a function `weight -> scores` or `(weight, statistics) -> scores`.
+        importance: Name of a criterion, or a function `weight -> scores` or `(weight, statistics) -> scores`.
         targets: For layers with a sparsity of their own, name pattern -> final sparsity; "erk": this layer's part of
-            the common one, by its shape; None: the layer is not pruned. The first pattern that matches counts. Or one
+            the common one, by its shape; None: the layer is not pruned. The first pattern that matches applies. Or one
             word for all layers: "uniform" or "erk".
         prune_frozen: Whether weights that are not trainable are pruned too.
-        regrowth: Which weights change places with pruned ones; None: none, what is pruned stays pruned.
+        regrowth: Which pruned weights grow again; None: none do.
 
     Raises:
         ValueError: An unknown importance, a target outside [0, 1) or above what the selection can reach, or a sparsity
@@ -56,7 +56,7 @@ class PruningRule:
             raise TypeError(f"`regrowth` must be `RigL(...)` or `SET(...)`. Received: regrowth={self.regrowth!r}")
         if self.regrowth is not None and not isinstance(self.selection, Percentile):
             raise ValueError(
-                "Weights grow one by one, which breaks blocks and N:M patterns, and thresholds prune them at once: "
+                "Weights grow one by one, which breaks blocks and N:M patterns, and thresholds would prune them again: "
                 f"`regrowth` needs `Percentile`. Received: selection={self.selection!r}"
             )
         if isinstance(self.targets, str):
@@ -96,10 +96,11 @@ class PruningRule:
 
     @property
     def needs_data(self) -> bool:
+        """Whether the criterion or the regrowth is measured on data."""
         return importances.needs_data(self.importance) or (self.regrowth is not None and self.regrowth.needs_data)
 
     def weights_of(self, model: keras.Model, user: str) -> list[MaskedWeight]:
-        """The masked weights of a model that `user`, a callback, shall prune by this rule.
+        """The masked weights of a model that `user`, a callback, is to prune by this rule.
 
         Raises:
             ValueError: There are none, a target names none of their layers, or one cannot be pruned so.
@@ -130,7 +131,7 @@ class PruningRule:
         """Raises a `ValueError` if a weight that the rule prunes cannot be pruned so, or all of them are frozen."""
         if weights and not self.prune_frozen and not any(weight.weight.trainable for weight in weights):
             raise ValueError(
-                "All weights with masks are frozen (trainable=False), and frozen weights are left alone: pass "
+                "All weights with masks are frozen (trainable=False), and frozen weights are not pruned: pass "
                 f"`prune_frozen=True` to prune them. Received: {len(weights)} weights, prune_frozen=False"
             )
         for group in self.groups(weights).values():
@@ -139,7 +140,7 @@ class PruningRule:
                 if self.importance == "movement" and weight.movement is None:
                     raise ValueError(
                         "The movement of weights is added up in training: `wrap_pruning(model, movement=True)`. "
-                        f"Received: the weight '{weight.path}', whose movement is not"
+                        f"Received: the weight '{weight.path}' without movement"
                     )
 
     def refuse_sparsity(self, received: str) -> None:

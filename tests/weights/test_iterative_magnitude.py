@@ -198,7 +198,7 @@ def test_it_works_with_selections_importances_and_targets(build, arguments):
         ({"final_sparsity": 0.5, "rounds": 0}, "`rounds` must be a whole number of at least 1"),
         ({"final_sparsity": 0.5, "fraction": 1.0}, r"`fraction` must be a number in \(0, 1\)"),
         ({"final_sparsity": 0.5, "rewind": "all"}, "`rewind` must be one of .None, 'weights', 'learning_rate'"),
-        ({"final_sparsity": 0.5, "rewind_to": kp.RewindPoint(1)}, "of use only with `rewind`"),
+        ({"final_sparsity": 0.5, "rewind_to": kp.RewindPoint(1)}, "`rewind_to` needs `rewind`"),
         ({"final_sparsity": 0.5, "rewind": "weights", "trained": True}, "pass `rewind_to`"),
         ({"final_sparsity": 0.5, "rewind": "learning_rate"}, "compile the model before the loop"),
         ({"selection": kp.Threshold(0.1)}, "needs `rounds`"),
