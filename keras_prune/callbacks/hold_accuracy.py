@@ -261,8 +261,8 @@ class HoldAccuracy(keras.callbacks.Callback):
         if self.baseline is None or not any(made.decision in ("held", "failed") for made in self.decisions):
             warnings.warn(
                 f"Training ended after {len(self.decisions)} epochs, before HoldAccuracy could decide whether any "
-                f"sparsity holds: the model is not pruned further. Train for longer than the {self.baseline_epochs} epochs "
-                f"of the baseline and `patience={self.patience}`.",
+                "sparsity holds: the model is not pruned further. Train for longer than the "
+                f"{self.baseline_epochs} epochs of the baseline and `patience={self.patience}`.",
                 stacklevel=2,
             )
 

@@ -1,4 +1,4 @@
-"""The lowest scores go: exactly as many as asked, in each array or in all together."""
+"""`Percentile`: prunes exactly the fraction of lowest scores, of each array or of all together."""
 
 import dataclasses
 import math
@@ -16,19 +16,21 @@ Fetch = Callable[[], Candidate]
 
 @dataclasses.dataclass(frozen=True)
 class Percentile(Selection):
-    """Keeps the highest scores: exactly `max(round(size * (1 - sparsity)), 1)` weights, ties broken by position.
+    """Selection that keeps the highest scores: exactly `max(round(size * (1 - sparsity)), 1)` weights, ties broken by
+    position.
 
     Args:
-        scope: `"layer"` prunes every weight array to the target sparsity. `"global"` ranks all arrays together, so
-            layers with small scores lose more of them.
-        normalize: With `"global"`: divide the scores of each array by their `"mean"` or `"max"` (those of weights that
-            are not yet pruned) first, so that layers of larger weights do not drown the others; or `"none"`.
-        max_layer_sparsity: With `"global"`: no array gets sparser than this, in (0, 1]: others lose more instead. With
-            1 an array may lose all.
+        scope: `"layer"` prunes every weight array to the target sparsity. `"global"` ranks the weights of all arrays
+            together, so layers with small scores are pruned more. Defaults to `"layer"`.
+        normalize: With `"global"`: divide the scores of each array by their `"mean"` or `"max"` (over the weights that
+            are not yet pruned) first, so that arrays of different scale can be compared; or `"none"`. Defaults to
+            `"none"`.
+        max_layer_sparsity: With `"global"`: the highest sparsity of an array, in (0, 1]; others are pruned more
+            instead. Defaults to 1: an array may be pruned completely.
 
     Raises:
-        ValueError: Another scope or normalisation, a cap outside (0, 1], or either of them in `"layer"`; when masks are
-            made, a target sparsity above the cap.
+        ValueError: Another scope or normalisation, a `max_layer_sparsity` outside (0, 1], or either of the two with
+            `"layer"`; when masks are chosen, a target sparsity above `max_layer_sparsity`.
 
     Example:
 
@@ -77,11 +79,11 @@ class Percentile(Selection):
             scale = 1.0 / value if value > 0 else 1.0
         size, kept = candidate.kept.size, int(np.count_nonzero(candidate.kept))
         least = min(size - math.floor(self.max_layer_sparsity * size + 1e-9), kept)
-        # Computed anew in each pass: the scores of a whole model would take as much memory as the model.
+        # Computed again in each pass: the scores of a whole model would take as much memory as the model.
         return _Array(size, kept, least, LazyScores(size, lambda: fetch().ranked(scale)))
 
     def _cut(self, arrays: Sequence["_Array"], keep: int) -> Iterator[np.ndarray]:
-        """Arrays that would fall below their least get it, and the rest is shared among the others, until all hold."""
+        """Arrays that would keep fewer than `least` keep so many, and the others share the rest, until all hold."""
         free = list(arrays)
         if self.max_layer_sparsity < 1:
             while True:

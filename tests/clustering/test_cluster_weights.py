@@ -120,7 +120,7 @@ BAD = {
     "a near miss": ({"clusters": {"hiden0": 4}}, ValueError, "Did you mean 'hidden0'"),
     "a layer that is not there": ({"layers": "conv"}, ValueError, "`layers` names a layer"),
     "a start that is not there": ({"start": "random"}, ValueError, "'linear', 'density'.*Received: start='random'"),
-    "nothing left": ({"layers": keras.layers.Conv2D}, ValueError, "Nothing is left"),
+    "nothing left": ({"layers": keras.layers.Conv2D}, ValueError, "Nothing can be clustered"),
 }
 
 
