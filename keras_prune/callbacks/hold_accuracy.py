@@ -237,7 +237,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         apply_masks(self.model)
         sparsity = self.sparsity
         logs["sparsity"] = sparsity
-        if self._done:  # nothing was left to try from the start
+        if self._done:  # there was nothing to try from the start
             self.model.stop_training = True
             return
         target = self._target

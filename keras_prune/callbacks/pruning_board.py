@@ -94,7 +94,7 @@ class PruningBoard(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self.update_freq == "epoch":
             return
-        # Reading the true step costs a synchronisation: it is read only when it may have come so far.
+        # Reading the true step costs a synchronisation: it is read only when the next one to write may be reached.
         if self._known_step + batch + 1 - self._known_batch >= self._due:
             self._known_step, self._known_batch = self._read_step(), batch + 1
             if self._known_step >= self._due:

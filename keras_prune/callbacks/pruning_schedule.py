@@ -202,7 +202,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         self._count()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._update_after(batch - 1)  # nothing is left to do, unless that batch ended in the background
+        self._update_after(batch - 1)  # done already, unless that batch ended in the background
         self._ends_unseen = True
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -259,12 +259,12 @@ class PruningSchedule(_keras.BackgroundCallback):
         regular = step - (step - self.begin_step) % self.frequency
         if self.end_step is None or step < self.end_step:
             return regular
-        # A threshold goes on to prune what falls below it.
+        # A threshold continues to prune weights that fall below it.
         return self.end_step if self.rule.selection.needs_sparsity else max(regular, self.end_step)
 
     def _update_after(self, batch: int) -> None:
         # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
-        # the step may have come so far: it is never beyond what is reckoned here.
+        # that step may be reached: it is never above the estimate made here.
         batches = batch + 1 - self._known_batch
         if self._due(self._known_step - (-batches // self._accumulation())) != self._last_update:
             self._known_step, self._known_batch = self._read_step(), batch + 1

@@ -112,7 +112,7 @@ class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
         super().on_train_end(logs)
         if not self._reached:
             warnings.warn(
-                "SparseCheckpoint saved nothing: at the end of no epoch was the target sparsity reached; now it is "
+                "SparseCheckpoint saved nothing: the target sparsity was reached at the end of no epoch; now it is "
                 f"{masked_sparsity(self._weights):.4f}. Train for longer, or lower the target.",
                 stacklevel=2,
             )

@@ -166,7 +166,7 @@ def _pruned_class(plain: type) -> type:
         return _PRUNED_CLASSES[plain]
     members = {"_plain_class": plain, "__doc__": plain.__doc__, "__module__": plain.__module__}
     cls = _register(type(plain.__name__, (PrunedModel, plain), members))
-    _register(PrunedModel)  # files name "PrunedModel": loading starts there, whatever class was made last
+    _register(PrunedModel)  # files name "PrunedModel": loading starts there, not at the class made last
     _PRUNED_CLASSES[plain] = cls
     return cls
 

@@ -76,16 +76,17 @@ class PruningMasks(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_prune")
 class PruningWrapper(keras.layers.Wrapper):
-    """A layer and a mask for each of its prunable weights. Made by `wrap_pruning`.
+    """Wrapper that holds a layer and a mask for each of its prunable weights. `wrap_pruning` makes it.
 
     It has the layer's name, takes the layer's call arguments and returns the layer's outputs. The layer itself is
     `wrapper.layer`.
 
     Args:
-        layer: The layer to hold. It is not copied.
-        movement: Whether the movement of its weights is added up while they train; see `wrap_pruning`.
-        clusters: For each prunable weight how many clusters it has, or None: it has none; see `cluster_weights`.
-        **kwargs: Arguments of `keras.Layer`; by default those of `layer`.
+        layer: The layer to wrap. It is not copied.
+        movement: Whether the training step adds up the movement of its weights; see `wrap_pruning`. Defaults to False.
+        clusters: For each prunable weight its number of clusters, or None if it has none; see `cluster_weights`.
+            Defaults to ().
+        **kwargs: Arguments of `keras.Layer`. Default to those of `layer`.
     """
 
     def __new__(cls, layer: keras.Layer, **kwargs: Any) -> Self:

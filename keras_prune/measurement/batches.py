@@ -1,4 +1,4 @@
-"""The data that statistics are measured on, in any form that `fit` takes, batch by batch and checked."""
+"""Data to measure statistics on: in any form that `fit` takes, checked batch by batch."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

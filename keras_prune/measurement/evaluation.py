@@ -1,4 +1,4 @@
-"""One metric of a model on data that are held in memory: compiled once, evaluated as often as asked."""
+"""A metric of a model on data in memory: compiled once, evaluated many times."""
 
 import copy
 import math
@@ -64,12 +64,12 @@ class Evaluation:
         self.baseline = self._finite(logs[self.name])
 
     def of_sample(self, running: keras.Model, model: keras.Model, samples: int) -> "Evaluation":
-        """The same metric of another model, on the first samples only, and with a baseline of its own.
+        """The same metric of another model, on the first samples only, with its own baseline.
 
         Args:
             running: A copy of the other model.
             model: That model.
-            samples: How many at most.
+            samples: Largest number of samples.
         """
         other = copy.copy(self)
         other.model, other.batches = model, _first_samples(self.batches, samples)
@@ -77,16 +77,16 @@ class Evaluation:
         return other
 
     def of(self, running: keras.Model) -> float:
-        """The metric of a copy, which is compiled if it is not yet. It may be NaN."""
+        """The metric of a copy, which is compiled here if needed. It may be NaN."""
         if not running.compiled:
             self._compile(running)
         return self._evaluate(running)[self.name]
 
     def of_outputs(self, running: keras.Model, outputs: Any) -> float:
-        """The metric of outputs that something else computed for all samples, in the order of the model's outputs.
+        """The metric of given outputs for all samples, in the order of the model's outputs, such as those of a file.
 
         Args:
-            running: A copy that was evaluated before: its metric and loss are taken.
+            running: A copy that was evaluated before: its metric and loss are used.
             outputs: One array for each output of the model.
         """
         inputs, targets, weights = self.samples
@@ -133,7 +133,7 @@ class Evaluation:
 
 
 class InMemory(keras.utils.PyDataset):
-    """Batches in memory, in their order."""
+    """Dataset of batches in memory, in their order."""
 
     def __init__(self, batches: list[Any]):
         super().__init__()
@@ -210,5 +210,5 @@ def _outputs(running: keras.Model) -> Any:
 
 
 def _nothing(y_true: Any, y_pred: Any) -> Any:
-    """The loss where only a metric is asked for: Keras wants one."""
+    """The loss where only a metric is needed: Keras requires one."""
     return ops.zeros(ops.shape(y_pred)[:1])

@@ -1,4 +1,4 @@
-"""The loss that importance is measured by, computed on a copy of the model."""
+"""The loss of a model, computed on a copy of it."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ from keras_prune.measurement.batches import Batch, shapes
 
 
 def find_loss(model: keras.Model, loss: Any) -> tuple[Any, Any]:
-    """The loss and its weights: what was passed, or what the model was compiled with.
+    """The loss and its weights: those given, or those that the model was compiled with.
 
     Raises:
-        ValueError: Neither is there.
+        ValueError: There are neither.
     """
     if loss is not None:
         return loss, None

@@ -66,7 +66,7 @@ class Percentile(Selection):
     def _among_all(self, candidates: Sequence[Fetch], sparsity: float) -> Iterator[np.ndarray]:
         arrays = [self._array(fetch) for fetch in candidates]
         keep = count_kept(sum(array.size for array in arrays), sparsity)
-        if keep >= sum(array.kept for array in arrays):  # already as sparse as asked
+        if keep >= sum(array.kept for array in arrays):  # already at the target sparsity
             return (fetch().kept for fetch in candidates)
         return self._cut(arrays, keep)
 

@@ -58,7 +58,7 @@ class RewindPoint(keras.callbacks.Callback):
             self._at_epoch_begin = _step(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # On JAX reading the true step copies the whole state: it is never beyond what is reckoned here.
+        # On JAX reading the true step copies the whole state: it is never above the estimate made here.
         if self.snapshot is None and self._at_epoch_begin + batch + 1 >= self.step and _step(self.model) >= self.step:
             self.take(self.model)
 
