@@ -11,7 +11,7 @@ from keras_prune.callbacks.board_events import EventFile, check_tensorboard, gre
 from keras_prune.masking.mask_image import mask_image
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked
 from keras_prune.measurement.weight_statistics import values_of
-from keras_prune.validation import check_choice, check_integer
+from keras_prune.validation import check_integer, is_integer
 
 _SMALLEST = 64  # dots; smaller images are drawn larger
 
@@ -59,12 +59,12 @@ class PruningBoard(keras.callbacks.Callback):
     ):
         super().__init__()
         check_tensorboard()
-        if isinstance(update_freq, str):
-            check_choice(update_freq, "update_freq", ("epoch",))
+        if update_freq != "epoch" and not is_integer(update_freq, 1):
+            raise ValueError(
+                f'`update_freq` must be "epoch" or a whole number of at least 1. Received: update_freq={update_freq!r}'
+            )
         self.log_dir = os.path.join(os.fspath(log_dir), "pruning")
-        self.update_freq = (
-            update_freq if update_freq == "epoch" else check_integer(update_freq, "update_freq", minimum=1)
-        )
+        self.update_freq = update_freq if isinstance(update_freq, str) else int(update_freq)
         self.images = images if isinstance(images, bool) else check_integer(images, "images")
         self._weights: list[MaskedWeight] = []
         self._file: EventFile | None = None
