@@ -1,7 +1,8 @@
-"""From a trained model to the smallest one that holds its accuracy, without anybody watching."""
+"""Automatic pruning: from a trained model to the smallest one that keeps its accuracy."""
 
 from keras_prune.automation.autoprune import autoprune
+from keras_prune.automation.journal import Decision, Decisions
 from keras_prune.automation.pareto import Candidate, ParetoFront
 from keras_prune.automation.result import AutopruneResult
 
-__all__ = ["AutopruneResult", "Candidate", "ParetoFront", "autoprune"]
+__all__ = ["AutopruneResult", "Candidate", "Decision", "Decisions", "ParetoFront", "autoprune"]

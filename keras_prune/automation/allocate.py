@@ -1,4 +1,4 @@
-"""How much of each layer goes: always a bit more of the layer that costs the least for what it saves."""
+"""Greedy allocation of the per-layer sparsity: step by step more of the layer with the smallest drop per saving."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +11,12 @@ _HALVINGS = 30
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One layer, or group of channels, loses more.
+    """Step of a path: the ratio of one layer, or channel group, is raised.
 
     Args:
-        name: Which.
-        before: The ratio that it had.
-        after: The ratio that it gets.
+        name: Of the layer or group.
+        before: Its ratio so far.
+        after: Its new ratio.
     """
 
     name: str
@@ -26,16 +26,16 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class GreedyPath:
-    """From the whole model to the smallest one, step by step.
+    """Path of allocations from the unpruned model to the smallest one.
 
     Args:
-        steps: In order. Ratios only rise, so what a place on the path prunes, all later ones prune too.
+        steps: In order. Ratios only rise, so what is pruned at one position is pruned at all later ones.
     """
 
     steps: tuple[Step, ...]
 
     def at(self, position: float) -> Allocation:
-        """The ratio of each layer after so many steps, the last one of which may be made in part."""
+        """Return the ratio of each layer after `position` steps; of a fractional last step, that part is made."""
         whole = int(position)
         ratios = {step.name: step.after for step in self.steps[:whole]}
         for step in self.steps[whole : whole + 1]:
@@ -43,17 +43,17 @@ class GreedyPath:
         return {name: ratio for name, ratio in ratios.items() if ratio > 0}
 
     def reach(self, cost: Callable[[Allocation], float], target: float) -> Allocation:
-        """The first place on the path where the cost is no more than this; its end, if it is more everywhere.
+        """Return the first allocation on the path whose cost is at most the target; the last one, if none is.
 
         Args:
-            cost: What an allocation leaves. It must not rise along the path.
-            target: What may be left.
+            cost: Of an allocation: the fraction kept. It must not rise along the path.
+            target: Largest fraction to keep.
         """
         return self.at(first_where(lambda position: cost(self.at(position)) <= target, float(len(self.steps))))
 
 
 def first_where(holds: Callable[[float], bool], high: float) -> float:
-    """About the lowest number from 0 for which it holds, as it does for all above it; `high`, if it holds for none."""
+    """Find by bisection about the lowest number in [0, high] from which on `holds` is true; `high` if it never is."""
     low = 0.0
     if not holds(high):
         return high
@@ -64,15 +64,14 @@ def first_where(holds: Callable[[float], bool], high: float) -> float:
 
 
 def greedy_path(found: Sensitivity, gains: Mapping[str, Sequence[float]]) -> GreedyPath:
-    """Raises, step by step, the ratio of the layer whose metric falls least for what is saved.
+    """Return the path that raises in each step the ratio of the layer with the smallest drop per saving.
 
-    A step may pass over ratios: where the next one is as bad as one further on, it goes there at once. Drops below the
-    baseline's noise, where a layer does better with less, count as none. Among steps that cost nothing, the one that
-    saves the most comes first.
+    A step may skip ratios: where a higher ratio has the same drop as the next one, it is taken at once. Where a layer
+    does better with less, the drop counts as 0. Among steps without a drop, the one that saves the most comes first.
 
     Args:
         found: The sensitivity of each layer alone.
-        gains: By name what each of the ratios saves, of that layer alone.
+        gains: By name of a layer, what each of its ratios saves.
     """
     curves = {curve.name: _points(found, curve, gains[curve.name]) for curve in found.curves}
     places = dict.fromkeys(curves, 0)
@@ -93,7 +92,7 @@ def greedy_path(found: Sensitivity, gains: Mapping[str, Sequence[float]]) -> Gre
 
 
 def _points(found: Sensitivity, curve: SensitivityCurve, gains: Sequence[float]) -> list[tuple[float, float, float]]:
-    """Ratio, gain and drop; the drop at a ratio is no less than at lower ones."""
+    """Return ratio, gain and drop of each level; the drop at a ratio is at least that at lower ones."""
     points, worst = [(0.0, 0.0, 0.0)], 0.0
     for ratio, gain, value in zip(found.levels, gains, curve.values, strict=True):
         worst = max(worst, found.drop(value))
@@ -102,7 +101,7 @@ def _points(found: Sensitivity, curve: SensitivityCurve, gains: Sequence[float])
 
 
 def _price(here: tuple[float, float, float], there: tuple[float, float, float]) -> tuple[float, float]:
-    """The drop for each unit that is saved; then, less for what saves more."""
+    """Return the drop per saving, and for ties the negative saving."""
     gain = there[1] - here[1]
     drop = there[2] - here[2] if there[2] != here[2] else 0.0  # both may be infinite
     return drop / gain, -gain

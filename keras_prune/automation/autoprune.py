@@ -1,6 +1,5 @@
-"""`autoprune`: from a trained model to the smallest one that holds its accuracy."""
+"""`autoprune`: from a trained model to the smallest one that keeps its accuracy."""
 
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from keras_prune.measurement.evaluation import Evaluation, Mode
 from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
 from keras_prune.measurement.loss import find_loss
 from keras_prune.tracing.checks import check_model
-from keras_prune.validation import check_integer
+from keras_prune.validation import check_choice, check_fraction, check_integer, check_number
 
 MODES = (None, "float16", "dynamic", "int8", "int16x8")
 
@@ -55,63 +54,67 @@ def autoprune(
     seed: int = 0,
     verbose: int = 1,
 ) -> AutopruneResult:
-    """Makes a trained model as small as its accuracy allows: prunes, trains, exports, checks, and steps back.
+    """Make a trained model as small as its accuracy allows: prune, fine-tune, export, verify, and step back.
 
-    Each method begins with a scan of the sensitivity of every layer (`sensitivity`). Then rounds follow: layers lose
-    a bit more, those first that cost the least accuracy for what they save; the model is trained, exported as a
-    `.tflite` file, and the file itself is measured on the validation data. While the metric holds, the next round
-    goes on from there; where it does not, one between the two is tried, until they are close together. Channels come
-    first, since they make a model faster; then single weights of what is left, which make its file smaller after
-    gzip. Of several methods, each may use its share of `max_drop`: the first of two the half, the second all.
+    Each method begins with a scan of the sensitivity of every layer (`sensitivity`). Rounds follow: the per-layer
+    sparsity is raised, first where the drop of the metric per saving is smallest; the model is fine-tuned and exported
+    as a `.tflite` file, and the metric is measured on the file with the validation data. While it is within the bound,
+    the next round prunes further; otherwise a model between the two is tried, until they are close together. Channels
+    are pruned first, since that makes the model faster; then single weights of the rest, which makes the file smaller
+    after gzip. With two methods the first one may use half of `max_drop`, and the second all of it.
 
-    Everything is in `output`: `journal.json` with each decision and candidate, `sensitivity-*.json`, and for each
-    candidate a `.keras` and a `.tflite` file. A run that was killed goes on when it is called again in the same way;
-    one that was done returns at once. The random numbers of Keras are set anew before each training.
+    Everything is written to `output`: `journal.json` with every decision and candidate, `sensitivity-*.json`, and a
+    `.keras` and a `.tflite` file of each candidate. A run that was killed resumes when the function is called again
+    with the same arguments; one that had ended returns at once. The random numbers of Keras are seeded before each
+    fine-tuning.
 
-    The metric was held on the validation data, and the model was chosen by it: judge the result on other data.
+    The model is selected on the validation data: evaluate the result on other data.
 
     Args:
-        model: A built Sequential or Functional model without masks, trained. It is only read.
-        train_data: What the rounds train on: `(x, y)`, `(x, y, sample_weight)`, or what else `fit` takes, and that can
-            be read more than once. With int8, the ranges are read from its first 200 samples.
-        validation_data: What the metric is measured on, in the same forms. It is held in memory.
-        output: Folder for everything: a new or empty one, or that of the run to go on with.
-        max_drop: How much worse than the model's the metric of the file may be, in its own units: 0.01 of an accuracy
-            is one point.
-        metric: As in `sensitivity`. Default: the first that the model was compiled with, or else the loss.
+        model: A built and trained Sequential or Functional model without masks. It is not changed.
+        train_data: Data for fine-tuning: `(x, y)`, `(x, y, sample_weight)`, or whatever else `fit` takes and that can
+            be iterated more than once. With int8 the ranges of activations are from its first 200 samples.
+        validation_data: Data on which the metric is measured, in the same forms. They are held in memory.
+        output: Folder for all results: a new or empty one, or that of the run to resume.
+        max_drop: Largest change of the metric for the worse, in its own units, from that of the model to that of the
+            file: 0.01 of an accuracy is one percentage point. Defaults to 0.01.
+        metric: As in `sensitivity`. Defaults to the first metric that the model was compiled with, or else the loss.
         mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by the metric or its name.
-        budget: What the model may cost; the search ends once it is met. Of `macs`, `params` (those that are not zero),
-            `bytes` (of the `.tflite` file) and `latency` (of the file; noisy). Fractions are of the unpruned model's,
-            exported in the same way. None: as little as the metric allows.
-        methods: `"channels"`, `"weights"`, or both.
-        quantize: How files are written; as in `tflite_export.export`.
-        fine_tune_epochs: Epochs of training in each round, at least 0.
-        optimizer: As `compile` takes it. Default: a new one with the settings of the one that the model was compiled
-            with, or Adam. A learning rate schedule starts anew in each round.
-        loss: As `compile` takes it. Default: that which the model was compiled with.
-        batch_size: Of the training, where `train_data` are arrays.
-        step: In (0, 1): the part of what is left that a round takes away at first.
-        resolution: The search of a method ends when the smallest model that held is no more than this part larger
-            than the largest that did not.
-        search: How much of each layer goes in a round. `"greedy"`: by the sensitivity of each layer alone. `"optuna"`:
-            the best of several allocations, which begin with the greedy one and are judged before training (Akiba et
-            al. 2019; extra `optuna`). A resumed run makes these trials again.
-        trials: Allocations that Optuna tries in each round, at least 1.
-        sensitivity_samples: Validation samples that the scans and trials evaluate on, at most.
-        time_limit: Seconds that this call may take. A round begins only if it is likely to be done in time.
-        seed: Of the random numbers.
-        verbose: 1: prints each decision.
+            Defaults to `"auto"`.
+        budget: Budget of the model; the search ends when it is met. Of `macs`, `params` (nonzero ones), `bytes` (of
+            the `.tflite` file) and `latency` (of the file; noisy). Fractions are relative to the unpruned model,
+            exported in the same way. Defaults to None: as small as the metric allows.
+        methods: `"channels"`, `"weights"`, or both. Defaults to both.
+        quantize: Quantization of the files, as in `tflite_export.export`. Defaults to `"int8"`.
+        fine_tune_epochs: Epochs of fine-tuning in each round, at least 0. Defaults to 2.
+        optimizer: As `compile` takes it. Defaults to a new one with the settings of that which the model was compiled
+            with, or Adam. A learning rate schedule starts again in each round.
+        loss: As `compile` takes it. Defaults to that which the model was compiled with.
+        batch_size: Batch size of fine-tuning, if `train_data` are arrays. Defaults to 32.
+        step: Fraction of the remaining cost that a round removes at first, in (0, 1). Defaults to 0.5.
+        resolution: Relative difference, in (0, 1), between the smallest accepted and the largest rejected model at
+            which the search of a method ends. Defaults to 0.2.
+        search: How the per-layer sparsity is chosen. `"greedy"`: by the sensitivity of each layer alone. `"optuna"`:
+            the best of several allocations by their metric before fine-tuning, the greedy one included (Akiba et al.
+            2019; extra `optuna`); a resumed run repeats these trials. Defaults to `"greedy"`.
+        trials: Allocations that Optuna tries in each round, at least 1. Defaults to 30.
+        sensitivity_samples: Largest number of validation samples for scans and trials, at least 1. Defaults to 1000.
+        time_limit: Seconds that this call may take: a round begins only if it is expected to end in time. Defaults to
+            None: no limit.
+        seed: Seed of the random numbers, at least 0. Defaults to 0.
+        verbose: 1 prints each decision, 0 nothing. Defaults to 1.
 
     Returns:
-        An `AutopruneResult`; print it. If the goal cannot be met it has the best that was found, and says why.
+        An `AutopruneResult`; print it. If the goal cannot be met, it holds the best model that was found, and the
+        reason.
 
     Raises:
-        ValueError: Values outside these ranges, data that do not fit the model, a metric that it does not have, no
+        ValueError: Arguments outside these ranges, data that do not fit the model, a metric that it does not have, no
             loss, a time limit that is too short for a first candidate (what was measured is kept), an `output` that
-            cannot be written or holds something else, a model that `wrap_pruning` or a class of its own made, a budget
-            that no method of these can meet, or one of MACs of a model of which they are not known.
+            cannot be written or holds other files, a subclassed model or one with masks, a budget that none of the
+            methods can meet, or a budget of MACs for a model whose MACs are unknown.
         TypeError: An argument of another type.
-        ImportError: The package tflite_export, or what it needs, or Optuna where it is asked for, is not installed.
+        ImportError: What `tflite_export.export` needs is not installed, or Optuna with `search="optuna"`.
         tflite_export.ExportError: The unpruned model cannot be exported.
 
     Example:
@@ -125,10 +128,11 @@ def autoprune(
     result.model.compile("adam", "mse")  # or use the file, result.path
     ```
     """
-    clock = Clock(_checked_time(time_limit))
+    clock = Clock(None if time_limit is None else check_number(time_limit, "time_limit", 0, above=True))
     check_model(model)
     kinds = _checked_methods(methods)
-    _check_numbers(max_drop=max_drop, step=step, resolution=resolution)
+    max_drop = check_number(max_drop, "max_drop", 0)
+    step, resolution = check_fraction(step, "step", zero=False), check_fraction(resolution, "resolution", zero=False)
     for name, value, least in (
         ("fine_tune_epochs", fine_tune_epochs, 0),
         ("batch_size", batch_size, 1),
@@ -137,9 +141,7 @@ def autoprune(
         ("seed", seed, 0),
     ):
         check_integer(value, name, minimum=least)
-    if search not in ("greedy", "optuna"):
-        raise ValueError(f'`search` must be "greedy" or "optuna". Received: search={search!r}')
-    if search == "optuna":
+    if check_choice(search, "search", ("greedy", "optuna")) == "optuna":
         find_optuna()
     _check_budget(budget, kinds, quantize, model)
     check_optimizer(optimizer)
@@ -148,10 +150,10 @@ def autoprune(
     _check_training(train_data, model)
     running = copy_to_measure(model)[1]
     evaluation = Evaluation(running, model, validation_data, metric, mode, loss)
-    settings = (max_drop, mode, str(budget), kinds, quantize, fine_tune_epochs, optimizer, loss)
+    settings = (max_drop, mode, str(budget), kinds, quantize, fine_tune_epochs, _unnamed(optimizer), loss)
     tried = trials if search == "optuna" else 0
     numbers = (batch_size, step, resolution, tried, sensitivity_samples, seed, evaluation.name)
-    compiled = getattr(model, "optimizer", None)
+    compiled = _unnamed(getattr(model, "optimizer", None))
     data = (data_fingerprint(evaluation.batches), _training_fingerprint(train_data, model))
     mark = fingerprint(model_fingerprint(model), data, settings, numbers, compiled)
     journal = Journal(folder, mark, evaluation.name, not evaluation.lower_is_better)
@@ -164,37 +166,20 @@ def autoprune(
     if run.out_of_time and len(journal.candidates) == 1:
         raise ValueError(
             f"`time_limit` is too short for a first candidate: {run.out_of_time}. What was measured is kept in "
-            f"`output`, and a call with more time goes on from it. Received: time_limit={time_limit!r}"
+            f"`output`, and a call with more time resumes from it. Received: time_limit={time_limit!r}"
         )
     return result_of(journal, run, goal, evaluation)
-
-
-def _checked_time(limit: Any) -> float | None:
-    number = isinstance(limit, int | float) and not isinstance(limit, bool) and 0 < limit < math.inf
-    if limit is not None and not number:
-        raise ValueError(f"`time_limit` must be a positive number of seconds, or None. Received: time_limit={limit!r}")
-    return limit
 
 
 def _checked_methods(methods: Any) -> tuple[Kind, ...]:
     listed = list(methods) if isinstance(methods, list | tuple) else []
     if not listed or len(set(listed)) != len(listed) or not set(listed) <= {"channels", "weights"}:
         raise ValueError(f'`methods` must be "channels", "weights" or both, in a list. Received: methods={methods!r}')
-    return tuple(sorted(listed))  # channels of a model with masks cannot be followed
-
-
-def _check_numbers(max_drop: Any, step: Any, resolution: Any) -> None:
-    for name, value in (("max_drop", max_drop), ("step", step), ("resolution", resolution)):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name == "max_drop" and not (number and 0 <= value < math.inf):
-            raise ValueError(f"`max_drop` must be a finite number, at least 0. Received: max_drop={value!r}")
-        if name != "max_drop" and not (number and 0 < value < 1):
-            raise ValueError(f"`{name}` must be in (0, 1). Received: {name}={value!r}")
+    return tuple(sorted(listed))  # channels first: those of a model with masks cannot be traced
 
 
 def _check_budget(budget: Any, kinds: Sequence[Kind], quantize: Any, model: keras.Model) -> None:
-    if quantize not in MODES:
-        raise ValueError(f"`quantize` must be one of {list(MODES)}. Received: quantize={quantize!r}")
+    check_choice(quantize, "quantize", MODES)
     if budget is None:
         return
     if not isinstance(budget, Budget):
@@ -202,10 +187,19 @@ def _check_budget(budget: Any, kinds: Sequence[Kind], quantize: Any, model: kera
     helped = shrunk_by_zeros(quantize)
     if "channels" not in kinds and not set(budget.given) <= helped:
         raise ValueError(
-            f"Zeros among the weights bring down only {sorted(helped)} with quantize={quantize!r}: add the method "
+            f"Zeros among the weights reduce only {sorted(helped)} with quantize={quantize!r}: add the method "
             f'"channels". Received: budget={budget!r}, methods={list(kinds)}'
         )
     costs_of(model, budget)
+
+
+def _unnamed(thing: Any) -> Any:
+    """Return the class and settings of an optimizer without names: Keras numbers them, so they differ in each run."""
+    if isinstance(thing, keras.optimizers.Optimizer):
+        return type(thing).__name__, _unnamed(thing.get_config())
+    if isinstance(thing, dict):
+        return {key: _unnamed(each) for key, each in thing.items() if key != "name"}
+    return thing
 
 
 def _check_training(data: Any, model: keras.Model) -> None:
@@ -216,14 +210,14 @@ def _check_training(data: Any, model: keras.Model) -> None:
 
 
 def _training_fingerprint(data: Any, model: keras.Model) -> Any:
-    """Of arrays their values; of what makes batches anew, and may augment them, only what it is."""
+    """Return the fingerprint of arrays; the class of what makes its batches again each time, and may augment them."""
     if isinstance(data, tuple | list):
         return data_fingerprint(Batches(data, model, with_targets=True))
     return type(data).__name__
 
 
 def _guess(evaluation: Evaluation, running: keras.Model, train_data: Any) -> float:
-    """About how long an epoch takes at least, in seconds: twice as long as an evaluation for each sample."""
+    """Return about the least time of an epoch, in seconds: for each sample, twice the time of an evaluation."""
     if not isinstance(train_data, tuple):
         return 0.0
     start = time.monotonic()

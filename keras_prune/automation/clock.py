@@ -1,17 +1,17 @@
-"""The time that a search may take."""
+"""`Clock`: the time limit of a search."""
 
 import time
 
 
 class OutOfTime(Exception):
-    """What comes next does not fit into the time that is left."""
+    """Error: the next step does not fit into the remaining time."""
 
 
 class Clock:
-    """Runs from when it is made.
+    """Stopwatch with a limit, started when it is made.
 
     Args:
-        limit: Seconds; None: there is no limit.
+        limit: In seconds; None: no limit.
     """
 
     def __init__(self, limit: float | None):
@@ -23,9 +23,9 @@ class Clock:
         return time.monotonic() - self._start
 
     def need(self, seconds: float, what: str) -> None:
-        """Raises `OutOfTime` if less than this is left."""
+        """Raise `OutOfTime` if fewer than `seconds`, which `what` takes, remain."""
         if self._limit is not None and self.passed + seconds > self._limit:
             raise OutOfTime(
                 f"{what} takes about {seconds:.3g} s, and {max(0.0, self._limit - self.passed):.3g} s of the time "
-                f"limit of {self._limit:g} s are left"
+                f"limit of {self._limit:g} s remain"
             )

@@ -1,4 +1,4 @@
-"""The output folder of a search: made if it is not there, and never somebody else's."""
+"""The output folder of a search: it is created if needed, and folders with other files are refused."""
 
 import os
 import pathlib
@@ -8,11 +8,11 @@ JOURNAL = "journal.json"
 
 
 def check_folder(output: Any) -> pathlib.Path:
-    """The folder, which need not exist yet.
+    """Return the path of the folder, which need not exist yet.
 
     Raises:
-        TypeError: It is no path.
-        ValueError: It is a file, or holds other files than a search's.
+        TypeError: `output` is no path.
+        ValueError: It is a file, or a folder with other files than those of a search.
     """
     if not isinstance(output, str | os.PathLike) or not os.fspath(output):
         raise TypeError(f"`output` must be the path of a folder. Received: output={output!r}")
@@ -21,17 +21,17 @@ def check_folder(output: Any) -> pathlib.Path:
         raise ValueError(f"`output` must be a folder. Received: output='{folder}', which is a file")
     if folder.is_dir() and not (folder / JOURNAL).is_file() and any(folder.iterdir()):
         raise ValueError(
-            "`output` must be a new or empty folder, or that of a search to go on with; others' files are never "
+            "`output` must be a new or empty folder, or that of a search to resume; other files are never "
             f"overwritten. Received: output='{folder}', which holds {sorted(os.listdir(folder))[:3]}"
         )
     return folder
 
 
 def make_folder(folder: pathlib.Path) -> None:
-    """Makes the folder, and those above it.
+    """Create the folder, and those above it.
 
     Raises:
-        ValueError: It cannot be made or written.
+        ValueError: It cannot be created or written.
     """
     probe = folder / f".{os.getpid()}.tmp"
     try:

@@ -1,4 +1,4 @@
-"""What a search is for: a metric that holds, and a budget."""
+"""`Goal`: the bound of the metric, and the budget."""
 
 from collections.abc import Mapping
 
@@ -8,23 +8,23 @@ from keras_prune.costs.budget import Budget
 from keras_prune.insight.sensitivity.scan import Kind
 from keras_prune.measurement.evaluation import Evaluation
 
-# What a budget's numbers are in a candidate: zeros are no parameters that cost.
+# The field of a candidate that each number of a budget limits: parameters that are zero do not count.
 FIELDS = {"macs": "macs", "params": "nonzeros", "bytes": "bytes", "latency": "latency_ms"}
 
 
 def shrunk_by_zeros(quantize: str | None) -> set[str]:
-    """What of a budget becomes less when weights become zero: LiteRT multiplies by them, and stores them in int8."""
+    """Return the budgets that zeros help to meet: LiteRT multiplies by zeros too, and stores them in int8."""
     return {"params", "bytes"} if quantize in (None, "float16") else {"params"}
 
 
 class Goal:
-    """What must hold.
+    """Goal of a search.
 
     Args:
-        evaluation: Of the validation data: its baseline is what is held on to.
-        max_drop: How much worse than it the metric may be.
-        budget: What the model may cost; None: as little as the metric allows.
-        quantize: How files are written.
+        evaluation: On the validation data; its baseline is the metric of the unpruned model.
+        max_drop: Largest change of the metric for the worse.
+        budget: Budget of the model; None: as small as the metric allows.
+        quantize: Quantization of the files.
     """
 
     def __init__(self, evaluation: Evaluation, max_drop: float, budget: Budget | None, quantize: str | None):
@@ -38,16 +38,16 @@ class Goal:
 
     @property
     def measure(self) -> Measure:
-        """What channels are pruned for: MACs where only these and time are asked for and they are known, else
-        parameters."""
+        """The cost that pruning channels reduces: MACs, if the budget is of MACs or latency alone and they are counted,
+        else parameters."""
         asked = self.budget is not None and set(self.budget.given) <= {"macs", "latency"}
         return "macs" if asked and self._macs_known else "params"
 
     def know(self, dense: Candidate) -> None:
-        """Tells the unpruned model, of which budgets are fractions.
+        """Set the unpruned model, of which budgets are fractions.
 
         Raises:
-            ValueError: The MACs of the model, which the budget is of, are not known.
+            ValueError: The budget is of MACs, and those of the model are unknown.
         """
         if self.budget is None:
             return
@@ -58,28 +58,28 @@ class Goal:
             self._targets = {**self._targets, "latency": self.budget.latency * dense.cost("latency_ms")}
 
     def bound(self, part: float) -> float:
-        """The worst metric that will do, if only this part of the drop is allowed."""
+        """Return the worst acceptable metric if only this part of the drop is allowed."""
         return self._evaluation.bound(self._max_drop * part)
 
     def excess(self, candidate: Candidate) -> float:
-        """How many times the budget it costs; at most 1 is within it, and without a budget it is 0."""
+        """Return the cost of a candidate as a multiple of the budget: at most 1 is within it; 0 without a budget."""
         return max(
             (candidate.cost(FIELDS[name]) / target for name, target in self._targets.items()),
             default=0.0,
         )
 
     def met_by(self, candidate: Candidate) -> bool:
-        """Whether the metric holds and the budget too."""
+        """Whether the metric of a candidate is within the bound, and its cost within the budget."""
         return self._evaluation.holds(candidate.metric, self.bound(1.0)) and self.excess(candidate) <= 1
 
     def can_help(self, kind: Kind) -> bool:
-        """Whether a method can bring the model nearer to the budget."""
+        """Whether a method can reduce what the budget limits."""
         if self.budget is None or kind == "channels":
             return True
         return bool(set(self.budget.given) & shrunk_by_zeros(self._quantize))
 
     def enough(self, kind: Kind, base: Candidate) -> float:
-        """The part of a method's cost at which the budget is met: less than that need not be tried. 0: not known."""
+        """Return the fraction of a method's cost that meets the budget: less need not be tried. 0 if it is unknown."""
         if kind != "channels" or set(self._targets) != {self.measure}:
             return 0.0
         whole = base.cost("macs" if self.measure == "macs" else "parameters")

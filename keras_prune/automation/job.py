@@ -1,4 +1,4 @@
-"""What is done to each model of a search: it is trained, measured, saved and exported."""
+"""`Job`: a pruned model is fine-tuned, evaluated, saved and exported."""
 
 import dataclasses
 import pathlib
@@ -19,24 +19,24 @@ from keras_prune.measurement.evaluation import Evaluation, InMemory
 from keras_prune.measurement.loss import find_loss
 from keras_prune.storage import write_with
 
-REPRESENTATIVE = 200  # samples from which the ranges of int8 are read
+REPRESENTATIVE = 200  # samples for the ranges of int8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Job:
-    """What stays the same for all candidates.
+    """Settings that all candidates of a search share.
 
     Args:
-        model: The user's, which is only read.
+        model: The user's, which is not changed.
         train_data: As `fit` takes it, or a list of batches.
-        evaluation: Of the validation data.
+        evaluation: On the validation data.
         quantize: As `tflite_export.export` takes it.
         optimizer: As `compile` takes it; None: that of the model.
         loss: As `compile` takes it; None: that of the model.
-        epochs: Of training after each pruning.
-        batch_size: Of `train_data`, where they are arrays.
+        epochs: Epochs of fine-tuning after each pruning.
+        batch_size: Of `train_data`, if they are arrays.
         seed: Of the first candidate.
-        guess: About how long training takes, in seconds, before any was done.
+        guess: Expected time of fine-tuning, in seconds, before any was measured. Defaults to 0.
     """
 
     model: keras.Model
@@ -51,7 +51,7 @@ class Job:
     guess: float = 0.0
 
     def train(self, model: keras.Model, number: int) -> None:
-        """Trains a model that was just pruned, in place. The same number gives the same random numbers."""
+        """Fine-tune a model that was just pruned, in place. The same number gives the same random numbers."""
         if not self.epochs:
             return
         keras.utils.set_random_seed(self.seed + number)
@@ -60,13 +60,19 @@ class Job:
         model.fit(**self._fit_arguments(), epochs=self.epochs, verbose=0)
 
     def candidate(self, model: keras.Model, name: str, folder: pathlib.Path, done: str) -> tuple[Candidate, Any]:
-        """Saves and exports a model, and measures its file.
+        """Save and export a model, and evaluate the file.
+
+        Args:
+            model: With masks or without.
+            name: Of the candidate and its files.
+            folder: Of the files.
+            done: What was pruned, in words.
 
         Returns:
             The candidate and its plain model.
 
         Raises:
-            tflite_export.ExportError: The file is not what Keras computes, or cannot be made.
+            tflite_export.ExportError: The model cannot be exported, or the file's outputs differ from those of Keras.
         """
         plain = strip_pruning(model)
         running = copy_to_measure(plain)[1]
@@ -122,7 +128,7 @@ class Job:
 
 
 def check_optimizer(optimizer: Any) -> None:
-    """Raises a `ValueError` unless `compile` could take it."""
+    """Raise a `ValueError` if Keras has no such optimizer."""
     if optimizer is None or isinstance(optimizer, keras.optimizers.Optimizer):
         return
     try:
@@ -132,6 +138,7 @@ def check_optimizer(optimizer: Any) -> None:
 
 
 def _first_inputs(batches: Iterable[Any]) -> Any:
+    """Return the inputs of the first samples, joined."""
     found, count = [], 0
     for x, _, _ in batches:
         found.append(x)
@@ -143,7 +150,7 @@ def _first_inputs(batches: Iterable[Any]) -> Any:
 
 
 def _as_model_takes(model: keras.Model, x: Any) -> Any:
-    """Inputs by name in the order of a model whose inputs have none."""
+    """Return inputs as the model takes them: a list in its order, where they are by name and its inputs are not."""
     structure = _keras.input_structure(model)
     if isinstance(x, dict) and not isinstance(structure, dict):
         listed = [x[tensor.name] for tensor in keras.tree.flatten(structure)]

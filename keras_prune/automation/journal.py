@@ -1,33 +1,34 @@
-"""The journal of a search: each decision and candidate, in a file that is whole at any time. From it a run resumes."""
+"""The journal of a search: every decision and candidate, in a file from which a killed run resumes."""
 
 import dataclasses
 import json
 import pathlib
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 from keras_prune.automation.folder import JOURNAL, make_folder
 from keras_prune.automation.pareto import Candidate, candidate_of, row_of
-from keras_prune.reporting.records import Records
 from keras_prune.storage import read_plan, write_plan
+from tflite_export.reporting import Bars, Report, Table
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """What `autoprune` tried, and what came of it.
+    """Decision of `autoprune` about one candidate.
 
     Args:
-        candidate: Name of the candidate; its files have it too.
-        left: The part of the method's cost that was to be left (parameters or MACs of channels, weights that are not
-            zero), of what the method began with; None for the unpruned model.
-        metric: Of the file; None: there is none, the export failed.
-        bound: The worst value that was acceptable.
+        candidate: Name of the candidate and its files.
+        kept: Fraction of the method's cost that was kept: of the parameters or MACs for channels, of the prunable
+            weights for weights, relative to the model that the method began with. None for the unpruned model.
+        metric: Of the `.tflite` file; None if the export failed.
+        bound: The worst acceptable value.
         decision: `"baseline"`, `"accepted"` or `"rejected"`.
-        reason: Why.
-        seconds: How long it took.
+        reason: Why; empty for the baseline.
+        seconds: Time that the candidate took.
     """
 
     candidate: str
-    left: float | None
+    kept: float | None
     metric: float | None
     bound: float
     decision: str
@@ -35,8 +36,63 @@ class Decision:
     seconds: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Decisions(Report, Sequence[Decision]):
+    """Decisions of a search, in order: a sequence, and a report. `print` shows a row for each.
+
+    Args:
+        metric: Name of the metric.
+        decisions: The decisions.
+    """
+
+    metric: str
+    decisions: tuple[Decision, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> Decision: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Decision, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Decision | tuple[Decision, ...]:
+        return self.decisions[index]
+
+    def __len__(self) -> int:
+        return len(self.decisions)
+
+    def __iter__(self) -> Iterator[Decision]:
+        return iter(self.decisions)
+
+    def _tables(self) -> Sequence[Table]:
+        headings = ("Candidate", "Kept", self.metric, "Bound", "Decision", "Reason", "Seconds")
+        rows = [
+            (
+                each.candidate,
+                "-" if each.kept is None else f"{each.kept:.1%}",
+                "-" if each.metric is None else f"{each.metric:.6g}",
+                f"{each.bound:.6g}",
+                each.decision,
+                each.reason,
+                f"{each.seconds:.1f}",
+            )
+            for each in self.decisions
+        ]
+        return [Table(headings, rows, title="Decisions")]
+
+    def _rows(self) -> Sequence[Decision]:
+        return self.decisions
+
+    def _bars(self) -> Bars:
+        names = [each.candidate for each in self.decisions]
+        values: dict[str, list[float | None]] = {
+            self.metric: [each.metric for each in self.decisions],
+            "bound": [each.bound for each in self.decisions],
+        }
+        return Bars("Decisions", self.metric, names, values)
+
+
 class Journal:
-    """What was decided so far.
+    """Journal of a search, which is read from its folder if there is one.
 
     Args:
         folder: The output folder.
@@ -51,7 +107,7 @@ class Journal:
     def __init__(self, folder: pathlib.Path, mark: str, metric: str, higher_is_better: bool):
         self.folder, self._mark = folder, mark
         self._head = {"metric": metric, "higher_is_better": higher_is_better}
-        self.decisions: Records[Decision] = Records()
+        self.decisions: list[Decision] = []
         self.candidates: dict[str, Candidate] = {}
         if (folder / JOURNAL).is_file():
             self._read()
@@ -60,11 +116,11 @@ class Journal:
             self._write()
 
     def find(self, name: str) -> Decision | None:
-        """The decision about this candidate; None: it was not tried yet."""
+        """Return the decision about this candidate; None if it was not tried yet."""
         return next((each for each in self.decisions if each.candidate == name), None)
 
     def add(self, decision: Decision, candidate: Candidate | None) -> None:
-        """Notes a decision, and the candidate if there is one, whose files are there."""
+        """Add a decision, and the candidate if there is one; its files exist by now."""
         self.decisions.append(decision)
         if candidate is not None:
             self.candidates[candidate.name] = candidate
@@ -93,5 +149,5 @@ class Journal:
                 "`output` holds the search of another model, or with other data or settings: name another folder. "
                 f"Received: output='{self.folder}', made for {mark}, and now it is {self._mark}"
             )
-        self.decisions = Records(decisions)
+        self.decisions = decisions
         self.candidates = {each.name: each for each in candidates}

@@ -1,6 +1,6 @@
-"""The two ways in which a search makes a model smaller: its channels go, or single weights of what is left."""
+"""The methods of a search: removing channels, and setting single weights to zero."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import keras
@@ -10,7 +10,8 @@ from keras_prune.automation.allocate import Allocation, GreedyPath, greedy_path
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.prune import carry_out, left_of_all
-from keras_prune.channels.removal_order import Queue
+from keras_prune.channels.removal_order import RemovalOrder
+from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.costs.budget import Budget, count_costs
 from keras_prune.costs.counting import costs_of_trace
@@ -26,12 +27,12 @@ LEVELS: dict[Kind, tuple[float, ...]] = {
 
 
 class Channels:
-    """Filters, units and heads go.
+    """Method that removes filters, units and heads.
 
     Args:
-        model: What the method begins with. It is only read.
+        model: The model that the method begins with. It is not changed.
         found: The sensitivity of its channel groups.
-        measure: What is to become less: its parameters or its MACs.
+        measure: The cost to reduce: `"params"` or `"macs"`.
     """
 
     def __init__(self, model: keras.Model, found: Sensitivity, measure: Measure):
@@ -46,24 +47,23 @@ class Channels:
 
     def left(self, allocation: Allocation) -> float:
         """The part of the parameters, or MACs, that an allocation leaves."""
-        plan = Queue(self._analysis, self._limits(allocation), self._scores).plan(0)
+        limits = Limits(ratios=self._ratios(allocation))
+        plan = RemovalOrder(self._analysis, limits, self._scores).plan(0)
         return (count_costs(self._costs, Kept(plan.keep(self._analysis)))[self._measure] or 1) / self._whole
 
     def prune(self, model: keras.Model, allocation: Allocation) -> keras.Model:
         """A smaller model. It may have lost channels before; ratios are of what the method began with."""
-        limits = self._limits(allocation, self._sizes)
-        return carry_out(model, limits, None, "l2", None, None, None, strict=False, plan=None).model
+        return carry_out(model, ChannelRequest(0.0, ratios=self._ratios(allocation), original=self._sizes)).model
 
-    def _limits(self, allocation: Allocation, original: Mapping[str, int] | None = None) -> Limits:
-        ratios = {pattern: ratio for name, ratio in allocation.items() for pattern in self._patterns[name]}
-        return Limits(ratios=ratios, original=original or {})
+    def _ratios(self, allocation: Allocation) -> dict[str, float]:
+        return {pattern: ratio for name, ratio in allocation.items() for pattern in self._patterns[name]}
 
 
 class Weights:
-    """Single weights become zero, those of the lowest magnitude first.
+    """Method that sets single weights to zero, those of the lowest magnitude first.
 
     Args:
-        model: What the method begins with: of plain layers. It is only read.
+        model: The model that the method begins with, of plain layers. It is not changed.
         found: The sensitivity of its layers.
     """
 
@@ -73,12 +73,12 @@ class Weights:
         self.path = _path(found, self.left)
 
     def left(self, allocation: Allocation) -> float:
-        """The part of the prunable weights that an allocation leaves."""
+        """Return the fraction of the prunable weights that an allocation keeps."""
         gone = sum(ratio * self._sizes[name] for name, ratio in allocation.items())
         return 1 - gone / sum(self._sizes.values())
 
     def prune(self, model: keras.Model, allocation: Allocation) -> keras.Model:
-        """A model with masks. What was zero in `model` goes first: ratios only rise, so it stays zero."""
+        """Return a model with masks. Zeros of `model` are pruned first: ratios only rise, so they are kept zero."""
         targets = {pattern: ratio for name, ratio in allocation.items() for pattern in self._patterns[name]}
         return prune_weights(model, 0.0, targets=targets)
 
@@ -87,20 +87,20 @@ Method = Channels | Weights
 
 
 def make_method(kind: Kind, model: keras.Model, found: Sensitivity, measure: Measure) -> Method:
-    """The method of this kind."""
+    """Return the method of this kind."""
     return Channels(model, found, measure) if kind == "channels" else Weights(model, found)
 
 
 def nonzeros(model: keras.Model) -> int:
-    """How many of a plain model's weights are not zero."""
+    """Return the number of nonzero weights of a plain model."""
     return sum(int(np.count_nonzero(keras.ops.convert_to_numpy(weight.value))) for weight in model.weights)
 
 
 def costs_of(model: keras.Model, budget: Budget | None = None) -> dict[str, int | None]:
-    """Parameters, bytes and MACs of a plain model.
+    """Return parameters, bytes and MACs of a plain model.
 
     Raises:
-        ValueError: The budget is of MACs, and they are not known; the message says of what.
+        ValueError: The budget is of MACs, and those of an operation are unknown; the message names it.
     """
     analysis = analyze_channels(model)
     counted = costs_of_trace(analysis.trace)

@@ -1,37 +1,39 @@
-"""The candidates of a search, and those of them that no other one beats."""
+"""The candidates of a search, and their Pareto front."""
 
 import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from keras_prune.automation.folder import JOURNAL
 from keras_prune.reporting.numbers import number
-from keras_prune.reporting.tables import table
+from keras_prune.validation import check_choice
+from tflite_export.reporting import Report, Table
 
 COSTS = ("gzip_bytes", "bytes", "parameters", "nonzeros", "macs", "latency_ms")
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A model that was tried, trained, exported and measured.
+    """Candidate of a search: a model that was pruned, fine-tuned, exported and evaluated.
 
     Args:
-        name: `"dense"`, `"channels-1"`, `"weights-3"`.
-        metric: That of the `.tflite` file on the validation data.
-        keras_metric: That of the Keras model.
+        name: Such as `"dense"` (the unpruned model), `"channels-1"` or `"weights-3"`.
+        metric: Metric of the `.tflite` file on the validation data.
+        keras_metric: Metric of the Keras model.
         bytes: Size of the file.
-        gzip_bytes: Its size after gzip, as a download or in an app package: zeros that are stored count little.
-        parameters: All weights of the model.
-        nonzeros: Those that are not zero.
-        macs: Multiply-accumulates of a forward pass; None if they are not known: `cost` says why.
-        latency_ms: Median time of a call of the file with one thread, on this machine, as far as a clock can tell.
-        path: The file. The Keras model lies beside it: `keras_path`.
-        done: What was done to get it.
+        gzip_bytes: Size of the file after gzip, as in a download or an app package: stored zeros count little.
+        parameters: Number of weights of the model.
+        nonzeros: Number of nonzero weights.
+        macs: Multiply-accumulates of a forward pass; None if they are unknown: `cost` says why.
+        latency_ms: Median latency of the file in milliseconds, with one thread, on this machine; None if it was not
+            measured. It is noisy.
+        path: Path of the file. The Keras model lies beside it: `keras_path`.
+        done: What was pruned, in words.
     """
 
     name: str
@@ -48,32 +50,35 @@ class Candidate:
 
     @property
     def keras_path(self) -> pathlib.Path:
-        """The Keras model: plain layers, with the zeros written in, not compiled."""
+        """Path of the Keras model: plain layers, in which the zeros are stored; not compiled."""
         return self.path.with_suffix(".keras")
 
     def load(self) -> keras.Model:
-        """Loads the Keras model."""
+        """Load the Keras model."""
         return keras.models.load_model(self.keras_path, compile=False)
 
     def cost(self, name: str) -> float:
-        """What it costs, by the name of a field; infinite if that is not known."""
+        """Return a cost by the name of its field; infinite if it is unknown."""
         value = getattr(self, name)
         return float("inf") if value is None else float(value)
 
 
 @dataclasses.dataclass(frozen=True)
-class ParetoFront:
-    """All candidates of a search. Its `str` is a table, in which those of the front have a star.
+class ParetoFront(Report):
+    """Candidates of a search, and their Pareto front: those that no other candidate dominates.
+
+    `print` shows a table of all candidates, in which those of the front have a star; `plot` draws the metric over the
+    cost.
 
     Args:
         candidates: In the order in which they were made, the unpruned model first.
         metric: Name of the metric.
         higher_is_better: Whether it should be high.
-        cost: What is weighed against the metric: `"gzip_bytes"`, `"bytes"`, `"parameters"`, `"nonzeros"`, `"macs"` or
-            `"latency_ms"`.
+        cost: The cost that is weighed against the metric: `"gzip_bytes"`, `"bytes"`, `"parameters"`, `"nonzeros"`,
+            `"macs"` or `"latency_ms"`. Defaults to `"gzip_bytes"`.
 
     Raises:
-        ValueError: Another cost.
+        ValueError: An unknown cost.
 
     Example:
 
@@ -81,7 +86,7 @@ class ParetoFront:
     model.compile("adam", "mse")
     budget = Budget(params=0.7)
     autoprune(model, (x, y), (x, y), output="found", max_drop=0.5, budget=budget, quantize=None)
-    front = ParetoFront.load("found")  # what was found, at any later time
+    front = ParetoFront.load("found")  # at any later time
     print(front)
     small = front.best(bound=5.0, bytes=10_000).load()  # the smallest model whose loss is 5 at most
     ```
@@ -93,12 +98,12 @@ class ParetoFront:
     cost: str = "gzip_bytes"
 
     def __post_init__(self) -> None:
-        if self.cost not in COSTS:
-            raise ValueError(f"`cost` must be one of {list(COSTS)}. Received: cost={self.cost!r}")
+        check_choice(self.cost, "cost", COSTS)
 
     @property
     def front(self) -> tuple[Candidate, ...]:
-        """The candidates than which none is cheaper and as good, or better and as cheap; the cheapest first."""
+        """The candidates that no other one dominates, the cheapest first. One dominates another if it is no worse in
+        metric and cost, and better in one of them."""
         found: list[Candidate] = []
         for candidate in sorted(self.candidates, key=lambda each: (each.cost(self.cost), -self._score(each))):
             if not found or self._score(candidate) > self._score(found[-1]):
@@ -106,18 +111,18 @@ class ParetoFront:
         return tuple(found)
 
     def by(self, cost: str) -> "ParetoFront":
-        """The same candidates, with something else weighed against the metric."""
+        """Return the same candidates with another cost weighed against the metric."""
         return dataclasses.replace(self, cost=cost)
 
     def best(self, bound: float | None = None, **limits: float) -> Candidate:
-        """The cheapest candidate of those that are good enough.
+        """Return the cheapest candidate within a bound of the metric.
 
         Args:
-            bound: The worst value of the metric that will do; None: any.
-            **limits: What else it may cost at most, by the names of costs: `bytes=20_000`.
+            bound: Worst acceptable value of the metric. Defaults to None: any.
+            **limits: Upper limits by the names of costs, such as `bytes=20_000`. Default to none.
 
         Raises:
-            ValueError: There is none, or a limit of another name; the message says what there is.
+            ValueError: There is no such candidate, or no such cost; the message lists what there is.
         """
         unknown = [name for name in limits if name not in COSTS]
         if unknown:
@@ -129,34 +134,39 @@ class ParetoFront:
             and all(each.cost(name) <= limit for name, limit in limits.items())
         ]
         if not good:
-            raise ValueError(f"No candidate is so good and so cheap:\n{self}\nReceived: bound={bound}, limits={limits}")
+            raise ValueError(f"No candidate is within these limits:\n{self}\nReceived: bound={bound}, limits={limits}")
         return min(good, key=lambda each: (each.cost(self.cost), -self._score(each)))
 
     def holds(self, value: float, bound: float) -> bool:
-        """Whether a value of the metric is no worse than a bound. NaN is worse than any."""
+        """Whether a value of the metric is no worse than a bound. NaN is worse than any number."""
         return value >= bound if self.higher_is_better else value <= bound
 
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """The candidates as plain data, with `"front"`: whether each is on the front."""
-        front = {each.name for each in self.front}
-        return [
-            {**dataclasses.asdict(each), "path": os.fspath(each.path), "front": each.name in front}
-            for each in self.candidates
-        ]
-
     def plot(self, ax: Any = None) -> Any:
-        """Draws the metric over the cost; see `keras_prune.plots.pareto.plot_pareto`."""
+        """Draw the metric of each candidate over its cost, and the front as a line.
+
+        Args:
+            ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: There is no matplotlib.
+        """
         from keras_prune.plots.pareto import plot_pareto  # here, since it needs matplotlib
 
         return plot_pareto(self, ax)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], cost: str = "gzip_bytes") -> "ParetoFront":
-        """Reads what `autoprune` left in its output folder.
+        """Load the candidates from an output folder of `autoprune`.
+
+        Args:
+            folder: The folder.
+            cost: As in the class. Defaults to `"gzip_bytes"`.
 
         Raises:
-            ValueError: There is no such thing.
+            ValueError: The folder holds no search.
         """
         file = pathlib.Path(folder) / JOURNAL
         try:
@@ -166,12 +176,23 @@ class ParetoFront:
         except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"The folder holds no search of `autoprune`. Received: '{folder}' ({error})") from error
 
-    def __str__(self) -> str:
-        headings = ("Candidate", self.metric, "Bytes", "Gzip", "Parameters", "Non-zeros", "MACs", "ms", "Front")
+    def _tables(self) -> Sequence[Table]:
+        headings = (
+            "Candidate",
+            "Front",
+            self.metric,
+            "Bytes",
+            "Bytes after gzip",
+            "Parameters",
+            "Nonzeros",
+            "MACs",
+            "Latency, ms",
+        )
         front = {each.name for each in self.front}
         rows = [
             (
                 each.name,
+                "*" if each.name in front else "",
                 f"{each.metric:.4f}",
                 f"{each.bytes:,}",
                 f"{each.gzip_bytes:,}",
@@ -179,24 +200,34 @@ class ParetoFront:
                 f"{each.nonzeros:,}",
                 number(each.macs),
                 "-" if each.latency_ms is None else f"{each.latency_ms:.3g}",
-                "*" if each.name in front else "",
             )
             for each in self.candidates
         ]
-        return table(f"Candidates; the front is of {self.metric} and {self.cost}", headings, rows)
+        return [Table(headings, rows, title=f"Candidates; the Pareto front is of {self.metric} and {self.cost}")]
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        """The candidates, and whether each is on the front."""
+        front = {each.name for each in self.front}
+        return [
+            {**dataclasses.asdict(each), "path": os.fspath(each.path), "front": each.name in front}
+            for each in self.candidates
+        ]
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {"metric": self.metric, "higher_is_better": self.higher_is_better, "cost": self.cost}
 
     def _score(self, candidate: Candidate) -> float:
-        """The metric, higher = better; NaN is the worst."""
+        """Return the metric with its sign such that higher is better; NaN is the worst."""
         if candidate.metric != candidate.metric:
             return float("-inf")
         return candidate.metric if self.higher_is_better else -candidate.metric
 
 
 def candidate_of(row: Mapping[str, Any], folder: pathlib.Path) -> Candidate:
-    """A candidate from `row_of`, whose files lie in this folder now."""
+    """Return the candidate of a `row_of`, whose files are in this folder now."""
     return Candidate(**{**row, "path": folder / row["path"]})
 
 
 def row_of(candidate: Candidate) -> dict[str, Any]:
-    """A candidate as JSON can write it, its file by name."""
+    """Return a candidate as JSON can hold it; of its path the name."""
     return {**dataclasses.asdict(candidate), "path": candidate.path.name}

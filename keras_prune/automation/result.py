@@ -1,38 +1,40 @@
-"""What `autoprune` returns: the best model that it found, how it got there, and what stopped it."""
+"""`AutopruneResult`: the best model of a search, its candidates and decisions, and why the search ended."""
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
 from keras_prune.automation.goal import Goal
-from keras_prune.automation.journal import Decision, Journal
-from keras_prune.automation.pareto import Candidate, ParetoFront
+from keras_prune.automation.journal import Decisions, Journal
+from keras_prune.automation.pareto import COSTS, Candidate, ParetoFront
 from keras_prune.automation.search import DENSE, Search
 from keras_prune.measurement.evaluation import Evaluation
-from keras_prune.reporting.records import Records
+from tflite_export.reporting import Bars, Report, Table
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class AutopruneResult:
-    """What `autoprune` found. Its `str` is a table of the candidates, and what was decided.
+class AutopruneResult(Report):
+    """Result of `autoprune`: the best model and all candidates. `print` shows a table of the candidates.
 
     Args:
-        model: The best model: of plain Keras layers, with the zeros written in, not compiled.
-        best: The candidate that it is.
-        front: All candidates, and those that no other one beats.
-        decisions: What was tried, and what came of it.
-        met: Whether the metric holds and the model is within the budget, if there was one; without a budget, whether
-            a pruned model was found for which the metric holds.
-        limit: What kept it from getting smaller, or from the goal.
-        baseline: The metric of the model that was passed.
-        bound: The worst value of the metric that holds.
+        model: The best model: plain Keras layers, in which the zeros are stored; not compiled.
+        best: Its candidate.
+        front: All candidates, and their Pareto front.
+        decisions: The decision about each candidate.
+        met: Whether the goal is met: the metric is within the bound, and the model within the budget if there is one;
+            without a budget, whether a pruned model was found whose metric is within the bound.
+        limit: What kept the model from getting smaller, or from the goal.
+        baseline: Metric of the model that was passed.
+        bound: Worst acceptable value of the metric.
     """
 
     model: keras.Model
     best: Candidate
     front: ParetoFront
-    decisions: Records[Decision]
+    decisions: Decisions
     met: bool
     limit: str
     baseline: float
@@ -40,24 +42,49 @@ class AutopruneResult:
 
     @property
     def path(self) -> pathlib.Path:
-        """The `.tflite` file of the best model."""
+        """Path of the `.tflite` file of the best model."""
         return self.best.path
 
-    def __str__(self) -> str:
-        metric, dense = self.front.metric, self.front.candidates[0]
-        lines = [
-            str(self.front),
-            f"Best: {self.best.name}, {self.path} ({self.best.done})",
-            f"{metric}: {self.best.metric:.6g}; must hold {self.bound:.6g}; before: {self.baseline:.6g}",
-            f"Bytes: {dense.bytes:,} -> {self.best.bytes:,}; after gzip: {dense.gzip_bytes:,} -> "
-            f"{self.best.gzip_bytes:,}",
+    def _tables(self) -> Sequence[Table]:
+        return self.front._tables()
+
+    def _notes(self) -> Sequence[str]:
+        dense, best = self.front.candidates[0], self.best
+        return [
+            f"Best: {best.name}, {best.done}",
+            f"File: {self.path}",
+            f"{self.front.metric}: {self.baseline:.6g} -> {best.metric:.6g}; the bound is {self.bound:.6g}",
+            f"Bytes: {dense.bytes:,} -> {best.bytes:,}; after gzip: {dense.gzip_bytes:,} -> {best.gzip_bytes:,}",
             f"The goal is {'met' if self.met else 'NOT met'}. {self.limit}",
         ]
-        return "\n".join(lines)
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        return self.front._rows()
+
+    def _facts(self) -> Mapping[str, Any]:
+        best = next(row for row in self.records() if row["name"] == self.best.name)
+        return {
+            "best": best,
+            "met": self.met,
+            "limit": self.limit,
+            **self.front._facts(),
+            "baseline": self.baseline,
+            "bound": self.bound,
+            "decisions": self.decisions.records(),
+        }
+
+    def _bars(self) -> Bars:
+        dense = self.front.candidates[0]
+        known = {name: getattr(dense, name) for name in COSTS if getattr(dense, name) and getattr(self.best, name)}
+        values = {
+            "before": [1.0 for _ in known],
+            "after": [getattr(self.best, name) / before for name, before in known.items()],
+        }
+        return Bars(f"autoprune: {self.best.name}", "fraction of the unpruned model's", list(known), values)
 
 
 def result_of(journal: Journal, search: Search, goal: Goal, evaluation: Evaluation) -> AutopruneResult:
-    """The result of a search that has ended."""
+    """Return the result of a search that has ended."""
     candidates = tuple(journal.candidates.values())
     front = ParetoFront(candidates, evaluation.name, not evaluation.lower_is_better)
     bound = goal.bound(1.0)
@@ -67,7 +94,7 @@ def result_of(journal: Journal, search: Search, goal: Goal, evaluation: Evaluati
         search.model_of(best),
         best,
         front,
-        Records(journal.decisions),
+        Decisions(evaluation.name, tuple(journal.decisions)),
         met,
         _limit(best, front, goal, bound, search, met),
         evaluation.baseline,
@@ -76,8 +103,8 @@ def result_of(journal: Journal, search: Search, goal: Goal, evaluation: Evaluati
 
 
 def _best(front: ParetoFront, goal: Goal, bound: float) -> Candidate:
-    """The smallest for which everything holds; else the one for which the metric holds and which is nearest to the
-    budget; else the one of the best metric."""
+    """Return the smallest candidate that meets the goal; else the one within the bound that is nearest to the budget;
+    else the one with the best metric."""
     holding = [each for each in front.candidates if front.holds(each.metric, bound)]
     if not holding:
         return front.front[-1]
@@ -90,7 +117,7 @@ def _best(front: ParetoFront, goal: Goal, bound: float) -> Candidate:
 def _limit(best: Candidate, front: ParetoFront, goal: Goal, bound: float, search: Search, met: bool) -> str:
     reasons = [*search.limits, *([search.out_of_time] if search.out_of_time else [])]
     if not front.holds(best.metric, bound):
-        reasons.insert(0, f"no candidate holds {bound:.6g}, not even the unpruned model as a file")
+        reasons.insert(0, f"no candidate is within the bound of {bound:.6g}, not even the unpruned model as a file")
     elif goal.has_budget and not met:
         reasons.insert(0, f"{best.name} costs {goal.excess(best):.2f} times the budget {goal.budget}")
-    return "; ".join(reasons) + "." if reasons else "Nothing: the search ended with the budget met."
+    return "; ".join(reasons) + "." if reasons else "The search ended when the budget was met."

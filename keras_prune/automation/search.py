@@ -1,4 +1,4 @@
-"""The search: a method makes the model smaller in rounds, steps back where the metric falls, and halves its step."""
+"""`Search`: each method prunes in rounds, steps back where the metric is out of bounds, and halves its step."""
 
 import dataclasses
 import math
@@ -20,28 +20,29 @@ from keras_prune.insight.sensitivity.scan import Kind, Sensitivity, make_scan, m
 from keras_prune.masking.wrapping import strip_pruning
 from keras_prune.measurement.copies import copy_to_measure
 
-DENSE = "dense"  # the candidate that is not pruned
+DENSE = "dense"  # name of the unpruned candidate
 
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """How large the steps of a search are.
+    """Step sizes of a search.
 
     Args:
-        step: The part of what is left that a round takes away.
-        resolution: The search ends when what held and what failed differ by no more than this part.
+        step: Fraction of the remaining cost that a round removes.
+        resolution: Relative difference between the smallest accepted and the largest rejected cost at which the search
+            ends.
     """
 
     step: float
     resolution: float
 
     def next(self, held: float, failed: float | None, lowest: float) -> float | None:
-        """What shall be left after the next round; None: nothing between these is worth a try.
+        """Return the fraction to keep in the next round; None: the search has ended.
 
         Args:
-            held: What was left when the metric held last.
-            failed: The most that was left when it did not; None: it held each time.
-            lowest: The least that can be left.
+            held: Lowest fraction that was accepted.
+            failed: Highest fraction that was rejected; None if none was.
+            lowest: Lowest fraction that can be reached.
         """
         if failed is None:
             return max(held * (1 - self.step), lowest) if held > lowest * (1 + 1e-6) else None
@@ -52,34 +53,34 @@ class Pace:
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """What a round tries.
+    """Candidate that a round is about to make.
 
     Args:
         name: Of the candidate.
         kind: Of the method.
-        allocation: How much of each layer, or group, is gone then.
-        left: What is left then of the method's cost.
-        bound: The worst metric that will do.
+        allocation: Ratio of each layer, or channel group.
+        kept: Fraction of the method's cost that the allocation keeps.
+        bound: Worst acceptable metric.
     """
 
     name: str
     kind: Kind
     allocation: Allocation
-    left: float
+    kept: float
     bound: float
 
 
 class Search:
-    """One run, which may go on with what an earlier one has left.
+    """Run of a search, which resumes from the journal of an earlier one.
 
     Args:
-        job: What is done to each model.
-        journal: What was decided so far.
-        goal: What must hold.
-        pace: How large the steps are.
-        samples: Of the validation data, for the scans for sensitivity and for trials.
-        trials: How many allocations are tried in each round, beside the greedy one; 0: only that one.
-        clock: The time.
+        job: Fine-tunes and exports candidates.
+        journal: The decisions so far.
+        goal: Bound and budget.
+        pace: Step sizes.
+        samples: Number of validation samples for scans of the sensitivity and for trials.
+        trials: Number of allocations that are tried in each round, besides the greedy one; 0: only that one.
+        clock: Time limit.
         say: Prints a line.
     """
 
@@ -97,13 +98,13 @@ class Search:
         self._job, self._journal, self._goal, self._pace = job, journal, goal, pace
         self._samples, self._trials, self._clock, self._say = samples, trials, clock, say
         self._number = 0
-        self._expected = 0.0  # seconds of the next candidate
-        self._latest: tuple[str, keras.Model] | None = None  # the last that was accepted, by name
+        self._expected = 0.0  # seconds that the next candidate takes
+        self._latest: tuple[str, keras.Model] | None = None  # name and model of the last accepted candidate
         self.limits: list[str] = []  # why each method ended
         self.out_of_time = ""
 
     def run(self, kinds: Sequence[Kind]) -> None:
-        """Tries each method in turn, on what the one before has left."""
+        """Run each method in turn, on the result of the one before."""
         done: Candidate | None = None
         try:
             dense = self._dense()
@@ -115,23 +116,23 @@ class Search:
                     return
                 done, model = self._method(kind, done, model, self._goal.bound((index + 1) / len(useful)))
             self.limits += [
-                f"{kind}: left out, they do not count in {self._goal.budget}" for kind in kinds if kind not in useful
+                f"{kind}: skipped, zeros do not reduce {self._goal.budget}" for kind in kinds if kind not in useful
             ]
         except OutOfTime as error:
             self.out_of_time = str(error)
 
     def model_of(self, candidate: Candidate) -> keras.Model:
-        """The plain model of a candidate; from its file only if it must be: not every class can be loaded."""
+        """Return the plain model of a candidate, from memory if possible: not every class can be loaded."""
         if candidate.name == DENSE:
             return strip_pruning(self._job.model)
         if self._latest is not None and candidate.name == self._latest[0]:
             return self._latest[1]
         return candidate.load()
 
-    # One method.
+    # The rounds of one method.
 
     def _method(self, kind: Kind, base: Candidate, model: keras.Model, bound: float) -> tuple[Candidate, keras.Model]:
-        """Rounds of one method; returns the smallest candidate that held, or the one it began with."""
+        """Run the rounds of one method; return the smallest accepted candidate, or the one it began with."""
         found = self._sensitivity(kind, base, model)
         if not found.curves:
             self.limits.append(f"{kind}: nothing can be pruned")
@@ -139,31 +140,31 @@ class Search:
         method = make_method(kind, model, found, self._goal.measure)
         lowest = max(method.left(method.path.at(len(method.path.steps))), self._goal.enough(kind, base))
         held, failed, best = 1.0, None, base
-        gone: Allocation = {}  # with what held
+        pruned: Allocation = {}  # of the best
         for index in range(1, 1000):
             target = self._pace.next(held, failed, lowest)
             if target is None:
                 break
             name = f"{kind}-{index}"
-            allocation = self._allocation(method, gone, target, best, model)
-            left = method.left(allocation)
-            if failed is not None and left <= failed:  # channels are whole: there is nothing in between
+            allocation = self._allocation(method, pruned, target, best, model)
+            kept = method.left(allocation)
+            if failed is not None and kept <= failed:  # a whole channel more or less: there is nothing in between
                 break
-            decision, pruned = self._round(Attempt(name, kind, allocation, left, bound), method, best, model)
+            decision, plain = self._round(Attempt(name, kind, allocation, kept, bound), method, best, model)
             if decision.decision == "accepted":
-                held, gone, best, model = left, allocation, self._journal.candidates[name], pruned
-                self._latest = None if pruned is None else (name, pruned)
+                held, pruned, best, model = kept, allocation, self._journal.candidates[name], plain
+                self._latest = None if plain is None else (name, plain)
                 if self._goal.has_budget and self._goal.met_by(best):
                     return best, self._loaded(best, model)
             else:
-                failed = left
+                failed = kept
         self.limits.append(self._why(kind, held, failed, bound))
         return best, self._loaded(best, model)
 
     def _allocation(
-        self, method: Method, gone: Allocation, target: float, best: Candidate, model: keras.Model | None
+        self, method: Method, pruned: Allocation, target: float, best: Candidate, model: keras.Model | None
     ) -> Allocation:
-        """How much of each layer shall go in the next round."""
+        """Return the ratios of the next round."""
         greedy = method.path.reach(method.left, target)
         if not self._trials:
             return greedy
@@ -176,7 +177,7 @@ class Search:
 
         return allocate_by_trials(
             method,
-            gone,
+            pruned,
             greedy,
             target,
             judge,
@@ -188,12 +189,12 @@ class Search:
     def _round(
         self, attempt: Attempt, method: Method, best: Candidate, model: keras.Model | None
     ) -> tuple[Decision, keras.Model | None]:
-        """One candidate: its decision, and its plain model unless it was made in an earlier run.
+        """Make one candidate; return its decision, and its plain model unless an earlier run made it.
 
         Args:
-            attempt: What is tried.
-            method: How.
-            best: The candidate to go on from.
+            attempt: The candidate to make.
+            method: The method that prunes.
+            best: The candidate to prune further.
             model: Its plain model, or None if it is not in memory.
         """
         self._number += 1
@@ -206,24 +207,24 @@ class Search:
         pruned = method.prune(self._loaded(best, model), attempt.allocation)
         self._job.train(pruned, self._number)
         ratios = ", ".join(f"{layer} {ratio:.0%}" for layer, ratio in attempt.allocation.items())
-        done = f"{attempt.left:.1%} of the {self._what(attempt.kind)} left; gone: {ratios}"
+        done = f"{attempt.kept:.1%} of the {self._what(attempt.kind)} kept (pruned: {ratios})"
         candidate, plain, reason = self._exported(pruned, attempt.name, done)
         metric = None if candidate is None else candidate.metric
         if metric is not None and not self._job.evaluation.holds(metric, attempt.bound):
             reason = f"{metric:.6g} is worse than {attempt.bound:.6g}"
         self._expected = self._clock.passed - start
-        judged = ("rejected", reason) if reason else ("accepted", "it holds")
-        decision = Decision(attempt.name, attempt.left, metric, attempt.bound, *judged, self._expected)
+        judged = ("rejected", reason) if reason else ("accepted", "within the bound")
+        decision = Decision(attempt.name, attempt.kept, metric, attempt.bound, *judged, self._expected)
         self._note(decision, candidate)
         return decision, plain
 
     def _exported(self, model: keras.Model, name: str, done: str) -> tuple[Candidate | None, Any, str]:
         try:
             return *self._job.candidate(model, name, self._journal.folder, done), ""
-        except tflite_export.ExportError as error:  # a trained model may be one that cannot be quantised
+        except tflite_export.ExportError as error:  # after fine-tuning a model may be impossible to quantise
             return None, None, f"the export failed: {error}"
 
-    # What comes first.
+    # Before the rounds.
 
     def _dense(self) -> Candidate:
         name = DENSE
@@ -231,7 +232,7 @@ class Search:
         known = self._journal.find(name)
         if known is None:
             start = self._clock.passed
-            candidate, _ = self._job.candidate(self._job.model, name, self._journal.folder, "nothing")
+            candidate, _ = self._job.candidate(self._job.model, name, self._journal.folder, "not pruned")
             seconds = self._clock.passed - start
             bound = self._goal.bound(1.0)
             self._note(Decision(name, None, candidate.metric, bound, "baseline", "", seconds), candidate)
@@ -241,7 +242,7 @@ class Search:
         return self._journal.candidates[name]
 
     def _sensitivity(self, kind: Kind, base: Candidate, model: keras.Model | None) -> Sensitivity:
-        """Of what the method begins with; what was measured in an earlier run is taken from its file."""
+        """Scan the model that the method begins with; values that an earlier run measured are read from its file."""
         whole = self._loaded(base, model)
         scan = make_scan(whole, None, kind, None, None)
         evaluation = self._job.evaluation.of_sample(scan.running, whole, self._samples)
@@ -251,12 +252,12 @@ class Search:
             now = self._clock.passed
             one = now - seconds[-1] if seconds else 0.0
             seconds.append(now)
-            self._clock.need(one + self._expected, f"The scan for sensitivity and a first candidate of {kind}")
+            self._clock.need(one + self._expected, f"The sensitivity scan and a first candidate of {kind}")
 
         file = self._journal.folder / f"sensitivity-{kind}.json"
         return measure(scan, scan.units, LEVELS[kind], kind, evaluation, file, (kind,), check)
 
-    # Small things.
+    # Helpers.
 
     def _loaded(self, candidate: Candidate, model: keras.Model | None) -> keras.Model:
         return candidate.load() if model is None else model
@@ -271,8 +272,11 @@ class Search:
     def _why(self, kind: Kind, held: float, failed: float | None, bound: float) -> str:
         what = self._what(kind)
         if failed is None:
-            return f"{kind}: {held:.1%} of the {what} are left, and no more may go"
-        return f"{kind}: with {held:.1%} of the {what} left the metric holds {bound:.6g}, with {failed:.1%} it does not"
+            return f"{kind}: {held:.1%} of the {what} are kept, and no more can be removed"
+        return (
+            f"{kind}: with {held:.1%} of the {what} kept the metric is within the bound of {bound:.6g}, with "
+            f"{failed:.1%} it is not"
+        )
 
     def _what(self, kind: Kind) -> str:
         names: dict[Measure, str] = {"params": "parameters", "macs": "MACs"}

@@ -1,4 +1,4 @@
-"""How much of each layer goes, by trial: Optuna (Akiba et al. 2019) begins with what the greedy path says."""
+"""Allocation of the per-layer sparsity by trials of Optuna (Akiba et al. 2019), which begin with the greedy one."""
 
 import math
 from collections.abc import Callable
@@ -8,11 +8,11 @@ from keras_prune.automation.allocate import Allocation, first_where
 from keras_prune.automation.methods import Method
 from keras_prune.reporting.progress import track
 
-_LEAST = 0.01  # of an appetite: every layer goes sooner or later, so that any target can be reached
+_LEAST = 0.01  # of a share: every layer is pruned at some scale, so that any target can be reached
 
 
 def find_optuna() -> Any:
-    """The package.
+    """Return the package Optuna.
 
     Raises:
         ImportError: It is not installed.
@@ -37,26 +37,27 @@ def allocate_by_trials(
     trials: int,
     seed: int,
 ) -> Allocation:
-    """The best allocation that was tried, each of which leaves no more than the target; the greedy one is the first.
+    """Return the allocation with the best metric of those that were tried, the greedy one included.
 
-    A trial is an appetite for each layer. All appetites are scaled alike until as much has gone as shall go.
+    A trial is a share for each layer. All shares are scaled by the same factor until the target is reached, so every
+    allocation keeps no more than the target.
 
     Args:
-        method: It tells what an allocation leaves, and the most that may go.
-        held: What is gone already: ratios only rise.
-        greedy: The allocation that is to be beaten.
-        target: What may be left.
-        judge: The metric of a model pruned in this way, which was not trained since; it may be NaN.
-        lower_is_better: Of the metric.
-        trials: How many, at least 1; the greedy one comes on top.
-        seed: Of Optuna's choices.
+        method: Of the search: it has the fraction that an allocation keeps, and the highest ratios.
+        held: The ratios that are pruned already: ratios only rise.
+        greedy: The allocation to improve on.
+        target: Largest fraction to keep.
+        judge: Returns the metric of a model pruned by an allocation, before fine-tuning; it may be NaN.
+        lower_is_better: Whether the metric should be low.
+        trials: Number of trials, at least 1, besides the greedy allocation.
+        seed: Of Optuna's sampler.
     """
     most = method.path.at(float(len(method.path.steps)))
     room = {name: ratio - held.get(name, 0.0) for name, ratio in most.items() if ratio > held.get(name, 0.0)}
 
-    def spread(appetites: Allocation) -> Allocation:
+    def spread(shares: Allocation) -> Allocation:
         def at(scale: float) -> Allocation:
-            return held | {name: held.get(name, 0.0) + room[name] * min(1.0, scale * appetites[name]) for name in room}
+            return held | {name: held.get(name, 0.0) + room[name] * min(1.0, scale * shares[name]) for name in room}
 
         return at(first_where(lambda scale: method.left(at(scale)) <= target, 1 / _LEAST))
 

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; see `keras-prune --help`."""
+    """Run one command: see `keras-prune --help`.
+
+    Args:
+        argv: The arguments. Defaults to those of this process.
+
+    Returns:
+        The exit code.
+    """
     from keras_prune.cli.quiet import import_keras
 
     import_keras()  # first: the commands import it too

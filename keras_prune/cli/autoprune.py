@@ -1,6 +1,7 @@
-"""`autoprune`: the smallest model that holds its accuracy, in a folder."""
+"""`autoprune`: the smallest model that keeps its accuracy, in a folder."""
 
 import argparse
+import json
 from typing import Any
 
 import keras
@@ -18,12 +19,12 @@ from keras_prune.cli.options import (
     add_model,
     budget_of,
     data_of,
-    fraction,
     model_of,
+    open_fraction,
     positive,
     whole_number,
 )
-from keras_prune.cli.results import Result, plain
+from keras_prune.cli.results import Result
 
 _HELD_OUT = 0.2
 
@@ -33,12 +34,12 @@ def add_to(commands: Any) -> None:
         commands,
         "autoprune",
         run,
-        "Make a trained model as small as its accuracy allows: prune, train, export, check, step back.",
-        """The folder gets journal.json, with each decision, and a .keras and a .tflite file of each candidate.
-A run that was stopped goes on when it is called again in the same way. The metric is held on the
-validation data, by which the model is chosen: judge it on other data. If the goal is not met, the
-best that was found is there, and the exit code is 1. Needs TensorFlow and LiteRT:
-pip install keras-prune[tflite]""",
+        "Prune, fine-tune, export and verify in rounds, as far as the accuracy allows.",
+        """Writes journal.json, with each decision, and a .keras and a .tflite file of each
+candidate. The same command resumes a run that was stopped. The model is
+selected on the validation data: evaluate it on other data. If the goal is not
+met, the best candidate is reported, and the exit code is 1.
+Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
         example="keras-prune autoprune model.keras -o found --data train.npz --metric loss --max-drop 0.5 "
         "--methods weights --budget-params 0.5 --quantize float16 --fine-tune-epochs 1",
     )
@@ -48,44 +49,95 @@ pip install keras-prune[tflite]""",
         "--output",
         required=True,
         metavar="FOLDER",
-        help="a new or empty folder, or that of the run to go on with",
+        help="folder for all results: a new or empty one, or that of the run to resume",
     )
-    add_data(parser, "what is trained on", None, required=True)
+    add_data(parser, "training data", None, required=True)
     parser.add_argument(
         "--validation-data",
         metavar="FILE.npz",
-        help="what the metric is measured on; keys x_val and y_val, or x and y, or x_test and y_test "
-        f"(default: {_HELD_OUT:.0%}% of --data, which are not trained on)",
+        help="validation data, on which the metric is measured: an .npz file with the keys x_val and y_val, or x and "
+        f"y, or x_test and y_test (default: {_HELD_OUT:.0%}% of --data, which are held out)",
     )
     add_metric(parser)
     parser.add_argument(
-        "--max-drop", type=float, default=0.01, metavar="D", help="how much worse it may be, in its own units (0.01)"
+        "--max-drop",
+        type=float,
+        default=0.01,
+        metavar="D",
+        help="largest change of the metric for the worse, in its own units (default: 0.01)",
     )
-    add_budget(parser, "parameters that are not zero", "bytes of the .tflite file")
-    parser.add_argument("--methods", nargs="+", choices=("channels", "weights"), default=["channels", "weights"])
+    add_budget(parser, "nonzero parameters", "bytes of the .tflite file")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=("channels", "weights"),
+        default=["channels", "weights"],
+        help="what to prune: channels, then single weights of the rest (default: channels weights)",
+    )
     parser.add_argument(
         "--quantize",
         choices=("none", "float16", "dynamic", "int8", "int16x8"),
         default="int8",
-        help="how files are written (default: int8)",
+        help="quantization of the .tflite files (default: int8)",
     )
-    parser.add_argument("--fine-tune-epochs", type=whole_number(0), default=2, metavar="N", help="of each round (2)")
-    parser.add_argument("--optimizer", metavar="NAME", help="default: as the model was compiled, or adam")
-    add_loss(parser)
-    parser.add_argument("--batch-size", type=whole_number(1), default=32, metavar="N", help="of the training (32)")
     parser.add_argument(
-        "--step", type=fraction, default=0.5, metavar="F", help="what a round takes of what is left (0.5)"
+        "--fine-tune-epochs",
+        type=whole_number(0),
+        default=2,
+        metavar="N",
+        help="epochs of fine-tuning in each round (default: 2)",
     )
-    parser.add_argument("--resolution", type=fraction, default=0.2, metavar="F", help="how closely to search (0.2)")
+    parser.add_argument(
+        "--optimizer",
+        metavar="NAME",
+        help="Keras optimizer for fine-tuning, such as adam (default: that which the model was compiled with, or adam)",
+    )
+    add_loss(parser)
+    parser.add_argument(
+        "--batch-size",
+        type=whole_number(1),
+        default=32,
+        metavar="N",
+        help="samples in a batch of fine-tuning (default: 32)",
+    )
+    parser.add_argument(
+        "--step",
+        type=open_fraction,
+        default=0.5,
+        metavar="F",
+        help="fraction of the remaining weights, or channels, to remove per round, in (0, 1) (default: 0.5)",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=open_fraction,
+        default=0.2,
+        metavar="F",
+        help="relative size difference, in (0, 1), between the smallest accepted and the largest rejected model at "
+        "which the search ends (default: 0.2)",
+    )
     parser.add_argument(
         "--search",
         choices=("greedy", "optuna"),
         default="greedy",
-        help="how much of each layer goes: by its sensitivity, or by trials of Optuna (default: greedy)",
+        help="how the per-layer sparsity is chosen: by the sensitivity of each layer, or by trials of Optuna "
+        "(default: greedy)",
     )
-    parser.add_argument("--trials", type=whole_number(1), default=30, metavar="N", help="of Optuna in each round (30)")
-    parser.add_argument("--time-limit", type=positive, metavar="SECONDS", help="how long this call may take")
-    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of the random numbers (0)")
+    parser.add_argument(
+        "--trials",
+        type=whole_number(1),
+        default=30,
+        metavar="N",
+        help="trials of Optuna in each round, with --search optuna (default: 30)",
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=positive,
+        metavar="SECONDS",
+        help="seconds that this command may take (default: no limit)",
+    )
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, metavar="N", help="seed of the random numbers (default: 0)"
+    )
 
 
 def run(args: argparse.Namespace) -> Result:
@@ -122,14 +174,6 @@ def run(args: argparse.Namespace) -> Result:
             time_limit=args.time_limit,
             seed=args.seed,
         )
-    values = {
-        "best": plain(result.best),
-        "met": result.met,
-        "limit": result.limit,
-        "metric": result.front.metric,
-        "baseline": result.baseline,
-        "bound": result.bound,
-        "candidates": result.front.records,
-        "decisions": [plain(each) for each in result.decisions],
-    }
+    values = json.loads(result.to_json())
+    values["candidates"] = values.pop("records")
     return Result(result, ok=result.met, written=(result.best.path, result.best.keras_path), values=values)

@@ -1,4 +1,4 @@
-"""`benchmark`: how long `.tflite` files take."""
+"""`benchmark`: the latency of `.tflite` files."""
 
 import argparse
 from typing import Any
@@ -13,14 +13,21 @@ def add_to(commands: Any) -> None:
         commands,
         "benchmark",
         run,
-        "Time .tflite files on this machine, side by side, each in a process of its own.",
-        "The files take turns, and get made-up inputs. The first is what the others are compared with.",
+        "Measure the latency of .tflite files on this machine, each in a subprocess.",
+        "The files take turns, on synthetic inputs. Ratios are to the first file.",
         example="keras-prune benchmark model.tflite int8.tflite --runs 20 --threads 1 2",
     )
-    parser.add_argument("files", nargs="+", help=".tflite files")
-    parser.add_argument("--runs", type=whole_number(1), default=100, metavar="N", help="calls that are timed")
+    parser.add_argument("files", nargs="+", help="one or more .tflite files; the first is the baseline of the ratios")
     parser.add_argument(
-        "--threads", type=whole_number(1), nargs="+", default=[1], metavar="N", help="numbers of threads (default: 1)"
+        "--runs", type=whole_number(1), default=100, metavar="N", help="number of timed calls (default: 100)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=whole_number(1),
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="one or more numbers of threads to measure with (default: 1)",
     )
 
 

@@ -1,6 +1,7 @@
-"""How a command is put together: its place among the parsers, its help with an example, and the options all share."""
+"""The parts of every command: parser, help with an example, and the options that all have."""
 
 import argparse
+import textwrap
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -8,27 +9,28 @@ from keras_prune.cli.errors import EXIT_CODES, BadInput
 from keras_prune.cli.results import Result
 
 Run = Callable[[argparse.Namespace], Result]
-UNTRUSTED = """Files are not trusted: Python code in a model (Lambda layers) is refused without --unsafe,
-pickles in .npz files always. Files that exist are replaced only with --overwrite."""
+UNTRUSTED = """Files are not trusted: Python code in a model (Lambda layers) is refused without
+--unsafe, pickles in .npz files always. Existing files are replaced only with
+--overwrite."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are like all others."""
+    """Parser that raises `BadInput` in place of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help")
 
 
 def add_command(parsers: Any, name: str, run: Run | None, summary: str, about: str = "", example: str = "") -> Parser:
-    """Adds a command.
+    """Add a command to these parsers.
 
     Args:
-        parsers: Where it belongs.
-        name: Its name.
-        run: What it does; None for one that only has further commands.
+        parsers: Of the commands.
+        name: Of the command.
+        run: Function that runs it; None for a family of commands.
         summary: A line that says what it does.
-        about: What else the help says.
-        example: Command lines that work where `model.keras` and the other files are; tests run them.
+        about: The rest of the description, in lines of at most 80 columns.
+        example: Command lines that work in a folder with `model.keras` and the other files; tests run them.
     """
     parts = [f"example:\n{_indented(example)}" if example else "", EXIT_CODES if run else ""]
     parser: Parser = parsers.add_parser(
@@ -41,10 +43,17 @@ def add_command(parsers: Any, name: str, run: Run | None, summary: str, about: s
     )
     if run is not None:
         parser.set_defaults(run=run, command=parser.prog.split(maxsplit=1)[1])
-        parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
-        parser.add_argument("--traceback", action="store_true", help="on an error, show where in the code it arose")
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object on standard output and nothing else"
+        )
+        parser.add_argument("--traceback", action="store_true", help="print the Python traceback of an error")
     return parser
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.strip().splitlines())
+    """Command lines, folded at 80 columns as a shell reads them."""
+    folded = (
+        textwrap.wrap(line, 76, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        for line in text.strip().splitlines()
+    )
+    return "\n".join("  " + " \\\n  ".join(parts) for parts in folded)

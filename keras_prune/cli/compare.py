@@ -1,4 +1,4 @@
-"""`compare`: models and files side by side."""
+"""`compare`: models and `.tflite` files side by side."""
 
 import argparse
 import os
@@ -16,23 +16,31 @@ def add_to(commands: Any) -> None:
         commands,
         "compare",
         run,
-        "Put models and .tflite files side by side: quality, size, work and time.",
-        "All are judged by their outputs on the same data. Without --data nothing is run.",
+        "Compare models and .tflite files: loss and metrics, size, MACs and latency.",
+        "All are evaluated by their outputs on the same data; without --data none is run.",
         example="keras-prune compare model.keras small.keras model.tflite --data test.npz --metrics accuracy",
     )
-    parser.add_argument("files", nargs="+", help=".keras, .h5 and .tflite files; the first is what ratios are to")
+    parser.add_argument(
+        "files", nargs="+", help=".keras, .h5 and .tflite files; the first is the baseline of the ratios"
+    )
     add_model(parser, positional=False)
-    add_data(parser, "what they are run on, and judged by", None)
+    add_data(parser, "samples to evaluate on", None, split="test")
     add_loss(parser)
     parser.add_argument(
         "--metrics",
         nargs="+",
         metavar="NAME",
-        help="metrics of Keras; default: those that the first compiled model has, or else the accuracy of classes",
+        help="one or more Keras metrics (default: those of the first compiled model, or else the accuracy of classes)",
     )
-    parser.add_argument("--no-latency", action="store_true", help="time nothing")
-    parser.add_argument("--runs", type=whole_number(1), default=50, metavar="N", help="calls that are timed")
-    parser.add_argument("--export", action="store_true", help="take size and time of models from exported files, too")
+    parser.add_argument("--no-latency", action="store_true", help="do not measure the latency")
+    parser.add_argument(
+        "--runs", type=whole_number(1), default=50, metavar="N", help="number of timed calls (default: 50)"
+    )
+    parser.add_argument(
+        "--export",
+        action="store_true",
+        help="export the models too, and report size and latency of the files (needs TensorFlow)",
+    )
 
 
 def run(args: argparse.Namespace) -> Result:
@@ -56,7 +64,7 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def _names(paths: list[str]) -> dict[str, str]:
-    """The files by a name for each: the short one where it is the only one."""
+    """The files by their names, without the folder where that is unambiguous."""
     short = [os.path.basename(path) for path in paths]
     names = {name if short.count(name) == 1 else path: path for name, path in zip(short, paths, strict=True)}
     if len(names) < len(paths):

@@ -1,4 +1,4 @@
-"""Loading data from `.npz` files, without pickles, in the form that a model takes."""
+"""Data from `.npz` files, loaded without pickles, in the structure that a model takes."""
 
 import dataclasses
 import zipfile
@@ -12,7 +12,7 @@ import numpy as np
 from keras_prune.cli.errors import BadInput
 
 Split = Literal["train", "validation", "test"]
-# Which keys come first: what a file holds apart for this use, what it holds for any, and what it holds for another.
+# The order of keys: those of this split, those of no split, those of another split.
 _ENDINGS = {"train": ("_train", "", "_test"), "validation": ("_val", "", "_test"), "test": ("_test", "", "_train")}
 
 
@@ -34,7 +34,7 @@ class Data:
         return self.x if self.y is None else (self.x, self.y)
 
     def parts(self, fraction: float) -> tuple["Data", "Data"]:
-        """The data without this fraction of the samples, drawn at random, always the same; and these samples.
+        """Split the data into all but this fraction of the samples, and this fraction, at random with a fixed seed.
 
         Raises:
             BadInput: There is a single sample.
@@ -47,7 +47,7 @@ class Data:
         return self.of(np.sort(order[cut:])), self.of(np.sort(order[:cut]))
 
     def of(self, chosen: np.ndarray) -> "Data":
-        """These samples alone."""
+        """Return these samples alone."""
         x, y = keras.tree.map_structure(lambda array: None if array is None else array[chosen], (self.x, self.y))
         return Data(x, y)
 
@@ -62,19 +62,19 @@ def load_data(
     samples: int | None = None,
     targets: bool = False,
 ) -> Data:
-    """Reads inputs and targets of a model.
+    """Read inputs and targets of a model.
 
     Args:
-        path: A `.npz` file. Its keys are `x` and `y`, or `x_train`, `y_train`, `x_test` and `y_test`. A model of
-            several inputs takes `x_<name of the input>`, one of several outputs `y_<name of the output>`, or after a
-            longer key, `x_train_<name>`.
-        model: What the data are for; None: what takes one array, such as a `.tflite` file of one input.
-        x_key: The key of the inputs, in place of those above.
-        y_key: The key of the targets.
-        split: What the data are for: with `"train"` the keys of that name come first, with `"test"` those, with
-            `"validation"` `x_val` and `y_val`.
-        samples: Take this many, drawn without replacement, always the same; None: all.
-        targets: Whether there must be targets.
+        path: An `.npz` file. Its keys are `x` and `y`, or `x_train`, `y_train`, `x_test` and `y_test`; for a model
+            with several inputs `x_<name of the input>`, with several outputs `y_<name of the output>`, also after a
+            longer key: `x_train_<name>`.
+        model: The model that takes the data. None: something that takes one array, such as a `.tflite` file.
+        x_key: Key of the inputs. Defaults to the first that exists of those above.
+        y_key: Key of the targets. Likewise.
+        split: `"train"`, `"validation"` or `"test"`: the keys of this split (for validation `x_val` and `y_val`) come
+            first. Defaults to `"train"`.
+        samples: Number of samples, drawn without replacement, with a fixed seed. Defaults to None: all.
+        targets: Whether targets are required. Defaults to False.
 
     Raises:
         BadInput: There is no such file, it holds Python objects, it lacks a key, or an array does not fit the model.
@@ -89,21 +89,22 @@ def load_data(
         raise BadInput(f"The data must be a .npz file, not a single array. Received: {path!r}")
     with archive:
         reader = _Reader(path, archive)
-        x = reader.inputs(model, [x_key] if x_key else _keys("x", split))
-        y = reader.targets(model, [y_key] if y_key else _keys("y", split), needed=targets or y_key is not None)
+        x = reader.inputs(model, [x_key] if x_key else keys("x", split))
+        y = reader.targets(model, [y_key] if y_key else keys("y", split), needed=targets or y_key is not None)
     return _draw(Data(x, y), samples, path)
 
 
-def _keys(letter: str, split: Split) -> list[str]:
+def keys(letter: str, split: Split) -> list[str]:
+    """The keys under which inputs (`"x"`) or targets (`"y"`) are looked up, in order."""
     return [letter + ending for ending in _ENDINGS[split]]
 
 
 class _Reader:
-    """Finds the arrays of an open file.
+    """Reader of the arrays of an open file.
 
     Args:
         path: The file.
-        archive: What `numpy.load` made of it.
+        archive: What `numpy.load` returned.
     """
 
     def __init__(self, path: str, archive: Any):
@@ -141,7 +142,7 @@ class _Reader:
         return all(key + name in self._archive.files for name in names)
 
     def _first(self, keys: Sequence[str], names: Sequence[str]) -> str:
-        """The first key under which there is an array for each name."""
+        """Return the first key that has an array for each name."""
         for key in keys:
             if self._has(key, names):
                 return key
@@ -169,14 +170,14 @@ class _Reader:
 
 
 def _input_of(model: keras.Model | None) -> Any:
-    """The inputs in the structure in which the model takes them; None: a subclassed model does not say."""
+    """Return the inputs in the structure that the model takes; None if it is unknown, as of a subclassed model."""
     if model is None or not getattr(model, "inputs", None):
         return None
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def _output_of(model: keras.Model | None) -> Any:
-    """The outputs, likewise; None: one, as far as is known."""
+    """Return the outputs in their structure; None for a single one, or if it is unknown."""
     if model is None or isinstance(model, keras.Sequential) or not getattr(model, "inputs", None):
         return None
     return model.output

@@ -1,4 +1,4 @@
-"""Errors as one line, and the exit codes."""
+"""Exit codes, and errors as messages of one line."""
 
 import re
 import shlex
@@ -6,27 +6,27 @@ from collections.abc import Sequence
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 EXIT_CODES = """exit codes:
-  0  the work was done, and the answer is yes
-  1  the work failed, or the answer is no: a file that does not compute what the
-     model does, a goal that was not reached
+  0  success
+  1  failure, or the answer is no: an exported file whose outputs differ from the
+     model's, a goal that was not met
   2  bad usage or bad input: an option, a file or data that cannot be used
 """
 _LONGEST = 1000  # Keras puts whole configurations into its messages
 
 
 class BadInput(ValueError):
-    """What the user gave cannot be used. The message ends in "Received: ..."."""
+    """Error: an option, a file or data cannot be used. The message ends in "Received: ..."."""
 
 
 def exit_code(error: BaseException) -> int:
-    """By the rule of the library: bad input is a `ValueError` or `TypeError`."""
+    """Return the exit code of an error: as everywhere in the library, bad input is a `ValueError` or `TypeError`."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     return BAD_INPUT if isinstance(error, ValueError | TypeError) else FAILED
 
 
 def one_line(error: BaseException, arguments: Sequence[str]) -> str:
-    """The message of an error as one line that ends in what was received."""
+    """Return the message of an error as one line that ends in what was received."""
     if isinstance(error, KeyboardInterrupt):
         return "Interrupted."
     text = shortened(error)
@@ -36,7 +36,7 @@ def one_line(error: BaseException, arguments: Sequence[str]) -> str:
 
 
 def shortened(error: BaseException) -> str:
-    """The message of an error, without line breaks, control characters and whatever makes it endless."""
+    """Return the message of an error without line breaks and control characters, and of limited length."""
     text = printable(re.sub(r"\s+", " ", str(error))).strip() or type(error).__name__
     if len(text) <= _LONGEST:
         return text
@@ -46,5 +46,5 @@ def shortened(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without codes for the terminal: names come from files."""
+    """Return the text without control codes for the terminal: names come from files."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)

@@ -1,4 +1,4 @@
-"""`export`: a `.tflite` file that computes what the model does."""
+"""`export`: a `.tflite` file whose outputs were compared with those of Keras."""
 
 import argparse
 from typing import Any
@@ -28,9 +28,9 @@ def add_to(commands: Any) -> None:
         commands,
         "export",
         run,
-        "Write a .tflite file, after LiteRT ran it and gave the outputs of Keras.",
-        "If it does not, nothing is written, and the exit code is 1. Needs TensorFlow and LiteRT: "
-        "pip install keras-prune[tflite]",
+        "Export a model to a .tflite file, verified: LiteRT must give Keras's outputs.",
+        "If the outputs differ, nothing is written, and the exit code is 1.\n"
+        "Needs TensorFlow and LiteRT: pip install keras-prune[tflite]",
         example="keras-prune export model.keras -o model.tflite --data test.npz\n"
         "keras-prune export model.keras -o int8.tflite --quantize int8 --representative-data train.npz",
     )
@@ -39,24 +39,54 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--quantize",
         choices=("float16", "dynamic", "int8", "int16x8"),
-        help="how weights are stored and what is computed (default: float32)",
+        help="quantization of the file (default: none, all is float32)",
     )
     parser.add_argument(
         "--representative-data",
         metavar="FILE.npz",
-        help=f"with int8 and int16x8: real inputs, of which {SAMPLES} are drawn for the ranges of activations",
+        help="real inputs for the ranges of activations, needed for int8 and int16x8: an .npz file, of which "
+        f"{SAMPLES} samples are drawn (default: none)",
     )
-    parser.add_argument("--input-type", metavar="TYPE", help="the type of the inputs: float32, int8, uint8, int16")
-    parser.add_argument("--output-type", metavar="TYPE", help="the type of the outputs, likewise")
+    for what in ("input", "output"):
+        parser.add_argument(
+            f"--{what}-type",
+            choices=("float32", "int8", "uint8", "int16"),
+            help=f"type of the file's {what}s: with --quantize int8 also int8 or uint8, with int16x8 also int16 "
+            "(default: float32)",
+        )
     scales = parser.add_mutually_exclusive_group()
-    scales.add_argument("--per-channel", action="store_true", default=None, help="a scale for each output channel")
-    scales.add_argument("--per-tensor", action="store_false", dest="per_channel", help="one scale for each kernel")
-    parser.add_argument("--sparse", choices=tuple(_SPARSE), default="auto", help="whether zeros are left out")
-    parser.add_argument("--tolerance", type=positive, metavar="T", help="how far outputs may be from those of Keras")
-    parser.add_argument(
-        "--compare", type=whole_number(1), default=8, metavar="N", help="how many samples are compared (default: 8)"
+    scales.add_argument(
+        "--per-channel",
+        action="store_true",
+        default=None,
+        help="quantize weights with one scale for each output channel (default: per channel, or per tensor where "
+        "weights are clustered)",
     )
-    add_data(parser, "real inputs for the comparison; with classes as targets, for the accuracy too", None)
+    scales.add_argument(
+        "--per-tensor", action="store_false", dest="per_channel", help="quantize weights with one scale for each kernel"
+    )
+    parser.add_argument(
+        "--sparse",
+        choices=tuple(_SPARSE),
+        default="auto",
+        help="whether zeros are left out of the file; auto keeps the smaller file (default: auto)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=positive,
+        metavar="T",
+        help="largest difference between the outputs of LiteRT and Keras, relative to max(1, max|Keras output|) "
+        "(default: by --quantize, see tflite_export.export)",
+    )
+    parser.add_argument(
+        "--compare", type=whole_number(1), default=8, metavar="N", help="number of samples to compare (default: 8)"
+    )
+    add_data(
+        parser,
+        "real inputs for the comparison; with classes as targets, also for the accuracy",
+        None,
+        split="test",
+    )
 
 
 def run(args: argparse.Namespace) -> Result:
@@ -87,7 +117,7 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def classes(targets: Any, output_shape: Any) -> np.ndarray | None:
-    """The targets, if they are classes of the model's scores, of which an accuracy can be told; else None.
+    """Return the targets if they are classes, so that the accuracy of the model's scores can be measured; else None.
 
     Args:
         targets: Of the samples.

@@ -1,4 +1,4 @@
-"""`inspect`: what stands in a `.tflite` file."""
+"""`inspect`: the contents of a `.tflite` file."""
 
 import argparse
 from typing import Any
@@ -13,13 +13,15 @@ def add_to(commands: Any) -> None:
         commands,
         "inspect",
         run,
-        "Show what stands in a .tflite file, anybody's: it is not run.",
+        "Show tensors, operators, sizes and zeros of a .tflite file, without running it.",
         example="keras-prune inspect model.tflite\nkeras-prune inspect model.tflite --html model.html",
     )
-    parser.add_argument("file", help="a .tflite file")
-    parser.add_argument("--html", metavar="FILE.html", help="write it as a page, with all tensors")
-    parser.add_argument("--overwrite", action="store_true", help="replace a page that exists")
-    parser.add_argument("--fast", action="store_true", help="do not measure its size after gzip and xz")
+    parser.add_argument("file", help="the .tflite file")
+    parser.add_argument(
+        "--html", metavar="FILE.html", help="write an HTML page with all tensors to this file (default: none)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an HTML page that exists")
+    parser.add_argument("--fast", action="store_true", help="do not measure the size after gzip and xz")
 
 
 def run(args: argparse.Namespace) -> Result:

@@ -1,4 +1,4 @@
-"""Loading models from files, which are not trusted: nothing in them is run unless the user says so."""
+"""Models from files, which are not trusted: code in them is not run unless the user allows it."""
 
 import importlib
 import inspect
@@ -16,7 +16,7 @@ import keras
 from keras_prune.cli.errors import BadInput, shortened
 from keras_prune.legacy import load_legacy
 
-# What a file may name by its class.
+# Custom classes that a model file may name.
 _KINDS = (
     keras.Layer,
     keras.losses.Loss,
@@ -30,13 +30,15 @@ _KINDS = (
 
 
 def load_model(path: str, custom_objects: Iterable[str] = (), *, unsafe: bool = False, compile: bool = False) -> Any:
-    """Loads a Keras model.
+    """Load a Keras model.
 
     Args:
         path: A `.keras` file, or an `.h5` file of Keras 3, Keras 2 or tfmot.
-        custom_objects: Modules, or `module:name`, that hold classes and functions of the model. They are imported.
-        unsafe: Whether Python code in the file, that of Lambda layers, may be run.
-        compile: Whether the model is compiled as it was when it was saved. Files of Keras 2 never are.
+        custom_objects: Modules, or `module:name`, with the custom classes and functions of the model. They are
+            imported. Defaults to none.
+        unsafe: Whether Python code in the file, that of Lambda layers, may be run. Defaults to False.
+        compile: Whether the model is compiled as it was when it was saved. Files of Keras 2 never are. Defaults to
+            False.
 
     Raises:
         BadInput: There is no such file, it holds no model, or one that cannot be loaded; the message says why.
@@ -65,9 +67,9 @@ def load_model(path: str, custom_objects: Iterable[str] = (), *, unsafe: bool = 
 
 
 def find_objects(names: Iterable[str]) -> dict[str, Any]:
-    """The classes and functions that modules define: for `module` all that Keras may need, for `module:name` one.
+    """Return the custom classes and functions of modules: of `module` all that Keras may need, of `module:name` one.
 
-    The modules are looked for in the current folder too, and run when they are imported.
+    The modules are imported, from the current folder too, so their code runs.
 
     Raises:
         BadInput: A module cannot be imported, or holds nothing of the kind.
@@ -110,7 +112,7 @@ def _check_zip(file: Path) -> None:
 
 
 def _is_keras_2(file: Path) -> bool:
-    """Whether something older than Keras 3 wrote the file; also if it is no model, which `load_legacy` explains."""
+    """Whether the file is older than Keras 3, or no model at all: `load_legacy` says which."""
     if not h5py.is_hdf5(file):
         return True
     with h5py.File(file, "r") as archive:
@@ -121,14 +123,13 @@ def _is_keras_2(file: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Why a model cannot be loaded, without the configurations that Keras puts around the cause."""
+    """Return why a model cannot be loaded, without the configurations that Keras puts around the cause."""
     text = str(error)
     if "safe_mode" in text or "unsafe_deserialization" in text:
         return (
-            "The file holds Python code (a Lambda layer, say), which is not run: pass --unsafe if you trust whoever "
-            "made it."
+            "The file holds Python code (a Lambda layer, say), which is not run: pass --unsafe if you trust its source."
         )
     if own := re.search(r"(?:Could not locate|Unknown) (\w+):? '(\w+)'", text):
-        return f"The model has a {own[1]} '{own[2]}' of its maker's: name its module with --custom-objects."
+        return f"The model has a custom {own[1]} '{own[2]}': name its module with --custom-objects."
     cause = re.split(r"Received: |Full object config|config=\{", text.split("Exception encountered: ")[-1])[0]
     return f"The model cannot be loaded: {shortened(ValueError(cause or type(error).__name__)).rstrip('.')}."

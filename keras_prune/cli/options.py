@@ -1,16 +1,18 @@
-"""Options that commands share, and how their values are read."""
+"""Options that several commands have, and the checks of their values."""
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras_prune.cli.data import Data, Split, load_data
+from keras_prune.cli.data import Data, Split, keys, load_data
 from keras_prune.cli.models import load_model
 from keras_prune.cli.output import Target
 from keras_prune.costs.budget import Budget
+from keras_prune.importance import CRITERIA, names
+from keras_prune.importance.registry import Of
 
-SAMPLES = 512  # on which an importance is measured, unless said otherwise
+SAMPLES = 512  # on which an importance criterion is measured, unless the user says otherwise
 
 
 def add_model(parser: argparse.ArgumentParser, positional: bool = True) -> None:
@@ -22,10 +24,13 @@ def add_model(parser: argparse.ArgumentParser, positional: bool = True) -> None:
         action="append",
         default=[],
         metavar="MODULE[:NAME]",
-        help="import this module for the classes and functions of the model, which runs its code; may be repeated",
+        help="module with the custom classes and functions of the model; it is imported, so its code runs; may be "
+        "repeated (default: none)",
     )
     parser.add_argument(
-        "--unsafe", action="store_true", help="run Python code in the file (Lambda layers): only if you trust its maker"
+        "--unsafe",
+        action="store_true",
+        help="allow Python code in the model file (Lambda layers) to run: only for files from a trusted source",
     )
 
 
@@ -35,17 +40,19 @@ def model_of(args: argparse.Namespace, path: str | None = None, compile: bool = 
 
 
 def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
-    """Where the result goes."""
-    parser.add_argument("-o", "--output", required=True, metavar=f"FILE{suffix}", help="the file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    """The file that is written."""
+    parser.add_argument("-o", "--output", required=True, metavar=f"FILE{suffix}", help="file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 
 def target_of(args: argparse.Namespace, suffix: str, path: str | None = None) -> Target:
-    """The checked place of an output."""
+    """The checked path of an output."""
     return Target(path or args.output, suffix, args.overwrite)
 
 
-def add_data(parser: argparse.ArgumentParser, use: str, samples: int | None, required: bool = False) -> None:
+def add_data(
+    parser: argparse.ArgumentParser, use: str, samples: int | None, required: bool = False, split: Split = "train"
+) -> None:
     """A file of data.
 
     Args:
@@ -53,22 +60,29 @@ def add_data(parser: argparse.ArgumentParser, use: str, samples: int | None, req
         use: What the data are for.
         samples: How many are used by default; None: all.
         required: Whether they must be given.
+        split: What they are for; it says which keys come first.
     """
+    default = "" if required else " (default: no data)"
     parser.add_argument(
         "--data",
         required=required,
         metavar="FILE.npz",
-        help=f"{use}; keys x and y, or x_train, y_train, x_test, y_test; x_<input> for each of several inputs",
+        help=f"{use}: an .npz file with the keys x and y, or x_train, y_train, x_test and y_test; for several inputs "
+        f"x_<input> each{default}",
     )
-    parser.add_argument("--x-key", metavar="KEY", help="the key of the inputs")
-    parser.add_argument("--y-key", metavar="KEY", help="the key of the targets")
-    many = "all" if samples is None else f"{samples}, 0: all"
+    for letter, what in (("x", "inputs"), ("y", "targets")):
+        parser.add_argument(
+            f"--{letter}-key",
+            metavar="KEY",
+            help=f"key of the {what} in --data (default: the first that exists of {', '.join(keys(letter, split))})",
+        )
     parser.add_argument(
         "--samples",
         type=whole_number(0),
         default=samples or 0,
         metavar="N",
-        help=f"use N of them, drawn at random, always the same (default: {many})",
+        help="number of samples of --data to use, drawn at random with a fixed seed; 0 uses all "
+        f"(default: {samples or 0})",
     )
 
 
@@ -88,42 +102,65 @@ def data_of(args: argparse.Namespace, model: Any, split: Split = "train", target
 
 
 def add_loss(parser: argparse.ArgumentParser) -> None:
-    """What is minimised."""
+    """The loss."""
     parser.add_argument(
-        "--loss", metavar="NAME", help="a loss of Keras, such as mse; default: the one that the model was compiled with"
+        "--loss", metavar="NAME", help="Keras loss, such as mse (default: the loss that the model was compiled with)"
     )
 
 
 def add_metric(parser: argparse.ArgumentParser) -> None:
-    """What is measured."""
+    """The metric."""
     parser.add_argument(
-        "--metric", metavar="NAME", help="a metric that the model was compiled with, or loss (default: its first)"
+        "--metric",
+        metavar="NAME",
+        help="metric that the model was compiled with, or loss (default: its first metric, or else the loss)",
     )
     parser.add_argument(
-        "--mode", choices=("auto", "min", "max"), default="auto", help="whether it should be low or high"
+        "--mode",
+        choices=("auto", "min", "max"),
+        default="auto",
+        help="whether a low (min) or high (max) metric is better; auto tells by the metric (default: auto)",
+    )
+
+
+def add_importance(parser: argparse.ArgumentParser, criteria: Sequence[str], default: str) -> None:
+    """The importance criterion.
+
+    Args:
+        parser: Of the command.
+        criteria: The names that are allowed.
+        default: One of them.
+    """
+    parser.add_argument(
+        "--importance",
+        type=one_of(criteria),
+        default=default,
+        metavar="NAME",
+        help=f"importance criterion: {', '.join(criteria)} (default: {default})",
     )
 
 
 def add_budget(parser: argparse.ArgumentParser, params: str = "parameters", size: str = "bytes of the weights") -> None:
-    """What the smaller model may cost.
+    """The budget of the smaller model.
 
     Args:
         parser: Of the command.
         params: What are counted as parameters.
         size: Which bytes are counted.
     """
-    for name, what in (("macs", "multiply-accumulates"), ("params", params), ("bytes", size)):
+    for name, what in (("macs", "multiply-accumulates of a forward pass"), ("params", params), ("bytes", size)):
         parser.add_argument(
             f"--budget-{name}",
             type=amount,
             metavar="N",
-            help=f"how many {what} may be left: a fraction such as 0.5, or a number",
+            help=f"upper limit of the {what}: a fraction of the original's, in (0, 1), or a number (default: no limit)",
         )
     parser.add_argument(
         "--budget-latency",
-        type=fraction,
+        type=open_fraction,
         metavar="F",
-        help="the fraction of the latency that may be left, measured on exported files (needs TensorFlow)",
+        help="upper limit of the latency: a fraction of the original's, in (0, 1), measured on exported files; needs "
+        "TensorFlow (default: no limit)",
     )
 
 
@@ -134,6 +171,22 @@ def budget_of(args: argparse.Namespace) -> Budget | None:
     return Budget(**given) if given else None
 
 
+def measurable(what: Of) -> list[str]:
+    """The importance criteria that a trained model and data are enough for: `movement` is added up in training."""
+    return [name for name in names(what) if CRITERIA[name].needs != "movement"]
+
+
+def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
+    """Read one of these names: `choices`, but with a message that ends in what was received."""
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise argparse.ArgumentTypeError(f"must be one of {', '.join(allowed)}. Received: {text!r}")
+        return text
+
+    return read
+
+
 def fraction(text: str) -> float:
     """A number in [0, 1)."""
     value = _number(text)
@@ -142,8 +195,16 @@ def fraction(text: str) -> float:
     return value
 
 
+def open_fraction(text: str) -> float:
+    """A number in (0, 1)."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be a number in (0, 1). Received: {text!r}")
+    return value
+
+
 def amount(text: str) -> float | int:
-    """A fraction, or a whole number."""
+    """A fraction in (0, 1), or a whole number above 0."""
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
     value = _number(text)
@@ -161,7 +222,7 @@ def positive(text: str) -> float:
 
 
 def whole_number(least: int) -> Callable[[str], int]:
-    """Reads whole numbers of at least `least`."""
+    """Read whole numbers of at least `least`."""
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and int(text) >= least):
@@ -172,7 +233,7 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def pattern_value(text: str) -> tuple[str, float | None]:
-    """`PATTERN=0.5` or `PATTERN=none`, for layers with a value of their own."""
+    """`PATTERN=0.5` or `PATTERN=none`: the value of the layers that match."""
     pattern, sign, value = text.rpartition("=")
     if not (sign and pattern):
         raise argparse.ArgumentTypeError(f"must be PATTERN=VALUE, such as conv*=0.5 or conv*=none. Received: {text!r}")

@@ -1,4 +1,4 @@
-"""Writing files: checked before the work starts, written to a temporary name and moved."""
+"""Output files: the path is checked before the work starts; the file is written under a temporary name and moved."""
 
 import os
 import secrets
@@ -10,12 +10,12 @@ from keras_prune.storage import write_with
 
 
 class Target:
-    """A place for a file.
+    """Checked path of an output file.
 
     Args:
-        path: Where the file goes; a link is followed.
-        suffix: How its name must end.
-        overwrite: Whether a file there may be replaced.
+        path: Of the file; a link is followed.
+        suffix: Required end of its name.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
         BadInput: The name ends in something else, a file is there already, or the folder cannot be written.
@@ -41,7 +41,7 @@ class Target:
             ) from error
 
     def write(self, save: Callable[[Path], object]) -> Path:
-        """Lets `save` write a file under a temporary name, and moves it here: whole, or not at all."""
+        """Let `save` write a file under a temporary name, and move it here: complete, or not at all."""
 
         def save_if_free(temporary: Path) -> None:
             save(temporary)

@@ -1,4 +1,4 @@
-"""`main`: the parser of all commands, and what happens around a command, whichever it is."""
+"""`main`: the parser of all commands, and what is done around each of them: output, errors, warnings, exit codes."""
 
 import argparse
 import contextlib
@@ -12,11 +12,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_prune._version import __version__
-from keras_prune.cli import autoprune, benchmark, compare, export, inspect, looking, prune, sensitivity, strip
+from keras_prune.cli import (
+    autoprune,
+    benchmark,
+    channels,
+    compare,
+    cost,
+    export,
+    inspect,
+    prune,
+    sensitivity,
+    strip,
+    summary,
+)
 from keras_prune.cli.command import UNTRUSTED, Parser
 from keras_prune.cli.errors import EXIT_CODES, FAILED, OK, exit_code, one_line, printable
 
-_FAMILIES = (looking, sensitivity, prune, autoprune, strip, export, inspect, benchmark, compare)
+_COMMANDS = (summary, cost, channels, sensitivity, prune, autoprune, strip, export, inspect, benchmark, compare)
 
 
 def parser() -> Parser:
@@ -24,26 +36,26 @@ def parser() -> Parser:
     top = Parser(
         prog="keras-prune",
         description=f"Pruning for Keras 3 on the command line.\n\n{UNTRUSTED}",
-        epilog=f"The backend is that of KERAS_BACKEND, as for all of Keras: KERAS_BACKEND=jax keras-prune ...\n\n"
-        f"{EXIT_CODES}",
+        epilog=f"The environment variable KERAS_BACKEND sets the backend, as for all of Keras:\n"
+        f"KERAS_BACKEND=jax keras-prune ...\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"keras-prune {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for family in _FAMILIES:
-        family.add_to(commands)
+    for command in _COMMANDS:
+        command.add_to(commands)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
-    The result goes to standard output, as text or, with `--json`, as one JSON object; all else, such as progress, goes
-    to standard error.
+    The result is printed on standard output, as text or, with `--json`, as one JSON object; progress, warnings and
+    errors on standard error.
 
     Args:
-        argv: The arguments; by default those of this process.
+        argv: The arguments. Defaults to those of this process.
 
     Returns:
         The exit code; see `keras-prune --help`.
@@ -77,7 +89,7 @@ def _print(text: str) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """Warnings as one line each; none of those that are for programmers, and no logs of TensorFlow's and absl's."""
+    """Show warnings as one line each, hide deprecations, and the logs of TensorFlow, JAX and absl below errors."""
     loggers = [logging.getLogger(name) for name in ("absl", "tensorflow", "jax")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""`prune weights`: masks for single weights, or the zeros alone."""
+"""`prune weights`: a model with masks, or with the zeros alone."""
 
 import argparse
 import re
@@ -9,11 +9,13 @@ from keras_prune.cli.errors import BadInput
 from keras_prune.cli.options import (
     SAMPLES,
     add_data,
+    add_importance,
     add_loss,
     add_model,
     add_output,
     data_of,
     fraction,
+    measurable,
     model_of,
     pattern_value,
     target_of,
@@ -28,21 +30,22 @@ _WORDS = ("uniform", "erk", "global")
 _THRESHOLDS = {"threshold": Threshold, "relative": RelativeThreshold, "std": StdThreshold}
 
 
-def add_weights(kinds: Any) -> None:
+def add_to(kinds: Any) -> None:
     parser = add_command(
         kinds,
         "weights",
         run,
-        "Set the least important weights to zero, and mask them so that they stay zero in training.",
-        """The file has masks and needs keras_prune to be loaded; with --strip it is a plain model of zeros.
+        "Set the least important weights to zero, with masks that hold in training.",
+        """The file has masks, and keras_prune is needed to load it; with --strip it is a
+plain model with zeros.
 
 selections:
-  percentile     exactly the fraction --sparsity of each layer (the default)
-  2:4, N:M       of each group of M along the inputs N stay
-  4x1, RxC       blocks of R inputs and C outputs go together
-  threshold=V    weights with |w| < V go
-  relative=V     those below V times the largest of the layer
-  std=V          those below V standard deviations of the layer""",
+  percentile     prune exactly the fraction --sparsity of each layer (default)
+  2:4, N:M       keep N weights of each M in a row along the inputs
+  4x1, RxC       prune whole blocks of R inputs and C outputs
+  threshold=V    prune weights with |w| < V
+  relative=V     prune weights with |w| < V times the largest |w| of the layer
+  std=V          prune weights with |w| < V standard deviations of the layer""",
         example="keras-prune prune weights model.keras -o sparse.keras --sparsity 0.8 --targets 'dense=0.5'\n"
         "keras-prune prune weights model.keras -o half.keras --selection 2:4 --targets 'conv1=none' --strip\n"
         "keras-prune prune weights model.keras -o scored.keras --sparsity 0.5 --targets erk "
@@ -50,21 +53,32 @@ selections:
     )
     add_model(parser)
     add_output(parser, ".keras")
-    parser.add_argument("--sparsity", type=fraction, help="fraction of the weights to prune, in [0, 1)")
-    parser.add_argument("--selection", type=selection, default=Percentile(), metavar="RULE", help="which go; see above")
+    parser.add_argument(
+        "--sparsity",
+        type=fraction,
+        metavar="F",
+        help="fraction of the weights to prune, in [0, 1) (default: none; needed by percentile and RxC)",
+    )
+    parser.add_argument(
+        "--selection",
+        type=selection,
+        default=Percentile(),
+        metavar="RULE",
+        help="rule that selects the weights to prune, one of those above (default: percentile)",
+    )
     parser.add_argument(
         "--targets",
         type=target,
         action="append",
         default=[],
-        metavar="PATTERN=SPARSITY",
-        help="the sparsity of these layers, or none: left alone; may be repeated. "
-        f"Or one word for all layers: {', '.join(_WORDS)}",
+        metavar="PATTERN=F",
+        help="sparsity of the layers that match PATTERN, or `none` not to prune them; may be repeated. Or one word "
+        f"that sets the per-layer sparsity: {', '.join(_WORDS)} (default: uniform)",
     )
-    parser.add_argument("--importance", default="magnitude", metavar="NAME", help="how they are scored")
-    parser.add_argument("--prune-frozen", action="store_true", help="prune weights that are not trainable, too")
+    add_importance(parser, measurable("weights"), "magnitude")
+    parser.add_argument("--prune-frozen", action="store_true", help="prune also weights that are not trainable")
     parser.add_argument("--strip", action="store_true", help="write a plain model, without masks")
-    add_data(parser, "what an importance is measured on", SAMPLES)
+    add_data(parser, "samples on which the importance criterion is measured", SAMPLES)
     add_loss(parser)
 
 
@@ -90,7 +104,7 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def selection(text: str) -> Selection:
-    """A selection, as the help describes them."""
+    """Read a selection, as the help describes them."""
     name, sign, value = text.partition("=")
     try:
         if text == "percentile":
@@ -111,7 +125,7 @@ def _allowed(text: str) -> str:
 
 
 def target(text: str) -> Any:
-    """One of the words, or a pattern and its sparsity."""
+    """Read one of the words, or a pattern and its sparsity."""
     return text if text in _WORDS else pattern_value(text)
 
 

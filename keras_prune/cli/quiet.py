@@ -1,4 +1,4 @@
-"""Keras is imported without the logs of TensorFlow."""
+"""The import of Keras without the logs of TensorFlow."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
 def import_keras() -> None:
-    """Imports Keras without the logs of TensorFlow, unless it is imported, or the user has set their level."""
+    """Import Keras without the logs of TensorFlow, unless it is imported already or the user has set their level."""
     if "keras" in sys.modules or _LEVEL in os.environ:
         return
     os.environ[_LEVEL] = "2"  # errors only

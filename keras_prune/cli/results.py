@@ -1,4 +1,4 @@
-"""What a command found, as text and as JSON: the one place where reports become JSON."""
+"""`Result`: what a command found, as text and as JSON."""
 
 import dataclasses
 import json
@@ -14,13 +14,14 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a command gives back.
+    """Result of a command.
 
     Args:
-        report: What was found. Its `str` is printed; a dataclass, or what JSON has.
-        ok: Whether the answer is yes; no is exit code 1.
-        written: The files that were written.
-        values: What JSON shows in place of the report, for one that holds more than plain values.
+        report: What was found, whose `str` is printed: a dataclass, or plain values.
+        ok: Whether the answer is yes; no is exit code 1. Defaults to True.
+        written: The files that were written. Defaults to none.
+        values: What JSON shows in place of the report, if that holds more than plain values. Defaults to None: the
+            report.
     """
 
     report: Any
@@ -39,13 +40,14 @@ class Result:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has them.
+    """Return a value as JSON can hold it.
 
-    Dataclasses become objects of their fields, without models, and of those properties that are a number, a text or
-    None. A number that JSON does not have, NaN or an infinity, becomes null.
+    Dataclasses become objects of their fields, without models, and of those properties that are a number, a string or
+    None: so the totals of a report are there, and its rows keep the name of their field. (`Report.to_json` has the
+    rows under `"records"`.) NaN and infinities become null.
 
     Raises:
-        TypeError: It holds something that JSON has no form for.
+        TypeError: JSON cannot hold it.
     """
     if value is None or isinstance(value, bool | str | int):
         return value

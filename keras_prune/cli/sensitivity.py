@@ -1,11 +1,22 @@
-"""`sensitivity`: which layers can lose much, and which little."""
+"""`sensitivity`: the metric as a function of the sparsity of each layer."""
 
 import argparse
 from typing import Any
 
 from keras_prune.cli.command import add_command
 from keras_prune.cli.errors import BadInput
-from keras_prune.cli.options import add_data, add_loss, add_metric, add_model, data_of, fraction, model_of, target_of
+from keras_prune.cli.options import (
+    add_data,
+    add_loss,
+    add_metric,
+    add_model,
+    data_of,
+    measurable,
+    model_of,
+    one_of,
+    open_fraction,
+    target_of,
+)
 from keras_prune.cli.results import Result, plain
 from keras_prune.insight.sensitivity.scan import RATIOS, sensitivity
 
@@ -17,24 +28,58 @@ def add_to(commands: Any) -> None:
         commands,
         "sensitivity",
         run,
-        "Measure how a metric falls when a single layer, or group of channels, is pruned, and all others are whole.",
-        "Nothing is trained. With --max-drop: how much of each can go alone, for --targets or --ratios of `prune`.",
+        "Measure how a metric changes when one layer, or channel group, alone is pruned.",
+        "Nothing is fine-tuned. With --max-drop: the highest fraction that can be pruned\n"
+        "from each alone, for --targets or --ratios of `prune`.",
         example="keras-prune sensitivity model.keras --data train.npz --ratios 0.5 0.9 --max-drop 0.05\n"
         "keras-prune sensitivity model.keras --data train.npz --kind channels --ratios 0.5 --cache scan.json",
     )
     add_model(parser)
-    add_data(parser, "what the metric is measured on", _SAMPLES, required=True)
+    add_data(parser, "samples on which the metric is measured", _SAMPLES, required=True)
     add_loss(parser)
-    parser.add_argument("--kind", choices=("weights", "channels"), default="weights", help="what is pruned")
-    parser.add_argument("--ratios", type=fraction, nargs="+", metavar="R", help="fractions (default: 0.1 to 0.9)")
-    add_metric(parser)
-    parser.add_argument("--importance", metavar="NAME", help="what goes first (default: magnitude, or l2 for channels)")
-    parser.add_argument("--layers", nargs="+", metavar="PATTERN", help="try these layers only")
     parser.add_argument(
-        "--max-drop", type=float, metavar="D", help="how much worse the metric may be, in its own units"
+        "--kind",
+        choices=("weights", "channels"),
+        default="weights",
+        help="prune single weights of a layer, or channels of a group (default: weights)",
     )
-    parser.add_argument("--cache", metavar="FILE.json", help="keep each number here, and go on from there")
-    parser.add_argument("--plot", metavar="FILE.png", help="draw the curves (needs matplotlib)")
+    parser.add_argument(
+        "--ratios",
+        type=open_fraction,
+        nargs="+",
+        metavar="F",
+        help="fractions to prune, each in (0, 1) (default: 0.1 to 0.9 in steps of 0.1)",
+    )
+    add_metric(parser)
+    criteria = {kind: measurable(kind) for kind in ("weights", "channels")}
+    parser.add_argument(
+        "--importance",
+        type=one_of(list(dict.fromkeys([*criteria["weights"], *criteria["channels"]]))),
+        metavar="NAME",
+        help=f"importance criterion. Of weights: {', '.join(criteria['weights'])}. "
+        f"Of channels: {', '.join(criteria['channels'])} (default: magnitude, or l2 for channels)",
+    )
+    parser.add_argument(
+        "--layers",
+        nargs="+",
+        metavar="PATTERN",
+        help="names or patterns of the layers to measure (default: all that can be pruned)",
+    )
+    parser.add_argument(
+        "--max-drop",
+        type=float,
+        metavar="D",
+        help="largest change of the metric for the worse, in its own units: show the highest fraction within it "
+        "(default: show the curves only)",
+    )
+    parser.add_argument(
+        "--cache",
+        metavar="FILE.json",
+        help="file of measured values: they are read from it, and new ones are written to it (default: none)",
+    )
+    parser.add_argument(
+        "--plot", metavar="FILE.png", help="draw the curves to this file; needs matplotlib (default: none)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a drawing that exists")
 
 
@@ -61,5 +106,6 @@ def run(args: argparse.Namespace) -> Result:
         return Result(found, written=written)
     highest = found.highest(args.max_drop)
     lines = [f"  {name}: {ratio:g}" for name, ratio in highest.items()]
-    text = "\n".join([str(found), f"Of each alone can go, with a drop of {args.max_drop:g} at most:", *lines])
+    head = f"Highest fraction of each alone with a drop of at most {args.max_drop:g}:"
+    text = "\n".join([str(found), head, *lines])
     return Result(text, written=written, values={**plain(found), "highest": highest})

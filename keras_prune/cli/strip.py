@@ -1,4 +1,4 @@
-"""`strip`: a plain model."""
+"""`strip`: a model of plain Keras layers, without masks."""
 
 import argparse
 from typing import Any
@@ -15,8 +15,8 @@ def add_to(commands: Any) -> None:
         commands,
         "strip",
         run,
-        "Take the masks away and write the zeros in: plain Keras layers, which need nothing of this package.",
-        "Also turns an .h5 file of Keras 2 or tfmot into a .keras file.",
+        "Remove the masks and keep the zeros: a model of plain Keras layers.",
+        "The file needs nothing of this package. Also converts an .h5 file of Keras 2 or\ntfmot to a .keras file.",
         example="keras-prune strip sparse.keras -o plain.keras",
     )
     add_model(parser)

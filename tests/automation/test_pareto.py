@@ -109,8 +109,8 @@ def test_the_front_is_what_nobody_beats(higher):
     assert {(each.metric, each.bytes) for each in front.front} == {
         (each.metric, each.bytes) for each in found if not beaten(each)
     }
-    assert [row["front"] for row in front.records].count(True) == len(front.front)
-    json.dumps(front.records)
+    assert [row["front"] for row in front.records()].count(True) == len(front.front)
+    json.dumps(front.records())
 
 
 def test_the_best_of_a_front():
@@ -119,11 +119,11 @@ def test_the_best_of_a_front():
     )
     assert found.best().name == "small"
     assert found.best(0.82).name == "mid"
-    assert found.best(macs=60).name == "mid"  # of "small" they are not known
+    assert found.best(macs=60).name == "mid"  # those of "small" are unknown
     assert found.by("macs").front[0].name == "mid"
     assert "small" in str(found)
     for arguments in ({"bound": 0.95}, {"bytes": 5}):
-        with pytest.raises(ValueError, match="No candidate"):
+        with pytest.raises(ValueError, match="No candidate is within"):
             found.best(**arguments)
     with pytest.raises(ValueError, match="size=3"):
         found.best(size=3)

@@ -35,7 +35,7 @@ def run(method, judge, held=None, target=0.6, lower=False, trials=30, seed=0):
 
 @pytest.mark.parametrize("lower", [False, True])
 def test_it_finds_what_the_greedy_path_passes_by(method, lower):
-    def judge(allocation):  # "a" is dear and "b" is free
+    def judge(allocation):  # "a" is expensive and "b" is free
         drop = 5 * allocation.get("a", 0) + allocation.get("c", 0)
         return drop if lower else -drop
 

@@ -181,17 +181,23 @@ def test_prune_layers(folder, report):
     assert names[0] == names[1]
 
 
-def test_as_a_process(folder):
+SCRIPT = ["-c", "import sys; from keras_prune.cli import main; sys.exit(main())"]  # what the entry point is
+
+
+@pytest.mark.parametrize("start", [["-m", "keras_prune"], SCRIPT], ids=["module", "script"])
+@pytest.mark.parametrize("words", [["--help"], ["summary", "model.keras", "--json"]], ids=["help", "summary"])
+def test_as_a_process(folder, start, words):
+    """Nothing of TensorFlow is on standard error, though the user has not set the level of its logs."""
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
     path = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
-        [sys.executable, "-m", "keras_prune", "summary", "model.keras", "--json"],
-        capture_output=True,
-        text=True,
-        env={**environment, "PYTHONPATH": path},
+        [sys.executable, *start, *words], capture_output=True, text=True, env={**environment, "PYTHONPATH": path}
     )
     assert done.returncode == 0, done.stderr
-    assert cli_files.strict_json(done.stdout)["report"]["model"] == "cnn"
+    if words == ["--help"]:
+        assert done.stdout.startswith("usage: keras-prune")
+    else:
+        assert cli_files.strict_json(done.stdout)["report"]["model"] == "cnn"
     if BACKEND == "tensorflow":
         assert done.stderr == ""
 

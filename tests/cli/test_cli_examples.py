@@ -1,4 +1,4 @@
-"""The examples in the help of each command run as they stand, and their output is JSON with `--json`."""
+"""The help of each command: its examples run as they stand, with `--json` too, and it tells every default."""
 
 import argparse
 import re
@@ -13,6 +13,8 @@ from support.zoo import BACKEND
 import keras_prune as kp
 from keras_prune.cli import main
 from keras_prune.cli.program import parser
+from keras_prune.layers.scores import check_importance
+from keras_prune.layers.scores import names as layer_criteria
 
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
 
@@ -34,7 +36,7 @@ COMMANDS = dict(leaves(parser()))
 def examples(command):
     """The lines of the example in a command's help."""
     text = re.search(r"^example:\n((?:  .*\n?)+)", COMMANDS[command].epilog, re.M)[1]
-    return [shlex.split(line) for line in text.splitlines()]
+    return [shlex.split(line) for line in text.replace("\\\n", "").splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +90,57 @@ def _stamp(path):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_tells_what_it_needs_to(command, capsys):
+def test_help_tells_what_it_needs_to(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert main([*command.split(), "--help"]) == 0
     text = capsys.readouterr().out
     for part in ("example:", "exit codes:", "--json", "usage: keras-prune"):
         assert part in text
-    assert max(map(len, text.split("example:")[0].splitlines())) <= 120
+    lines = text.split("positional arguments:")[1].splitlines()
+    lines += COMMANDS[command].description.splitlines()  # the usage has long lists of choices
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_option_stands_alone(command):
+    """It is a text of its own, and tells the default, that which is used."""
+    for action in COMMANDS[command]._actions:
+        assert action.help, action
+        if action.nargs == 0 or action.required or not action.option_strings:  # flags; what must be given
+            continue
+        told = re.search(r"\(default: (.*)\)$", action.help % {})
+        assert told, action.option_strings
+        default = action.default
+        if isinstance(default, list) and default:
+            default = " ".join(map(str, default))
+        if isinstance(default, int | float | str):
+            assert re.split(r"[;, ]", told[1])[0] in (str(default), str(default).split()[0]), action.option_strings
+
+
+CRITERIA = [
+    ("prune weights", "weights"),
+    ("prune channels", "channels"),
+    ("sensitivity", "weights"),
+    ("sensitivity", "channels"),
+]
+
+
+@pytest.mark.parametrize(("command", "what"), CRITERIA)
+def test_the_importance_criteria_are_those_of_the_registry(command, what):
+    action = next(each for each in COMMANDS[command]._actions if each.dest == "importance")
+    listed = re.findall(r"\w+", action.help)
+    for name in set(kp.importance.names(what)) - {"movement"}:  # it needs masks, and training
+        assert name in listed
+        assert action.type(name) == name
+    for name in ("movement", "nonsense"):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"must be one of .*Received: '{name}'"):
+            action.type(name)
+
+
+def test_the_importance_criteria_of_layers_are_those_of_the_library():
+    action = next(each for each in COMMANDS["prune layers"]._actions if each.dest == "importance")
+    for name in layer_criteria():
+        assert re.search(rf"\b{name}\b", action.help)
+        check_importance(action.type(name))
+    with pytest.raises(argparse.ArgumentTypeError, match="Received: 'lamp'"):
+        action.type("lamp")

@@ -142,7 +142,7 @@ def test_custom_objects(refused, capsys):
     saved = {"class 'Twice'": objects["Twice"](), "function 'bend'": layers.Dense(2, activation=objects["bend"])}
     for what, layer in saved.items():
         keras.Sequential([keras.Input((2,)), layer]).save("model.keras")
-        assert f"has a {what} of its maker's: name its module" in refused("summary", "model.keras")
+        assert f"has a custom {what}: name its module" in refused("summary", "model.keras")
         assert main(["summary", "model.keras", "--custom-objects", "own_layers"]) == 0
         capsys.readouterr()
     assert "has no Keras classes" in refused("summary", "model.keras", "--custom-objects", "math")

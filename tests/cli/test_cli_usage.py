@@ -130,7 +130,7 @@ def test_failures_are_code_1_and_show_where_only_if_asked(folder, run, monkeypat
     def fail(model):
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr("keras_prune.cli.looking.summary", fail)
+    monkeypatch.setattr("keras_prune.cli.summary.summary", fail)
     line = "keras-prune: error: RuntimeError: out of memory. Received: keras-prune summary model.keras"
     assert run("summary", "model.keras") == (1, "", f"{line}\n")
     code, _, err = run("summary", "model.keras", "--traceback")
@@ -140,7 +140,7 @@ def test_failures_are_code_1_and_show_where_only_if_asked(folder, run, monkeypat
     def interrupt(model):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_prune.cli.looking.summary", interrupt)
+    monkeypatch.setattr("keras_prune.cli.summary.summary", interrupt)
     assert run("summary", "model.keras") == (130, "", "keras-prune: error: Interrupted.\n")
 
 
@@ -149,14 +149,14 @@ def test_what_is_printed_on_the_way_is_not_in_the_output(folder, run, monkeypatc
         print("working")
         return kp.summary(model)
 
-    monkeypatch.setattr("keras_prune.cli.looking.summary", talk)
+    monkeypatch.setattr("keras_prune.cli.summary.summary", talk)
     code, out, err = run("summary", "model.keras", "--json")
     assert (code, err) == (0, "working\n")
     assert cli_files.strict_json(out)["report"]["model"] == "cnn"
 
 
 def test_an_answer_of_no_is_code_1(folder, run, monkeypatch):
-    monkeypatch.setattr("keras_prune.cli.looking.run_summary", lambda args: Result("no", ok=False))
+    monkeypatch.setattr("keras_prune.cli.summary.run", lambda args: Result("no", ok=False))
     assert run("summary", "model.keras") == (1, "no\n", "")
 
 

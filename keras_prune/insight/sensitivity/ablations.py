@@ -15,7 +15,7 @@ from keras_prune.channels.groups import ChannelAnalysis, analyze_channels
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.rebuild import rebuild
-from keras_prune.channels.removal_order import Queue
+from keras_prune.channels.removal_order import RemovalOrder
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.channels.statistics.flat_copy import make_runnable
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
@@ -142,7 +142,7 @@ class ChannelScan:
     def without(self, unit: Unit, ratio: float) -> Iterator[keras.Model]:
         """Remove a part of a group's channels; yield the model to evaluate, and restore them."""
         limits = Limits(ratios=dict.fromkeys(unit.patterns, ratio))
-        plan = Queue(self._analysis, limits, self._scores).plan(0)
+        plan = RemovalOrder(self._analysis, limits, self._scores).plan(0)
         found = self._analysis.trace.found
         if found.readers or any(self._groups[name].inexact for name in plan.removed):
             small = rebuild(self._analysis.trace, plan.keep(self._analysis))

@@ -1,4 +1,4 @@
-"""`summary`, `cost` and `channels`: what is in a model."""
+"""`channels`: the channel groups of a model, or its removable layers."""
 
 import argparse
 from typing import Any
@@ -7,50 +7,26 @@ from keras_prune.channels import ChannelAnalysis, analyze_channels
 from keras_prune.cli.command import add_command
 from keras_prune.cli.options import add_model, model_of
 from keras_prune.cli.results import Result
-from keras_prune.costs.model_cost import cost
-from keras_prune.insight.summary import summary
 from keras_prune.layers import LayerAnalysis, analyze_layers
 
 
 def add_to(commands: Any) -> None:
     parser = add_command(
         commands,
-        "summary",
-        run_summary,
-        "Count the zeros of a model, layer by layer, and say what is masked and what is not.",
-        example="keras-prune summary model.keras",
-    )
-    add_model(parser)
-    parser = add_command(
-        commands,
-        "cost",
-        run_cost,
-        "Count what a model takes, layer by layer: parameters, multiply-accumulates, memory of activations.",
-        "`inspect` counts the same of a .tflite file.",
-        example="keras-prune cost model.keras",
-    )
-    add_model(parser)
-    parser = add_command(
-        commands,
         "channels",
-        run_channels,
-        "Show the channels that must go together, and which must stay, and why.",
-        "With --layers: the layers and residual branches that can be removed.",
+        run,
+        "Show the channel groups of a model, and which cannot be pruned, and why.",
+        "The channels of a group are removed together. With --layers: the layers and\n"
+        "residual branches that can be removed.",
         example="keras-prune channels model.keras\nkeras-prune channels model.keras --layers --json",
     )
     add_model(parser)
-    parser.add_argument("--layers", action="store_true", help="show what `prune layers` can remove")
+    parser.add_argument(
+        "--layers", action="store_true", help="show what `prune layers` can remove, in place of channel groups"
+    )
 
 
-def run_summary(args: argparse.Namespace) -> Result:
-    return Result(summary(model_of(args)))
-
-
-def run_cost(args: argparse.Namespace) -> Result:
-    return Result(cost(model_of(args)))
-
-
-def run_channels(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace) -> Result:
     model = model_of(args)
     if args.layers:
         layers = analyze_layers(model)
@@ -85,7 +61,7 @@ def channel_values(analysis: ChannelAnalysis) -> dict[str, Any]:
 
 
 def layer_values(analysis: LayerAnalysis) -> dict[str, Any]:
-    """Likewise."""
+    """The plain values of an analysis of layers."""
     candidates = [
         {
             "name": each.name,

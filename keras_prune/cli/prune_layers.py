@@ -1,0 +1,52 @@
+"""`prune layers`: a model with fewer layers and residual branches."""
+
+import argparse
+from typing import Any
+
+from keras_prune.cli.command import add_command
+from keras_prune.cli.options import budget_of, fraction
+from keras_prune.cli.removal import add_common, run_removal
+from keras_prune.cli.results import Result
+from keras_prune.layers import LayerPlan, prune_layers
+from keras_prune.layers.scores import names
+
+
+def add_to(kinds: Any) -> None:
+    parser = add_command(
+        kinds,
+        "layers",
+        run,
+        "Remove whole layers and residual branches: a smaller model, not compiled.",
+        "What to remove: --names, --ratio, a budget, or a saved plan.\n`channels --layers` shows the candidates.",
+        example="keras-prune prune layers residual.keras -o small.keras --ratio 0.5\n"
+        "keras-prune prune layers residual.keras -o small.keras --overwrite --names 'block*'",
+    )
+    parser.add_argument(
+        "--names",
+        action="append",
+        metavar="PATTERN",
+        help="layers or residual branches to remove, whatever their importance; may be repeated (default: none)",
+    )
+    parser.add_argument(
+        "--ratio",
+        type=fraction,
+        metavar="F",
+        help="fraction of the candidates to remove, in [0, 1), the least important first (default: none)",
+    )
+    add_common(parser, names())
+
+
+def run(args: argparse.Namespace) -> Result:
+    def prune(model: Any, data: Any, plan: Any) -> Any:
+        return prune_layers(
+            model,
+            args.names,
+            ratio=args.ratio,
+            budget=budget_of(args),
+            importance=args.importance,
+            data=None if data is None else data.pair,
+            loss=args.loss,
+            plan=plan,
+        )
+
+    return run_removal(args, LayerPlan.load, prune)

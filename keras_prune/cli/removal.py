@@ -1,0 +1,63 @@
+"""What `prune channels` and `prune layers` share: both write a smaller model, and the plan that made it."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_prune.cli.errors import BadInput
+from keras_prune.cli.options import (
+    SAMPLES,
+    add_budget,
+    add_data,
+    add_importance,
+    add_loss,
+    add_model,
+    add_output,
+    data_of,
+    model_of,
+    target_of,
+)
+from keras_prune.cli.results import Result
+
+
+def add_common(parser: argparse.ArgumentParser, criteria: Sequence[str]) -> None:
+    """The options that both have.
+
+    Args:
+        parser: Of the command.
+        criteria: Names of the importance criteria.
+    """
+    add_model(parser)
+    add_output(parser, ".keras")
+    add_budget(parser)
+    add_importance(parser, criteria, "l2")
+    add_data(parser, "samples on which the importance criterion is measured", SAMPLES)
+    add_loss(parser)
+    parser.add_argument(
+        "--plan", metavar="FILE.json", help="saved plan to replay, in place of a ratio or a budget (default: none)"
+    )
+    parser.add_argument(
+        "--save-plan", metavar="FILE.json", help="file to which the plan of what was removed is written (default: none)"
+    )
+
+
+def run_removal(args: argparse.Namespace, load: Callable[[str], Any], prune: Callable[[Any, Any, Any], Any]) -> Result:
+    """Load the model, prune it, and write it and its plan.
+
+    Args:
+        args: The options.
+        load: Loads a plan from a file.
+        prune: Of a model, the data and the plan; the last two may be None.
+    """
+    target = target_of(args, ".keras")
+    plan_target = target_of(args, ".json", args.save_plan) if args.save_plan else None
+    if args.plan is not None and not Path(args.plan).is_file():
+        raise BadInput(f"There is no such file. Received: {args.plan!r}")
+    plan = None if args.plan is None else load(args.plan)
+    model = model_of(args, compile=args.data is not None and args.loss is None)
+    result = prune(model, data_of(args, model), plan)
+    written = [target.write(result.model.save)]
+    if plan_target is not None:
+        written.append(plan_target.write(result.plan.save))
+    return Result(result.report, written=tuple(written))
