@@ -5,11 +5,11 @@
     python benchmarks/deep_compression.py --networks=LeNet-300-100 --seeds=1 --holdout
 
 A dense network is pruned while it is fine-tuned, its weights are clustered (those of a cluster share a value) and
-fine-tuned, and the result becomes an int8 file with one scale for each kernel, so that what is shared stays shared, packed with xz. Its
-aim: at least 40 times smaller than the dense float32 .tflite file, at no more errors. Errors are those of the files,
-counted by LiteRT on all test images. Pruned and shared networks learn from the labels and from the dense network
-(`--temperature`), never from test images; the settings below were chosen with `--holdout`. LeNet-5 takes 7, 7 and 2
-epochs by default, not 15, 20 and 5: each of them takes long.
+fine-tuned, and the result becomes an int8 file with one scale for each kernel, so that what is shared stays shared,
+packed with xz. Its aim: at least 40 times smaller than the dense float32 .tflite file, at no more errors. Errors are
+those of the files, counted by LiteRT on all test images. Pruned and shared networks learn from the labels and from the
+dense network (`--temperature`), never from test images; the settings below were chosen with `--holdout`. LeNet-5 takes
+7, 7 and 2 epochs by default, not 15, 20 and 5: each of them takes long.
 
 A goal that is missed is shown as such, and is no error.
 """

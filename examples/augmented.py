@@ -1,19 +1,19 @@
-"""Batches of images that vary at random while a model trains."""
+"""Data augmentation: batches of images that are shifted and mirrored at random."""
 
 import keras
 import numpy as np
 
 
 class Augmented(keras.utils.PyDataset):
-    """Batches of images that are shifted and mirrored at random, in a new order each epoch.
+    """Dataset of images that are shifted and mirrored at random, in a new order each epoch.
 
     Args:
-        x: Images, of shape (samples, height, width, channels). What is shifted in is zero.
-        y: What belongs to each of them: its class, or a number for each class.
+        x: Images, of shape (samples, height, width, channels). They are padded with zeros.
+        y: Labels: a class, or a probability for each class.
         batch_size: Images in a batch.
-        seed: Of order, shifts and mirrors.
-        shift: By how many pixels they are shifted at most.
-        mirror: Whether half of them are mirrored, left to right.
+        seed: Random seed of order, shifts and mirroring.
+        shift: Largest shift in each direction, in pixels.
+        mirror: Whether half of the images are mirrored, left to right. Defaults to False.
     """
 
     def __init__(self, x: np.ndarray, y: np.ndarray, batch_size: int, seed: int, shift: int, mirror: bool = False):

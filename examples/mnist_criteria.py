@@ -1,14 +1,14 @@
-"""Which importance keeps the most of an MNIST CNN, pruned at once and not trained again.
+"""Compares importance criteria: the accuracy of an MNIST CNN after one-shot pruning, without fine-tuning.
 
     pip install keras-prune[demo]
     python examples/mnist_criteria.py --data=mnist.npz
-    python examples/mnist_criteria.py --smoke             # in seconds, on few images and a small part of the criteria
+    python examples/mnist_criteria.py --smoke             # in seconds, on few images and with few criteria
     python examples/mnist_criteria.py --helpshort
 
-Trains the CNN, prunes copies of it by each criterion to the same sparsity, shared among the layers in three ways: the
-same in each layer, over all layers together, and likewise but with a limit to what a single layer loses. Prints the
-test accuracy of each, and which criteria beat chance for every seed: all random prunings of the same network, shared in
-the same way. Training moves weights, so their movement is known too.
+Trains the CNN, and prunes copies of it by each criterion to the same sparsity, with three kinds of per-layer sparsity:
+the same in each layer, by the scores of all layers together, and so with a limit to the sparsity of a single layer.
+Prints the test accuracy of each, and which criteria beat chance for every seed: all random prunings of the same network
+with the same kind of per-layer sparsity. The CNN is trained with masks, so that the movement of weights is added up.
 """
 
 import helpers
@@ -29,10 +29,10 @@ FLAGS = helpers.define_flags(
     batch_size=128,
     seeds=3,
 )
-flags.DEFINE_float("sparsity", 0.9, "The fraction of the weights that goes, in [0, 1).")
-flags.DEFINE_integer("samples", 512, "Training images that criteria are measured on.")
-flags.DEFINE_float("max_layer_sparsity", 0.92, "What a layer loses at most, where there is a limit.")
-flags.DEFINE_integer("draws", 5, "Random prunings for each seed.")
+flags.DEFINE_float("sparsity", 0.9, "Fraction of the weights that is pruned, in [0, 1).")
+flags.DEFINE_integer("samples", 512, "Training images for criteria that need data, at least 1.")
+flags.DEFINE_float("max_layer_sparsity", 0.92, "Highest sparsity of a layer where it is limited, in (0, 1].")
+flags.DEFINE_integer("draws", 5, "Random prunings of each network, at least 1.")
 helpers.check_flag("sparsity", lambda value: 0 <= value < 1, "in [0, 1)")
 helpers.check_flag("max_layer_sparsity", lambda value: 0 < value <= 1, "in (0, 1]")
 for _name in ("samples", "draws"):
@@ -55,7 +55,7 @@ def test(model: keras.Model, data: helpers.Data) -> float:
 
 
 def selections() -> dict[str, kp.selection.Selection]:
-    """How the sparsity is shared among the layers, by the heading of its column."""
+    """The selections, by the headings of their columns."""
     return {
         "of each layer": kp.Percentile(),
         "of all together": kp.Percentile("global"),

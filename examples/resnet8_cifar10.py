@@ -1,14 +1,15 @@
-"""Prunes the ResNet-8 of MLPerf Tiny on CIFAR-10: four weights of five, or half the multiplications.
+"""Prunes the ResNet-8 of MLPerf Tiny on CIFAR-10: 80% of the weights, or channels with half the multiplications.
 
     pip install keras-prune[demo]
-    python examples/resnet8_cifar10.py --model=resnet8.keras                     # a trained one, inputs from 0 to 255
-    python examples/resnet8_cifar10.py                                           # trains one first: long without a GPU
+    python examples/resnet8_cifar10.py --model=resnet8.keras                     # a trained model, inputs from 0 to 255
+    python examples/resnet8_cifar10.py                                           # trains it first: long without a GPU
     python examples/resnet8_cifar10.py --model=resnet8.keras --prune=channels    # whole channels: a smaller network
     python examples/resnet8_cifar10.py --smoke                                   # in seconds, on few images
     python examples/resnet8_cifar10.py --helpshort
 
-Channels are added up in a residual network, so they go together: `prune_channels` finds which. It prints what went and
-a table that compares the models, and writes dense and pruned as .keras and .tflite to the folder `--output`.
+Channels are added up in a residual network, so they are removed in groups, which `prune_channels` finds. It prints the
+pruned weights or channels and a table that compares the models, and writes the dense and the pruned model as .keras and
+.tflite to the folder `--output`.
 """
 
 from pathlib import Path
@@ -35,13 +36,22 @@ FLAGS = helpers.define_flags(
     seeds=1,
 )
 comparison.define_flags(sparsity=0.8)
-flags.DEFINE_string("model", None, "A .keras file of a trained model for CIFAR-10, with inputs from 0 to 255.")
-flags.DEFINE_float("macs", 0.5, "The fraction of the multiply-accumulates that may be left, in (0, 1).")
-flags.DEFINE_string("importance", "l2", "Which channels matter; see `kp.prune_channels`.")
-flags.DEFINE_enum(
-    "scope", "isomorphic", ["group", "global", "isomorphic"], "Among which channels those that go are chosen."
+flags.DEFINE_string(
+    "model",
+    None,
+    "Path of a .keras file of a model trained on CIFAR-10, with inputs from 0 to 255 (default: train one).",
 )
-flags.DEFINE_float("distill", 0.5, "How much of the labels, in training on, is what the dense model answers.")
+flags.DEFINE_float("macs", 0.5, "Fraction of the multiply-accumulates that is kept, in (0, 1); with --prune=channels.")
+flags.DEFINE_string(
+    "importance", "l2", "Importance criterion of channels, see `kp.prune_channels`; with --prune=channels."
+)
+flags.DEFINE_enum(
+    "scope",
+    "isomorphic",
+    ["group", "global", "isomorphic"],
+    "Channels that are ranked together, see `kp.prune_channels`; with --prune=channels.",
+)
+flags.DEFINE_float("distill", 0.5, "Weight of the dense model's predictions in the labels for fine-tuning, in [0, 1].")
 helpers.check_flag("distill", lambda value: 0 <= value <= 1, "in [0, 1]")
 helpers.check_flag("model", lambda value: value is None or Path(value).is_file(), "a file that exists")
 helpers.check_flag("macs", lambda value: 0 < value < 1, "in (0, 1)")
@@ -80,7 +90,7 @@ def load_data() -> helpers.Data:
         try:
             (x_train, y_train), (x_test, y_test) = keras.datasets.cifar10.load_data()
         except Exception as error:  # Keras raises a plain one
-            raise helpers.BadData(f"No download: {error}. With a file of your own: --data=cifar10.npz") from None
+            raise helpers.BadData(f"No download: {error}. With a file: --data=cifar10.npz") from None
         return helpers.Data(x_train, y_train.reshape(-1), x_test, y_test.reshape(-1))
     return helpers.read(FLAGS.data, (32, 32, 3), np.uint8, classes=10)
 
@@ -97,7 +107,7 @@ def load_model() -> keras.Model:
 
 
 def prune_channels(dense: keras.Model, images: np.ndarray) -> Any:
-    """As few channels go as leave half the multiplications. What flows through has other statistics then."""
+    """Removes as few channels as needed for `--macs`, and recalibrates the statistics of BatchNormalization."""
     return kp.prune_channels(
         dense,
         budget=kp.Budget(macs=FLAGS.macs),
@@ -120,13 +130,13 @@ def main() -> None:
         else:
             dense = load_model()
 
-        # 2. What follows trains on labels that say, too, which other classes the dense model thought of (Hinton et al.
-        # 2015, "Distilling the knowledge in a neural network"): pruned and, for comparison, dense.
+        # 2. For fine-tuning, predictions of the dense model are part of the labels (Hinton et al. 2015, "Distilling the
+        # knowledge in a neural network"), for the pruned model and, for a fair comparison, for the dense one.
         answers = dense.predict(data.x_train, batch_size=500, verbose=0)
         labels = (1 - FLAGS.distill) * np.eye(10)[data.y_train] + FLAGS.distill * answers
         batches = Augmented(data.x_train, labels.astype("float32"), FLAGS.batch_size, seed, shift=4, mirror=True)
 
-        # 3. A copy that loses weights while it trains on, or a smaller model that is trained on then.
+        # 3. A copy whose weights are pruned during fine-tuning, or a smaller model that is fine-tuned.
         if FLAGS.prune == "weights":
             table.add_weights(dense, batches)
         else:

@@ -1,17 +1,17 @@
-"""Prunes a small Transformer that reads sentences: nine weights of ten, or half the heads and widths.
+"""Prunes a small Transformer that classifies sentences: 90% of the weights, or half the heads and widths.
 
     pip install keras-prune[demo]
     python examples/transformer_sst2.py --data=sst2.npz                     # minutes without a GPU
     python examples/transformer_sst2.py --data=sst2.npz --sparsity=0.8
     python examples/transformer_sst2.py --data=sst2.npz --prune=channels    # heads and widths: a smaller network
-    python examples/transformer_sst2.py --smoke                             # on sentences that are made up, in seconds
+    python examples/transformer_sst2.py --smoke                             # with synthetic sentences, in seconds
     python examples/transformer_sst2.py --helpshort
 
-The file holds ids of words, (samples, steps), 0 for none: of the sentences of SST-2, say, which are at
-nlp.stanford.edu/sentiment, with 1 for a good word and 0 for a bad one as labels. The network has a layer that
-`keras_prune` has never seen: it keeps its weights, unless `register_prunable` names them, and `positions` below is all
-that `prune_channels` must be told. The example prints what went and a table that compares the models, and writes dense
-and pruned as .keras and .tflite to the folder `--output`.
+The file holds ids of words, (samples, steps), 0 for none, such as the sentences of SST-2, which are at
+nlp.stanford.edu/sentiment, with labels 1 for positive and 0 for negative ones. The network has a custom layer: its
+weights are not pruned, unless `register_prunable` names them, and `positions` below is all that `prune_channels` needs
+to know. The example prints the pruned weights or channels and a table that compares the models, and writes the dense
+and the pruned model as .keras and .tflite to the folder `--output`.
 """
 
 import comparison
@@ -24,7 +24,7 @@ import keras_prune as kp
 
 WIDTH, HEADS = 64, 4
 FLAGS = helpers.define_flags(
-    data="ids of words, (samples, steps), 0 for none. Without it, some are made up.",
+    data="ids of words, (samples, steps), 0 for none. Without it, synthetic ones.",
     output="out/transformer_sst2",
     epochs=4,
     finetune_epochs=2,
@@ -38,7 +38,7 @@ comparison.define_flags(sparsity=0.9, ratio=0.5)
 
 @keras.saving.register_keras_serializable("examples")
 class Positions(layers.Layer):
-    """Adds to each step a vector that says where it stands."""
+    """Custom layer that adds a learned vector for its position to each step."""
 
     supports_masking = True
 
@@ -51,7 +51,7 @@ class Positions(layers.Layer):
 
 @kp.register_rule(Positions)
 def positions(call):
-    """The last axis of the weight holds the channels that come in, which go out again."""
+    """The last axis of the weight belongs to the channels of the input, which are also those of the output."""
     call.bind(call.operation.vectors, -1, call.vector(call.inputs[0]), "through")
     return call.inputs[0]
 
@@ -71,8 +71,8 @@ def build_model(words: int, steps: int, classes: int) -> keras.Model:
     return keras.Model(inputs, outputs, name="transformer")
 
 
-def make_up() -> helpers.Data:
-    """Words at random, of which every fourth belongs to the class."""
+def synthetic() -> helpers.Data:
+    """Random words, every fourth of which depends on the class."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 1000)
     x = rng.integers(1, 500, (1000, 24))
@@ -81,23 +81,23 @@ def make_up() -> helpers.Data:
 
 
 def main() -> None:
-    data = helpers.prepare(helpers.load(("steps",), np.integer, make_up))
+    data = helpers.prepare(helpers.load(("steps",), np.integer, synthetic))
     data = data._replace(x_train=data.x_train.astype("int32"), x_test=data.x_test.astype("int32"))
     if min(data.x_train.min(), data.x_test.min()) < 0:
         raise helpers.BadData("Ids of words must be at least 0. Received: negative ones")
     if not data.x_test.any(axis=1).all():
-        raise helpers.BadData("A sentence in x_test must have a word. Received: one of zeros alone")
+        raise helpers.BadData("A sentence in x_test must have a word. Received: one of zeros only")
     some = data.x_train.any(axis=1)  # the mean over no words is not a number, and would make all weights that
     data = data._replace(x_train=data.x_train[some], y_train=data.y_train[some])
     words = int(max(data.x_train.max(), data.x_test.max())) + 1
     table = comparison.Comparison(data)
     for _ in helpers.seeds():
-        # 1. An ordinary model, trained as ever.
+        # 1. An ordinary model, trained as usual.
         dense = build_model(words, steps=data.x_train.shape[1], classes=int(data.y_train.max()) + 1)
         helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, data.x_train, data.y_train)
 
-        # 2. A copy that loses weights while it trains on, or a new model with half the heads and widths, trained on
-        # then. The dense one trains on, too: a fair comparison.
+        # 2. A copy whose weights are pruned during fine-tuning, or a new model with half the heads and widths,
+        # fine-tuned. The dense one is fine-tuned too: a fair comparison.
         if FLAGS.prune == "weights":
             table.add_weights(dense, data.x_train, data.y_train)
         else:

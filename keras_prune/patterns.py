@@ -1,4 +1,4 @@
-"""Choosing layers: by name pattern, by class, or by a function."""
+"""Patterns that choose layers: by name, by class, or by a function."""
 
 import difflib
 import fnmatch
@@ -20,7 +20,7 @@ def matches(pattern: str, path: str) -> bool:
 
 
 def exact_pattern(path: str, paths: Iterable[str]) -> str:
-    """The pattern that matches this path and no other one of `paths`: the path itself, where that is enough."""
+    """A pattern that matches this path and no other one of `paths`: the path itself, where that suffices."""
     pattern = re.sub(r"([*?[])", r"[\1]", path)
     others = [other for other in paths if other != path]
     return f"/{pattern}" if any(matches(pattern, other) for other in others) else pattern

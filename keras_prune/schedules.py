@@ -1,4 +1,4 @@
-"""Sparsity schedules: the training step -> the fraction of weights that must be zero.
+"""Sparsity schedules: functions of the training step that give the fraction of pruned weights.
 
 A schedule is a plain frozen object: it holds no Keras state and can be called, printed, compared and plotted
 without a model. Anything callable of this form is a schedule too: `lambda step: min(0.8, step / 1000)`.
@@ -9,24 +9,24 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from keras_prune.validation import check_integer, check_sparsity, is_number
+from keras_prune.validation import check_integer, check_number, check_sparsity
 
 SparsitySchedule = Callable[[int], float]
 
 
 def _set(schedule: Any, **fields: Any) -> None:
-    """Puts plain Python numbers into a frozen schedule in place of, say, NumPy's."""
+    """Sets fields of a frozen schedule, to plain Python numbers in place of, say, NumPy's."""
     for name, value in fields.items():
         object.__setattr__(schedule, name, value)
 
 
 @dataclasses.dataclass(frozen=True)
 class ConstantSparsity:
-    """The same sparsity from `begin_step` on.
+    """Schedule of constant sparsity from `begin_step` on.
 
     Args:
-        target_sparsity: Fraction of the weights that is zero, in [0, 1).
-        begin_step: Optimizer step of the first pruning. Before it the sparsity is 0.
+        target_sparsity: Fraction of the weights that is pruned, in [0, 1).
+        begin_step: Optimizer step of the first pruning, at least 0. Before it the sparsity is 0. Defaults to 0.
 
     Raises:
         ValueError: A sparsity outside [0, 1), or a negative step.
@@ -48,13 +48,16 @@ class ConstantSparsity:
 
     @property
     def final_sparsity(self) -> float:
+        """The target sparsity."""
         return self.target_sparsity
 
     @property
     def end_step(self) -> int:
+        """The step from which the final sparsity holds: the first one."""
         return self.begin_step
 
     def with_final_sparsity(self, final_sparsity: float) -> "ConstantSparsity":
+        """Return the same schedule with another sparsity, as per-layer targets need."""
         return dataclasses.replace(self, target_sparsity=final_sparsity)
 
     def __call__(self, step: int) -> float:
@@ -63,15 +66,13 @@ class ConstantSparsity:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RampSchedule:
-    """Base of the schedules that lead from one sparsity to another between two steps.
-
-    A subclass says, in `curve`, which part of the way is done after the part `progress` of the time.
+    """Base class of schedules that go from one sparsity to another between two steps; a subclass implements `curve`.
 
     Args:
         final_sparsity: Sparsity from `end_step` on, in [0, 1).
-        begin_step: Optimizer step of the first pruning. Before it the sparsity is 0.
-        end_step: Optimizer step from which the final sparsity holds. Equal to `begin_step`: one jump.
-        initial_sparsity: Sparsity at `begin_step`, in [0, 1).
+        begin_step: Optimizer step of the first pruning, at least 0. Before it the sparsity is 0. Defaults to 0.
+        end_step: Optimizer step from which the final sparsity holds. If equal to `begin_step`, there is one jump.
+        initial_sparsity: Sparsity at `begin_step`, in [0, 1). Defaults to 0.
 
     Raises:
         ValueError: A sparsity outside [0, 1), a negative step, or `begin_step > end_step`.
@@ -94,7 +95,7 @@ class RampSchedule:
             )
 
     def with_final_sparsity(self, final_sparsity: float) -> "RampSchedule":
-        """The same ramp towards another final sparsity (per-layer targets are made this way)."""
+        """Return the same ramp to another final sparsity, as per-layer targets need."""
         return dataclasses.replace(
             self,
             final_sparsity=final_sparsity,
@@ -102,7 +103,7 @@ class RampSchedule:
         )
 
     def curve(self, progress: float) -> float:
-        """The part of the way from initial to final sparsity, for `progress` in [0, 1); 0 at 0."""
+        """Return the fraction of the way from initial to final sparsity, for `progress` in [0, 1); 0 at 0."""
         raise NotImplementedError
 
     def __call__(self, step: int) -> float:
@@ -116,17 +117,18 @@ class RampSchedule:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PolynomialDecay(RampSchedule):
-    """Prunes fast at first and ever more slowly: the usual choice (Zhu & Gupta 2017, "To prune, or not to prune").
+    """Polynomial schedule, fast at first and ever more slowly: the usual choice (Zhu & Gupta 2017, "To prune, or not to
+    prune").
 
-    With `p` the part of the time that has passed,
+    With `p` the fraction of the steps that have passed,
     `sparsity = final + (initial - final) * (1 - p) ** power`, as in TensorFlow Model Optimization.
 
     Args:
         final_sparsity: Sparsity from `end_step` on, in [0, 1).
-        begin_step: Optimizer step of the first pruning. Before it the sparsity is 0.
-        end_step: Optimizer step from which the final sparsity holds.
-        initial_sparsity: Sparsity at `begin_step`, in [0, 1).
-        power: Exponent, greater than 0. 1 is a straight line.
+        begin_step: Optimizer step of the first pruning, at least 0. Before it the sparsity is 0. Defaults to 0.
+        end_step: Optimizer step from which the final sparsity holds, at least `begin_step`.
+        initial_sparsity: Sparsity at `begin_step`, in [0, 1). Defaults to 0.
+        power: Exponent, above 0; 1 is linear. Defaults to 3.
 
     Raises:
         ValueError: A value outside these ranges, or `begin_step > end_step`.
@@ -143,8 +145,7 @@ class PolynomialDecay(RampSchedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_number(self.power) or self.power <= 0:
-            raise ValueError(f"`power` must be a finite number above 0. Received: power={self.power!r}")
+        _set(self, power=check_number(self.power, "power", minimum=0, above=True))
 
     def curve(self, progress: float) -> float:
         return 1.0 - (1.0 - progress) ** self.power
@@ -152,7 +153,8 @@ class PolynomialDecay(RampSchedule):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CosineDecay(RampSchedule):
-    """Starts and ends gently: half a cosine wave from initial to final sparsity (Loshchilov & Hutter 2017's curve).
+    """Cosine schedule, slow at both ends: half a cosine wave from initial to final sparsity (the curve of Loshchilov &
+    Hutter 2017, "SGDR: Stochastic gradient descent with warm restarts").
 
     Takes the arguments of `PolynomialDecay`, without `power`.
 
@@ -170,7 +172,8 @@ class CosineDecay(RampSchedule):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExponentialDecay(RampSchedule):
-    """Removes the same fraction of what is left in every equal span of time (iterative pruning, Han et al. 2015).
+    """Exponential schedule, which prunes the same fraction of the remaining weights in each equal number of steps (as
+    iterative pruning does, Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Networks").
 
     The density `1 - sparsity` falls geometrically. Takes the arguments of `PolynomialDecay`, without `power`.
 
@@ -178,7 +181,7 @@ class ExponentialDecay(RampSchedule):
 
     ```python
     schedule = ExponentialDecay(final_sparsity=0.75, end_step=1000)
-    schedule(500)  # half of the weights are left at half time, a quarter at the end: 0.5
+    schedule(500)  # 0.5: half of the weights remain after half of the steps, a quarter at the end
     ```
     """
 
@@ -191,12 +194,12 @@ class ExponentialDecay(RampSchedule):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepDecay(RampSchedule):
-    """A staircase of equal jumps: the first after one `jumps`-th of the time, the last at `end_step`.
+    """Schedule of equal jumps: the first after one `jumps`-th of the steps, the last at `end_step`.
 
     Takes the arguments of `PolynomialDecay`, without `power`, and:
 
     Args:
-        jumps: Number of equal jumps, at least 1.
+        jumps: Number of jumps, at least 1. Defaults to 4.
 
     Example:
 

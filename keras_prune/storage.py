@@ -1,4 +1,4 @@
-"""Writing files in one step, at a place that was checked before any work was done."""
+"""Writing files atomically, to a path that is checked before any work is done."""
 
 import json
 import os
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def check_target(path: str | os.PathLike[str], suffix: str, overwrite: bool) -> pathlib.Path:
-    """Where to write; a link is followed, so that its target is replaced and not the link.
+    """The path to write to; a link is followed, so that its target is replaced and not the link.
 
     Raises:
-        ValueError: It has another ending, its folder does not exist, or something stands there.
+        ValueError: It has another ending, its folder does not exist, or the file exists already.
     """
     target = pathlib.Path(os.path.realpath(path))
     if not os.fspath(path).endswith(suffix) or target.is_dir() or not target.parent.is_dir():
@@ -23,10 +23,9 @@ def check_target(path: str | os.PathLike[str], suffix: str, overwrite: bool) -> 
 
 
 def write_with(path: str | os.PathLike[str], save: Callable[[pathlib.Path], object]) -> None:
-    """Lets `save` write a file under another name, and puts it in place in one step: whoever opens it sees the old one
-    or the new one, whole."""
+    """Lets `save` write a temporary file and renames it: readers see the old file or the new one, never a part."""
     target = pathlib.Path(os.path.realpath(path))
-    # The same ending: Keras and NumPy go by it.
+    # The same ending: Keras and NumPy choose the format by it.
     temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
     try:
         save(temporary)
@@ -36,20 +35,20 @@ def write_with(path: str | os.PathLike[str], save: Callable[[pathlib.Path], obje
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a file of text in one step."""
+    """Writes a text file atomically."""
     write_with(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_plan(path: str | pathlib.Path, content: dict[str, Any]) -> None:
-    """Writes a plan in one step: whoever opens the file sees the old one or the new one, whole."""
+    """Writes a plan as JSON, atomically."""
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_plan(path: str | pathlib.Path, key: str, kind: type) -> tuple[str, Any]:
-    """The fingerprint, and what the file holds under a key.
+    """The fingerprint in a plan, and its content under a key.
 
     Raises:
-        ValueError: The file holds something else.
+        ValueError: The file holds no such plan.
     """
     content = json.loads(pathlib.Path(path).read_text())
     if not isinstance(content, dict) or not isinstance(content.get(key), kind) or "fingerprint" not in content:

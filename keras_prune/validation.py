@@ -1,18 +1,19 @@
 """Checks of arguments, the same for every function: each returns a plain Python value or raises.
 
-Numbers of NumPy count as numbers, booleans do not. All messages say what is allowed and end in "Received: ...".
+Numbers of NumPy count as numbers, and 3.0 as a whole one; booleans and text do not. All messages say what is allowed
+and end in "Received: ...".
 """
 
 import math
 import numbers
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 _EPSILON = 1e-9  # 0.7 * 10 is 6.999...: a fraction that was meant to be whole
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a finite number, of NumPy's perhaps, and no boolean."""
+    """Whether `value` is a finite number, perhaps of NumPy, and no boolean."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -26,26 +27,47 @@ def is_fraction(value: Any, *, zero: bool = True) -> bool:
     return is_number(value) and (value >= 0 if zero else value > 0) and value < 1
 
 
-def check_integer(value: Any, name: str, minimum: int = 0) -> int:
+def check_integer(value: Any, name: str, minimum: int = 0, maximum: int | None = None) -> int:
     """Returns `value` as an int.
 
     Raises:
-        ValueError: It is not a whole number of at least `minimum`.
+        ValueError: It is not a whole number of at least `minimum`, and at most `maximum` if there is one.
     """
-    if not is_integer(value, minimum):
-        raise ValueError(f"`{name}` must be a whole number of at least {minimum}. Received: {name}={value!r}")
+    if not is_integer(value, minimum) or (maximum is not None and value > maximum):
+        span = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise ValueError(f"`{name}` must be a whole number {span}. Received: {name}={value!r}")
     return int(value)
 
 
-def check_number(value: Any, name: str, minimum: float = -math.inf, *, above: bool = False) -> float:
+def check_pair(value: Any, name: str, minimum: int = 0) -> tuple[int, int]:
+    """Returns `value` as a tuple of two ints.
+
+    Raises:
+        ValueError: It is not a sequence of two whole numbers of at least `minimum`.
+    """
+    pair = isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) == 2
+    if not pair or not all(is_integer(each, minimum) for each in value):
+        raise ValueError(f"`{name}` must be two whole numbers of at least {minimum}. Received: {name}={value!r}")
+    return int(value[0]), int(value[1])
+
+
+def check_number(
+    value: Any, name: str, minimum: float = -math.inf, maximum: float = math.inf, *, above: bool = False
+) -> float:
     """Returns `value` as a float.
 
     Raises:
-        ValueError: It is not a finite number of at least `minimum`, or with `above=True` above it.
+        ValueError: It is not a finite number of at least `minimum`, or with `above=True` above it, and at most
+            `maximum`.
     """
-    if not is_number(value) or not (value > minimum if above else value >= minimum):
-        span = "" if minimum == -math.inf else f" {'above' if above else 'of at least'} {minimum:g}"
-        raise ValueError(f"`{name}` must be a number{span}. Received: {name}={value!r}")
+    if not is_number(value) or not (value > minimum if above else value >= minimum) or value > maximum:
+        if maximum < math.inf:
+            span = f"number in {'(' if above else '['}{minimum:g}, {maximum:g}]"
+        elif minimum > -math.inf:
+            span = f"number {'above' if above else 'of at least'} {minimum:g}"
+        else:
+            span = "finite number"
+        raise ValueError(f"`{name}` must be a {span}. Received: {name}={value!r}")
     return float(value)
 
 
@@ -89,5 +111,5 @@ def check_choice(value: Any, name: str, allowed: Collection[Any]) -> Any:
 
 
 def part(ratio: float, size: int) -> int:
-    """This fraction of a number, rounded down."""
+    """The part of a number that a fraction of it is, rounded down."""
     return int(ratio * size + _EPSILON)

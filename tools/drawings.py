@@ -157,7 +157,14 @@ def chain() -> Figure:
     label(axes, 19, 1, "kernel of conv2")
     for x in (6.3, 14.3):
         arrow(axes, (x, 4.5), (x + 2.4, 4.5))
-    label(axes, 25.2, 4.5, "one channel:\na filter,\nits scale and offset,\nand the weights of it\nin the next layer", RED, 9)
+    label(
+        axes,
+        25.2,
+        4.5,
+        "one channel:\na filter,\nits scale and offset,\nand the weights of it\nin the next layer",
+        RED,
+        9,
+    )
     label(axes, 3.5, 6.8, "a filter is a column", size=9)
     label(axes, 19, 7.8, "the weights of an input are a row", size=9)
     return figure

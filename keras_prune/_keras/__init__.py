@@ -1,4 +1,4 @@
-"""What we need of Keras that it does not make public, in one place, to mend when Keras changes.
+"""The private parts of Keras that this package needs, in one place, to be fixed here when Keras changes.
 
 Checked with Keras 3.15. Everything else in this package uses Keras's public interface.
 """

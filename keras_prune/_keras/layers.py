@@ -16,7 +16,7 @@ def sublayers(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def has_default_build(layer: keras.Layer) -> bool:
-    """Whether the layer's class has no `build` of its own: its sublayers are then built by calling it."""
+    """Whether the layer's class does not implement `build`: its sublayers are then built by calling it."""
     return getattr(layer.build, "_is_default", False)
 
 
@@ -27,7 +27,7 @@ def has_unbuilt_state(layer: keras.Layer) -> bool:
 
 
 def set_build_signature(layer: keras.Layer, signature: inspect.Signature) -> None:
-    """Makes Keras pass to the `build` of this layer the shapes that `signature` names."""
+    """Makes Keras pass the shapes that `signature` names to the `build` of this layer."""
     layer.build.__signature__ = signature  # Keras wraps `build` for each instance, so this touches one layer only
 
 
@@ -39,7 +39,7 @@ def convert_inputs_like(wrapper: keras.Layer, layer: keras.Layer) -> None:
 
 
 def copy_input_shape(source: keras.Layer, target: keras.Layer) -> None:
-    """Hands on the `input_shape` that a first layer of a Sequential may be given as an argument."""
+    """Copies the argument `input_shape` that the first layer of a Sequential may have."""
     shape = getattr(source, "_input_shape_arg", None)
     if shape is not None:
         target._input_shape_arg = shape
@@ -47,7 +47,7 @@ def copy_input_shape(source: keras.Layer, target: keras.Layer) -> None:
 
 @contextmanager
 def unlocked(layer: keras.Layer) -> Iterator[None]:
-    """Lets a built layer get more state, as Keras itself does to quantise or to add LoRA weights."""
+    """While this holds, a built layer can get more state, as Keras itself does to quantise or to add LoRA weights."""
     locked = layer._tracker.locked
     layer._tracker.unlock()
     try:
@@ -83,7 +83,7 @@ def copy_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
 
 
 def as_numpy(variable: keras.Variable) -> np.ndarray:
-    """The variable's values as a read-only array, not copied where the backend can lend its memory."""
+    """The variable's values as a read-only array, without a copy where the backend can share its memory."""
     value = variable.value
     tensor = value.read_value() if hasattr(value, "read_value") else keras.ops.stop_gradient(value)
     try:
@@ -96,7 +96,7 @@ def as_numpy(variable: keras.Variable) -> np.ndarray:
 
 
 def set_value(variable: keras.Variable, value: np.ndarray) -> None:
-    """Gives a variable a value: its first one, if Keras puts that off, as it does in a `keras.StatelessScope`.
+    """Sets the value of a variable: its initial one, if Keras defers that, as it does in a `keras.StatelessScope`.
 
     Raises:
         ValueError: The value has another shape.
@@ -110,7 +110,7 @@ def set_value(variable: keras.Variable, value: np.ndarray) -> None:
 
 
 def spread_like(variable: keras.Variable, other: keras.Variable) -> None:
-    """Spreads a variable over the devices of the current `keras.distribution` as another of its shape is."""
+    """Distributes a variable over the devices of the current `keras.distribution` like another of its shape."""
     layout = getattr(other, "_layout", None)
     if layout is None or keras.distribution.distribution() is None or variable.shape != other.shape:
         return

@@ -1,8 +1,8 @@
-"""Several workers train one model, each in a process of its own: they must choose the same masks.
+"""Several workers, each a process, train one model: they must choose the same masks.
 
-Only TensorFlow's workers can differ, since each has variables of its own: those that its strategy does not keep equal,
-such as the moving statistics of `BatchNormalization`, and data of its own change what is measured. On JAX the arrays
-are those of all processes together.
+Only TensorFlow's workers can differ, since each has its own variables: those that its strategy does not keep equal,
+such as the moving statistics of `BatchNormalization`, and its own data change the statistics. On JAX the arrays are
+those of all processes together.
 """
 
 from typing import Any
@@ -13,10 +13,10 @@ from keras import ops
 
 
 def choice_of_first(model: keras.Model, kept: np.ndarray) -> np.ndarray:
-    """The mask that the first worker chose. All workers must call this together; with a single one nothing happens.
+    """The mask that the first worker chose. All workers must call this together; with a single one it is `kept`.
 
     Args:
-        model: The model that they train. On TensorFlow it knows its `tf.distribute` strategy.
+        model: The model that they train. On TensorFlow it has a `tf.distribute` strategy.
         kept: The mask that this worker chose: boolean.
 
     Returns:
@@ -26,7 +26,7 @@ def choice_of_first(model: keras.Model, kept: np.ndarray) -> np.ndarray:
     if _workers(strategy) < 2:
         return kept
 
-    def mine(context: Any) -> Any:  # each replica adds zeros, but for the first
+    def mine(context: Any) -> Any:  # each replica adds zeros, except the first
         return ops.convert_to_tensor(kept & (context.replica_id_in_sync_group == 0), "float32")
 
     shared = strategy.experimental_distribute_values_from_function(mine)  # type: ignore[union-attr]
@@ -39,7 +39,7 @@ def refuse_scope(copy: keras.Model) -> None:
     strategy = getattr(copy, "distribute_strategy", None)
     if _workers(strategy) > 1:
         raise ValueError(
-            "Each worker measures by itself: where an importance needs data, call `set_model`, `after_step` and "
+            "Each worker measures separately: where an importance needs data, call `set_model`, `after_step` and "
             "`prune_weights` outside of `strategy.scope()`. "
             f"Received: the scope of a strategy of {_workers(strategy)} workers"
         )

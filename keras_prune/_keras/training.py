@@ -1,4 +1,4 @@
-"""What `compile` and `fit` do."""
+"""Parts of `compile` and `fit`: losses, metrics, gradients, writes of the optimizer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,7 +59,7 @@ def gradients_shown(model: Any, see: Callable[[Sequence[Any], Sequence[Any], Seq
 
 
 def _unscaled(optimizer: Any, gradients: Sequence[Any], state: Sequence[Any] | None) -> Sequence[Any]:
-    """What gradients are without the scale of the loss; `state`: the optimizer's variables, where the step has them."""
+    """Gradients without the scale of the loss; `state`: the optimizer's variables, where the step has them."""
     tensors = [None if each is None else keras.ops.convert_to_tensor(each) for each in gradients]
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         factor = getattr(optimizer, "loss_scale_factor", None) or 1.0
@@ -75,7 +75,7 @@ def _unscaled(optimizer: Any, gradients: Sequence[Any], state: Sequence[Any] | N
 def masked_writes(model: Any, masks: Sequence[tuple[keras.Variable, keras.Variable]]) -> Iterator[set[int]]:
     """While this holds, the optimizer of a TensorFlow model writes `weight * mask` where it would write a weight.
 
-    The product is then a part of the optimizer's last pass over the weight, not another pass: half the cost.
+    The product is then part of the optimizer's last pass over the weight, not another pass: half the cost.
 
     Args:
         model: The model. Where something may write its weights after the optimizer, nothing happens: a training step
@@ -126,19 +126,19 @@ def masked_writes(model: Any, masks: Sequence[tuple[keras.Variable, keras.Variab
 
 
 class BackgroundCallback(keras.callbacks.Callback):
-    """A callback that can do without being called between a step and the next: see `ends_in_background`."""
+    """Callback that need not be called between a step and the next: see `ends_in_background`."""
 
     async_safe = False
 
 
 @contextmanager
 def ends_in_background(callbacks: Any) -> Iterator[None]:
-    """While this holds, Keras may call `on_train_batch_end` of the first of these callbacks beside the next step, if it
-    can bear that. Keras does so on JAX and torch where no callback has that hook, or all others can bear it too:
-    waiting for each step costs about a hundredth of it.
+    """While this holds, Keras may call `on_train_batch_end` of the first of these callbacks during the next step, if it
+    allows that. Keras does so on JAX and torch where no callback has that hook, or all others allow it too: waiting for
+    each step costs about a hundredth of it.
 
-    Of the first one only: others could look at the model, at the end of an epoch, before it has acted. And not of a
-    subclass of somebody else, which may have hooks of its own.
+    Only of the first one: others could use the model, at the end of an epoch, before it has acted. And not of a custom
+    subclass, which may have other hooks.
     """
     first = next(iter(callbacks), None) if isinstance(callbacks, list | tuple) else None
     if first is None or BackgroundCallback not in type(first).__bases__:
@@ -163,7 +163,7 @@ def moving_averages(optimizer: Any) -> dict[int, keras.Variable]:
 
 
 def metric_direction(model: keras.Model, name: str) -> str | None:
-    """Whether the compiled metric of this name is better when it goes "up" or "down"; None if it does not say."""
+    """Whether the compiled metric of this name is better when it goes "up" or "down"; None if unknown."""
     for group in model.metrics:
         for metric in getattr(group, "metrics", [group]):
             if metric.name == name and getattr(metric, "_direction", None) in ("up", "down"):

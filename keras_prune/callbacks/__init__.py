@@ -1,4 +1,4 @@
-"""Callbacks of `fit`: when masks change, and what is recorded of them."""
+"""Callbacks of `fit`: they prune while a model trains, and record what is pruned."""
 
 from keras_prune.callbacks.hold_accuracy import HoldAccuracy
 from keras_prune.callbacks.pruning_board import PruningBoard

@@ -14,7 +14,7 @@ _NUMBERS = itertools.count()
 
 
 def grey_png(image: np.ndarray) -> bytes:
-    """A PNG file, by Pillow, which `tensorboard` brings along.
+    """A PNG file as bytes, by Pillow, which `tensorboard` brings along.
 
     Args:
         image: Matrix of floats in [0, 1]: 0 is black, 1 white.
@@ -27,7 +27,7 @@ def grey_png(image: np.ndarray) -> bytes:
 
 
 def check_tensorboard() -> None:
-    """Raises an `ImportError` that says what to install, if there is no `tensorboard`."""
+    """Raises an `ImportError` that says what to install, if `tensorboard` is missing."""
     _modules()
 
 
@@ -37,7 +37,7 @@ class EventFile:
     `tensorboard`'s own writer of files would import TensorFlow wherever that is installed; that of records does not.
 
     Args:
-        folder: Made if it is not there.
+        folder: Folder to write to; created if it does not exist.
     """
 
     def __init__(self, folder: str):
@@ -49,7 +49,7 @@ class EventFile:
         self._write(file_version="brain.Event:2")
 
     def write(self, step: int, scalars: dict[str, float], images: dict[str, tuple[int, int, bytes]]) -> None:
-        """Writes what belongs to a step; it can be read at once.
+        """Writes the values of a step; they can be read at once.
 
         Args:
             step: The step.
@@ -63,6 +63,7 @@ class EventFile:
         self._write(step=step, summary=self._summary.Summary(value=values))
 
     def close(self) -> None:
+        """Closes the file."""
         self._file.close()
 
     def _write(self, **content: Any) -> None:

@@ -1,10 +1,10 @@
-"""`HoldAccuracy`: as sparse as a metric allows, found while the model trains."""
+"""`HoldAccuracy`: finds the highest sparsity at which a metric holds, while the model trains."""
 
 import dataclasses
 import math
 import os
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -13,30 +13,30 @@ from keras_prune.callbacks.pruning_schedule import IN_THIS_FIT as SCHEDULE_IN_TH
 from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import apply_masks, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
-from keras_prune.measurement.metric_direction import lower_is_better
+from keras_prune.measurement.metric_direction import MODES, Mode, lower_is_better
 from keras_prune.reporting.records import Records
 from keras_prune.selection import Percentile, Selection
-from keras_prune.validation import check_integer, check_sparsity
+from keras_prune.validation import check_choice, check_fraction, check_integer, check_number, check_sparsity
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
 from keras_prune.weights.update import update_masks
 
 IN_THIS_FIT = "keras_prune.HoldAccuracy"  # a key of the parameters that all callbacks of one `fit` share
-_STATE = ("baseline", "_held", "_target", "_failed", "_epochs_here", "_done")  # the state of the search, but for models
+_STATE = ("baseline", "_held", "_target", "_failed", "_epochs_here", "_done")  # the state of the search, except models
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """What `HoldAccuracy` did after an epoch.
+    """Decision of `HoldAccuracy` after an epoch.
 
     Args:
-        epoch: As Keras counts, from 0.
-        target: The sparsity that was tried.
+        epoch: The epoch, counted from 0 as in Keras.
+        target: The target sparsity that was tried.
         sparsity: The fraction of all masked weights that was pruned in this epoch.
-        metric: The monitored metric after it.
-        bound: What it was held against; None while the baseline is measured.
-        decision: `"baseline"`, `"held"`, `"wait"` (it does not hold, but may train on), or `"failed"`.
+        metric: The monitored metric after the epoch.
+        bound: The worst metric that holds; None while the baseline is measured.
+        decision: `"baseline"`, `"held"`, `"wait"` (the metric does not hold yet, but patience is left), or `"failed"`.
     """
 
     epoch: int
@@ -48,48 +48,62 @@ class Decision:
 
 
 class HoldAccuracy(keras.callbacks.Callback):
-    """Prunes while a metric holds, steps back where it falls, and ends with the sparsest model that held.
+    """Callback that raises the sparsity while a metric holds, and ends with the sparsest model at which it held.
 
-    The first epochs measure the baseline. Then the sparsity rises by `step` whenever the metric is within
-    `max_drop` of it after an epoch. A sparsity at which it is not after `patience` epochs has failed: weights, masks
-    and the optimizer (its step, learning rate and momenta, as if the attempt had not been made) go back to the last
+    The first epochs measure the baseline. Then the sparsity rises by `step` whenever the metric is within `max_drop` of
+    the baseline after an epoch. A sparsity at which it is not within `patience` epochs has failed: weights, masks and
+    the optimizer (its step, learning rate and momenta, as if the attempt had not been made) are restored from the last
     model that held, and the next attempt is half way between the two, and so on until they are `resolution` apart or
-    `max_sparsity` holds. Then training is stopped. However it ends, the model is the sparsest one that held, as it
-    was after the epoch that showed it; if none held, the unpruned model of the best epoch of the baseline (with a
-    `baseline` of yours, the model that `fit` was given). This is
-    validate-and-optimise pruning (Reed 1993, "Pruning Algorithms: a Survey"), with a bisection for the step.
+    `max_sparsity` holds. Then training stops. However it ends, the model is the sparsest one that held, as it was after
+    that epoch; if none held, the unpruned model of the best baseline epoch (with a given `baseline`, the model that
+    `fit` got). This is validate-and-optimise pruning (Reed 1993, "Pruning Algorithms: a Survey"), with a bisection for
+    the step.
 
-    The bound holds for the metric that was monitored. It was chosen by it, too: judge the model by other data.
+    The model is selected by the monitored metric, so that value is optimistic: evaluate the model on other data.
 
     With `backup`, a run that is killed is resumed by `BackupAndRestore`, listed after this callback. Do not combine it
-    with `PruningSchedule`, or with `EarlyStopping` of `restore_best_weights=True`: that brings back another model. List
-    it before callbacks that read `logs["sparsity"]`.
+    with `PruningSchedule`, or with `EarlyStopping(restore_best_weights=True)`, which restores another model. List it
+    before callbacks that read `logs["sparsity"]`. `decisions` lists a `Decision` for each epoch.
 
     Args:
         monitor: Name of a metric in the logs of `fit`, measured after each epoch: `"val_..."`, so pass validation
-            data. A training metric is a mean over the epoch, and not of the model that is kept.
-        max_drop: How far the metric may be worse than the baseline, at least 0: in its own units (0.01 of an accuracy
-            is one point), or with `relative=True` as a fraction of the baseline's absolute value.
-        relative: See `max_drop`.
-        baseline: Metric to hold on to. Default: the best of the first `baseline_epochs` epochs.
+            data. A training metric is a mean over the epoch, not the metric of the model that is kept. Defaults to
+            `"val_accuracy"`.
+        max_drop: How much worse than the baseline the metric may be, at least 0: in its own units (0.01 of an accuracy
+            is one point), or with `relative=True` as a fraction of the baseline's absolute value. Defaults to 0.01.
+        relative: Whether `max_drop` is a fraction of the baseline. Defaults to False.
+        baseline: Metric of the unpruned model. Defaults to the best of the first `baseline_epochs` epochs.
         baseline_epochs: Epochs without pruning, at least 1. Not used with `baseline`: pruning then begins at once.
-        mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by its name or, for one that the
-            model was compiled with, by the metric itself.
-        step: First step of the sparsity, in (0, 1).
+            Defaults to 1.
+        mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by the metric that the model was
+            compiled with, or by its name. Defaults to `"auto"`.
+        step: First increase of the sparsity, in (0, 1). Defaults to 0.1.
         resolution: The search ends when the lowest sparsity that failed is at most this far above the highest that
-            held; in (0, 1).
-        patience: Epochs of training that a sparsity is given, at least 1.
-        max_sparsity: In [0, 1); that of the selection, if it is lower.
-        selection: How scores become masks, one that takes a sparsity. Default: `Percentile()`.
-        importance: As in `PruningSchedule`.
-        targets: As in `PruningSchedule`: for layers with a target of their own, the sparsity never gets above it.
-        prune_frozen: As in `PruningSchedule`.
-        data: As in `PruningSchedule`.
-        data_batches: As in `PruningSchedule`.
-        loss: As in `PruningSchedule`.
-        backup: A folder of its own in which the state of the search is kept from epoch to epoch, some two or three
-            times the size of the model; emptied when `fit` ends.
-        verbose: 1: prints each decision.
+            held; in (0, 1). Defaults to 0.01.
+        patience: Epochs in which a sparsity must hold, at least 1. Defaults to 2.
+        max_sparsity: Highest sparsity to try, in [0, 1); that of the selection, if it is lower. Defaults to 0.98.
+        selection: How scores become masks, one that takes a sparsity. Defaults to `Percentile()`.
+        importance: Importance criterion, as in `PruningSchedule`. Defaults to `"magnitude"`.
+        targets: Per-layer sparsity, as in `PruningSchedule`; that of a single layer is an upper bound. Defaults to
+            `"uniform"`.
+        prune_frozen: Whether weights that are not trainable are pruned too. Defaults to False.
+        data: Data for criteria that need them, as in `PruningSchedule`. Defaults to a random sample of the training
+            data.
+        data_batches: Batches in that sample (of arrays: of 32 samples each), at least 1. Defaults to 8.
+        loss: Loss for criteria that need one, as `compile` takes it. Defaults to the one that the model is compiled
+            with.
+        backup: Folder, used for nothing else, for the state of the search after each epoch, two or three times the
+            size of the model; emptied when `fit` ends. Defaults to None: no backup.
+        verbose: 1 prints each decision. Defaults to 0.
+
+    Lifecycle:
+        - `on_train_begin`: starts a new search.
+        - `on_epoch_begin`: resumes from a backup, if `fit` does; prunes to the sparsity that is tried next.
+        - `on_epoch_end`: applies the masks, compares the metric with the bound, decides, restores the last model that
+          held if the sparsity has failed, writes the backup, and stops training when the search is done. Writes the
+          sparsity to `logs["sparsity"]`.
+        - `on_train_end`: restores the sparsest model that held, and removes the backup; warns if no sparsity was
+          decided upon.
 
     Raises:
         ValueError: Values outside these ranges, or a selection that decides itself how much is pruned; in `fit`, a
@@ -118,7 +132,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         relative: bool = False,
         baseline: float | None = None,
         baseline_epochs: int = 1,
-        mode: Literal["auto", "min", "max"] = "auto",
+        mode: Mode = "auto",
         step: float = 0.1,
         resolution: float = 0.01,
         patience: int = 2,
@@ -140,14 +154,13 @@ class HoldAccuracy(keras.callbacks.Callback):
                 "HoldAccuracy decides how much is pruned, so its selection must take a sparsity, like `Percentile()`. "
                 f"Received: selection={selection!r}"
             )
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f'`mode` must be "auto", "min" or "max". Received: mode={mode!r}')
-        self.monitor, self.mode, self.relative, self.verbose = monitor, mode, relative, verbose
-        self.max_drop = _check_number(max_drop, "max_drop", 0.0, math.inf)
-        self.baseline = None if baseline is None else _check_number(baseline, "baseline", -math.inf, math.inf)
+        self.mode = check_choice(mode, "mode", MODES)
+        self.monitor, self.relative, self.verbose = monitor, relative, verbose
+        self.max_drop = check_number(max_drop, "max_drop", minimum=0)
+        self.baseline = None if baseline is None else check_number(baseline, "baseline")
         self.baseline_epochs = check_integer(baseline_epochs, "baseline_epochs", minimum=1)
-        self.step = _check_number(step, "step", 0.0, 1.0, above=True)
-        self.resolution = _check_number(resolution, "resolution", 0.0, 1.0, above=True)
+        self.step = check_fraction(step, "step", zero=False)
+        self.resolution = check_fraction(resolution, "resolution", zero=False)
         self.patience = check_integer(patience, "patience", minimum=1)
         self.max_sparsity = check_sparsity(max_sparsity, "max_sparsity")
         if self.rule.selection.max_sparsity is not None:
@@ -165,7 +178,7 @@ class HoldAccuracy(keras.callbacks.Callback):
 
     @property
     def bound(self) -> float | None:
-        """The worst value of the metric that holds; None while the baseline is not known."""
+        """The worst value of the metric that holds; None while the baseline is unknown."""
         if self.baseline is None:
             return None
         drop = self.max_drop * (abs(self.baseline) if self.relative else 1.0)
@@ -190,7 +203,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         self._measured.check()
         self.decisions = Records()
         self.baseline = self._given_baseline
-        self._held = self._target = self.sparsity  # a model that is pruned already is never made less sparse
+        self._held = self._target = self.sparsity  # a pruned model is never made less sparse
         self._failed: float | None = None
         self._epochs_here = 0
         self._done = False
@@ -198,7 +211,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         self._first_epoch = True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        # Pruned here and not when it is decided: the last epoch's decision would prune what nobody trains.
+        # Pruned here and not when it is decided: after the last epoch it would not be trained again.
         if SCHEDULE_IN_THIS_FIT in self.params:
             raise ValueError(
                 "HoldAccuracy decides itself when and how much is pruned: leave the other callback out. "
@@ -224,7 +237,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         apply_masks(self.model)
         sparsity = self.sparsity
         logs["sparsity"] = sparsity
-        if self._done:  # nothing was left to try from the start
+        if self._done:  # there was nothing to try from the start
             self.model.stop_training = True
             return
         target = self._target
@@ -247,9 +260,9 @@ class HoldAccuracy(keras.callbacks.Callback):
             self.backup.clear()
         if self.baseline is None or not any(made.decision in ("held", "failed") for made in self.decisions):
             warnings.warn(
-                f"Training ended after {len(self.decisions)} epochs, before HoldAccuracy knew of any sparsity whether "
-                f"it holds: the model is not pruned further. Train for longer than the {self.baseline_epochs} epochs "
-                f"of the baseline and `patience={self.patience}`.",
+                f"Training ended after {len(self.decisions)} epochs, before HoldAccuracy could decide whether any "
+                "sparsity holds: the model is not pruned further. Train for longer than the "
+                f"{self.baseline_epochs} epochs of the baseline and `patience={self.patience}`.",
                 stacklevel=2,
             )
 
@@ -263,7 +276,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         }
 
     def _resume(self, epoch: int) -> None:
-        """Goes on from what was known after an epoch."""
+        """Restores the search as it was after an epoch."""
         assert self.backup is not None
         found = self.backup.load(epoch, self.model)
         if found is None:
@@ -310,7 +323,7 @@ class HoldAccuracy(keras.callbacks.Callback):
             self._done = self._held >= self.max_sparsity
             self._target = max(min(self._held + self.step, self.max_sparsity), self._held)
         else:
-            # A hair more, since 0.9 - 0.8 is more than 0.1 to a computer.
+            # Slightly more, since 0.9 - 0.8 is more than 0.1 to a computer.
             self._done = self._failed - self._held <= self.resolution * (1 + 1e-9)
             self._target = self._held + (self._failed - self._held) / 2
         if self._done:
@@ -346,12 +359,3 @@ class HoldAccuracy(keras.callbacks.Callback):
                 f"{self.monitor} {decision.metric:.6g}: {decision.decision}",
                 flush=True,
             )
-
-
-def _check_number(value: Any, name: str, low: float, high: float, above: bool = False) -> float:
-    """Returns `value` as a float if it is finite and in [low, high), or with `above` in (low, high)."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not (low < value < high if above else low <= value < high):
-        span = "finite" if low == -math.inf else f"in {'(' if above else '['}{low:g}, {high:g})"
-        raise ValueError(f"`{name}` must be a number, {span}. Received: {name}={value!r}")
-    return float(value)

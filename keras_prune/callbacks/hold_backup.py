@@ -1,4 +1,4 @@
-"""The state of a controller in a folder, so that a run that was killed goes on as if it had not been."""
+"""Backups of the state of `HoldAccuracy` in a folder, so that a run that was killed can be resumed."""
 
 import json
 import os
@@ -15,28 +15,28 @@ _SUFFIX = ".hold.npz"
 
 
 class Backup:
-    """What a controller knew after each of its last two epochs.
+    """The state of the search after each of the last two epochs.
 
-    Two, since `BackupAndRestore` writes the model's own state a moment later: a run killed in between goes on from the
+    Two, since `BackupAndRestore` writes the model's own state a moment later: a run killed in between resumes from the
     epoch before.
 
     Args:
-        folder: Where the files go; made when the first is written.
+        folder: Folder of the files; created when the first is written.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
         self.folder = pathlib.Path(folder)
 
     def save(self, epoch: int, state: dict[str, Any], best: Snapshot | None) -> None:
-        """Writes the state after an epoch in one step, and drops what is older than the epoch before.
+        """Writes the state after an epoch in one step, and removes those older than the epoch before.
 
         Args:
-            epoch: As Keras counts, from 0.
-            state: What JSON can hold.
-            best: The best model so far.
+            epoch: The epoch, counted from 0 as in Keras.
+            state: The state of the search, of values that JSON can hold.
+            best: The best model so far; None if there is none yet.
         """
         arrays = {} if best is None else _named(best)
-        # Bytes, since NumPy's files know no bfloat16.
+        # Bytes, since NumPy's files have no bfloat16.
         content: dict[str, Any] = {name: np.frombuffer(array.tobytes(), np.uint8) for name, array in arrays.items()}
         content["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -46,19 +46,19 @@ class Backup:
                 self._path(old).unlink()
 
     def load(self, epoch: int, model: keras.Model) -> tuple[dict[str, Any], Snapshot | None] | None:
-        """The state after an epoch; None if the folder has no state at all.
+        """The state after an epoch; None if the folder holds none at all.
 
         Raises:
-            ValueError: It has that of other epochs only, or of another model.
+            ValueError: It holds the states of other epochs only, or of another model.
         """
-        known = self._epochs()
-        if not known:
+        saved = self._epochs()
+        if not saved:
             return None
-        if epoch not in known:
+        if epoch not in saved:
             raise ValueError(
-                f"The backup must hold the state after epoch {epoch}, from which `fit` goes on. List HoldAccuracy "
-                "before `BackupAndRestore`, or empty the folder to start anew. "
-                f"Received: {self.folder}, with those after epochs {known}"
+                f"The backup must hold the state after epoch {epoch}, from which `fit` resumes. List HoldAccuracy "
+                "before `BackupAndRestore`, or empty the folder to start again. "
+                f"Received: {self.folder}, with those after epochs {saved}"
             )
         with np.load(self._path(epoch), allow_pickle=False) as file:
             content = {name: file[name].tobytes() for name in file.files}
@@ -78,7 +78,7 @@ class Backup:
         return state, Snapshot(weights, now.optimizer, optimizer)
 
     def clear(self) -> None:
-        """Removes its files, and the folder if nothing else is in it."""
+        """Removes the files, and the folder if nothing else is in it."""
         for epoch in self._epochs():
             self._path(epoch).unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):

@@ -8,31 +8,37 @@ import numpy as np
 from keras import ops
 
 from keras_prune.callbacks.board_events import EventFile, check_tensorboard, grey_png
-from keras_prune.masking.mask_image import mask_view
+from keras_prune.masking.mask_image import mask_image
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked
 from keras_prune.measurement.weight_statistics import values_of
-from keras_prune.validation import check_integer
+from keras_prune.validation import check_integer, is_integer
 
 _SMALLEST = 64  # dots; smaller images are drawn larger
 
 
 class PruningBoard(keras.callbacks.Callback):
-    """Writes what the masks of a model do to TensorBoard, beside what `keras.callbacks.TensorBoard` writes.
+    """Callback that writes sparsities, thresholds and images of the masks for TensorBoard, beside what
+    `keras.callbacks.TensorBoard` writes.
 
-    For each masked weight, and in all: `sparsity/...`, the fraction that its mask prunes; `threshold/...`, the smallest
-    absolute value that is left (with `"magnitude"`, about the value at which the last update cut); and `masks/...`,
-    an image of the mask, as `keras_prune.plots.plot_mask` draws it: rows are inputs, columns outputs, white is kept.
-    Large masks are drawn smaller. It works on every backend and does not need TensorFlow.
+    For each masked weight, and for all together: `sparsity/...`, the fraction that its mask prunes; `threshold/...`,
+    the smallest absolute value that is kept (with `"magnitude"`, about the threshold of the last update); and
+    `masks/...`, an image of the mask, as `keras_prune.plots.plot_mask` draws it: rows are inputs, columns outputs,
+    white is kept. Large masks are drawn smaller. It works on every backend and does not need TensorFlow.
 
     Args:
-        log_dir: Folder of the logs; written is the run `pruning` in it.
-        update_freq: `"epoch"`: at the end of each epoch, by number of the epoch; or a number of optimizer steps: each
-            time as many are done, by the step, and at the end of `fit`.
-        images: Whether masks are drawn; or the largest number of them, in the order of the model.
+        log_dir: Folder of the logs, in which the run is called `pruning`. Defaults to `"logs"`.
+        update_freq: `"epoch"` to write at the end of each epoch, at its number; or a number of optimizer steps, at
+            least 1, to write each time so many are done, at the step, and at the end of `fit`. Defaults to `"epoch"`.
+        images: Whether masks are drawn; or how many at most, in the order of the model. Defaults to True.
+
+    Lifecycle:
+        - `on_epoch_begin`, `on_train_batch_end`: count optimizer steps, and write if `update_freq` is a number of them.
+        - `on_epoch_end`: writes, if `update_freq` is `"epoch"`.
+        - `on_train_end`: writes the last step, if it is not written yet, and closes the file.
 
     Raises:
         ValueError: Another `update_freq` or `images`; at the start of `fit`, a model without masks.
-        ImportError: There is no package `tensorboard`.
+        ImportError: The package `tensorboard` is missing.
 
     Example:
 
@@ -53,12 +59,12 @@ class PruningBoard(keras.callbacks.Callback):
     ):
         super().__init__()
         check_tensorboard()
-        if update_freq != "epoch" and (not isinstance(update_freq, int) or isinstance(update_freq, bool)):
-            raise ValueError(f'`update_freq` must be "epoch" or a number of steps. Received: {update_freq!r}')
+        if update_freq != "epoch" and not is_integer(update_freq, 1):
+            raise ValueError(
+                f'`update_freq` must be "epoch" or a whole number of at least 1. Received: update_freq={update_freq!r}'
+            )
         self.log_dir = os.path.join(os.fspath(log_dir), "pruning")
-        self.update_freq = (
-            update_freq if update_freq == "epoch" else check_integer(update_freq, "update_freq", minimum=1)
-        )
+        self.update_freq = update_freq if isinstance(update_freq, str) else int(update_freq)
         self.images = images if isinstance(images, bool) else check_integer(images, "images")
         self._weights: list[MaskedWeight] = []
         self._file: EventFile | None = None
@@ -88,7 +94,7 @@ class PruningBoard(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self.update_freq == "epoch":
             return
-        # Reading the true step costs a synchronisation: it is read only when it may have come so far.
+        # Reading the true step costs a synchronisation: it is read only when the next one to write may be reached.
         if self._known_step + batch + 1 - self._known_batch >= self._due:
             self._known_step, self._known_batch = self._read_step(), batch + 1
             if self._known_step >= self._due:
@@ -107,11 +113,10 @@ class PruningBoard(keras.callbacks.Callback):
     # What.
 
     def write(self, step: int) -> None:
-        """Writes what the masks are now. In a training loop of your own call `set_model(model)` first, and `close()` at
-        the end.
+        """Write the masks as they are now. In a custom loop call `set_model(model)` first, and `close()` at the end.
 
         Args:
-            step: What it is shown at.
+            step: The step at which TensorBoard shows them.
         """
         model = self.model  # on JAX, this brings the variables up to date
         assert model is not None
@@ -136,7 +141,7 @@ class PruningBoard(keras.callbacks.Callback):
         self._written = step
 
     def close(self) -> None:
-        """Closes the file; a later `write` begins another."""
+        """Close the file; a later `write` begins another."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -151,7 +156,7 @@ class PruningBoard(keras.callbacks.Callback):
 
 def _image(weight: MaskedWeight, kept: np.ndarray) -> tuple[int, int, bytes]:
     """Height, width and PNG file."""
-    image = mask_view(kept, weight.axes).image
+    image = mask_image(kept, weight.axes).pixels
     for axis in (0, 1):
         image = image.repeat(max(1, _SMALLEST // image.shape[axis]), axis=axis)
     return *image.shape, grey_png(image)

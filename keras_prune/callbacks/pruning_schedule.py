@@ -1,4 +1,4 @@
-"""The policy: `PruningSchedule` decides, while a model trains, when its masks change and to which sparsity."""
+"""`PruningSchedule`: updates the masks of a model along a schedule while it trains."""
 
 import threading
 import warnings
@@ -27,39 +27,47 @@ IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all 
 
 
 class PruningSchedule(_keras.BackgroundCallback):
-    """Prunes a model while `fit` runs: updates its masks along a schedule.
+    """Callback that prunes a model while it trains: gradual pruning along a sparsity schedule.
 
-    The step is `optimizer.iterations`, so a resumed run goes on where it was. Masks are updated each `frequency` steps
-    from the schedule's `begin_step` on, and always at its `end_step`, whatever the frequency and
-    `steps_per_execution`. What is pruned stays pruned. Between updates the model itself holds its masks (see
+    The step is `optimizer.iterations`, so a resumed run continues where it was. Masks are updated every `frequency`
+    steps from the schedule's `begin_step` on, and always at its `end_step`, whatever the frequency and
+    `steps_per_execution`. Pruned weights remain pruned. Between updates the model itself holds its masks (see
     `wrap_pruning`). The sparsity of all masked weights is written to the logs as `sparsity`: list this callback before
     those that read it, such as `TensorBoard`; `History` and the progress bar always see it. Listed first, and without
-    others that act at the ends of batches, it lets JAX and torch go on with the next step meanwhile.
+    others that act at the ends of batches, it lets JAX and torch begin the next step meanwhile.
 
-    Without `fit`, call `set_model(model)` once, and `after_step()` after every `model.train_on_batch` or after every
-    update of a loop of your own. The workers of a `tf.distribute` strategy all call them, and take the masks that the
+    Without `fit`, call `set_model(model)` once, and `after_step()` after every `model.train_on_batch` or every update
+    of a custom training loop. The workers of a `tf.distribute` strategy all call them, and take the masks that the
     first of them chooses.
 
     Args:
-        schedule: Function of the step that gives the sparsity in [0, 1), such as `PolynomialDecay`. None with a
-            threshold selection, which decides itself how much is pruned.
-        selection: How scores become masks. Default: `Percentile()`.
-        importance: How much each weight matters: a name of the table below, or a function `weight -> scores`, or
-            `(weight, statistics) -> scores` with a `WeightStatistics`, of NumPy arrays, higher = keep, the same each
-            time.
-        targets: How the sparsity is shared among the layers: `"uniform"`, each the same (the default); `"erk"`, by
-            their shapes, large layers more (Erdős-Rényi-Kernel, Evci et al. 2020); `"global"`, by the scores of all
-            layers together, which is `Percentile("global")`. Or, by name pattern, the final sparsity of single layers,
-            reached along the same schedule, `"erk"`, or None for layers to leave alone: `{"conv*": 0.5, "output":
-            None}`. The first pattern that matches counts.
-        frequency: Steps between mask updates, at least 1.
-        prune_frozen: Whether weights that are not trainable are pruned too.
-        regrowth: `RigL` or `SET`: weights change places with pruned ones while the sparsity stays. None: what is pruned
-            stays pruned.
-        data: What an importance is measured on at each update, as `fit` takes it: `x`, `(x, y)` or batches of them.
-            None: a sample of what `fit` trains on, at random.
-        data_batches: Batches in that sample (of arrays: of 32 samples each).
-        loss: The loss of an importance that needs one. Default: the one that the model is compiled with.
+        schedule: Function of the step that gives the sparsity in [0, 1), such as `PolynomialDecay`. Defaults to None:
+            for a threshold selection, which decides itself how much is pruned.
+        selection: How scores become masks. Defaults to `Percentile()`; `Percentile("global")` ranks the weights of all
+            layers together.
+        importance: Importance criterion: a name of the table below, or a deterministic function `weight -> scores`, or
+            `(weight, statistics) -> scores` with a `WeightStatistics`, of NumPy arrays, higher = keep. Defaults to
+            `"magnitude"`.
+        targets: Per-layer sparsity: `"uniform"`, the same for each layer; `"erk"`, by the shapes of the layers, large
+            ones more (Erdős-Rényi-Kernel, Evci et al. 2020). Or, by name pattern, the final sparsity of single layers,
+            reached along the same schedule, `"erk"`, or None for layers that are not pruned: `{"conv*": 0.5, "output":
+            None}`. The first pattern that matches applies. Defaults to `"uniform"`.
+        frequency: Steps between mask updates, at least 1. Defaults to 100.
+        prune_frozen: Whether weights that are not trainable are pruned too. Defaults to False.
+        regrowth: `RigL` or `SET`: kept weights are dropped and pruned ones grow, at the same sparsity. Defaults to
+            None: pruned weights remain pruned.
+        data: Data for criteria that need them, as `fit` takes them: `x`, `(x, y)` or batches of them. Defaults to a
+            random sample of the training data.
+        data_batches: Batches in that sample (of arrays: of 32 samples each), at least 1. Defaults to 8.
+        loss: Loss for criteria that need one, as `compile` takes it. Defaults to the one that the model is compiled
+            with.
+
+    Lifecycle:
+        - `on_train_begin`: checks that there are data for a criterion that needs them.
+        - `on_epoch_begin`, `on_train_batch_end`: update the masks if that is due at the optimizer step.
+        - `on_train_batch_begin`, `on_test_begin`, `on_epoch_end`: do so if the last batch ended in the background.
+        - `on_train_batch_end`, `on_epoch_end`: write the sparsity to the logs.
+        - `on_train_end`: applies the masks a last time, and warns if training ended before the schedule does.
 
     | `importance` | needs | score of a weight `w` with inputs `x` | comparable | source |
     |---|---|---|---|---|
@@ -78,10 +86,10 @@ class PruningSchedule(_keras.BackgroundCallback):
     | `"fisher"` | data, loss | `mean (w·∂loss/∂w)² / 2` | yes | Theis et al. 2018 |
     | `"loss_change"` | data, loss | `abs(loss(w = 0) - loss)`, one evaluation each | yes | Molchanov et al. 2017 |
 
-    What `"mean_activation"`, `"apoz"` and `"entropy"` measure is taken relative to its mean over all that the layer
-    reads, so that layers can be compared.
+    `"mean_activation"`, `"apoz"` and `"entropy"` are taken relative to their mean over all inputs of the layer, so that
+    layers can be compared.
 
-    Those that need data cost a forward (and with a loss a backward) pass over them at each update, on a copy of the
+    Criteria that need data cost a forward (and with a loss a backward) pass over them at each update, on a copy of the
     model that is made once.
 
     Raises:
@@ -194,7 +202,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         self._count()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._update_after(batch - 1)  # nothing is left to do, unless that batch ended in the background
+        self._update_after(batch - 1)  # done already, unless that batch ended in the background
         self._ends_unseen = True
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -229,10 +237,13 @@ class PruningSchedule(_keras.BackgroundCallback):
             )
 
     def after_step(self, step: int | None = None) -> None:
-        """Updates the masks if that is due, and applies them. For `train_on_batch` and training loops of your own.
+        """Update the masks if that is due, and apply them: for `train_on_batch` and custom training loops.
 
         Args:
-            step: Optimizer steps done so far. Default: `model.optimizer.iterations`.
+            step: Optimizer steps done so far. Defaults to `model.optimizer.iterations`.
+
+        Raises:
+            ValueError: No step, and a model that is not compiled.
         """
         if step is None and not self.model.compiled:
             raise ValueError("A model that is not compiled has no step: pass `step`. Received: step=None")
@@ -248,12 +259,12 @@ class PruningSchedule(_keras.BackgroundCallback):
         regular = step - (step - self.begin_step) % self.frequency
         if self.end_step is None or step < self.end_step:
             return regular
-        # A threshold goes on to prune what falls below it.
+        # A threshold continues to prune weights that fall below it.
         return self.end_step if self.rule.selection.needs_sparsity else max(regular, self.end_step)
 
     def _update_after(self, batch: int) -> None:
         # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
-        # the step may have come so far: it is never beyond what is reckoned here.
+        # that step may be reached: it is never above the estimate made here.
         batches = batch + 1 - self._known_batch
         if self._due(self._known_step - (-batches // self._accumulation())) != self._last_update:
             self._known_step, self._known_batch = self._read_step(), batch + 1
@@ -298,7 +309,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         optimizer = self.model.optimizer
         if optimizer is None:
             raise ValueError(
-                "The step is that of `model.optimizer`: set it, or call `after_step(step)` in a loop of your own. "
+                "The step is that of `model.optimizer`: set it, or call `after_step(step)` in a custom training loop. "
                 "Received: model.optimizer=None"
             )
         return int(ops.convert_to_numpy(optimizer.iterations))

@@ -1,4 +1,4 @@
-"""`SparseCheckpoint`: saves only models that are as sparse as they shall be."""
+"""`SparseCheckpoint`: saves a model only once it has reached its target sparsity."""
 
 import os
 import warnings
@@ -12,27 +12,33 @@ from keras_prune.validation import check_sparsity
 
 
 class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
-    """`keras.callbacks.ModelCheckpoint` that saves only when the model has reached its target sparsity.
+    """Callback that saves checkpoints as `keras.callbacks.ModelCheckpoint` does, but only of models that have reached
+    their target sparsity.
 
-    Early epochs of a run that prunes are dense, and often the best by any metric: a plain checkpoint of the best epoch
-    keeps one of those. This one leaves them out, also when it remembers what was best.
+    Early epochs of a pruning run are dense, and often the best by any metric: a plain checkpoint of the best epoch
+    keeps one of those. This one ignores them, also when it compares with the best so far. Models are saved at the end
+    of an epoch.
 
     The filepath may name `{sparsity}`, the fraction of all masked weights that is pruned, as in
     `"{epoch:02d}-{sparsity:.2f}.keras"`.
 
     Args:
         filepath: As in `ModelCheckpoint`: it ends in `.keras`, or in `.weights.h5` with `save_weights_only=True`.
-        sparsity: Fraction of the masked weights that must be pruned, in [0, 1); half an entry of each weight array
-            may be missing, since whole ones are pruned. None: that at which the
-            schedule of the `PruningSchedule` in the same `fit` ends.
-        monitor: As in `ModelCheckpoint`.
-        verbose: As in `ModelCheckpoint`.
-        save_best_only: As in `ModelCheckpoint`, but True by default: of the models that are sparse enough, the best.
-        save_weights_only: As in `ModelCheckpoint`.
-        mode: As in `ModelCheckpoint`.
-        initial_value_threshold: As in `ModelCheckpoint`.
+        sparsity: Fraction of the masked weights that must be pruned, in [0, 1). Half an entry of each weight array may
+            be missing, since only whole ones are pruned. Defaults to the sparsity at which the schedule of the
+            `PruningSchedule` in the same `fit` ends.
+        monitor: Metric to compare models by. Defaults to `"val_loss"`.
+        verbose: 1 prints each save. Defaults to 0.
+        save_best_only: Whether only the best of the models that are sparse enough is saved. Defaults to True, unlike in
+            `ModelCheckpoint`.
+        save_weights_only: Whether only the weights are saved. Defaults to False.
+        mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by its name. Defaults to `"auto"`.
+        initial_value_threshold: Value of the metric that the first saved model must beat. Defaults to None.
 
-    Models are saved at the end of an epoch.
+    Lifecycle:
+        - `on_epoch_begin`: finds the target sparsity, so that a missing one is an error before the epoch.
+        - `on_epoch_end`: saves the model if it has reached the target, and the metric allows.
+        - `on_train_end`: warns if nothing was saved since the target was never reached.
 
     Raises:
         ValueError: A sparsity outside [0, 1); in `fit`, a model without masks, or no sparsity and no `PruningSchedule`
@@ -106,7 +112,7 @@ class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
         super().on_train_end(logs)
         if not self._reached:
             warnings.warn(
-                "SparseCheckpoint saved nothing: at the end of no epoch was the target sparsity reached; now it is "
+                "SparseCheckpoint saved nothing: the target sparsity was reached at the end of no epoch; now it is "
                 f"{masked_sparsity(self._weights):.4f}. Train for longer, or lower the target.",
                 stacklevel=2,
             )

@@ -26,7 +26,7 @@ from keras_prune.masking.wrapping import strip_pruning
 from keras_prune.selection import Block, NByM, Percentile, RelativeThreshold, Selection, StdThreshold, Threshold
 from keras_prune.weights.prune import prune_weights
 
-_WORDS = ("uniform", "erk", "global")
+_WORDS = ("uniform", "erk")
 _THRESHOLDS = {"threshold": Threshold, "relative": RelativeThreshold, "std": StdThreshold}
 
 
@@ -109,6 +109,8 @@ def selection(text: str) -> Selection:
     try:
         if text == "percentile":
             return Percentile()
+        if text == "global":
+            return Percentile("global")
         if found := re.fullmatch(r"(\d+):(\d+)", text):
             return NByM(int(found[1]), int(found[2]))
         if found := re.fullmatch(r"(\d+)x(\d+)", text):
@@ -121,7 +123,7 @@ def selection(text: str) -> Selection:
 
 
 def _allowed(text: str) -> str:
-    return f"must be percentile, N:M, RxC, threshold=V, relative=V or std=V. Received: {text!r}"
+    return f"must be percentile, global, N:M, RxC, threshold=V, relative=V or std=V. Received: {text!r}"
 
 
 def target(text: str) -> Any:

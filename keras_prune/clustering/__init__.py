@@ -1,4 +1,4 @@
-"""Weight clustering: weights that share a value."""
+"""Weight clustering (weight sharing): the weights of an array share a few values."""
 
 from keras_prune.clustering.cluster_weights import cluster_weights
 

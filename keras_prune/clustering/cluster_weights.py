@@ -1,6 +1,5 @@
-"""`cluster_weights`: a model in whose arrays many weights share few values, and go on sharing them in training."""
+"""`cluster_weights`: a model whose weights share few values, also while it is fine-tuned."""
 
-import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,8 +14,10 @@ from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.wrapper import attach_clusters, detach_clusters
 from keras_prune.masking.wrapping import wrap_pruning
 from keras_prune.patterns import Predicate, as_predicate, check_patterns, matches
+from keras_prune.validation import check_choice, check_integer
 
 Clusters = int | Mapping[str, int | None]
+_MOST = 2**31 - 1  # assignments are int32
 
 
 def cluster_weights(
@@ -27,33 +28,35 @@ def cluster_weights(
     preserve_zeros: bool = True,
     start: str = "linear",
 ) -> keras.Layer:
-    """Puts the weights of each array into clusters that share one value: the second step of Deep Compression (Han et
-    al. 2016, "Deep compression: compressing deep neural networks with pruning, trained quantization and Huffman
-    coding"). 16 clusters are 4 bits a weight. The `.tflite` file still has floats, and is smaller once it is zipped.
+    """Cluster the weights of each array, so that those of a cluster share one value: the second step of Deep
+    Compression (Han et al. 2016, "Deep compression: compressing deep neural networks with pruning, trained quantization
+    and Huffman coding"). 16 clusters are 4 bits a weight. The `.tflite` file still holds floats, and is smaller once it
+    is zipped.
 
-    What is returned can be trained: after each step of `fit` or `train_on_batch` the members of a cluster take their
-    mean, on every backend and with any optimizer, so a shared value moves as its members do on the average. With SGD it
-    moves by the learning rate times the mean of its members' gradients; Deep Compression takes their sum, which needs
-    another learning rate for each number of members. Who is in which cluster never changes. In loops of your own,
-    `apply_masks` and `stateless_apply_masks` do this, together with the masks. `strip_pruning` gives a plain model with
-    the shared values, `summary` counts them.
+    The result can be fine-tuned: after each step of `fit` or `train_on_batch` the members of a cluster are set to their
+    mean, on every backend and with any optimizer. With SGD, a shared value moves by the learning rate times the mean of
+    its members' gradients; Deep Compression takes their sum, which needs another learning rate for each number of
+    members. The assignment to clusters never changes. In custom training loops, `apply_masks` and
+    `stateless_apply_masks` do this, together with the masks. `strip_pruning` gives a plain model with the shared
+    values, `summary` counts them.
 
-    The clustered weights get masks too: what is pruned is in no cluster, and stays zero. What is clustered are the
-    weights that can be pruned, in frozen layers too: biases and normalisation are not. Pruning a clustered model
-    further is possible, clusters lose members then; a weight that regrows joins the cluster nearest to zero.
+    The clustered weights get masks too: a pruned weight is in no cluster, and remains zero. Clustered are the weights
+    that can be pruned, also in frozen layers, so no biases and no normalisation. A clustered model can be pruned
+    further, clusters lose members then; a weight that regrows joins the cluster nearest to zero.
 
     Args:
-        model: A built model, with masks or without, or a built layer. Like in `wrap_pruning` it stays as it is and a
-            copy is returned, but a subclassed model is changed in place. What is clustered already gets new clusters.
-        clusters: How many clusters each array has at most, 2 or more; zero, if it is preserved, comes on top. An array
-            with fewer different values keeps them exactly. Or numbers by layer name pattern, such as
-            `{"conv*": 32, "dense*": 16}`: the first pattern that matches counts, and layers that none matches, or one
-            with None, are not clustered.
-        layers: Which layers are clustered, as in `wrap_pruning`. Default: all.
-        preserve_zeros: Whether weights that are exactly zero stay zero for good, masked as if pruned, even if no mask
-            prunes them yet. Otherwise they are weights like others. What is pruned by a mask stays so in any case.
-        start: Where k-means begins: with values evenly spaced from the lowest to the highest weight, `"linear"`, which
-            the paper found best, or with evenly spaced quantiles, `"density"`.
+        model: A built model, with masks or without, or a built layer. As in `wrap_pruning` a copy is returned and the
+            model is left unchanged, except that a subclassed model is changed in place. Clusters that it has already
+            are replaced.
+        clusters: Largest number of clusters of an array, at least 2; a preserved zero is not counted. An array with
+            fewer different values keeps them exactly. Or numbers by layer name pattern, such as
+            `{"conv*": 32, "dense*": 16}`: the first pattern that matches applies; layers that match none, or one with
+            None, are not clustered. Defaults to 16.
+        layers: Which layers are clustered, as in `wrap_pruning`. Defaults to None: all.
+        preserve_zeros: Whether weights that are exactly zero are masked, as if pruned, and so remain zero. Otherwise
+            they are weights like others, except those that a mask prunes already. Defaults to True.
+        start: Start of k-means: `"linear"`, values evenly spaced from the lowest to the highest weight, which the paper
+            found best, or `"density"`, evenly spaced quantiles. Defaults to `"linear"`.
 
     Returns:
         The clustered model or layer, not compiled (unless changed in place).
@@ -77,14 +80,13 @@ def cluster_weights(
     if not isinstance(model, keras.Layer):
         raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
     if not model.built:
-        raise ValueError(f"An unbuilt model or layer has no weights to share. Received: '{model.name}', not built")
+        raise ValueError(f"An unbuilt model or layer has no weights to cluster. Received: '{model.name}', not built")
     _check_clusters(clusters)
-    if start not in START:
-        raise ValueError(f"`start` must be one of {list(START)}. Received: start={start!r}")
+    check_choice(start, "start", START)
     found = dict(_find_codebooks(model, clusters, layers, preserve_zeros, start))
     if not found:
         raise ValueError(
-            "Nothing is left to cluster: the chosen layers have no weights that can be pruned, see `summary(model)`. "
+            "Nothing can be clustered: the chosen layers have no weights that can be pruned, see `summary(model)`. "
             f"Received: clusters={clusters!r}, layers={layers!r} with the model '{model.name}'"
         )
     originals = _by_place(model)
@@ -108,25 +110,21 @@ def _by_place(model: keras.Layer) -> list[keras.Layer]:
 
 
 def _check_clusters(clusters: Any) -> None:
-    pairs = clusters.items() if isinstance(clusters, Mapping) else [(None, clusters)]
-    for pattern, count in pairs:
-        argument = "clusters" if pattern is None else f"clusters[{pattern!r}]"
-        if pattern is not None and (not isinstance(pattern, str) or count is None):
-            if isinstance(pattern, str):
-                continue
+    if not isinstance(clusters, Mapping):
+        check_integer(clusters, "clusters", 2, _MOST)
+        return
+    for pattern, count in clusters.items():
+        if not isinstance(pattern, str):
             raise TypeError(f"The keys of `clusters` must be layer name patterns. Received: {pattern!r}")
-        try:
-            whole = operator.index(count)
-        except TypeError:
-            whole = 0
-        if isinstance(count, bool) or not 2 <= whole < 2**31:
-            raise ValueError(f"`{argument}` must be a whole number of at least 2. Received: {argument}={count!r}")
+        if count is not None:
+            check_integer(count, f"clusters[{pattern!r}]", 2, _MOST)
 
 
 def _number_for(clusters: Clusters, path: str) -> int | None:
     if not isinstance(clusters, Mapping):
-        return operator.index(clusters)
-    return next((count for pattern, count in clusters.items() if matches(pattern, path)), None)
+        return int(clusters)
+    found = next((count for pattern, count in clusters.items() if matches(pattern, path)), None)
+    return None if found is None else int(found)
 
 
 def _find_codebooks(
@@ -167,7 +165,7 @@ def _write(weight: Any, book: Codebook, kept: np.ndarray) -> None:
     assignment = np.zeros(kept.shape, book.assignment.dtype)
     values = np.zeros(kept.shape, book.values.dtype)
     if book.values.size:
-        assignment[...] = np.argmin(np.abs(book.values))  # where what is pruned would regrow
+        assignment[...] = np.argmin(np.abs(book.values))  # the cluster that a pruned weight joins if it regrows
         assignment[kept] = book.assignment
         values[kept] = book.values[book.assignment]
     weight.set_mask(kept)

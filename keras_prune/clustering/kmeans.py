@@ -1,6 +1,6 @@
 """k-means of numbers on a line, exactly and fast: sorted once, a cluster is a range, and its mean two prefix sums.
 
-An iteration takes O(clusters * log(size)), so it matters little how many there are. Deterministic.
+An iteration takes O(clusters * log(size)), so many iterations cost little. Deterministic.
 """
 
 import dataclasses
@@ -15,10 +15,10 @@ _CHUNK = 1 << 20  # entries at a time, where NumPy needs 8 bytes for each
 
 @dataclasses.dataclass(frozen=True)
 class Codebook:
-    """What `kmeans` found.
+    """Result of `kmeans`.
 
     Args:
-        values: The shared values, ascending, each used: at most as many as clusters were asked for.
+        values: The shared values, ascending, each used: at most `clusters` of them.
         assignment: The index into `values` of each number, in the numbers' shape: uint8, or int32 above 256 clusters.
     """
 
@@ -27,19 +27,19 @@ class Codebook:
 
 
 def kmeans(values: np.ndarray, clusters: int, start: str = "linear", iterations: int = 1000) -> Codebook:
-    """Puts numbers into clusters such that each is nearest to its own cluster's mean (Lloyd 1982).
+    """Put numbers into clusters such that each is nearest to the mean of its own cluster (Lloyd 1982).
 
     It begins with centres evenly spaced from the lowest to the highest number, which Han et al. (2016, Deep
     Compression) found best, since few large weights matter much; or, with `start="density"`, with evenly spaced
-    quantiles. A number halfway between two centres goes to the lower one. A centre without numbers, such as those that
-    begin in the gap that pruning leaves around zero, moves to an end of the cluster of the largest
-    count * (highest - lowest)². So the squared error never rises.
+    quantiles. A number halfway between two centres is assigned to the lower one. A centre without numbers, such as
+    those that begin in the gap that pruning leaves around zero, moves to an end of the cluster of the largest count *
+    (highest - lowest)². So the squared error never rises.
 
     Args:
         values: Array of float32 or float64, finite.
-        clusters: How many, at most. Where there are not more different numbers than that, each is its own cluster.
-        start: `"linear"` or `"density"`.
-        iterations: The most that are made. It ends before when nothing changes any more.
+        clusters: Largest number of clusters. If there are no more different numbers, each is its own cluster.
+        start: `"linear"` or `"density"`. Defaults to `"linear"`.
+        iterations: Largest number of iterations; it ends earlier when nothing changes. Defaults to 1000.
 
     Returns:
         A `Codebook`.
@@ -71,7 +71,7 @@ def _lloyd(line: np.ndarray, clusters: int, start: str, iterations: int) -> np.n
 
 
 def _splits(line: np.ndarray, edges: np.ndarray, means: np.ndarray, count: int) -> np.ndarray:
-    """Places for `count` centres more: in each of the widest clusters the end that is farther from the mean."""
+    """Places for `count` more centres: in each of the widest clusters the end that is farther from the mean."""
     low, high = line[edges[:-1]].astype(np.float64), line[edges[1:] - 1].astype(np.float64)
     spread = np.diff(edges) * (high - low) ** 2
     widest = [place for place in np.argsort(-spread, kind="stable")[:count] if spread[place] > 0]

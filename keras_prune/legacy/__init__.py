@@ -1,4 +1,4 @@
-"""Models that Keras 2 and tfmot wrote to `.h5` files."""
+"""Loading models that Keras 2 and tfmot wrote to `.h5` files."""
 
 from keras_prune.legacy.load import load_legacy
 

@@ -1,7 +1,7 @@
-"""The configuration of a Keras 2 model, made one that Keras 3 reads.
+"""Translation of the configuration of a Keras 2 model for Keras 3.
 
-Arguments that Keras 3 no longer has are dropped where their value changes nothing, and refused by name where it does.
-tfmot's wrappers are taken off; what they said is kept apart.
+Arguments that Keras 3 no longer has are dropped where their value has no effect, and refused by name where it has.
+tfmot's wrappers are removed, and their settings kept apart.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ _OPERATIONS = {"TFOpLambda": "function", "SlicingOpLambda": "function", "TensorF
 _PARTS = {"layer", "backward_layer", "cell", "cells"}  # arguments that hold layers
 _BASE_ARGUMENTS = {"name", "dtype", "trainable", "autocast", "activity_regularizer", "input_shape", "batch_shape"}
 _ANY = object()
-# Arguments of Keras 2 that are gone: the values that change nothing, whatever the layer.
+# Arguments of Keras 2 that Keras 3 does not have: the values without an effect, whatever the layer.
 _WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
     "groups": (1,),
     "implementation": (_ANY,),
@@ -30,7 +30,7 @@ _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 
 @dataclasses.dataclass
 class Wrapped:
-    """A layer that tfmot had wrapped.
+    """Layer that tfmot had wrapped.
 
     Args:
         group: Name, in the file, of the layer of the outermost model that holds its weights.
@@ -44,14 +44,14 @@ class Wrapped:
 
 
 class Translation:
-    """Translates one configuration.
+    """Translation of one configuration: `config` is the result, `wrapped` lists the layers that tfmot had wrapped.
 
     Args:
         config: `{"class_name": ..., "config": ...}` of a model. It is not changed.
         custom_objects: Classes by name, as in `keras.saving.load_model`.
 
     Raises:
-        ValueError: A layer that Keras 3 cannot have; the message names it and says why.
+        ValueError: A layer that cannot be translated; the message names it and says why.
     """
 
     def __init__(self, config: Mapping[str, Any], custom_objects: Mapping[str, Any]):
@@ -112,7 +112,7 @@ class Translation:
             config.get("function_type") == "lambda" or not isinstance(config.get("function"), str)
         ):
             raise ValueError(
-                f"The layer '{path}' holds Python code, which is never run from a file: put a layer of your own in its "
+                f"The layer '{path}' holds Python code, which is never run from a file: put a custom layer in its "
                 "place. Received: a Lambda layer"
             )
         class_name, cls = self._find_class(class_name, path)
@@ -158,7 +158,7 @@ class Translation:
         cls = keras.saving.get_registered_object(name) or getattr(keras.layers, name, None)
         if cls is None:
             raise ValueError(
-                f"The layer '{path}' is of a class that Keras 3 does not have: pass a class of your own for it, "
+                f"The layer '{path}' is of a class that Keras 3 does not have: pass a custom class for it, "
                 f"`custom_objects={{'{short}': ...}}`. Received: a layer of class {name!r}"
             )
         return name, cls
@@ -168,7 +168,7 @@ def _known_arguments(config: dict[str, Any], cls: type, path: str) -> dict[str, 
     """The configuration without the arguments that Keras 3 dropped.
 
     Raises:
-        ValueError: One of them had a value that mattered.
+        ValueError: One of them has a value with an effect.
     """
     known = _arguments(cls)
     kept = {}
@@ -176,7 +176,7 @@ def _known_arguments(config: dict[str, Any], cls: type, path: str) -> dict[str, 
         if name in known:
             kept[name] = value
             continue
-        # Initial values do not matter: the weights are in the file.
+        # Initial values have no effect: the weights are in the file.
         harmless = name.endswith("_initializer") or value is None or value is False
         values = _WITHOUT_EFFECT.get(name, ())
         if not harmless and not any(each is _ANY or each == value for each in values):
@@ -188,7 +188,7 @@ def _known_arguments(config: dict[str, Any], cls: type, path: str) -> dict[str, 
 
 
 def _arguments(cls: type) -> set[str]:
-    """The arguments that a layer class takes, with those that it passes on to its bases."""
+    """The arguments that a layer class takes, with those that it passes to its bases."""
     if cls is keras.layers.Lambda:
         return _BASE_ARGUMENTS | {"function", "output_shape", "mask", "arguments", "function_type", "module"}
     known = set(_BASE_ARGUMENTS)

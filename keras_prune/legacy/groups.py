@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import h5py
 import numpy as np
 
-_LONGEST = 60_000  # bytes: HDF5 holds 64 KB in an attribute, so Keras cuts long lists into `name0`, `name1`, ...
+_LONGEST = 60_000  # bytes: HDF5 holds 64 KB in an attribute, so Keras divides long lists into `name0`, `name1`, ...
 
 
 def read_names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names, also if it was cut."""
+    """A list of names, also if it is divided into parts."""
     parts = [group.attrs[each] for each in _parts(group, attribute)]
     return [name.decode() if isinstance(name, bytes) else str(name) for part in parts for name in part]
 
@@ -29,15 +29,15 @@ def write_names(group: h5py.Group, attribute: str, names: Sequence[str]) -> None
 
 
 def read_weight(group: h5py.Group, name: str) -> np.ndarray:
-    """An array that lies in this file.
+    """An array of this file.
 
     Raises:
-        ValueError: There is none, or it lies in another file: a file must not read others of the user's.
+        ValueError: It is missing, or in another file: a model file must not make us read others.
     """
     dataset = group.get(name)
     inside = isinstance(dataset, h5py.Dataset) and dataset.file.filename == group.file.filename
     if not inside or dataset.external or dataset.is_virtual:
-        raise ValueError(f"The array is missing, or lies in another file. Received: {name!r}")
+        raise ValueError(f"The array is missing, or in another file. Received: {name!r}")
     return np.asarray(dataset)
 
 

@@ -1,4 +1,4 @@
-"""`load_legacy`: Keras 2 `.h5` files, tfmot's pruned models too, as models of Keras 3."""
+"""`load_legacy`: loads Keras 2 `.h5` files, also tfmot's pruned models, as models of Keras 3."""
 
 import json
 import pathlib
@@ -24,21 +24,21 @@ _STATE = re.compile(r"(^|/)prune_low_magnitude_[^/]*/(mask|threshold|pruning_ste
 
 
 def load_legacy(path: str | pathlib.Path, custom_objects: Mapping[str, Any] | None = None) -> keras.Model:
-    """Loads a whole model that Keras 2 wrote to an `.h5` file, where `keras.saving.load_model` refuses many.
+    """Load a whole model that Keras 2 wrote to an `.h5` file; `keras.saving.load_model` refuses many of them.
 
-    Arguments of layers that Keras 3 no longer has are dropped if they change nothing; slashes in layer names become
+    Arguments of layers that Keras 3 no longer has are dropped if they have no effect; slashes in layer names become
     `_`. A model that tfmot had pruned keeps its masks: its layers are wrapped as by
     `keras_prune.tfmot.prune_low_magnitude`, each with its schedule, and named as they were before tfmot wrapped them.
-    `strip_pruning` makes it plain; `keras_prune.tfmot.UpdatePruningStep` goes on with it.
+    `strip_pruning` removes the masks; `keras_prune.tfmot.UpdatePruningStep` continues pruning.
 
     Nothing in the file is run: no pickles are read, and layers that hold Python code are refused.
 
     Args:
         path: The file.
-        custom_objects: Classes and functions by name, as in `keras.saving.load_model`.
+        custom_objects: Classes and functions by name, as in `keras.saving.load_model`. Defaults to None.
 
     Returns:
-        The model, not compiled. The optimizer's state is left behind.
+        The model, not compiled: the optimizer's state is not loaded.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -48,7 +48,7 @@ def load_legacy(path: str | pathlib.Path, custom_objects: Mapping[str, Any] | No
     Example:
 
     ```python
-    model.save("old.h5")  # in real life, by Keras 2
+    model.save("old.h5")  # in practice, with Keras 2
     model = load_legacy("old.h5")
     ```
     """
@@ -89,10 +89,10 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
         raise ValueError(f"The file holds a model without weights. Received: path='{path}', without `model_weights`")
     try:
         config = json.loads(text)
-        known = config["class_name"] in MODELS and isinstance(config["config"], dict | list)
+        is_model = config["class_name"] in MODELS and isinstance(config["config"], dict | list)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"The model's configuration is damaged ({error}). Received: path='{path}'") from error
-    if not known:
+    if not is_model:
         raise ValueError(
             "Only Sequential and Functional models are saved whole in .h5 files. "
             f"Received: path='{path}' with a model of class {config['class_name']!r}"
@@ -145,7 +145,7 @@ def _set_masks(
 
 
 def _diagnose(config: dict[str, Any], custom_objects: dict[str, Any], error: Exception) -> str:
-    """What went wrong: the first layer that cannot be made by itself, else what Keras says of the whole."""
+    """The cause of an error: the first layer that cannot be made by itself, else the message of Keras."""
     for layer in config["config"]["layers"]:
         cls = custom_objects.get(layer["class_name"]) or getattr(keras.layers, layer["class_name"], None)
         if cls is None:  # a model in the model

@@ -1,4 +1,4 @@
-"""Masks: which weights have them, what holds them while a model trains, and how they go into and out of a model."""
+"""Masks: which weights have them, how they hold while a model trains, and how they are added and stripped."""
 
 from keras_prune.masking.masked_weights import apply_masks, stateless_apply_masks
 from keras_prune.masking.prunable import register_prunable
@@ -7,6 +7,7 @@ from keras_prune.masking.wrapper import PruningWrapper
 from keras_prune.masking.wrapping import strip_pruning, stripped_for_export, wrap_pruning
 from tflite_export.preparation import register_preparation
 
+# Here, since a model can have masks only if this package was imported: whatever exports it then strips them.
 register_preparation(stripped_for_export)
 
 __all__ = [

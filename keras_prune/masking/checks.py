@@ -6,7 +6,12 @@ import keras
 
 
 def check_built(model: Any) -> None:
-    """Raises unless this is a model that has its weights."""
+    """Raises unless this is a built model.
+
+    Raises:
+        TypeError: It is no model.
+        ValueError: It is not built.
+    """
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model={model!r}")
     if not model.built:

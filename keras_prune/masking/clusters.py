@@ -16,10 +16,10 @@ Read = Callable[[keras.Variable], Any]
 
 @dataclasses.dataclass(frozen=True)
 class SharedWeight:
-    """Which weights of an array share a value.
+    """Clusters of an array: which of its weights share a value.
 
     Args:
-        clusters: How many clusters there are room for.
+        clusters: Largest number of clusters.
         assignment: Variable of the weight's shape: the cluster of each entry, pruned ones included.
         first: Variable of shape `(clusters,)`: the place of one member of each cluster in the flat weight.
         members: Variable of shape `(clusters,)`: how many entries that are not pruned each cluster has.
@@ -31,12 +31,12 @@ class SharedWeight:
     members: keras.Variable
 
     def assign(self, assignment: np.ndarray, kept: np.ndarray) -> None:
-        """Sets which entry is in which cluster, and which entries are not pruned."""
+        """Sets the cluster of each entry, and which entries are not pruned."""
         self.assignment.assign(assignment)
         self._count(assignment, kept)
 
     def recount(self, kept: np.ndarray) -> None:
-        """Counts the members anew, after the mask has changed."""
+        """Counts the members again, after the mask has changed."""
         self._count(_keras.as_numpy(self.assignment), kept)
 
     def _count(self, assignment: np.ndarray, kept: np.ndarray) -> None:
@@ -46,13 +46,13 @@ class SharedWeight:
     def project(self, weight: Any, mask: Any, read: Read = lambda variable: variable.value) -> Any:
         """The weight with each cluster's mean in the place of its members, and zero where it is pruned.
 
-        The mean is taken of the differences to one member. So clusters whose members are equal already stay what they
-        are, to the bit: the mean of a million equal floats would not.
+        The mean is taken of the differences to one member. So a cluster whose members are equal already is not changed
+        by a bit, as the mean of a million equal floats would.
 
         Args:
             weight: The values of the weight.
             mask: Its mask, of the same shape: 1 = kept, 0 = pruned.
-            read: How the value of a variable is read, in a pure step for example from the state that it is given.
+            read: Function that reads the value of a variable, in a pure step from its state. Defaults to `.value`.
         """
         dtype = keras.backend.standardize_dtype(weight.dtype)
         precise = "float32" if dtype in ("float16", "bfloat16") else dtype
@@ -75,14 +75,14 @@ def _sums(values: Any, clusters: Any, count: int) -> Any:
 
 
 class WeightClusters(keras.layers.Layer):
-    """Holds the clusters of one layer's weights, as `PruningMasks` holds the masks. Never called.
+    """Layer that holds the clusters of another layer's weights, as `PruningMasks` holds the masks. Never called.
 
-    The assignments are non-trainable integers: so checkpoints and `.keras` files need nothing special, and a run can
-    be resumed. The shared values are in the weights themselves.
+    The assignments are non-trainable integer variables, so checkpoints and `.keras` files hold them, and a run can be
+    resumed. The shared values are in the weights themselves.
 
     Args:
         weights: The layer's prunable variables by name.
-        clusters: For each of them, in that order, the number of clusters, or None: it has none.
+        clusters: For each of them, in this order, the number of clusters, or None if it has none.
     """
 
     def __init__(self, weights: Mapping[str, keras.Variable], clusters: Sequence[int | None]):
@@ -111,7 +111,7 @@ class WeightClusters(keras.layers.Layer):
 
     @property
     def shared(self) -> list[SharedWeight | None]:
-        """The clusters of each weight, in the order of the layer's prunable weights; None: it has none."""
+        """The clusters of each weight, in the order of the layer's prunable weights; None where there are none."""
         variables = iter(self._shared)
         return [None if count is None else SharedWeight(count, *next(variables)) for count in self.clusters]
 
@@ -120,7 +120,7 @@ _CHUNK = 1 << 20  # entries at a time, where NumPy needs 8 bytes for each
 
 
 def index_type(clusters: int) -> str:
-    """The integer type that holds the assignments to so many clusters."""
+    """The smallest integer type of the two used that can hold the assignments to so many clusters."""
     return "uint8" if clusters <= 256 else "int32"
 
 
@@ -129,12 +129,12 @@ def representatives(assignment: np.ndarray, members: np.ndarray, clusters: int) 
 
     Args:
         assignment: Integers below `clusters`.
-        members: Boolean array of the same shape: which entries count.
-        clusters: How many there are.
+        members: Boolean array of the same shape: which entries are members.
+        clusters: The number of clusters.
     """
     first = np.zeros(clusters, np.int32)
     flat, counts = assignment.reshape(-1), members.reshape(-1)
     for at in reversed(range(0, flat.size, _CHUNK)):
         places = at + np.flatnonzero(counts[at : at + _CHUNK])[::-1]
-        first[flat[places]] = places  # of several, the last that is written stays: the first of them
+        first[flat[places]] = places  # of several, the last written is kept: the first place
     return first

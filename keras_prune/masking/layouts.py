@@ -1,6 +1,6 @@
-"""How a weight of any rank is a matrix: which of its axes are inputs, which outputs, and which of what is read.
+"""Layouts: how the weight of each kind of layer is a matrix of inputs and outputs.
 
-N:M patterns, blocks, layer-wise densities and criteria that weigh a weight with what it reads all ask for this.
+N:M patterns, blocks, per-layer sparsities and criteria that multiply weights by their inputs all need this.
 """
 
 import dataclasses
@@ -16,9 +16,9 @@ def find_axes(layer: keras.Layer, name: str, rank: int) -> Axes:
     """The axes of a weight of a layer.
 
     Args:
-        layer: The layer that holds it itself.
-        name: Its name there: `"kernel"`.
-        rank: Its number of axes.
+        layer: The layer or sublayer that holds the weight itself.
+        name: Name of the weight in it: `"kernel"`.
+        rank: Number of axes of the weight.
     """
     for cls in type(layer).__mro__:
         found = _KINDS.get((cls, name))
@@ -49,24 +49,24 @@ def _transposed(layer: Any, rank: int) -> Axes:
 
 
 def _depthwise(layer: Any, rank: int) -> Axes:
-    """What is summed are the places in the window alone: each channel has outputs of its own."""
+    """Only the places in the window are summed: each channel has its own outputs."""
     window = rank - 2
     return Axes((), tuple(range(window)), (window, window + 1), ((window, _channel_axis(layer, window)),))
 
 
 def _all_channels(layer: Any, rank: int) -> Axes:
-    """Of a separable convolution, it reads what the depthwise part makes; in ConvLSTM, inputs and states alike."""
+    """The inputs of a separable convolution's second part are the outputs of the first; of ConvLSTM, the states too."""
     window = rank - 2
     return Axes(tuple(range(window)), (window,), (window + 1,), ((window, _channel_axis(layer, window)),))
 
 
 def _embedding(layer: Any, rank: int) -> Axes:
-    """Read are whole numbers: at each position of the vocabulary 1 or 0, as it were."""
+    """The inputs are integers, taken as one-hot vectors over the vocabulary."""
     return Axes((), (0,), (1,), ((0, -1),))
 
 
 def _gated(layer: Any, rank: int) -> Axes:
-    """If the state is reset before it is multiplied, the last of three gates reads what is left of it."""
+    """If the state is reset before it is multiplied, the input of the last of the three gates is another one."""
     found = _dense(layer, rank)
     return found if layer.reset_after else dataclasses.replace(found, reads=((0, -1), (1, -2)))
 

@@ -1,4 +1,4 @@
-"""Masked weights: how to find them in a model, and how their masks are applied."""
+"""Masked weights: finding them in a model, and applying their masks."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -19,16 +19,16 @@ from keras_prune.selection.layout import Axes
 
 @dataclasses.dataclass(frozen=True)
 class MaskedWeight:
-    """A weight and its mask.
+    """Weight and its mask.
 
     Args:
         layer: Path of the layer: `"conv1"`, or `"encoder/conv1"` in a nested model.
         name: Name of the weight in the layer: `"kernel"`, `"query/kernel"`.
-        weight: The variable. Where `mask` is 0 it is 0.
-        mask: The variable of the same shape, 1 = kept.
-        held: The weight in the layer that holds it itself, a sublayer perhaps.
-        movement: Where -Σ w·∂loss/∂w is added up while the model trains; None: nowhere.
-        shared: Which of its entries share a value; None: none do.
+        weight: The variable, which is 0 where `mask` is 0.
+        mask: Variable of the same shape, 1 = kept, 0 = pruned.
+        held: The weight in the layer that holds it itself, perhaps a sublayer.
+        movement: Variable in which -Σ w·∂loss/∂w is added up while the model trains. Defaults to None: there is none.
+        shared: The clusters of its entries. Defaults to None: there are none.
     """
 
     layer: str
@@ -41,15 +41,17 @@ class MaskedWeight:
 
     @property
     def path(self) -> str:
+        """Path of the weight: `"encoder/conv1/kernel"`."""
         return f"{self.layer}/{self.name}"
 
     @property
     def axes(self) -> Axes:
-        """How it is a matrix."""
+        """How the weight is a matrix."""
         return find_axes(self.held.layer, self.held.name, len(self.weight.shape))
 
     @property
     def size(self) -> int:
+        """Number of entries."""
         return int(np.prod(self.weight.shape))
 
     def kept(self) -> np.ndarray:
@@ -65,7 +67,7 @@ class MaskedWeight:
         self.weight.assign(ops.where(ops.cast(self.mask.value, "bool"), values, 0.0))
 
     def set_mask(self, kept: np.ndarray) -> None:
-        """Gives the mask new values, True = kept. The weight stays as it is."""
+        """Gives the mask new values, True = kept. The weight is not changed."""
         self.mask.assign(ops.cast(ops.convert_to_tensor(kept), self.mask.dtype))
         self.recount()
 
@@ -76,9 +78,9 @@ class MaskedWeight:
 
 
 def walk_layers(model: keras.Layer) -> Iterator[tuple[str, keras.Layer]]:
-    """Yields the path and the layer of each layer in a model, each layer once. It enters models in the model, but not
-    layers that are made of layers: those are pruned as one. So are subclassed models in a graph, which is copied,
-    unless they have masks in place already."""
+    """Yields the path and the layer of each layer in a model, each layer once. Models in the model are entered, but
+    not composite layers: those are pruned as one. So are subclassed models in a graph, which is copied, unless they
+    have masks in place already."""
     yield from _walk(model, "", {id(model)}, not _keras.is_graph(model))
 
 
@@ -104,14 +106,14 @@ def inner_layer(layer: keras.Layer) -> keras.Layer:
 
 
 def plain_weights(model: keras.Model) -> list[keras.Variable]:
-    """The weights of a model without masks and what else belongs to them."""
+    """The weights of a model, without masks and clusters."""
     states = [part for part in _keras.flatten(model) if isinstance(part, PruningMasks | WeightClusters)]
     extra = {id(variable) for state in states for variable in state.variables}
     return [weight for weight in model.weights if id(weight) not in extra]
 
 
 def find_masked(model: keras.Layer) -> list[MaskedWeight]:
-    """Returns every masked weight of a model, or of a wrapped layer."""
+    """All masked weights of a model, or of a wrapped layer."""
     layers = walk_layers(model) if isinstance(model, keras.Model) else [(model.name, model)]
     found: list[MaskedWeight] = []
     for path, layer in layers:
@@ -134,13 +136,16 @@ def masked_sparsity(weights: Sequence[MaskedWeight]) -> float:
 
 
 def apply_masks(model: keras.Layer) -> None:
-    """Sets every pruned weight of a model to exactly zero, and those that share a value to their mean.
+    """Set every pruned weight of a model to exactly zero, and the weights of each cluster to their mean.
 
-    `fit` and `train_on_batch` do this themselves after each step. Call it after each update of a training loop of
-    your own, and after assigning weights yourself.
+    `fit` and `train_on_batch` do this themselves after each step. Call it after each update of a custom training loop,
+    and after assigning weights.
 
     Args:
-        model: A model, or a layer, from `wrap_pruning`.
+        model: A model, or a layer, from `wrap_pruning`. It is changed in place.
+
+    Raises:
+        TypeError: `model` is no model or layer.
 
     Example:
 
@@ -160,13 +165,13 @@ def apply_masks(model: keras.Layer) -> None:
 def stateless_apply_masks(
     model: keras.Layer, trainable_variables: Sequence[Any], non_trainable_variables: Sequence[Any]
 ) -> list[Any]:
-    """`apply_masks` as a pure function, for JAX training loops that carry the model's state themselves.
+    """Apply masks and clusters as a pure function: `apply_masks` for JAX training loops that carry the model's state.
 
     Args:
         model: A model from `wrap_pruning`.
         trainable_variables: Values of `model.trainable_variables`, in that order.
-        non_trainable_variables: Values of `model.non_trainable_variables`; the masks and
-            clusters are among them.
+        non_trainable_variables: Values of `model.non_trainable_variables`, in that order, masks and clusters among
+            them.
 
     Returns:
         The new values of the trainable variables.

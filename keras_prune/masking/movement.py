@@ -15,8 +15,8 @@ Moved = list[tuple[MaskedWeight, Any]]
 
 @contextmanager
 def seen_movement(model: Any, masked: Sequence[MaskedWeight]) -> Iterator[Moved]:
-    """A list that fills, while the model makes a training step, with its masked weights and what this step adds to
-    the movement of each.
+    """A list that is filled, in a training step of the model, with its masked weights and the change of the movement
+    of each.
 
     Raises:
         ValueError: The step is made on several devices at once.
@@ -30,7 +30,7 @@ def seen_movement(model: Any, masked: Sequence[MaskedWeight]) -> Iterator[Moved]
     replicas = getattr(strategy, "num_replicas_in_sync", 1)
     if replicas > 1:
         raise ValueError(
-            "Each device sees a part of the movement of weights, so it is added up on a single one: train without "
+            "Each device has a part of the movement of weights, so it is added up on a single one: train without "
             "`tf.distribute`, or use `wrap_pruning(model)` without movement. "
             f"Received: {replicas} devices, {type(strategy).__name__}"
         )
@@ -46,7 +46,7 @@ def seen_movement(model: Any, masked: Sequence[MaskedWeight]) -> Iterator[Moved]
 
 
 def add_movement(moved: Moved) -> None:
-    """Adds what was seen in a step."""
+    """Adds the changes of a step."""
     for weight, change in moved:
         assert weight.movement is not None
         weight.movement.assign(weight.movement.value + ops.stop_gradient(change))

@@ -1,7 +1,7 @@
-"""Which weights of which layer kind can be pruned.
+"""Registry of the prunable weights of each layer class.
 
-A kind is looked up by class, nearest base first, so subclasses of a known kind work. A layer of an unknown kind that is
-made of other layers (attention, `Bidirectional`, a block of your own) offers the prunable weights of its sublayers.
+A class is looked up with its bases, the nearest first, so subclasses of a registered class work. Of a composite layer
+of another class (attention, `Bidirectional`, a custom block), the prunable weights of its sublayers are taken.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ _REGISTRY: dict[type, GetWeights] = {}
 
 
 def register_prunable(cls: type, weights: Sequence[str] | GetWeights) -> None:
-    """Says which weights of a layer class, and of its subclasses, can be pruned.
+    """Register the weights of a layer class, and of its subclasses, that can be pruned.
 
     A custom layer may instead have a method `get_prunable_weights()` that returns `{name: variable}`, or a list of
     variables.
@@ -60,11 +60,11 @@ def register_prunable(cls: type, weights: Sequence[str] | GetWeights) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Held:
-    """A weight, and the layer that holds it itself: a sublayer, perhaps.
+    """Weight, and the layer that holds it itself, perhaps a sublayer.
 
     Args:
         layer: The layer.
-        name: The weight's name in it: `"kernel"`.
+        name: Name of the weight in it: `"kernel"`.
         weight: The variable.
     """
 
@@ -75,11 +75,11 @@ class Held:
 
 @dataclasses.dataclass(frozen=True)
 class Prunable:
-    """What can be pruned of one layer.
+    """The prunable weights of a layer.
 
     Args:
-        held: The weights, and what holds them, by name; of sublayers, by path: `"query/kernel"`.
-        reason: If there are none, why.
+        held: The weights, and the layers that hold them, by name; those of sublayers by path: `"query/kernel"`.
+        reason: Why there are none. Defaults to "": there are some.
     """
 
     held: dict[str, Held]
@@ -92,7 +92,7 @@ class Prunable:
 
 
 def find_prunable(layer: keras.Layer) -> Prunable:
-    """Returns the prunable weights of a built layer, or the reason why it has none."""
+    """The prunable weights of a built layer, or the reason why it has none."""
     if not layer.weights:
         return Prunable({}, "has no weights")
     found = _held_by(layer)
@@ -107,7 +107,7 @@ def find_prunable(layer: keras.Layer) -> Prunable:
 
 
 def _held_by(layer: keras.Layer) -> dict[str, Held] | None:
-    """The weights that a layer offers, whatever their type; None if its kind is unknown."""
+    """The registered weights of a layer, whatever their type; None if its class is unknown."""
     if hasattr(layer, "get_prunable_weights"):
         return _hold(layer, layer.get_prunable_weights())
     for cls in type(layer).__mro__:
@@ -170,7 +170,7 @@ def _register_keras_layers() -> None:
     register_prunable(layers.Embedding, ["embeddings"])
     for cls in (layers.SimpleRNNCell, layers.LSTMCell, layers.GRUCell):
         register_prunable(cls, ["kernel", "recurrent_kernel"])
-    # The cell of ConvLSTM has no public class. The other recurrent layers offer what their cells offer.
+    # The cell of ConvLSTM has no public class. The other recurrent layers have the weights of their cells.
     for cls in (layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D):
         register_prunable(
             cls, lambda layer: {"kernel": layer.cell.kernel, "recurrent_kernel": layer.cell.recurrent_kernel}

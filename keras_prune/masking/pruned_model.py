@@ -1,8 +1,8 @@
-"""The class of a pruned model: it keeps its masks while it trains, and says so in its file.
+"""`PrunedModel`: the class of a model with masks, which hold while it trains and are saved with it.
 
 A pruned model has the class it had before, extended by `PrunedModel`: its `train_step` ends with `weight * mask`, so
 stored weights are exactly zero under the mask after every step, and whatever reads them (the forward pass, validation,
-checkpoints, export) sees the pruned model. No callback is needed for that, on any backend, also after loading.
+checkpoints, export) gets the pruned model. No callback is needed for that, on any backend, also after loading.
 """
 
 import warnings
@@ -31,12 +31,12 @@ _PRUNED_CLASSES: dict[type, type] = {}
 
 @_register
 class PrunedModel:
-    """Mixed into the class of a model with masks by `keep_masks`."""
+    """Mixin of the class of a model with masks: its training step applies them. `wrap_pruning` makes such models."""
 
     _plain_class: type
 
     def train_step(self, *args: Any) -> Any:
-        """The model's own training step, then `weight * mask`, and the means of clusters."""
+        """Run the training step of the model, then `weight * mask`, and the means of clusters."""
         backend = keras.backend.backend()
         weights = find_masked(self)
         with seen_movement(self, weights) as moved, self._masked_writes(weights) as written:
@@ -68,7 +68,7 @@ class PrunedModel:
         return _keras.masked_writes(self, pairs)
 
     def set_weights(self, weights: list[Any]) -> None:
-        """As in Keras; warns when the weights bring back a less sparse model, masks included."""
+        """Set the weights, as in Keras; warns when they restore a less sparse model, masks included."""
         before = masked_sparsity(find_masked(self))
         super().set_weights(weights)  # type: ignore[misc]
         masked = find_masked(self)
@@ -77,7 +77,7 @@ class PrunedModel:
         after = masked_sparsity(masked)
         if after < before:
             warnings.warn(
-                f"The weights that were set bring back masks of sparsity {after:.4f}; the model had {before:.4f}. "
+                f"The weights that were set restore masks of sparsity {after:.4f}; the model had {before:.4f}. "
                 "`EarlyStopping(restore_best_weights=True)` does this when the best epoch came before pruning was "
                 "done: pass it `start_from_epoch`, an epoch after the schedule's `end_step`.",
                 stacklevel=2,
@@ -93,7 +93,7 @@ class PrunedModel:
         return {"model": plain, "attached": attached, "movement": moved, "clusters": clusters}
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras. A `PruningSchedule` whose importance is measured on data finds here what is trained on."""
+        """Train the model, as in Keras. Callbacks whose importance is measured on data find the training data here."""
         data = TrainingData(x, y, kwargs.get("sample_weight"), kwargs.get("validation_split", 0.0))
         object.__setattr__(self, "_training_data", data)  # not an attribute that Keras tracks
         callbacks = kwargs.get("callbacks", args[3] if len(args) > 3 else None)
@@ -127,7 +127,7 @@ class PrunedModel:
 
 
 def _unpickle(load: Callable[..., keras.Model], *arguments: Any) -> keras.Model:
-    """A function of this package, so that whoever unpickles a pruned model imports what its file needs."""
+    """A function of this package, so that unpickling a pruned model imports the package."""
     return load(*arguments)
 
 
@@ -143,7 +143,7 @@ def keep_masks(model: keras.Model) -> keras.Model:
 
 
 def drop_masks(model: keras.Model) -> keras.Model:
-    """Gives a model the class back that it had before `keep_masks`, in place, and returns the model."""
+    """Restores the class that a model had before `keep_masks`, in place, and returns the model."""
     if isinstance(model, PrunedModel):
         _set_class(model, model._plain_class)
     return model
@@ -166,7 +166,7 @@ def _pruned_class(plain: type) -> type:
         return _PRUNED_CLASSES[plain]
     members = {"_plain_class": plain, "__doc__": plain.__doc__, "__module__": plain.__module__}
     cls = _register(type(plain.__name__, (PrunedModel, plain), members))
-    _register(PrunedModel)  # files name "PrunedModel": loading starts there, whatever class was made last
+    _register(PrunedModel)  # files name "PrunedModel": loading starts there, not at the class made last
     _PRUNED_CLASSES[plain] = cls
     return cls
 

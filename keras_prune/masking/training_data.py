@@ -1,4 +1,4 @@
-"""The data that `fit` trains on, and a sample of them for what is measured while it does."""
+"""The training data of `fit`, and samples of them to measure statistics on."""
 
 import dataclasses
 import itertools
@@ -13,13 +13,13 @@ BATCH_SIZE = 32
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """What `fit` was given.
+    """Training data, as `fit` got them.
 
     Args:
-        x: Arrays, or batches: a dataset.
-        y: Targets, if `x` are arrays.
-        sample_weight: Likewise.
-        validation_split: The fraction at the end of the arrays that is not trained on.
+        x: Arrays, or a dataset of batches.
+        y: Targets, if `x` are arrays. Defaults to None.
+        sample_weight: Weights of the samples, if `x` are arrays. Defaults to None.
+        validation_split: The fraction at the end of the arrays that is for validation. Defaults to 0.
     """
 
     x: Any
@@ -28,19 +28,19 @@ class TrainingData:
     validation_split: float = 0.0
 
     def check(self) -> None:
-        """Raises a `ValueError` if a sample would take away from what is trained on."""
+        """Raises a `ValueError` if a sample would be missing in the training data."""
         if isinstance(self.x, Iterator):
             raise ValueError(
-                "This importance is measured on what `fit` trains on, but a generator can be read only once: pass "
-                f"`data` to PruningSchedule, or train on a dataset. Received: x={self.x!r}"
+                "This importance is measured on the training data, but a generator can be read only once: pass "
+                f"`data` to the callback, or a dataset to `fit`. Received: x={self.x!r}"
             )
 
     def sample(self, batches: int, seed: int) -> Any:
-        """Some batches, chosen at random by the seed where they can be chosen: in the form that `Batches` reads.
+        """A sample of batches, random where random access is possible, in the form that `Batches` takes.
 
         Args:
-            batches: Their number; of arrays, each has 32 samples.
-            seed: The same for the same.
+            batches: Number of batches; of arrays, each has 32 samples.
+            seed: Random seed.
         """
         rng = np.random.default_rng(seed)
         if isinstance(self.x, keras.utils.PyDataset):

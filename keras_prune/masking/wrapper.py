@@ -1,7 +1,7 @@
-"""The layer wrapper: a layer and its masks.
+"""`PruningWrapper`: a layer and its masks.
 
-The wrapper is passive. It calls its layer through and holds the masks as state; what keeps the weights at zero is the
-training step (training.py) and what changes the masks is a policy (callbacks.py).
+The wrapper is passive. It calls its layer and holds the masks as state; the training step keeps the weights at zero
+(pruned_model.py), and callbacks change the masks (callbacks/).
 """
 
 import functools
@@ -22,16 +22,17 @@ _NOT_SHAPES = {"training", "mask"}
 
 
 class PruningMasks(keras.layers.Layer):
-    """Holds the masks of one layer's weights: an attribute of the layer's wrapper or, in a subclassed model, of the
-    layer itself. Never called.
+    """Layer that holds the masks of another layer's weights: an attribute of its wrapper or, in a subclassed model, of
+    the layer itself. Never called.
 
     A mask is a non-trainable variable of the shape and type of its weight, 1 = kept, 0 = pruned. So checkpoints,
-    `.keras` files and distribution need nothing special. Floats, not booleans: multiplying by them is the fastest way
-    to hold a mask on every backend.
+    `.keras` files and distribution need no extra code. Floats, not booleans: multiplying by them is the fastest way to
+    apply a mask on every backend.
 
     Args:
         weights: The layer's prunable variables by name.
-        movement: Whether there is a variable, too, for the movement of each weight, which the training step adds up.
+        movement: Whether there is also a variable for the movement of each weight, which the training step adds up.
+            Defaults to False.
     """
 
     def __init__(self, weights: Weights, movement: bool = False):
@@ -69,22 +70,23 @@ class PruningMasks(keras.layers.Layer):
 
     @property
     def movements(self) -> list[keras.Variable | None]:
-        """Where the movement of each weight is added up, in the same order; None: it is not."""
+        """The variables for the movement of each weight, in the same order; None where there is none."""
         return list(self._movements) or [None] * len(self._masks)
 
 
 @keras.saving.register_keras_serializable(package="keras_prune")
 class PruningWrapper(keras.layers.Wrapper):
-    """A layer and a mask for each of its prunable weights. Made by `wrap_pruning`.
+    """Wrapper that holds a layer and a mask for each of its prunable weights. `wrap_pruning` makes it.
 
     It has the layer's name, takes the layer's call arguments and returns the layer's outputs. The layer itself is
     `wrapper.layer`.
 
     Args:
-        layer: The layer to hold. It is not copied.
-        movement: Whether the movement of its weights is added up while they train; see `wrap_pruning`.
-        clusters: For each prunable weight how many clusters it has, or None: it has none; see `cluster_weights`.
-        **kwargs: Arguments of `keras.Layer`; by default those of `layer`.
+        layer: The layer to wrap. It is not copied.
+        movement: Whether the training step adds up the movement of its weights; see `wrap_pruning`. Defaults to False.
+        clusters: For each prunable weight its number of clusters, or None if it has none; see `cluster_weights`.
+            Defaults to ().
+        **kwargs: Arguments of `keras.Layer`. Default to those of `layer`.
     """
 
     def __new__(cls, layer: keras.Layer, **kwargs: Any) -> Self:
@@ -166,14 +168,14 @@ class PruningWrapper(keras.layers.Wrapper):
 
 
 def _warn_of_lost_masks() -> None:
-    """Warns while Keras trains a model with masks in it that does not hold them: `wrap_pruning` did not make it.
+    """Warns while Keras trains a model with masks in it that does not apply them: `wrap_pruning` did not make it.
 
-    Not on JAX: there `fit` calls the parts of a model without the model, as a loop of one's own does.
+    Not on JAX: there `fit` calls the parts of a model without the model, as a custom loop does.
     """
     model = _keras.called_in_training()
     if isinstance(model, keras.Model) and model.compiled and not hasattr(model, "_plain_class"):  # that of PrunedModel
         warnings.warn(
-            f"The model '{model.name}' has masks in it, but does not hold the masks while it trains: pruned weights "
+            f"The model '{model.name}' has masks in it, but does not apply them while it trains: pruned weights "
             "come back. Pass it through `wrap_pruning`, or call `apply_masks(model)` after each step.",
             stacklevel=2,
         )
@@ -194,18 +196,18 @@ def _build_signature(layer: keras.Layer) -> inspect.Signature:
 
 
 def attach_masks(layer: keras.Layer, movement: bool = False) -> None:
-    """Gives a built layer masks in place, without a wrapper: for subclassed models, whose layers have no graph."""
+    """Adds masks to a built layer in place, without a wrapper: for subclassed models, which have no graph."""
     with _keras.unlocked(layer):
         setattr(layer, ATTRIBUTE, PruningMasks(find_prunable(layer).weights, movement))
 
 
 def detach_masks(layer: keras.Layer) -> None:
-    """Takes the masks from a layer that `attach_masks` gave it."""
+    """Removes the masks that `attach_masks` added."""
     _keras.remove_sublayer(layer, ATTRIBUTE)
 
 
 def attach_clusters(layer: keras.Layer, clusters: Sequence[int | None]) -> None:
-    """Gives a built layer with masks, wrapped or not, room for the clusters of its weights, in place."""
+    """Adds the variables of clusters to a built layer with masks, wrapped or not, in place."""
     weights = find_prunable(layer.layer if isinstance(layer, PruningWrapper) else layer).weights
     with _keras.unlocked(layer):
         setattr(layer, CLUSTERS, WeightClusters(weights, clusters))
@@ -214,7 +216,7 @@ def attach_clusters(layer: keras.Layer, clusters: Sequence[int | None]) -> None:
 
 
 def detach_clusters(layer: keras.Layer) -> None:
-    """Takes the clusters from a layer, if it has some."""
+    """Removes the clusters of a layer, if it has some."""
     if hasattr(layer, CLUSTERS):
         _keras.remove_sublayer(layer, CLUSTERS)
     if isinstance(layer, PruningWrapper):

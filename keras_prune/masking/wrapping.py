@@ -1,4 +1,4 @@
-"""`wrap_pruning` gives a model masks, `strip_pruning` takes them away again."""
+"""`wrap_pruning` adds masks to a model, `strip_pruning` removes them."""
 
 import dataclasses
 from typing import Any
@@ -15,19 +15,20 @@ from keras_prune.patterns import Predicate, as_predicate
 
 
 def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = False) -> keras.Layer:
-    """Returns a model whose prunable weights have masks, all of them still open: the outputs are the same to the bit.
+    """Return a model whose prunable weights have masks, which prune nothing yet: the outputs are the same to the bit.
 
-    Sequential and Functional models, nested or not, are copied; the model that is passed, its weights and its
-    optimizer stay as they are. The copy has the names of the original and is not compiled. A subclassed model cannot
-    be copied: its layers get their masks in place, and the model itself is returned. What got masks, what did not and
-    why is in `summary(model)`.
+    Sequential and Functional models, nested or not, are copied; the given model, its weights and its optimizer are left
+    unchanged. The copy has the names of the original and is not compiled. A subclassed model cannot be copied: its
+    layers get their masks in place, and the model itself is returned. `summary(model)` says which layers have masks,
+    and why others have none.
 
     Args:
         model: A built model, or a single layer, built or not.
         layers: Which layers get masks: a name pattern (`"conv*"`, `"encoder/*"`), a layer class, a function
-            `layer -> bool`, or a list of these. By default all that have prunable weights. Layers with masks stay so.
-        movement: Whether each training step adds up w·∂loss/∂w of every weight, which `importance="movement"` needs: a
-            variable more for each, saved with the model.
+            `layer -> bool`, or a list of these. Layers with masks keep them. Defaults to None: all layers with prunable
+            weights.
+        movement: Whether each training step adds up w·∂loss/∂w of every weight, which `importance="movement"` needs:
+            one more variable for each, saved with the model. Defaults to False.
 
     Returns:
         A `keras.Model` (for a layer: the wrapped copy) that keeps masked weights at zero while it trains.
@@ -70,15 +71,16 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
 
 
 def strip_pruning(model: keras.Layer) -> keras.Layer:
-    """Returns a model of plain Keras layers with the zeros and shared values written in: the outputs are the same.
+    """Return a model of plain Keras layers, with the zeros and shared values in its weights: the outputs are the same.
 
-    Sequential and Functional models are copied, like in `wrap_pruning`; a subclassed model loses its masks in place.
+    Sequential and Functional models are copied, as in `wrap_pruning`; the masks of a subclassed model are removed in
+    place.
 
     Args:
         model: A model from `wrap_pruning`, also one loaded from a file; a wrapped layer; or a model without masks.
 
     Returns:
-        The plain model or layer, not compiled. It needs nothing of this package.
+        The plain model or layer, not compiled. It does not need this package.
 
     Raises:
         ValueError: The model is not built.
@@ -117,16 +119,16 @@ def strip_pruning(model: keras.Layer) -> keras.Layer:
 
 
 def stripped_for_export(model: keras.Model) -> keras.Model:
-    """The model without masks, the zeros written in, as `tflite_export` takes it; the user's own stays as it is.
+    """A copy of the model without masks, for `tflite_export`, which runs this before an export.
 
-    A subclassed model cannot be built again, and stripping it in place would change the user's. It is taken as it is:
-    its masked weights are zero already, and its masks, which no call reads, do not reach a file.
+    A subclassed model cannot be copied, and stripping it in place would change the user's. It is exported as it is: its
+    masked weights are zero already, and its masks, which no call uses, do not reach the file.
     """
     return strip_pruning(model) if _keras.is_graph(model) else model
 
 
 def prunable_paths(model: keras.Model) -> list[str]:
-    """The paths of the layers that have masks; in a model without masks, of those that `wrap_pruning` would give some.
+    """The paths of the layers that have masks; in a model without masks, of those that `wrap_pruning` would wrap.
 
     Raises:
         ValueError: There are none, or the model is not built.
@@ -138,7 +140,7 @@ def prunable_paths(model: keras.Model) -> list[str]:
     paths = paths or [path for path, layer in layers if find_prunable(layer).weights]
     if not paths:
         raise ValueError(
-            "The model has no weights that can be pruned; `summary(model)` says why of each layer. "
+            "The model has no weights that can be pruned; `summary(model)` says why, for each layer. "
             f"Received: the model '{model.name}'"
         )
     return paths

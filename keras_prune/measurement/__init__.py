@@ -1,4 +1,4 @@
-"""What is measured on data: gradients, activations, losses and metrics."""
+"""Measurements on data: gradients, activations, losses and metrics."""
 
 from keras_prune.measurement.activation_stats import ActivationStats
 from keras_prune.measurement.weight_statistics import WeightStatistics

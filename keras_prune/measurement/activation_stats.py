@@ -1,4 +1,4 @@
-"""What a layer reads, condensed: no activations are kept."""
+"""Statistics of the inputs of a layer: no activations are kept."""
 
 import dataclasses
 
@@ -7,13 +7,14 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ActivationStats:
-    """What a layer reads at each position along an axis of its weight, over samples and places in the image or
-    sequence.
+    """Statistics of the inputs of a layer at each position along an axis of its weight, over all samples and all places
+    in the image or sequence.
 
     Args:
-        magnitude: Mean of the absolute values.
-        norm: Root of the mean of the squares: the Euclidean norm, but for a factor that all positions share.
-        off: The fraction of the values that are zero or below.
+        magnitude: Float array: mean of the absolute values.
+        norm: Float array: root of the mean of the squares, the Euclidean norm except for a factor that all positions
+            share.
+        off: Float array: the fraction of the values that are zero or below.
     """
 
     magnitude: np.ndarray

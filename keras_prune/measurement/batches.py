@@ -1,4 +1,4 @@
-"""The data that statistics are measured on, in any form that `fit` takes, batch by batch and checked."""
+"""Data to measure statistics on: in any form that `fit` takes, checked batch by batch."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,7 +13,7 @@ BATCH_SIZE = 32
 
 
 class Batches:
-    """Yields batches `(x, y, sample_weight)` of NumPy arrays, the last two None where there are none.
+    """Iterable of batches `(x, y, sample_weight)` of NumPy arrays, the last two None where there are none.
 
     Args:
         data: Arrays `x`, `(x, y)` or `(x, y, sample_weight)`, or batches of them that can be read more than once:
@@ -21,7 +21,7 @@ class Batches:
             lists of arrays.
         model: The model that they must fit.
         with_targets: Whether `y` is needed.
-        batch_size: Of arrays: the samples in a batch.
+        batch_size: Samples in a batch, where `data` are arrays. Defaults to 32.
 
     Raises:
         ValueError: No data, or (when read) empty, not finite or not fitting the model.
@@ -39,12 +39,12 @@ class Batches:
         self._source = _source(data, self._inputs, batch_size)
 
     def __len__(self) -> int:
-        """The number of batches; raises a `TypeError` where it is not known."""
+        """The number of batches; raises a `TypeError` where it is unknown."""
         return len(self._source)  # type: ignore[arg-type]
 
     @property
     def count(self) -> int | None:
-        """The number of batches, None where it is not known."""
+        """The number of batches, None where it is unknown."""
         try:
             return len(self)
         except TypeError:
@@ -85,7 +85,7 @@ def check_inputs(model: keras.Model, x: Any) -> Any:
     Raises:
         ValueError: They do not; the message names the shapes.
     """
-    if not _keras.is_graph(model):  # nobody knows what a subclassed model takes
+    if not _keras.is_graph(model):  # what a subclassed model takes is unknown
         return x
     expected = _keras.input_structure(model)
     if isinstance(x, dict) and not isinstance(expected, dict):  # Keras finds them by the names of the inputs

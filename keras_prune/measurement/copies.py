@@ -1,4 +1,4 @@
-"""Copies of models to measure on: they always run as in inference, and their loss is that of the data."""
+"""Copies of models for measurements: they always run as in inference, and their loss is that of the data alone."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class AtInference(keras.Model):
 
 
 class _SubclassedAtInference(keras.Model):
-    """The same of a model without a graph."""
+    """The same for a model without a graph."""
 
     def __init__(self, model: keras.Model):
         super().__init__(name=model.name)
@@ -29,14 +29,14 @@ class _SubclassedAtInference(keras.Model):
 
 
 def copy_to_measure(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Copies a model with masks, which is only read.
+    """Copies a model with masks, which is not changed.
 
     Returns:
         The copy, with the layers and masks of the model, and a model of the same variables that always runs as in
         inference.
 
     Raises:
-        ValueError: A subclassed model that Keras cannot make again from its configuration, or the scope of a strategy
+        ValueError: A subclassed model that Keras cannot create from its configuration, or the scope of a strategy
             of several workers.
     """
     graph = _keras.is_graph(model)
@@ -48,7 +48,7 @@ def copy_to_measure(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     if not graph:
         return copy, _SubclassedAtInference(copy)
     running = AtInference(*_keras.graph_structures(copy), name=model.name)
-    running.output_names = getattr(model, "output_names", running.output_names)  # by which losses are told apart
+    running.output_names = getattr(model, "output_names", running.output_names)  # by which losses are assigned
     return copy, running
 
 
@@ -73,7 +73,7 @@ def train_all(model: keras.Model) -> None:
 
 
 def forget_regularization(model: keras.Model) -> None:
-    """Takes the penalties of weights and activations out of the loss of a model, in place."""
+    """Removes the penalties of weights and activations from the loss of a model, in place."""
     for layer in _keras.flatten(model):
         layer.activity_regularizer = None
     for variable in model.variables:

@@ -1,8 +1,8 @@
-"""One metric of a model on data that are held in memory: compiled once, evaluated as often as asked."""
+"""A metric of a model on data in memory: compiled once, evaluated many times."""
 
 import copy
 import math
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,26 +11,28 @@ from keras import ops
 from keras_prune import _keras
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import AtInference
-from keras_prune.measurement.metric_direction import lower_is_better
-from keras_prune.measurement.metrics import cannot_be_computed, fresh_metrics, scores_of
+from keras_prune.measurement.loss import cannot_be_computed, compile_loss
+from keras_prune.measurement.metric_direction import MODES, Mode, lower_is_better
+from keras_prune.measurement.metrics import fresh_metrics, scores_of
+from keras_prune.validation import check_choice, check_integer
 
-Mode = Literal["auto", "min", "max"]
 BATCH_SIZE = 256
 
 
 class Evaluation:
-    """How well a model does on data. It is compiled here, so it must be a copy; see `copy_to_measure`.
+    """A metric of a model on data. The model is compiled here, so it must be a copy; see `copy_to_measure`.
 
     Args:
         running: The copy. Other models of the same inputs and outputs can be evaluated later.
         model: The model that it is a copy of: its compile settings say what can be measured.
         data: `(x, y)` or `(x, y, sample_weight)`, or batches of them; see `Batches`.
-        metric: Name of a metric that the model was compiled with; `"loss"`; or a Keras metric. None: the first
-            metric that the model was compiled with, or the loss if there is none. In a model that is not compiled,
-            any name that `compile` understands.
+        metric: Name of a metric that the model was compiled with; `"loss"`; or a Keras metric. In a model that is not
+            compiled, any name that `compile` understands. Defaults to the first metric that the model was compiled
+            with, or the loss if there is none.
         mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by the metric or its name.
-        loss: As `compile` takes it. Default: that of the model.
-        batch_size: Samples in a batch, where `data` are arrays.
+            Defaults to `"auto"`.
+        loss: The loss, as `compile` takes it. Defaults to that of the model.
+        batch_size: Samples in a batch, where `data` are arrays. Defaults to 256.
 
     Raises:
         ValueError: No data, or such as do not fit the model; a metric that the model does not have (the message names
@@ -48,13 +50,10 @@ class Evaluation:
         loss: Any = None,
         batch_size: int = BATCH_SIZE,
     ):
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f'`mode` must be "auto", "min" or "max". Received: mode={mode!r}')
+        check_choice(mode, "mode", MODES)
         if not (metric is None or isinstance(metric, str | keras.metrics.Metric)):
             raise TypeError(f"`metric` must be the name of a metric, or a Keras metric. Received: metric={metric!r}")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be an integer of at least 1. Received: batch_size={batch_size!r}")
-        self.batches = _held(data, model, batch_size)
+        self.batches = _held(data, model, check_integer(batch_size, "batch_size", minimum=1))
         self.model = model
         found: tuple[Any, Any] = (loss, None) if loss is not None else _loss(model, metric)
         self._loss, self._loss_weights = found
@@ -65,12 +64,12 @@ class Evaluation:
         self.baseline = self._finite(logs[self.name])
 
     def of_sample(self, running: keras.Model, model: keras.Model, samples: int) -> "Evaluation":
-        """The same metric of another model, on the first samples only, and with a baseline of its own.
+        """The same metric of another model, on the first samples only, with its own baseline.
 
         Args:
             running: A copy of the other model.
             model: That model.
-            samples: How many at most.
+            samples: Largest number of samples.
         """
         other = copy.copy(self)
         other.model, other.batches = model, _first_samples(self.batches, samples)
@@ -78,16 +77,16 @@ class Evaluation:
         return other
 
     def of(self, running: keras.Model) -> float:
-        """The metric of a copy, which is compiled if it is not yet. It may be NaN."""
+        """The metric of a copy, which is compiled here if needed. It may be NaN."""
         if not running.compiled:
             self._compile(running)
         return self._evaluate(running)[self.name]
 
     def of_outputs(self, running: keras.Model, outputs: Any) -> float:
-        """The metric of outputs that something else computed for all samples, in the order of the model's outputs.
+        """The metric of given outputs for all samples, in the order of the model's outputs, such as those of a file.
 
         Args:
-            running: A copy that was evaluated before: its metric and loss are taken.
+            running: A copy that was evaluated before: its metric and loss are used.
             outputs: One array for each output of the model.
         """
         inputs, targets, weights = self.samples
@@ -113,15 +112,7 @@ class Evaluation:
     def _compile(self, running: keras.Model) -> None:
         loss = keras.tree.map_structure(lambda _: _nothing, _outputs(running)) if self._loss is None else self._loss
         metrics, weighted = map(fresh_metrics, self._metrics)
-        running.compile(
-            keras.optimizers.SGD(0.0),
-            loss=loss,
-            loss_weights=self._loss_weights,
-            metrics=metrics,
-            weighted_metrics=weighted,
-            jit_compile=keras.backend.backend() == "jax",  # elsewhere not worth compiling for a few batches
-            auto_scale_loss=False,
-        )
+        compile_loss(running, keras.optimizers.SGD(0.0), loss, self._loss_weights, metrics, weighted)
 
     def _evaluate(self, running: keras.Model) -> dict[str, float]:
         found = running.evaluate(InMemory(self.batches), verbose=0, return_dict=True)
@@ -142,7 +133,7 @@ class Evaluation:
 
 
 class InMemory(keras.utils.PyDataset):
-    """Batches in memory, in their order."""
+    """Dataset of batches in memory, in their order."""
 
     def __init__(self, batches: list[Any]):
         super().__init__()
@@ -214,10 +205,10 @@ def _name(metric: Any, logs: dict[str, float], model: keras.Model) -> str:
 
 
 def _outputs(running: keras.Model) -> Any:
-    """The symbolic outputs in their structure; None for a subclassed model, which has one as far as anybody knows."""
+    """The symbolic outputs in their structure; None for a subclassed model, whose structure is unknown."""
     return _keras.graph_structures(running)[1] if isinstance(running, AtInference) else None
 
 
 def _nothing(y_true: Any, y_pred: Any) -> Any:
-    """The loss where only a metric is asked for: Keras wants one."""
+    """The loss where only a metric is needed: Keras requires one."""
     return ops.zeros(ops.shape(y_pred)[:1])

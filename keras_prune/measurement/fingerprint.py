@@ -1,4 +1,4 @@
-"""Fingerprints of models and data: what was measured of others must not be taken for one's own."""
+"""Fingerprints of models and data: so that measurements of one are never taken for those of another."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ from keras_prune.masking.masked_weights import walk_layers
 
 
 def fingerprint(*parts: Any) -> str:
-    """One for several: of what JSON can write, by its value; of all else by its `describe`."""
+    """One fingerprint of several parts: of what JSON can write by its value, of all else by its `describe`."""
     text = json.dumps(parts, sort_keys=True, default=describe)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def model_fingerprint(model: keras.Model) -> str:
-    """Of a model's layers, their settings and all weights. Names of layers count: results are told by them."""
+    """The fingerprint of layers, their settings and all weights. Names of layers count: results refer to them."""
     digest = hashlib.sha256()
     for path, layer in walk_layers(model):
         digest.update(f"{path} {describe(layer)}\n".encode())
@@ -31,7 +31,7 @@ def model_fingerprint(model: keras.Model) -> str:
 
 
 def data_fingerprint(batches: Iterable[Any]) -> str:
-    """Of all samples in batches `(x, y, sample_weight)`, whatever their order and the size of the batches."""
+    """The fingerprint of all samples in batches `(x, y, sample_weight)`, whatever their order and batch size."""
     total = count = 0
     for batch in batches:
         leaves = [np.ascontiguousarray(leaf) for leaf in keras.tree.flatten(batch) if leaf is not None]
@@ -46,7 +46,7 @@ def data_fingerprint(batches: Iterable[Any]) -> str:
 
 
 def describe(thing: Any) -> Any:
-    """What is known of a layer, a metric, an optimizer, a function or a plain value without running it, as text."""
+    """A layer, metric, optimizer, function or plain value as text, without running it."""
     if hasattr(thing, "get_config") and not isinstance(thing, type):
         try:
             return f"{type(thing).__name__} {json.dumps(thing.get_config(), sort_keys=True, default=describe)}"

@@ -1,6 +1,6 @@
-"""The gradient of the loss with respect to weights, batch by batch, on any backend.
+"""Gradients of the loss with respect to weights, batch by batch, on any backend.
 
-Keras has no function for gradients, but each of its backends gives them to an optimizer: here to one that keeps them
+Keras has no function for gradients, but each of its backends passes them to an optimizer: here to one that records them
 and changes nothing.
 """
 
@@ -18,7 +18,7 @@ from keras_prune.reporting.progress import track
 
 
 class Recorder(keras.optimizers.Optimizer):
-    """Keeps the gradients of the last batch, and leaves the weights alone."""
+    """Optimizer that records the gradients of the last batch, and does not change the weights."""
 
     def __init__(self) -> None:
         super().__init__(learning_rate=0.0)
@@ -44,7 +44,7 @@ def batch_gradients(
         weights: Variables of the copy.
         batches: Inputs and targets.
         loss: As `compile` takes it.
-        loss_weights: Likewise.
+        loss_weights: Weights of the losses, as `compile` takes them.
 
     Raises:
         ValueError: The loss cannot be computed.

@@ -1,5 +1,5 @@
-"""What layers read while a model runs: layers inside of layers too, such as the projections of attention, and what
-runs at each step of a sequence."""
+"""Forward hooks: the inputs of layers while a model runs, of sublayers too, such as the projections of attention, and
+of what runs at each step of a sequence."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,122 +15,123 @@ from keras_prune.selection.layout import Axes
 
 _CONVOLUTIONS = keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D
 
-Sink = Callable[[np.ndarray], None]
-Told = tuple[int, str, np.ndarray]
-"""The `id` of a layer, the name of a weight of it, and what that read."""
+Hook = Callable[[np.ndarray], None]
+Hooks = Mapping[int, Mapping[str, Hook]]
+Recorded = tuple[int, str, np.ndarray]
+"""The `id` of a layer, the name of a weight of it, and the input of that weight."""
 
 
 @contextmanager
-def watched(model: keras.Layer, sinks: Mapping[int, Mapping[str, Sink]]) -> Iterator[None]:
-    """While this holds, each call of a layer of the model tells what its weights read.
+def input_hooks(model: keras.Layer, hooks: Hooks) -> Iterator[None]:
+    """While this holds, each call of a layer of the model passes the inputs of its weights to their hooks.
 
-    The model must run eagerly: call it as it is, neither `predict` nor in a compiled function. What runs in a loop of a
-    user's own that the backend compiles is not seen.
+    The model must run eagerly: call it as it is, neither `predict` nor in a compiled function. What runs in a custom
+    loop that the backend compiles is not seen.
 
     Args:
         model: The model.
-        sinks: By the `id` of the layer that holds weights, and by the name of a weight, a function that gets what it
-            reads. The first axis are the samples; what was read at the steps of a sequence comes together.
+        hooks: By the `id` of the layer that holds weights, and by the name of a weight, a function that gets its input.
+            The first axis are the samples; the inputs at the steps of a sequence come together.
     """
-    ears = _Ears(sinks)
+    recorder = _Recorder(hooks)
     with ExitStack() as stack:
         for layer in _keras.flatten(model):
             key = id(layer)
             if isinstance(layer, keras.layers.RNN):
-                if any(id(part) in sinks for part in _keras.flatten(layer)):
-                    stack.enter_context(_replaced(layer, "call", _recurrent(layer, ears)))
-                if key in sinks:  # of ConvLSTM, whose cell has no class that could be registered
-                    stack.enter_context(_replaced(layer.cell, "call", _plain(layer.cell, key, ears)))
+                if any(id(part) in hooks for part in _keras.flatten(layer)):
+                    stack.enter_context(_replaced(layer, "call", _recurrent(layer, recorder)))
+                if key in hooks:  # of ConvLSTM, whose cell has no class that could be registered
+                    stack.enter_context(_replaced(layer.cell, "call", _plain(layer.cell, key, recorder)))
             elif isinstance(layer, keras.layers.TimeDistributed):
-                stack.enter_context(_replaced(layer, "call", _stepwise(layer, ears)))
-            elif key in sinks:
-                stack.enter_context(_replaced(layer, "call", _plain(layer, key, ears)))
+                stack.enter_context(_replaced(layer, "call", _stepwise(layer, recorder)))
+            elif key in hooks:
+                stack.enter_context(_replaced(layer, "call", _plain(layer, key, recorder)))
             if getattr(layer, "use_cudnn", False):  # then `Bidirectional` may run its layers without calling them
                 stack.enter_context(_replaced(layer, "use_cudnn", False))
         yield
 
 
-class _Ears:
-    """Where what is read goes: to its sink, or, while a layer runs step by step, to who gathers the steps."""
+class _Recorder:
+    """Passes each input to its hook or, while a layer runs step by step, to the list that collects the steps."""
 
-    def __init__(self, sinks: Mapping[int, Mapping[str, Sink]]):
-        self._sinks = sinks
-        self._gathering: list[list[Told]] = []
+    def __init__(self, hooks: Hooks):
+        self._hooks = hooks
+        self._collecting: list[list[Recorded]] = []
 
     def names(self, key: int) -> list[str]:
-        return list(self._sinks[key])
+        return list(self._hooks[key])
 
-    def tell(self, key: int, name: str, read: Any) -> None:
+    def record(self, key: int, name: str, given: Any) -> None:
         try:
-            array = ops.convert_to_numpy(read)
+            array = ops.convert_to_numpy(given)
         except Exception:  # symbolic, in a loop that the backend compiles: each has an error of its own
             return
-        if self._gathering:
-            self._gathering[-1].append((key, name, array))
+        if self._collecting:
+            self._collecting[-1].append((key, name, array))
         else:
-            self._sinks[key][name](array)
+            self._hooks[key][name](array)
 
     @contextmanager
-    def gathered(self) -> Iterator[list[Told]]:
-        """While this holds, what is told goes into a list."""
-        self._gathering.append([])
+    def collected(self) -> Iterator[list[Recorded]]:
+        """While this holds, inputs are recorded in a list."""
+        self._collecting.append([])
         try:
-            yield self._gathering[-1]
+            yield self._collecting[-1]
         finally:
-            self._gathering.pop()
+            self._collecting.pop()
 
-    def tell_steps(self, told: Sequence[Told]) -> None:
-        """Tells what was read in several steps as one: they are of the same samples."""
+    def record_steps(self, recorded: Sequence[Recorded]) -> None:
+        """Records the inputs of several steps as one: they are of the same samples."""
         steps: dict[tuple[int, str], list[np.ndarray]] = {}
-        for key, name, read in told:
-            steps.setdefault((key, name), []).append(read)
-        for (key, name), reads in steps.items():
-            self.tell(key, name, np.stack(reads, axis=1))
+        for key, name, given in recorded:
+            steps.setdefault((key, name), []).append(given)
+        for (key, name), each in steps.items():
+            self.record(key, name, np.stack(each, axis=1))
 
 
-def _plain(layer: Any, key: int, ears: _Ears) -> Callable[..., Any]:
+def _plain(layer: Any, key: int, recorder: _Recorder) -> Callable[..., Any]:
     call = layer.call
 
     @functools.wraps(call)
     def spy(*args: Any, **kwargs: Any) -> Any:
-        for name in ears.names(key):
-            ears.tell(key, name, _what(layer, name, *args, *kwargs.values()))
+        for name in recorder.names(key):
+            recorder.record(key, name, _input_of(layer, name, *args, *kwargs.values()))
         return call(*args, **kwargs)
 
     return spy
 
 
-def _stepwise(layer: Any, ears: _Ears) -> Callable[..., Any]:
+def _stepwise(layer: Any, recorder: _Recorder) -> Callable[..., Any]:
     """`TimeDistributed` calls its layer once for each step."""
     call = layer.call
 
     @functools.wraps(call)
     def spy(*args: Any, **kwargs: Any) -> Any:
-        with ears.gathered() as told:
+        with recorder.collected() as recorded:
             found = call(*args, **kwargs)
-        ears.tell_steps(told)
+        recorder.record_steps(recorded)
         return found
 
     return spy
 
 
-def _recurrent(layer: Any, ears: _Ears) -> Callable[..., Any]:
+def _recurrent(layer: Any, recorder: _Recorder) -> Callable[..., Any]:
     """Runs the cells once more, step by step: Keras has the backend compile its loop, or runs none of the cells."""
     call, loop = layer.call, layer.inner_loop
-    told: list[Told] = []
+    recorded: list[Recorded] = []
 
     def run(sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        with ears.gathered() as steps:
+        with recorder.collected() as steps:
             _run_cells(layer, sequences, initial_state, mask)
-        told.extend(steps)
+        recorded.extend(steps)
         return loop(sequences=sequences, initial_state=initial_state, mask=mask, training=training)
 
     @functools.wraps(call)
     def spy(*args: Any, **kwargs: Any) -> Any:
-        told.clear()
-        with ears.gathered(), _replaced(layer, "inner_loop", run):  # what Keras itself runs is not told twice
+        recorded.clear()
+        with recorder.collected(), _replaced(layer, "inner_loop", run):  # what Keras itself runs is not recorded twice
             found = call(*args, **kwargs)
-        ears.tell_steps(told)
+        recorder.record_steps(recorded)
         return found
 
     return spy
@@ -149,15 +150,15 @@ def _run_cells(layer: Any, sequences: Any, states: Any, mask: Any) -> None:
         states = after if keras.tree.is_nested(after) else [after]
 
 
-def _what(layer: Any, name: str, read: Any, *others: Any) -> Any:
-    """What a weight of a layer reads, of the arguments that the layer is called with."""
+def _input_of(layer: Any, name: str, given: Any, *others: Any) -> Any:
+    """The input of a weight of a layer, among the arguments that the layer is called with."""
     if name == "recurrent_kernel":
         (states, *_) = others
         state = states[0] if keras.tree.is_nested(states) else states
-        return state if getattr(layer, "reset_after", True) else _reset(layer, read, state)
+        return state if getattr(layer, "reset_after", True) else _reset(layer, given, state)
     if name == "pointwise_kernel":
         return ops.depthwise_conv(
-            read,
+            given,
             layer.depthwise_kernel,
             strides=layer.strides,
             padding=layer.padding,
@@ -165,17 +166,17 @@ def _what(layer: Any, name: str, read: Any, *others: Any) -> Any:
             data_format=layer.data_format,
         )
     if isinstance(layer, _CONVOLUTIONS) and layer.groups > 1:
-        axis = 1 if layer.data_format == "channels_first" else read.ndim - 1
-        shape = ops.shape(read)
-        return ops.reshape(read, (*shape[:axis], layer.groups, shape[axis] // layer.groups, *shape[axis + 1 :]))
-    return read
+        axis = 1 if layer.data_format == "channels_first" else given.ndim - 1
+        shape = ops.shape(given)
+        return ops.reshape(given, (*shape[:axis], layer.groups, shape[axis] // layer.groups, *shape[axis + 1 :]))
+    return given
 
 
-def _reset(cell: Any, read: Any, state: Any) -> Any:
-    """What the three gates of a GRU read that resets its state before it multiplies: the last one the state that is
-    left."""
+def _reset(cell: Any, given: Any, state: Any) -> Any:
+    """The states that the three gates of a GRU multiply, if it resets the state before: for the last gate what is left
+    of it."""
     gate = slice(cell.units, 2 * cell.units)
-    reset = ops.matmul(read, cell.kernel[:, gate]) + ops.matmul(state, cell.recurrent_kernel[:, gate])
+    reset = ops.matmul(given, cell.kernel[:, gate]) + ops.matmul(state, cell.recurrent_kernel[:, gate])
     if cell.use_bias:
         reset = reset + cell.bias[gate]
     return ops.stack([state, state, cell.recurrent_activation(reset) * state], axis=-2)
@@ -194,13 +195,13 @@ def _replaced(layer: Any, name: str, value: Any) -> Iterator[None]:
             setattr(layer, name, own)
 
 
-class Seen:
-    """Sums over what a weight reads, at each of its input positions.
+class InputStatistics:
+    """Running sums over the inputs of a weight, at each of its input positions.
 
     Args:
-        axes: How the weight is a matrix, and which axes of what is read match which of its own.
+        axes: How the weight is a matrix, and which axes of its input match which of its own.
         shape: Of the weight.
-        samples: Whether the mean values of each sample are kept.
+        samples: Whether the mean values of each sample are kept too.
     """
 
     def __init__(self, axes: Axes, shape: Sequence[int], samples: bool):
@@ -211,9 +212,9 @@ class Seen:
         self._count = 0
         self._sums = np.zeros(3)
 
-    def add(self, read: np.ndarray) -> None:
-        """Adds what a call read, of which the first axis are the samples."""
-        values = read.astype(np.float32, copy=False)
+    def add(self, inputs: np.ndarray) -> None:
+        """Adds the input of a call, of which the first axis are the samples."""
+        values = inputs.astype(np.float32, copy=False)
         axes = [axis % values.ndim for _, axis in self._reads]
         self._positions = tuple(values.shape[axis] for axis in axes)
         places = tuple(axis for axis in range(values.ndim) if axis not in axes)
@@ -248,14 +249,14 @@ class Seen:
         return np.broadcast_to(values, self._shape)
 
 
-def tokens(vocabulary: int, sink: Sink) -> Sink:
-    """What an embedding reads of whole numbers: at each position of the vocabulary 1 where it stands, else 0, of which
-    only the mean of a sample is passed on, as nothing else is of use."""
+def one_hot(vocabulary: int, hook: Hook) -> Hook:
+    """A hook for the tokens that an embedding gets: it passes on the mean of their one-hot vectors in each sample, as
+    nothing else is of use."""
 
-    def count(read: np.ndarray) -> None:
-        rows = read.reshape(len(read), -1).astype(int)
+    def count(given: np.ndarray) -> None:
+        rows = given.reshape(len(given), -1).astype(int)
         found = np.zeros((len(rows), vocabulary), np.float32)
         np.add.at(found, (np.arange(len(rows))[:, None], rows), 1 / rows.shape[1])
-        sink(found)
+        hook(found)
 
     return count

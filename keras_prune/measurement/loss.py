@@ -1,4 +1,4 @@
-"""The loss that importance is measured by, computed on a copy of the model."""
+"""The loss of a model, computed on a copy of it."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ from keras_prune.measurement.batches import Batch, shapes
 
 
 def find_loss(model: keras.Model, loss: Any) -> tuple[Any, Any]:
-    """The loss and its weights: what was passed, or what the model was compiled with.
+    """The loss and its weights: those given, or those that the model was compiled with.
 
     Raises:
-        ValueError: Neither is there.
+        ValueError: There are neither.
     """
     if loss is not None:
         return loss, None
@@ -28,22 +28,41 @@ def find_loss(model: keras.Model, loss: Any) -> tuple[Any, Any]:
     return found
 
 
-def compile_loss(copy: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Any, loss_weights: Any) -> None:
+def compile_loss(
+    copy: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    loss: Any,
+    loss_weights: Any,
+    metrics: Any = None,
+    weighted_metrics: Any = None,
+) -> None:
     """Compiles a copy. Without XLA where Keras runs without: it is not worth compiling for a few batches."""
-    jit = keras.backend.backend() == "jax"
-    copy.compile(optimizer, loss=loss, loss_weights=loss_weights, jit_compile=jit, auto_scale_loss=False)
+    copy.compile(
+        optimizer,
+        loss=loss,
+        loss_weights=loss_weights,
+        metrics=metrics,
+        weighted_metrics=weighted_metrics,
+        jit_compile=keras.backend.backend() == "jax",
+        auto_scale_loss=False,
+    )
 
 
 @contextmanager
 def no_loss(copy: keras.Model, targets: Any) -> Iterator[None]:
-    """Says of an error in the loss, whatever the backend calls it, which shapes met."""
+    """Turns an error of the backend in the loss into one that says which shapes met."""
     try:
         yield
     except Exception as error:
-        raise ValueError(
-            f"The loss cannot be computed from outputs of shape {shapes(copy.output)} and these targets ({error}). "
-            f"Received: y of shape {shapes(targets)}"
-        ) from error
+        raise cannot_be_computed("The loss", targets, copy.output, error) from error
+
+
+def cannot_be_computed(what: str, targets: Any, outputs: Any, error: Exception) -> ValueError:
+    """The error for outputs and targets that do not fit together, whatever the backend called it."""
+    return ValueError(
+        f"{what} cannot be computed from outputs of shape {shapes(outputs)} and these targets ({error}). "
+        f"Received: y of shape {shapes(targets)}"
+    )
 
 
 def mean_loss(model: keras.Model, batches: Sequence[Batch]) -> float:

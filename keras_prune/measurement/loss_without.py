@@ -1,4 +1,4 @@
-"""The loss without each weight, by taking it away and evaluating: exact, and as dear as that."""
+"""The loss without each weight, by setting it to zero and evaluating: exact, and expensive."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,14 +19,14 @@ def change_of_each(
 ) -> dict[int, np.ndarray]:
     """How much the loss rises with a zero in place of each weight.
 
-    The batches are held in memory, as every weight is evaluated on all of them.
+    The batches are kept in memory, as every weight is evaluated on all of them.
 
     Args:
         model: A copy that may be compiled.
         weights: Weights of the copy, by any key.
         batches: Inputs and targets.
         loss: As `compile` takes it.
-        loss_weights: Likewise.
+        loss_weights: Weights of the losses, as `compile` takes them.
 
     Returns:
         By the same key, an array of the shape of the weight; 0 where it is zero.

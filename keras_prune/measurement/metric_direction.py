@@ -1,11 +1,14 @@
-"""Whether a metric should be high or low, told as far as that can be told."""
+"""Whether a metric should be high or low, by the metric itself or by its name."""
 
 import re
+from typing import Literal
 
 import keras
 
 from keras_prune import _keras
 
+Mode = Literal["auto", "min", "max"]
+MODES = ("auto", "min", "max")
 HIGH = {"acc", "accuracy", "auc", "precision", "recall", "f1", "f1score", "fbeta", "iou", "r2", "r2score", "similarity"}
 LOW = {"loss", "error", "mse", "mae", "mape", "msle", "rmse", "crossentropy", "entropy", "divergence", "perplexity"}
 

@@ -1,4 +1,4 @@
-"""Loss and metrics of outputs that are there already, of a model or of a file, as `compile` makes them."""
+"""Loss and metrics of outputs that were computed already, by a model or a file, as `compile` makes them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prune.measurement.batches import shapes
+from keras_prune.measurement.loss import cannot_be_computed
 
 
 class Unrun(keras.Model):
-    """A model that only has what `compile` makes: loss and metrics for outputs that something else computed.
+    """Model without layers that is only compiled: for the loss and metrics of outputs computed elsewhere.
 
     Args:
-        names: Of the outputs, by which losses and metrics are told apart.
-        loss: As `compile` takes it; None for none.
-        loss_weights: Likewise.
-        metrics: Likewise; Keras metrics are copied.
+        names: Names of the outputs, by which losses and metrics are assigned.
+        loss: The loss, as `compile` takes it; None for none.
+        loss_weights: Weights of the losses, as `compile` takes them.
+        metrics: Metrics, as `compile` takes them; Keras metrics are copied.
     """
 
     def __init__(self, names: Sequence[str], loss: Any, loss_weights: Any, metrics: Any):
@@ -29,11 +29,11 @@ def scores_of(compiled: keras.Model, x: Any, y: Any, outputs: Any, weights: Any 
     """The loss, if the model was compiled with one, and the metrics, by the names that `evaluate` gives them.
 
     Args:
-        compiled: What was compiled with them. It is not run.
-        x: All inputs, if its loss asks for them.
+        compiled: The model that was compiled with them. It is not run.
+        x: All inputs, if its loss needs them.
         y: All targets.
-        outputs: All outputs, in the structure of the model's.
-        weights: Of the samples.
+        outputs: All outputs, in the structure of those of the model.
+        weights: Weights of the samples. Defaults to None.
 
     Raises:
         ValueError: They cannot be computed from these outputs and targets.
@@ -52,17 +52,9 @@ def scores_of(compiled: keras.Model, x: Any, y: Any, outputs: Any, weights: Any 
 
 
 def fresh_metrics(metrics: Any) -> Any:
-    """The same metrics without their states: those of the user belong to the user's model."""
+    """Copies of metrics, without their states: the originals belong to the user's model."""
 
     def fresh(metric: Any) -> Any:
         return type(metric).from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric
 
     return keras.tree.map_structure(fresh, metrics)
-
-
-def cannot_be_computed(what: str, targets: Any, outputs: Any, error: Exception) -> ValueError:
-    """The error for outputs and targets that do not fit."""
-    return ValueError(
-        f"{what} cannot be computed from outputs of shape {shapes(outputs)} and these targets ({error}). "
-        f"Received: y of shape {shapes(targets)}"
-    )

@@ -1,4 +1,4 @@
-"""`ModelStatistics`: what criteria for single weights may ask for beside the weights."""
+"""What criteria may ask for beside the weights: `ModelStatistics` of a model, `WeightStatistics` of one array in it."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -14,7 +14,7 @@ from keras_prune.measurement.activation_stats import ActivationStats
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.gradients import batch_gradients
-from keras_prune.measurement.layer_inputs import Seen, Sink, tokens, watched
+from keras_prune.measurement.layer_inputs import Hook, InputStatistics, input_hooks, one_hot
 from keras_prune.measurement.loss import find_loss
 from keras_prune.measurement.loss_without import change_of_each
 from keras_prune.reporting.progress import track
@@ -23,10 +23,10 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 
 class SingleWeights:
-    """The weights of an array, each as if it were a channel of its own: what criteria see that score both.
+    """View of an array in which each weight is a unit, as a channel is: so one criterion can score both.
 
     Args:
-        weight: The weight.
+        weight: The array, and its mask.
     """
 
     role: Literal["in"] = "in"
@@ -38,7 +38,7 @@ class SingleWeights:
 
     @cached_property
     def values(self) -> np.ndarray:
-        """The values, which are only to be read; in float32 at least."""
+        """The values, read-only, in float32 at least."""
         return values_of(self.weight)
 
     def slices(self) -> np.ndarray:
@@ -47,14 +47,15 @@ class SingleWeights:
 
 
 def values_of(weight: MaskedWeight) -> np.ndarray:
-    """The values of a weight, which are only to be read; in float32 at least, since NumPy sorts half precision slowly
-    or not at all."""
+    """The values of a weight, read-only, in float32 at least, since NumPy sorts half precision slowly or not at all."""
     values = _keras.as_numpy(weight.weight)
     return values if values.dtype in (np.float32, np.float64) else values.astype(np.float32)
 
 
 class ModelStatistics:
-    """What a model does on data, weight by weight.
+    """Statistics of a whole model on data, for all of its masked weights: what the criteria of this package ask.
+
+    A custom importance gets those of a single array, as `WeightStatistics`.
 
     Everything is measured on a copy of the model as it runs in inference: dropout is off, BatchNormalization uses its
     moving statistics, and regularisation is no part of the loss. Each quantity is measured for all weights when it is
@@ -63,9 +64,9 @@ class ModelStatistics:
 
     Args:
         model: The model with masks. It is only read.
-        data: As `prune_weights` takes it; None: there are none.
-        loss: Likewise.
-        compiled: The model whose compiled loss is taken if there is no other. Default: `model`.
+        data: The data, as `prune_weights` takes them. Defaults to None: there are none.
+        loss: The loss, as `compile` takes it. Defaults to that of `compiled`.
+        compiled: The model whose compiled loss is taken if there is no other. Defaults to `model`.
     """
 
     def __init__(self, model: keras.Model, data: Any = None, loss: Any = None, compiled: keras.Model | None = None):
@@ -74,11 +75,11 @@ class ModelStatistics:
         self._stale = False
         self._twins: dict[int, MaskedWeight] = {}
         self._found: dict[Any, dict[int, np.ndarray]] = {}
-        self._seen: dict[bool, dict[int, Seen]] = {}
+        self._inputs: dict[bool, dict[int, InputStatistics]] = {}
 
     def renew(self, data: Any = None) -> None:
         """Forgets what was measured, since the weights changed, and measures on these data from now on."""
-        self._found, self._seen, self._stale = {}, {}, True
+        self._found, self._inputs, self._stale = {}, {}, True
         if data is not None:
             self._data = data
 
@@ -107,29 +108,30 @@ class ModelStatistics:
         return np.array(_keras.as_numpy(unit.weight.movement), np.float32).reshape(-1)
 
     def activations(self, unit: SingleWeights) -> ActivationStats | None:
-        """What each weight is multiplied by: see `ActivationStats`, with arrays of shape (weights,).
+        """The inputs that each weight is multiplied by: an `ActivationStats` with arrays of shape (weights,).
 
-        None where that is not seen: in layers that compute with a weight without being called, or of an unknown kind.
+        None where they cannot be recorded: in layers that compute with a weight without being called, or of an unknown
+        kind.
         """
-        seen = self._reading(unit, samples=False)
-        if seen is None:
+        inputs = self._inputs_of(unit, samples=False)
+        if inputs is None:
             return None
-        magnitude, squares, off = (seen.spread(each).astype(np.float32).reshape(-1) for each in seen.means())
+        magnitude, squares, off = (inputs.spread(each).astype(np.float32).reshape(-1) for each in inputs.means())
         return ActivationStats(magnitude, np.sqrt(squares), off)
 
     def samples(self, unit: SingleWeights) -> np.ndarray | None:
-        """The mean value in each sample at each input position of the weight: shape (samples, positions).
+        """The mean input of each sample at each input position of the weight: array of shape (samples, positions).
 
-        None where `activations` is. Scores by input position are spread over the weight by `spread`.
+        None where `activations` is. `spread` gives each weight the score of its input position.
         """
-        seen = self._reading(unit, samples=True)
-        return None if seen is None else seen.samples()
+        inputs = self._inputs_of(unit, samples=True)
+        return None if inputs is None else inputs.samples()
 
     def spread(self, unit: SingleWeights, scores: np.ndarray) -> np.ndarray:
-        """Scores of input positions, as `samples` has them, for each weight: shape (weights,)."""
-        seen = self._reading(unit, samples=True)
-        assert seen is not None
-        return seen.spread(scores).astype(np.float32).reshape(-1)
+        """Scores of input positions, as `samples` has them, for each weight: array of shape (weights,)."""
+        inputs = self._inputs_of(unit, samples=True)
+        assert inputs is not None
+        return inputs.spread(scores).astype(np.float32).reshape(-1)
 
     def loss_changes(self, unit: SingleWeights) -> np.ndarray:
         """How much the loss rises without each weight: array of shape (weights,); 0 for weights that are zero.
@@ -142,7 +144,7 @@ class ModelStatistics:
         return _lent(self._found["changes"][id(unit.weight.weight)])
 
     def of(self, unit: SingleWeights) -> "WeightStatistics":
-        """What functions of users get: the same, of one array."""
+        """The statistics of one array, which a custom importance gets."""
         return WeightStatistics(self, unit)
 
     # How.
@@ -174,30 +176,30 @@ class ModelStatistics:
                 raise ValueError("The gradients of the loss must be finite. Received: NaN or infinite ones")
         return sums
 
-    def _reading(self, unit: SingleWeights, samples: bool) -> Seen | None:
-        if samples not in self._seen:
-            self._seen[samples] = self._measure_inputs(samples)
-        seen = self._seen[samples].get(id(unit.weight.weight))
-        return seen if seen is not None and seen.any else None
+    def _inputs_of(self, unit: SingleWeights, samples: bool) -> InputStatistics | None:
+        if samples not in self._inputs:
+            self._inputs[samples] = self._measure_inputs(samples)
+        inputs = self._inputs[samples].get(id(unit.weight.weight))
+        return inputs if inputs is not None and inputs.any else None
 
-    def _measure_inputs(self, samples: bool) -> dict[int, Seen]:
+    def _measure_inputs(self, samples: bool) -> dict[int, InputStatistics]:
         batches = Batches(self._data, self._model, with_targets=False)
         copy, _ = self._current()
-        found: dict[int, Seen] = {}
-        sinks: dict[int, dict[str, Sink]] = {}
+        found: dict[int, InputStatistics] = {}
+        hooks: dict[int, dict[str, Hook]] = {}
         for key, twin in self._twins.items():
             if not twin.axes.reads:
                 continue
             layer = twin.held.layer
-            found[key] = Seen(twin.axes, twin.weight.shape, samples)
-            sink: Sink = found[key].add
+            found[key] = InputStatistics(twin.axes, twin.weight.shape, samples)
+            hook: Hook = found[key].add
             if isinstance(layer, keras.layers.Embedding):
-                sink = tokens(twin.weight.shape[0], sink)
-            sinks.setdefault(id(layer), {})[twin.held.name] = sink
-        with watched(copy, sinks):
+                hook = one_hot(twin.weight.shape[0], hook)
+            hooks.setdefault(id(layer), {})[twin.held.name] = hook
+        with input_hooks(copy, hooks):
             for x, _, _ in track(batches, batches.count, "Activations"):
                 copy(x, training=False)
-        if any(not np.isfinite(seen.means()).all() for seen in found.values()):
+        if any(not np.isfinite(inputs.means()).all() for inputs in found.values()):
             raise ValueError("Activations must be finite. Received: NaN or infinite ones")
         return found
 
@@ -220,21 +222,22 @@ class ModelStatistics:
 
 
 def _lent(values: np.ndarray) -> np.ndarray:
-    """What was measured, flat and only to be read: it is asked for again, and scores are overwritten."""
+    """A measured array, flat and read-only: it is asked for again, and scores are overwritten in place."""
     view = values.reshape(-1)
     view.flags.writeable = False
     return view
 
 
 class WeightStatistics:
-    """What an importance of your own, `(weight, statistics) -> scores`, may ask of the data; see `ModelStatistics`.
+    """Statistics of one weight array on data, which a custom importance `(weight, statistics) -> scores` gets.
 
-    All arrays have the shape of the weight, or None stands for what is not seen.
+    All arrays that it returns have the shape of the weight. Those of all arrays of a model are a `ModelStatistics`,
+    which makes these: do not make one yourself.
 
     Example:
 
     ```python
-    def steep(weight, statistics):  # large weights on steep ground
+    def steep(weight, statistics):  # |w| times the mean absolute gradient
         return abs(weight) * statistics.mean_gradient(np.abs)
 
     pruned = prune_weights(model, 0.5, importance=steep, data=(x, y), loss="mse")
@@ -245,21 +248,21 @@ class WeightStatistics:
         self._statistics, self._unit = statistics, unit
 
     def mean_effect(self, function: Function) -> np.ndarray:
-        """The mean over the batches of `function(w·∂loss/∂w)`."""
+        """Return the mean over the batches of `function(w·∂loss/∂w)`, of an elementwise function of arrays."""
         return self._shaped(self._statistics.mean_effect(self._unit, function))
 
     def mean_gradient(self, function: Function) -> np.ndarray:
-        """The mean over the batches of `function(∂loss/∂w)`."""
+        """Return the mean over the batches of `function(∂loss/∂w)`, of an elementwise function of arrays."""
         return self._shaped(self._statistics.mean_gradient(self._unit, function))
 
     def loss_changes(self) -> np.ndarray:
-        """How much the loss rises without each weight; dear."""
+        """Return how much the loss rises without each weight: expensive, an evaluation for each."""
         return self._shaped(self._statistics.loss_changes(self._unit))
 
     def activations(self) -> ActivationStats | None:
-        """`magnitude`, `norm` and `off` of what each weight is multiplied by."""
-        read = self._statistics.activations(self._unit)
-        return None if read is None else ActivationStats(*map(self._shaped, (read.magnitude, read.norm, read.off)))
+        """Return the `ActivationStats` of the inputs of each weight; None where they cannot be recorded."""
+        found = self._statistics.activations(self._unit)
+        return None if found is None else ActivationStats(*map(self._shaped, (found.magnitude, found.norm, found.off)))
 
     def _shaped(self, values: np.ndarray) -> np.ndarray:
         return values.reshape(self._unit.values.shape)

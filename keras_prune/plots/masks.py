@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_prune.masking.mask_image import mask_view
+from keras_prune.masking.mask_image import mask_image
 from keras_prune.plots.style import KEPT, axes_or_new, tidy
 from keras_prune.selection.layout import Axes
 
@@ -35,20 +35,20 @@ def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, tit
     ```
     """
     kept = np.asarray(kept, bool)
-    view = mask_view(kept, axes)
+    view = mask_image(kept, axes)
     ax = axes_or_new(ax, (4.5, 4.0))
     from matplotlib.colors import LinearSegmentedColormap  # here, since only plots need it
 
     colours = LinearSegmentedColormap.from_list("kept", ["#f3f1ea", KEPT])
     rows, columns = view.matrix
     image = ax.imshow(
-        view.image, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest", extent=(0, columns, rows, 0)
+        view.pixels, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest", extent=(0, columns, rows, 0)
     )
     for place in range(1, view.windows):
         ax.axhline(place * rows / view.windows, color="black", linewidth=0.6)
     for axis in (ax.xaxis, ax.yaxis):
         axis.get_major_locator().set_params(integer=True)
-    if view.image.shape != view.matrix:
+    if view.pixels.shape != view.matrix:
         ax.figure.colorbar(image, ax=ax, label="fraction kept")
     inputs = "inputs" if view.windows == 1 else f"inputs, for each of {view.windows} places"
     share = 1 - np.count_nonzero(kept) / max(kept.size, 1)

@@ -1,7 +1,7 @@
-"""Selections: scores and a target become boolean masks (True = kept). One idea a file.
+"""Selections: functions of scores and a target sparsity that give boolean masks (True = kept).
 
 A selection is a plain frozen object and sees no model, only arrays. `Percentile`, `NByM` and `Block` keep a given
-number of weights; the thresholds keep whatever reaches a value, and so decide themselves how much is pruned.
+number of weights; the thresholds keep all scores that reach a value, and so decide themselves how much is pruned.
 """
 
 from keras_prune.selection.base import Candidate, Selection

@@ -1,4 +1,4 @@
-"""What a selection is, and what it sees: arrays, never a model."""
+"""`Selection`, the base class, and `Candidate`, what a selection sees: arrays, never a model."""
 
 import abc
 import dataclasses
@@ -14,14 +14,15 @@ FAR_BELOW = np.float32(-1e38)
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """One weight array that can be pruned, as a selection sees it.
+    """Weight array to be pruned, as a selection sees it.
 
     Args:
         weight: The float array.
         importance: Function `weight -> scores`, higher = keep.
-        kept: The boolean mask so far (True = kept). What is pruned stays pruned.
-        axes: How the weight is a matrix. Default: window, inputs and outputs in this order, as in most layers.
+        kept: The boolean mask so far (True = kept). Pruned weights remain pruned.
+        axes: How the weight is a matrix. Defaults to window, inputs and outputs in this order, as in most layers.
         elementwise: Whether `importance` scores each weight by itself: it is then called on parts of the array.
+            Defaults to False.
     """
 
     weight: np.ndarray
@@ -32,11 +33,12 @@ class Candidate:
 
     @property
     def form(self) -> Axes:
+        """How the weight is a matrix."""
         return self.axes or default_axes(self.weight.ndim)
 
     def scores(self, scale: float = 1.0) -> np.ndarray:
-        """The float scores, times `scale`; those of pruned weights lie far below all others, so that they are never
-        chosen before them."""
+        """Return the float scores, times `scale`; those of pruned weights are far below all others, so that they are
+        never kept before them."""
         scores = self._all_scores()
         # Overwritten in place: copying the largest weight of a model once more would double the memory of an update.
         if np.may_share_memory(scores, self.weight) or not scores.flags.writeable:
@@ -50,7 +52,7 @@ class Candidate:
         return flat.reshape(scores.shape)
 
     def ranked(self, scale: float = 1.0) -> Scores:
-        """The scores, times `scale`, to be ranked: none of a pruned weight is ever among the highest."""
+        """Return the scores, times `scale`, to be ranked: none of a pruned weight is ever among the highest."""
         if self.elementwise:
             return Scores(self.weight, self.kept, self.importance, scale)
         return Scores(self._all_scores(), self.kept, scale=scale)
@@ -66,11 +68,14 @@ class Candidate:
 
 
 class Selection(abc.ABC):
-    """Turns the scores of weights into masks. Subclass it to prune by a rule of your own.
+    """Base class of selections, which turn the scores of weights into masks. Subclass it for a custom selection.
 
-    `needs_sparsity` says whether the rule follows a sparsity target or decides itself how much is pruned;
-    `max_sparsity` is the highest target that it can reach, None if any; `default_sparsity` the target where none is
-    given, None if one must be; `schedule` the function of the step that its own value follows, None if it follows none.
+    Class attributes:
+        - `needs_sparsity`: whether it follows a sparsity target, or decides itself how much is pruned. Defaults to
+          True.
+        - `max_sparsity`: the highest target that it can reach. Defaults to None: any.
+        - `default_sparsity`: the target where none is given. Defaults to None: one must be given.
+        - `schedule`: the function of the step that its own value follows. Defaults to None: it has none.
     """
 
     needs_sparsity: bool = True
@@ -79,14 +84,15 @@ class Selection(abc.ABC):
     schedule: Callable[[int], float] | None = None
 
     def check_weight(self, name: str, shape: Sequence[int], axes: Axes) -> None:  # noqa: B027  # most prune any
-        """Raises a `ValueError` if a weight of this shape cannot be pruned so. `name` is for the message."""
+        """Raise a `ValueError` if a weight of this shape cannot be pruned so; `name` is for the message."""
 
     @abc.abstractmethod
     def select(self, candidates: Sequence[Callable[[], Candidate]], sparsity: float, step: int) -> Iterator[np.ndarray]:
-        """Yields one boolean mask (True = kept) for each candidate, in order.
+        """Yield one boolean mask (True = kept) for each candidate, in order.
 
         Args:
-            candidates: Functions without arguments, each returning a `Candidate`: weights are fetched when needed.
-            sparsity: Target in [0, 1); a selection without `needs_sparsity` ignores it.
+            candidates: Functions without arguments, each returning a `Candidate`, so that weights are fetched when
+                needed.
+            sparsity: Target sparsity in [0, 1); ignored by a selection without `needs_sparsity`.
             step: The optimizer step, for values that follow a schedule.
         """

@@ -1,4 +1,4 @@
-"""Blocks of weights stay or go together: what runtimes with block-sparse kernels need to be faster."""
+"""Block sparsity: blocks of weights are kept or pruned together, as runtimes with block-sparse kernels need."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -9,14 +9,16 @@ import numpy as np
 from keras_prune.selection.base import Candidate, Selection
 from keras_prune.selection.layout import Axes
 from keras_prune.selection.top_k import Scores, count_kept, keep_highest
+from keras_prune.validation import check_choice, check_pair
 
 
 @dataclasses.dataclass(frozen=True)
 class Block(Selection):
-    """Keeps the blocks of the highest pooled scores (Narang et al. 2017, "Block-sparse recurrent neural networks").
+    """Selection that keeps the blocks of the highest pooled scores (Narang et al. 2017, "Block-sparse recurrent neural
+    networks").
 
-    A weight is cut as a matrix with its inputs as rows and its outputs as columns: Dense as it is, a convolution with
-    all inputs of the first place in the window, then those of the second, and so on. Exactly
+    A weight is divided as a matrix with its inputs as rows and its outputs as columns: that of Dense as it is, that of
+    a convolution with all inputs of the first place in the window, then those of the second, and so on. Exactly
     `max(round(blocks * (1 - sparsity)), 1)` blocks are kept, ties broken by position. Blocks at the end of an axis may
     be smaller; they count as blocks.
 
@@ -24,11 +26,11 @@ class Block(Selection):
     `LITERT_1X16` (int8).
 
     Args:
-        shape: Rows (inputs) and columns (outputs) of a block.
-        pooling: The score of a block is the `"mean"` or the `"max"` of the scores in it.
+        shape: Rows (inputs) and columns (outputs) of a block, each at least 1.
+        pooling: The score of a block: the `"mean"` or the `"max"` of the scores in it. Defaults to `"mean"`.
 
     Raises:
-        ValueError: A shape that is no pair of whole numbers of at least 1, or another pooling.
+        ValueError: A shape that is not a pair of whole numbers of at least 1, or another pooling.
 
     Example:
 
@@ -41,13 +43,8 @@ class Block(Selection):
     pooling: Literal["mean", "max"] = "mean"
 
     def __post_init__(self) -> None:
-        shape = self.shape
-        pair = isinstance(shape, Sequence) and not isinstance(shape, str) and len(shape) == 2
-        if not pair or not all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in shape):
-            raise ValueError(f"`shape` must be two whole numbers of at least 1. Received: shape={shape!r}")
-        object.__setattr__(self, "shape", tuple(shape))
-        if self.pooling not in ("mean", "max"):
-            raise ValueError(f'`pooling` must be "mean" or "max". Received: pooling={self.pooling!r}')
+        object.__setattr__(self, "shape", check_pair(self.shape, "shape", minimum=1))
+        check_choice(self.pooling, "pooling", ("mean", "max"))
 
     def select(self, candidates: Sequence[Callable[[], Candidate]], sparsity: float, step: int) -> Iterator[np.ndarray]:
         for fetch in candidates:
@@ -64,7 +61,7 @@ class Block(Selection):
         return axes.restore(entries, candidate.weight.shape) & candidate.kept
 
     def _pool(self, scores: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        """The score of each block; of what is pruned already only in blocks that are gone, which score lowest."""
+        """The score of each block, of its weights that are not pruned; blocks without any score lowest."""
         ends = [np.arange(0, size, step) for size, step in zip(scores.shape, self.shape, strict=True)]
 
         def reduce(operation: np.ufunc, values: np.ndarray) -> np.ndarray:

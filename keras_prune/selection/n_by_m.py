@@ -1,4 +1,4 @@
-"""N:M sparsity: of every M weights in a row along the inputs, N are kept."""
+"""N:M sparsity: of every M consecutive weights along the inputs, N are kept."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -8,24 +8,24 @@ import numpy as np
 from keras_prune.selection.base import Candidate, Selection
 from keras_prune.selection.layout import Axes
 from keras_prune.selection.top_k import BLOCK, Scores, count_kept, keep_highest
+from keras_prune.validation import check_integer
 
 
 @dataclasses.dataclass(frozen=True)
 class NByM(Selection):
-    """Keeps at most `n` weights of every `m` that follow each other along the input axis (Mishra et al. 2021,
-    "Accelerating sparse deep neural networks": 2:4).
+    """Selection of N:M sparsity: keeps at most `n` of every `m` consecutive weights along the inputs (Mishra et al.
+    2021, "Accelerating sparse deep neural networks": 2:4).
 
-    The sparsity target may grow to `1 - n/m`. On the way there exactly the asked number of weights is kept, and only
-    such are pruned as may go: never more than `m - n` of a group. At `1 - n/m` every group holds the pattern. The last
-    group along an axis may be a part of one: `n` of its weights are kept, or all if it has no more. Groups lie along
-    the inputs of Dense and of each place in the window of a convolution, for each output; in a depthwise convolution,
-    along its window; where there are several input axes, as in the output projection of attention, along all of them,
-    flattened.
+    The target sparsity may rise to `1 - n/m`. Below that, exactly the number of weights for the target is kept, and
+    never more than `m - n` weights of a group are pruned. At `1 - n/m` every group has the pattern. The last group
+    along an axis may be incomplete: `n` of its weights are kept, or all if it has no more. Groups lie along the inputs
+    of Dense and of each place in the window of a convolution, for each output; in a depthwise convolution, along its
+    window; where there are several input axes, as in the output projection of attention, along all of them, flattened.
 
     Without a schedule or a sparsity the target is `1 - n/m`.
 
     Args:
-        n: Weights to keep of each group, at least 1.
+        n: Number of weights to keep of each group, at least 1.
         m: Size of a group, above `n`. (tfmot's `sparsity_m_by_n=(2, 4)` counts the zeros: `NByM(2, 4)`; its `(1, 4)`,
             `NByM(3, 4)`.)
 
@@ -44,11 +44,11 @@ class NByM(Selection):
     m: int
 
     def __post_init__(self) -> None:
-        whole = all(isinstance(each, int) and not isinstance(each, bool) for each in (self.n, self.m))
-        if not whole or not 1 <= self.n < self.m:
+        object.__setattr__(self, "n", check_integer(self.n, "n", minimum=1))
+        object.__setattr__(self, "m", check_integer(self.m, "m", minimum=1))
+        if self.n >= self.m:
             raise ValueError(
-                "`NByM(n, m)` keeps n of every m weights: whole numbers with 1 <= n < m. "
-                f"Received: n={self.n!r}, m={self.m!r}"
+                f"`NByM(n, m)` keeps n of every m weights: n must be below m. Received: n={self.n}, m={self.m}"
             )
 
     @property
@@ -63,7 +63,7 @@ class NByM(Selection):
         inputs = int(np.prod([shape[axis] for axis in axes.inputs]))
         if inputs < self.m:
             raise ValueError(
-                f"A group of {self.m} weights does not fit along the inputs of '{name}'. Leave the layer alone, with "
+                f"A group of {self.m} weights does not fit along the inputs of '{name}'. Leave the layer out, with "
                 f"targets={{'{name.split('/')[0]}': None}}, or choose a smaller m. "
                 f"Received: {self!r} for {inputs} inputs, shape {tuple(shape)}"
             )
@@ -82,11 +82,11 @@ class NByM(Selection):
         keep = max(count_kept(scores.size, sparsity), scores.size - int(np.count_nonzero(spare)))
         if keep >= np.count_nonzero(candidate.kept):
             return candidate.kept
-        scores[~spare] = np.inf  # of those that must stay
+        scores[~spare] = np.inf  # of those that must be kept
         return keep_highest(Scores(scores), keep) & candidate.kept
 
     def _spare(self, scores: np.ndarray, axes: Axes) -> np.ndarray:
-        """The weights that may go, True: all but the `n` highest of each group; equal ones by position."""
+        """True for the weights that may be pruned: all except the `n` highest of each group; equal ones by position."""
         cube = np.moveaxis(axes.cube(scores), 1, -1)  # window, outputs, inputs
         last = cube.shape[-1] % self.m
         if last:  # what is added counts as pruned

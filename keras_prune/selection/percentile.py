@@ -1,4 +1,4 @@
-"""The lowest scores go: exactly as many as asked, in each array or in all together."""
+"""`Percentile`: prunes exactly the fraction of lowest scores, of each array or of all together."""
 
 import dataclasses
 import math
@@ -9,26 +9,28 @@ import numpy as np
 
 from keras_prune.selection.base import Candidate, Selection
 from keras_prune.selection.top_k import Cut, LazyScores, count_kept, find_cut, keep_highest
-from keras_prune.validation import is_number
+from keras_prune.validation import check_choice, check_number
 
 Fetch = Callable[[], Candidate]
 
 
 @dataclasses.dataclass(frozen=True)
 class Percentile(Selection):
-    """Keeps the highest scores: exactly `max(round(size * (1 - sparsity)), 1)` weights, ties broken by position.
+    """Selection that keeps the highest scores: exactly `max(round(size * (1 - sparsity)), 1)` weights, ties broken by
+    position.
 
     Args:
-        scope: `"layer"` prunes every weight array to the target sparsity. `"global"` ranks all arrays together, so
-            layers with small scores lose more of them.
-        normalize: With `"global"`: divide the scores of each array by their `"mean"` or `"max"` (those of weights that
-            are not yet pruned) first, so that layers of larger weights do not drown the others; or `"none"`.
-        max_layer_sparsity: With `"global"`: no array gets sparser than this, in (0, 1]: others lose more instead. With
-            1 an array may lose all.
+        scope: `"layer"` prunes every weight array to the target sparsity. `"global"` ranks the weights of all arrays
+            together, so layers with small scores are pruned more. Defaults to `"layer"`.
+        normalize: With `"global"`: divide the scores of each array by their `"mean"` or `"max"` (over the weights that
+            are not yet pruned) first, so that arrays of different scale can be compared; or `"none"`. Defaults to
+            `"none"`.
+        max_layer_sparsity: With `"global"`: the highest sparsity of an array, in (0, 1]; others are pruned more
+            instead. Defaults to 1: an array may be pruned completely.
 
     Raises:
-        ValueError: Another scope or normalisation, a cap outside (0, 1], or either of them in `"layer"`; when masks are
-            made, a target sparsity above the cap.
+        ValueError: Another scope or normalisation, a `max_layer_sparsity` outside (0, 1], or either of the two with
+            `"layer"`; when masks are chosen, a target sparsity above `max_layer_sparsity`.
 
     Example:
 
@@ -43,13 +45,10 @@ class Percentile(Selection):
     max_layer_sparsity: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.scope not in ("layer", "global"):
-            raise ValueError(f'`scope` must be "layer" or "global". Received: scope={self.scope!r}')
-        if self.normalize not in ("none", "mean", "max"):
-            raise ValueError(f'`normalize` must be "none", "mean" or "max". Received: normalize={self.normalize!r}')
-        cap = self.max_layer_sparsity
-        if not is_number(cap) or not 0 < cap <= 1:
-            raise ValueError(f"`max_layer_sparsity` must be in (0, 1]. Received: max_layer_sparsity={cap!r}")
+        check_choice(self.scope, "scope", ("layer", "global"))
+        check_choice(self.normalize, "normalize", ("none", "mean", "max"))
+        cap = check_number(self.max_layer_sparsity, "max_layer_sparsity", 0, 1, above=True)
+        object.__setattr__(self, "max_layer_sparsity", cap)
         if self.scope == "layer" and (self.normalize != "none" or cap < 1):
             raise ValueError(
                 f'`normalize` and `max_layer_sparsity` compare arrays, so they need scope="global". Received: {self!r}'
@@ -67,7 +66,7 @@ class Percentile(Selection):
     def _among_all(self, candidates: Sequence[Fetch], sparsity: float) -> Iterator[np.ndarray]:
         arrays = [self._array(fetch) for fetch in candidates]
         keep = count_kept(sum(array.size for array in arrays), sparsity)
-        if keep >= sum(array.kept for array in arrays):  # already as sparse as asked
+        if keep >= sum(array.kept for array in arrays):  # already at the target sparsity
             return (fetch().kept for fetch in candidates)
         return self._cut(arrays, keep)
 
@@ -80,11 +79,11 @@ class Percentile(Selection):
             scale = 1.0 / value if value > 0 else 1.0
         size, kept = candidate.kept.size, int(np.count_nonzero(candidate.kept))
         least = min(size - math.floor(self.max_layer_sparsity * size + 1e-9), kept)
-        # Computed anew in each pass: the scores of a whole model would take as much memory as the model.
+        # Computed again in each pass: the scores of a whole model would take as much memory as the model.
         return _Array(size, kept, least, LazyScores(size, lambda: fetch().ranked(scale)))
 
     def _cut(self, arrays: Sequence["_Array"], keep: int) -> Iterator[np.ndarray]:
-        """Arrays that would fall below their least get it, and the rest is shared among the others, until all hold."""
+        """Arrays that would keep fewer than `least` keep so many, and the others share the rest, until all hold."""
         free = list(arrays)
         if self.max_layer_sparsity < 1:
             while True:

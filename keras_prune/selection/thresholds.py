@@ -1,4 +1,4 @@
-"""Selections that keep whatever reaches a value, and so decide themselves how much is pruned."""
+"""Selections that keep all scores that reach a threshold, and so decide themselves how much is pruned."""
 
 import dataclasses
 import math
@@ -8,14 +8,14 @@ import numpy as np
 
 from keras_prune.selection.base import Candidate, Selection
 from keras_prune.selection.top_k import BLOCK
-from keras_prune.validation import is_number
+from keras_prune.validation import check_number
 
 Value = float | Callable[[int], float]
 
 
 @dataclasses.dataclass(frozen=True)
 class _ThresholdRule(Selection):
-    """Base of the selections that keep the scores which reach a limit; a subclass says which limit."""
+    """Base class of the threshold selections; a subclass says which limit scores must reach."""
 
     needs_sparsity = False
 
@@ -25,6 +25,7 @@ class _ThresholdRule(Selection):
         return value if callable(value) else None
 
     def limit(self, weight: np.ndarray, scores: np.ndarray, step: int) -> float:
+        """The lowest score that is kept."""
         raise NotImplementedError
 
     def select(self, candidates: Sequence[Callable[[], Candidate]], sparsity: float, step: int) -> Iterator[np.ndarray]:
@@ -33,16 +34,12 @@ class _ThresholdRule(Selection):
 
     def _mask(self, candidate: Candidate, step: int) -> np.ndarray:
         scores = candidate.scores()
-        return (scores >= self.limit(candidate.weight, scores, step)) & candidate.kept  # nothing is brought back
+        return (scores >= self.limit(candidate.weight, scores, step)) & candidate.kept  # pruned weights remain pruned
 
 
 def _check_value(value: Value, name: str) -> None:
-    if callable(value):
-        return
-    if not is_number(value) or value < 0:
-        raise ValueError(
-            f"`{name}` must be a finite number of at least 0, or a function of the step. Received: {name}={value!r}"
-        )
+    if not callable(value):
+        check_number(value, name, minimum=0)
 
 
 def _value_at(value: Value, name: str, step: int) -> float:
@@ -55,10 +52,11 @@ def _value_at(value: Value, name: str, step: int) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Threshold(_ThresholdRule):
-    """Prunes the weights with `|w| < value` (with the default importance; else those whose score is below it).
+    """Selection that prunes the weights with `|w| < value` (or, with another importance, those of a lower score).
 
     Args:
-        value: Non-negative number, in the units of the weights; or a function of the step, such as a schedule.
+        value: Threshold, at least 0, in the units of the weights (or of the scores); or a function of the step, such as
+            a schedule.
 
     Raises:
         ValueError: A negative or infinite number, or NaN.
@@ -81,10 +79,11 @@ class Threshold(_ThresholdRule):
 
 @dataclasses.dataclass(frozen=True)
 class RelativeThreshold(_ThresholdRule):
-    """Prunes the weights with `|w| < fraction * max|w|`, the largest of their own array.
+    """Selection that prunes the weights with `|w| < fraction * max|w|`, the largest of their own array.
 
     Args:
-        fraction: Non-negative number, usually below 1; or a function of the step, such as a schedule.
+        fraction: Threshold as a fraction of the largest score, at least 0, usually below 1; or a function of the step,
+            such as a schedule.
 
     Raises:
         ValueError: A negative or infinite number, or NaN.
@@ -107,13 +106,14 @@ class RelativeThreshold(_ThresholdRule):
 
 @dataclasses.dataclass(frozen=True)
 class StdThreshold(_ThresholdRule):
-    """Prunes the weights with `|w| < factor * std(w)` (Han et al. 2015, the "quality parameter").
+    """Selection that prunes the weights with `|w| < factor * std(w)` (Han et al. 2015, "Learning both Weights and
+    Connections for Efficient Neural Networks": the "quality parameter").
 
-    The standard deviation is that of the whole array, zeros included: it falls as weights go, so that pruning comes
-    to rest instead of feeding on itself.
+    The standard deviation is that of the whole array, zeros included: it falls as weights are pruned, so that repeated
+    pruning converges.
 
     Args:
-        factor: Non-negative number; or a function of the step, such as a schedule.
+        factor: Threshold in standard deviations, at least 0; or a function of the step, such as a schedule.
 
     Raises:
         ValueError: A negative or infinite number, or NaN.

@@ -1,10 +1,10 @@
-"""Exact selection by counting: which scores are the `keep` highest of one or several arrays.
+"""Exact top-k by counting: which scores are the `keep` highest of one or several arrays.
 
 No array is sorted and nothing is concatenated. A sample brackets the wanted score, one pass counts what lies above the
 bracket and collects the few scores inside it, and a partial sort of those few gives the exact answer. That is many
 times faster than sorting, and it stays fast when most of the scores are equal, as they are once a model is pruned.
 
-A pass goes over an array in blocks that stay in the processor's cache. Scores that are a function of single values are
+A pass processes an array in blocks that fit in the processor's cache. Scores that are a function of single values are
 computed there, block by block, and never all held in memory.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 SAMPLE = 1 << 16  # scores that bracket the cut
-BLOCK = 1 << 15  # scores that are looked at together, so that they stay in the processor's cache
+BLOCK = 1 << 15  # scores that are processed together, so that they fit in the processor's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Scores:
 
     Args:
         values: Float array of any shape, without NaN. It is only read.
-        kept: Boolean array of the same shape: what it leaves out is never kept. None: everything may be.
-        function: What makes scores of values, each of its own, called on parts of the array. None: the values are the
-            scores.
-        scale: What the scores are multiplied by.
+        kept: Boolean array of the same shape: entries that are False are never kept. None: all may be kept.
+        function: Elementwise function of values that gives scores, called on parts of the array. None: the values are
+            the scores.
+        scale: Factor of the scores.
     """
 
     values: np.ndarray
@@ -59,7 +59,7 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True)
 class LazyScores:
-    """Scores that are fetched when asked for, so that several arrays can be searched with one in memory.
+    """Scores that are fetched when needed, so that several arrays can be searched with one in memory.
 
     Args:
         size: Number of scores.
@@ -100,13 +100,13 @@ class Cut:
 
 
 def count_kept(size: int, sparsity: float) -> int:
-    """How many of `size` weights stay at `sparsity`: rounded, and never none (as in TensorFlow Model Optimization)."""
+    """How many of `size` weights are kept at `sparsity`: rounded, at least 1 (as in TensorFlow Model Optimization)."""
     return max(round(size * (1.0 - sparsity)), 1) if size else 0
 
 
 def keep_highest(scores: Scores, keep: int) -> np.ndarray:
-    """The boolean mask (True = kept) of the `keep` highest scores of one array: what `find_cut` and `Cut.split` find,
-    but mostly in one pass. It remembers where the scores inside the bracket are, and the mask of all others.
+    """Return the boolean mask (True = kept) of the `keep` highest scores of one array: the same as by `find_cut` and
+    `Cut.split`, but mostly in one pass. It keeps the places of the scores inside the bracket, and the mask of others.
 
     Args:
         scores: The scores. NaN is refused; infinities are scores like others.
@@ -141,7 +141,7 @@ def keep_highest(scores: Scores, keep: int) -> np.ndarray:
 
 
 def find_cut(arrays: Sequence[LazyScores], keep: int) -> Cut:
-    """Finds the cut that keeps exactly `keep` scores of all arrays together.
+    """Find the cut that keeps exactly `keep` scores of all arrays together.
 
     Args:
         arrays: The scores. NaN is refused; infinities are scores like others.

@@ -1,6 +1,6 @@
-"""The names of `tfmot.sparsity.keras` on Keras 3: `import keras_prune.tfmot as sparsity` in its place.
+"""The API of `tfmot.sparsity.keras` for Keras 3: use `import keras_prune.tfmot as sparsity` instead.
 
-The guide docs/guides/moving-from-tfmot.md says what differs. New code is shorter with `keras_prune` itself.
+Differences are listed in docs/guides/moving-from-tfmot.md. New code is shorter with `keras_prune` itself.
 """
 
 from keras_prune.tfmot.callbacks import PruningSummaries, UpdatePruningStep

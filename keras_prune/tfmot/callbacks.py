@@ -1,4 +1,4 @@
-"""The callbacks of tfmot: `UpdatePruningStep` prunes, `PruningSummaries` writes what was pruned for TensorBoard."""
+"""The callbacks of tfmot: `UpdatePruningStep` prunes, `PruningSummaries` writes sparsities for TensorBoard."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,18 @@ from keras_prune.weights.update import update_masks
 
 
 class UpdatePruningStep(pruning_schedule.PruningSchedule):
-    """Prunes a model from `prune_low_magnitude` while it trains: each layer along its own schedule.
+    """Callback that prunes a model from `prune_low_magnitude` while it trains, each layer along its own schedule.
 
-    In a training loop of your own call `set_model(model)` (with `model.optimizer` set) and `on_train_begin()` once,
+    In a custom training loop call `set_model(model)` (with `model.optimizer` set) and `on_train_begin()` once,
     `on_train_batch_begin(batch)` before each step, and `on_epoch_end(batch)` after each epoch.
 
     Weights that are not trainable are not pruned.
+
+    Lifecycle:
+        - `on_train_begin`: starts the schedules; in a custom loop, updates the masks if that is due.
+        - `on_train_batch_begin`, `on_epoch_end`: in a custom loop, update the masks if that is due.
+        - `on_epoch_begin`, `on_train_batch_end`: in `fit`, update the masks if that is due.
+        - `on_train_end`: applies the masks, and warns if training ended before a schedule does.
 
     Raises:
         ValueError: At the start of `fit`, a model without masks, a layer with masks but no schedule, a weight that the
@@ -37,7 +43,7 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
     """
 
     def __init__(self) -> None:
-        super().__init__(ConstantSparsity(0.5))  # of the common part; each group has its own
+        super().__init__(ConstantSparsity(0.5))  # for the base class; each group has its own
         self._groups: list[Group] = []
         self._in_fit = False
         self._start = 0
@@ -77,7 +83,7 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_end(logs)
-        self.params = {}  # of this `fit`: what comes next may be a loop of the user's own
+        self.params = {}  # of this `fit`: what follows may be a custom loop
 
     # `PruningSchedule` compares what is due with what was done: here, one step for each group.
 
@@ -105,15 +111,21 @@ def _always(goal: float) -> Callable[[Any], float]:
 
 
 class PruningSummaries(keras.callbacks.TensorBoard):
-    """Writes the sparsity and the threshold of each pruned weight for TensorBoard, next to what Keras writes.
+    """Callback that writes the sparsity and the threshold of each masked weight for TensorBoard, beside what
+    `keras.callbacks.TensorBoard` writes.
 
-    At the start of each epoch, at the optimizer's step: `<layer>/<weight>/sparsity` and `<layer>/<weight>/threshold`,
-    the smallest magnitude that is kept (0 before anything was pruned).
+    They are called `<layer>/<weight>/sparsity` and `<layer>/<weight>/threshold`, the smallest magnitude that is kept (0
+    before anything was pruned).
 
     Args:
         log_dir: Folder to write to.
-        update_freq: `"epoch"`, `"batch"` or a number of batches: how often Keras writes losses and metrics.
+        update_freq: How often Keras writes losses and metrics: `"epoch"`, `"batch"` or a number of batches. Defaults to
+            `"epoch"`.
         **kwargs: Other arguments of `keras.callbacks.TensorBoard`, which needs TensorFlow and TensorBoard installed.
+
+    Lifecycle:
+        - `on_epoch_begin`: writes sparsities and thresholds, at the optimizer step.
+        - `on_train_end`: closes the files.
 
     Raises:
         ValueError: `log_dir` is no text, or empty.
@@ -144,7 +156,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         self._metrics_writer = writer
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs is not None:  # a loop of the user's own calls only this
+        if logs is not None:  # a custom loop calls only this
             super().on_epoch_begin(epoch, logs)
         optimizer = getattr(self.model, "optimizer", None)
         step = 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))

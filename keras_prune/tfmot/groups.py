@@ -1,4 +1,4 @@
-"""Which weights of a model are pruned alike, and when: layers with one schedule and one selection are one group."""
+"""Groups of weights that are pruned alike: those of the layers with one schedule and one selection."""
 
 import bisect
 import dataclasses
@@ -20,7 +20,7 @@ class Group:
     schedule: PruningSchedule
     selection: Selection
     weights: list[MaskedWeight]
-    asked: int | None = None  # up to this step a schedule of the user's own was asked
+    asked: int | None = None  # the step up to which a custom schedule was called
     yes: list[int] = dataclasses.field(default_factory=list)  # the steps at which it wants to prune
 
     def due(self, step: int, start: int) -> int | None:
@@ -34,6 +34,7 @@ class Group:
         return self.yes[position - 1] if position else None
 
     def sparsity(self, step: int) -> float:
+        """The sparsity of the schedule at this step, and at most that of the selection."""
         now = check_sparsity(self.schedule(step)[1], f"pruning_schedule({step})")
         most = self.selection.max_sparsity
         return now if most is None else min(now, most)

@@ -1,4 +1,4 @@
-"""Policies: which layers of a model are pruned, and whether pruning them so makes sense.
+"""Policies: which layers of a model are pruned, and whether the model supports it.
 
 `PruneForLatencyOnXNNPack` follows the conditions under which XNNPACK, the CPU engine of LiteRT, computes a network of
 1x1 convolutions sparsely (Elsen et al. 2019, "Fast Sparse ConvNets").
@@ -28,7 +28,7 @@ _OPERATIONS = tuple(_keras.operation_classes("numpy.Add", "numpy.Subtract", "num
 
 
 class PruningPolicy(abc.ABC):
-    """Base of the policies of `prune_low_magnitude`. Subclass it for one of your own.
+    """Base class of the policies of `prune_low_magnitude`. Subclass it for a custom policy.
 
     Example:
 
@@ -46,21 +46,21 @@ class PruningPolicy(abc.ABC):
 
     @abc.abstractmethod
     def allow_pruning(self, layer: keras.Layer) -> bool:
-        """Whether this layer is pruned."""
+        """Return whether this layer is pruned."""
 
     @abc.abstractmethod
     def ensure_model_supports_pruning(self, model: keras.Model) -> None:
-        """Raises a `ValueError` if the policy does not fit this model."""
+        """Raise a `ValueError` if the policy does not fit this model."""
 
 
 class PruneForLatencyOnXNNPack(PruningPolicy):
-    """Prunes the 1x1 convolutions of a model that XNNPACK can compute sparsely.
+    """Policy that prunes the 1x1 convolutions of a model that XNNPACK can compute sparsely.
 
-    Each way from the inputs must lead over `ZeroPadding2D(1)` and a 3x3 `Conv2D` of 3 channels with stride 2 and
-    padding "valid", each way to the outputs over a `GlobalAveragePooling2D`. Allowed in between are 1x1 convolutions
-    of stride 1, 3x3 and 5x5 depthwise convolutions (padding "same" and stride 1, or "valid" and stride 1 or 2 after a
-    `ZeroPadding2D` of 1, or 2, on all sides), batch normalization over channels, bilinear upsampling, addition,
-    subtraction, multiplication, dropout, and the activations relu, relu6, leaky_relu, elu and sigmoid.
+    Each path from the inputs must begin with `ZeroPadding2D(1)` and a 3x3 `Conv2D` of 3 channels with stride 2 and
+    padding "valid", and each path to the outputs must contain a `GlobalAveragePooling2D`. Allowed in between are 1x1
+    convolutions of stride 1, 3x3 and 5x5 depthwise convolutions (padding "same" and stride 1, or "valid" and stride 1
+    or 2 after a `ZeroPadding2D` of 1, or 2, on all sides), batch normalization over channels, bilinear upsampling,
+    addition, subtraction, multiplication, dropout, and the activations relu, relu6, leaky_relu, elu and sigmoid.
 
     Example:
 
@@ -80,26 +80,26 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
     """
 
     def allow_pruning(self, layer: keras.Layer) -> bool:
-        """Whether the layer is a 1x1 `Conv2D`."""
+        """Return whether the layer is a 1x1 `Conv2D`."""
         return isinstance(layer, keras.layers.Conv2D) and tuple(layer.kernel_size) == (1, 1)
 
     def ensure_model_supports_pruning(self, model: keras.Model) -> None:
-        """Raises a `ValueError` if XNNPACK would not compute this model sparsely; it names the first obstacle."""
+        """Raise a `ValueError` if XNNPACK would not compute this model sparsely; it names the first obstacle."""
         if not _keras.is_graph(model) or not model.built:
             raise ValueError(
-                "The policy looks at the graph of a built Sequential or Functional model. "
+                "The policy needs the graph of a built Sequential or Functional model. "
                 f"Received: a model of class {type(model).__name__}"
             )
         graph = _Graph(model)
         starts = graph.walk(graph.first, graph.is_start, graph.after)
         if starts is None:
             raise ValueError(
-                "Each way from the inputs must lead over ZeroPadding2D(1) and then a Conv2D with kernel 3x3, 3 input "
+                "Each path from the inputs must begin with ZeroPadding2D(1) and then a Conv2D with kernel 3x3, 3 input "
                 f"channels, stride 2 and padding 'valid'. Received: the model '{model.name}', where one does not"
             )
         if graph.walk(graph.last, _is_end, graph.before) is None:
             raise ValueError(
-                "Each way to the outputs must lead over a GlobalAveragePooling2D. "
+                "Each path to the outputs must contain a GlobalAveragePooling2D. "
                 f"Received: the model '{model.name}', where one does not"
             )
 
@@ -107,7 +107,7 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
             if not _is_end(node) and not graph.is_supported(node):
                 operation = node.operation
                 raise ValueError(
-                    "XNNPACK does not compute this layer sparsely; PruneForLatencyOnXNNPack says which it does. "
+                    "XNNPACK does not compute this layer sparsely; PruneForLatencyOnXNNPack lists those that it does. "
                     f"Received: '{operation.name}' of class {type(inner_layer(operation)).__name__}"
                 )
             return _is_end(node)
@@ -120,7 +120,7 @@ def _is_end(node: Any) -> bool:
 
 
 class _Graph:
-    """Who makes and who reads the tensors of a model. A node is a use of an operation."""
+    """Producers and consumers of the tensors of a model. A node is a call of an operation."""
 
     def __init__(self, model: keras.Model):
         graph = Graph.of(model)
@@ -131,7 +131,7 @@ class _Graph:
     def walk(
         self, nodes: Iterable[Any], stop: Callable[[Any], bool], following: Callable[[Any], list[Any]]
     ) -> list[Any] | None:
-        """The nodes at which all ways from `nodes` stop; None if one ends without."""
+        """The nodes at which all paths from `nodes` stop; None if one ends without."""
         waiting = list(nodes)
         seen = {id(node) for node in waiting}
         found = []

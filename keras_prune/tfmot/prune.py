@@ -1,4 +1,4 @@
-"""`prune_low_magnitude` and `strip_pruning` as tfmot has them, on the wrapping of `keras_prune`."""
+"""`prune_low_magnitude` and `strip_pruning` of tfmot, by the wrappers of `keras_prune`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,18 +29,20 @@ def prune_low_magnitude(
     sparsity_m_by_n: Any = None,
     **kwargs: Any,
 ) -> Any:
-    """Returns a copy of a model, layer or list of layers whose weights `UpdatePruningStep` prunes during `fit`.
+    """Return a copy of a model, layer or list of layers whose weights `UpdatePruningStep` prunes during `fit`.
 
-    What is passed stays as it is. Layers without prunable weights are copied as they are; layers that have a schedule
+    The original is left unchanged. Layers without prunable weights are copied as they are; layers that have a schedule
     keep theirs.
 
     Args:
         to_prune: A Sequential or Functional model, a layer, built or not, or a list of layers.
-        pruning_schedule: When the masks change, and to which sparsity. Default: `ConstantSparsity(0.5, 0)`.
-        block_size: (height, width) of the blocks of the (inputs, outputs) kernel that are pruned as one.
-        block_pooling_type: `"AVG"` or `"MAX"`: how the magnitudes in a block become that of the block.
-        pruning_policy: Says which layers of a model are pruned, such as `PruneForLatencyOnXNNPack()`.
-        sparsity_m_by_n: (m, n): m zeros in each n weights along the inputs; (2, 4) is what some GPUs run fast.
+        pruning_schedule: When the masks change, and to which sparsity. Defaults to `ConstantSparsity(0.5, 0)`.
+        block_size: (height, width) of the blocks of the (inputs, outputs) kernel that are pruned together. Defaults to
+            (1, 1).
+        block_pooling_type: Magnitude of a block: `"AVG"` or `"MAX"` of those in it. Defaults to `"AVG"`.
+        pruning_policy: Which layers of a model are pruned, such as `PruneForLatencyOnXNNPack()`. Defaults to None: all.
+        sparsity_m_by_n: (m, n): m zeros in each n weights along the inputs; some GPUs run (2, 4) fast. Defaults to
+            None.
         **kwargs: For a single layer: arguments of the wrapper, such as `name`.
 
     Returns:
@@ -76,10 +78,13 @@ def prune_low_magnitude(
 
 
 def strip_pruning(model: keras.Model) -> keras.Model:
-    """Returns a model of plain Keras layers with the zeros written in. See `keras_prune.strip_pruning`.
+    """Return a model of plain Keras layers with the zeros in its weights. See `keras_prune.strip_pruning`.
 
     Args:
         model: A model from `prune_low_magnitude`, or with layers from it.
+
+    Returns:
+        The plain model, not compiled.
 
     Raises:
         ValueError: Not a model, or one that is not built.
@@ -96,7 +101,7 @@ def strip_pruning(model: keras.Model) -> keras.Model:
 
 
 def prune_scope() -> Any:
-    """The scope in which pruned models are loaded from `.h5` files, as in tfmot. `.keras` files need none.
+    """Return the scope in which pruned models are loaded from `.h5` files, as in tfmot. `.keras` files need none.
 
     Example:
 
@@ -112,7 +117,7 @@ def prune_scope() -> Any:
 
 
 def _reader(plain: type[keras.Model]) -> type:
-    """Reads models of a class and pruned ones, which `.h5` files do not tell from each other by name."""
+    """A class that loads models of a class, pruned or not: `.h5` files give both the same name."""
 
     class Reader:
         @classmethod
@@ -148,7 +153,7 @@ def _wrap_model(model: keras.Model, settings: dict[str, Any], policy: PruningPol
 def wrap_layers(model: keras.Model, settings_of: SettingsOf) -> keras.Model:
     """Copies a model with `PruneLowMagnitude(copy, **settings_of(layer))` for each layer that can be pruned.
 
-    Layers for which `settings_of` returns None stay as they are; those that have a schedule keep theirs.
+    Layers for which `settings_of` returns None are not wrapped; those that have a schedule keep theirs.
     """
     pairs: list[tuple[keras.Layer, keras.Layer]] = []
 
@@ -161,7 +166,7 @@ def wrap_layers(model: keras.Model, settings_of: SettingsOf) -> keras.Model:
             outer = PruneLowMagnitude(copy, **settings)
         else:
             outer = layer.around(copy) if isinstance(layer, PruningWrapper) else copy
-        # Masks of a layer that had some come along; those of one newly wrapped are open.
+        # The masks of a wrapped layer are copied too; those of one newly wrapped prune nothing.
         pairs.append((layer, outer) if isinstance(layer, PruningWrapper) else (layer, inner_layer(outer)))
         return outer
 

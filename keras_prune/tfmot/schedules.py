@@ -1,4 +1,4 @@
-"""Schedules as tfmot has them: the step -> whether to prune now, and to which sparsity.
+"""Schedules of tfmot: functions of the step that give whether to prune now, and to which sparsity.
 
 The source of the formula is Zhu & Gupta 2017, "To prune, or not to prune".
 """
@@ -12,10 +12,10 @@ from keras_prune.validation import check_integer, check_sparsity
 
 
 class PruningSchedule:
-    """Base of the schedules. Subclass it, and implement `__call__` and `get_config`, for one of your own.
+    """Base class of the schedules. Subclass it, and implement `__call__` and `get_config`, for a custom schedule.
 
-    A subclass that is saved with a model must be known to Keras when it is loaded: register it with
-    `keras.saving.register_keras_serializable`, or pass it in `custom_objects`.
+    To load a model that was saved with one, register the class with `keras.saving.register_keras_serializable`, or pass
+    it in `custom_objects`.
 
     Example:
 
@@ -30,15 +30,16 @@ class PruningSchedule:
     """
 
     def __call__(self, step: Any) -> tuple[Any, Any]:
-        """Returns whether the masks change at this step (bool), and the sparsity then, in [0, 1)."""
+        """Return whether the masks change at this step (bool), and the sparsity then, in [0, 1)."""
         raise NotImplementedError(f"{type(self).__name__} must implement `__call__`")
 
     def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the schedule, as JSON can hold them."""
         raise NotImplementedError(f"{type(self).__name__} must implement `get_config`")
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "PruningSchedule":
-        """Makes a schedule from the arguments in `config`; what `get_config` of tfmot's schedules gives works too."""
+        """Return a schedule from the arguments in `config`, also as `get_config` of tfmot's schedules gives them."""
         return cls(**(config["config"] if _is_nested(config) else config))
 
 
@@ -50,7 +51,7 @@ class _TimedSchedule(PruningSchedule):
     frequency: int
 
     def due(self, step: int) -> int | None:
-        """The last step up to `step` at which the masks change; None: none yet. The end step always is one."""
+        """Return the last step up to `step` at which the masks change; None: none yet. The end step always is one."""
         if step < self.begin_step:
             return None
         if 0 <= self.end_step <= step:
@@ -58,6 +59,7 @@ class _TimedSchedule(PruningSchedule):
         return step - (step - self.begin_step) % self.frequency
 
     def sparsity_at(self, step: int) -> float:
+        """Return the sparsity at this step."""
         raise NotImplementedError
 
     def __call__(self, step: Any) -> tuple[bool, float]:
@@ -77,13 +79,13 @@ class _TimedSchedule(PruningSchedule):
 
 
 class ConstantSparsity(_TimedSchedule):
-    """The same sparsity from `begin_step` on.
+    """Schedule of constant sparsity from `begin_step` on.
 
     Args:
-        target_sparsity: Fraction of the weights that is zero, in [0, 1).
+        target_sparsity: Fraction of the weights that is pruned, in [0, 1).
         begin_step: Optimizer step of the first pruning, at least 0.
-        end_step: Optimizer step of the last change of the masks; -1: they may change until training ends.
-        frequency: Steps between changes of the masks, at least 1.
+        end_step: Optimizer step of the last change of the masks. Defaults to -1: they may change until training ends.
+        frequency: Steps between changes of the masks, at least 1. Defaults to 100.
 
     Raises:
         ValueError: A value outside these ranges, or `begin_step > end_step`.
@@ -108,17 +110,18 @@ class ConstantSparsity(_TimedSchedule):
 
 
 class PolynomialDecay(_TimedSchedule):
-    """From one sparsity to another, fast at first and ever more slowly.
+    """Polynomial schedule from one sparsity to another, fast at first and ever more slowly.
 
-    With `p` the part of the time that has passed, `sparsity = final + (initial - final) * (1 - p) ** power`.
+    With `p` the fraction of the steps that have passed, `sparsity = final + (initial - final) * (1 - p) ** power`.
 
     Args:
         initial_sparsity: Sparsity at `begin_step`, in [0, 1).
         final_sparsity: Sparsity at `end_step`, in [0, 1).
         begin_step: Optimizer step of the first pruning, at least 0.
-        end_step: Optimizer step of the last change of the masks. Equal to `begin_step`: one jump.
-        power: Exponent, greater than 0. 1 is a straight line.
-        frequency: Steps between changes of the masks, at least 1. The masks always change at `end_step` too.
+        end_step: Optimizer step of the last change of the masks. If equal to `begin_step`, there is one jump.
+        power: Exponent, above 0; 1 is linear. Defaults to 3.
+        frequency: Steps between changes of the masks, at least 1; they always change at `end_step` too. Defaults to
+            100.
 
     Raises:
         ValueError: A value outside these ranges, or `begin_step > end_step`.
@@ -152,7 +155,7 @@ class PolynomialDecay(_TimedSchedule):
         self.initial_sparsity, self.final_sparsity, self.power = initial_sparsity, final_sparsity, power
 
     def sparsity_at(self, step: int) -> float:
-        return self._decay(max(step, self.begin_step))  # tfmot's are not 0 before they begin, but do not prune there
+        return self._decay(max(step, self.begin_step))  # tfmot's are not 0 before `begin_step`, but do not prune there
 
     def get_config(self) -> dict[str, Any]:
         return _nested(self, "initial_sparsity", "final_sparsity", "power", "begin_step", "end_step", "frequency")
@@ -162,7 +165,7 @@ _OURS = {"ConstantSparsity": ConstantSparsity, "PolynomialDecay": PolynomialDeca
 
 
 def serialize_schedule(schedule: PruningSchedule) -> dict[str, Any]:
-    """`{"class_name": ..., "config": arguments}` of a schedule, of tfmot's form, also of one of the user's."""
+    """`{"class_name": ..., "config": arguments}` of a schedule, as tfmot writes it, also of a custom one."""
     config = schedule.get_config()
     name = type(schedule).__name__
     if type(schedule) is not _OURS.get(name):
@@ -182,7 +185,7 @@ def deserialize_schedule(config: Any, custom_objects: Any = None) -> PruningSche
     cls: Any = keras.saving.get_registered_object(name, custom_objects) or _OURS.get(name)
     if cls is None:
         raise ValueError(
-            f"The pruning schedule of class '{name}' is not known: pass it in `custom_objects`, or register it with "
+            f"The pruning schedule of class '{name}' is unknown: pass it in `custom_objects`, or register it with "
             f"`keras.saving.register_keras_serializable`. Received: pruning_schedule={config!r}"
         )
     return cls.from_config(dict(config["config"]))

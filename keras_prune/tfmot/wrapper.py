@@ -1,4 +1,4 @@
-"""The wrapper of tfmot's style: a layer, its masks, and how they are to be chosen."""
+"""`PruneLowMagnitude`, the wrapper of tfmot: a layer, its masks, and how they are chosen."""
 
 from typing import Any, Literal, Self
 
@@ -7,13 +7,14 @@ import keras
 from keras_prune.masking.wrapper import PruningWrapper
 from keras_prune.selection import Block, NByM, Percentile, Selection
 from keras_prune.tfmot.schedules import ConstantSparsity, PruningSchedule, deserialize_schedule, serialize_schedule
+from keras_prune.validation import check_choice, check_pair, is_integer
 
 _POOLING: dict[str, Literal["mean", "max"]] = {"AVG": "mean", "MAX": "max"}
 SETTINGS = ("pruning_schedule", "block_size", "block_pooling_type", "sparsity_m_by_n")
 
 
 class PrunableLayer:
-    """Mixed into a layer of your own to say which of its weights are pruned.
+    """Mixin of a custom layer that names the weights to prune.
 
     Example:
 
@@ -25,15 +26,26 @@ class PrunableLayer:
     """
 
     def get_prunable_weights(self) -> Any:
-        """Returns the list of the variables to prune."""
+        """Return the list of the variables to prune."""
         raise NotImplementedError(f"{type(self).__name__} must implement `get_prunable_weights`")
 
 
 @keras.saving.register_keras_serializable(package="keras_prune")
 class PruneLowMagnitude(PruningWrapper):
-    """A layer, its masks and its own schedule. Made by `prune_low_magnitude`, which says what the arguments mean.
+    """Wrapper that holds a layer, its masks and its own schedule. `prune_low_magnitude` makes it.
 
     It has the name of its layer, and all arguments are saved with it.
+
+    Args:
+        layer: The layer.
+        pruning_schedule: As in `prune_low_magnitude`. Defaults to `ConstantSparsity(0.5, 0)`.
+        block_size: As in `prune_low_magnitude`. Defaults to (1, 1).
+        block_pooling_type: As in `prune_low_magnitude`. Defaults to `"AVG"`.
+        sparsity_m_by_n: As in `prune_low_magnitude`. Defaults to None.
+        **kwargs: Arguments of `keras_prune.masking.PruningWrapper`.
+
+    Raises:
+        ValueError: Settings that are not allowed.
     """
 
     def __init__(
@@ -78,10 +90,10 @@ class PruneLowMagnitude(PruningWrapper):
 
 
 def check_settings(schedule: Any, block_size: Any, pooling: Any, m_by_n: Any) -> dict[str, Any]:
-    """Returns the arguments of `PruneLowMagnitude` in one form.
+    """The arguments of `PruneLowMagnitude`, checked, by name.
 
     Raises:
-        ValueError: One of them is none that tfmot knows.
+        ValueError: One of them is not allowed by tfmot.
     """
     schedule = ConstantSparsity(0.5, 0) if schedule is None else schedule
     if not isinstance(schedule, PruningSchedule):
@@ -89,11 +101,10 @@ def check_settings(schedule: Any, block_size: Any, pooling: Any, m_by_n: Any) ->
             "`pruning_schedule` must be a schedule of `keras_prune.tfmot`, such as `ConstantSparsity(0.5, 0)`. "
             f"Received: pruning_schedule={schedule!r}"
         )
-    if pooling not in _POOLING:
-        raise ValueError(f"`block_pooling_type` must be 'AVG' or 'MAX'. Received: block_pooling_type={pooling!r}")
-    block_size = _two_integers(block_size, "block_size")
+    check_choice(pooling, "block_pooling_type", tuple(_POOLING))
+    block_size = _pair(block_size, "block_size")
     if m_by_n is not None:
-        m_by_n = _two_integers(m_by_n, "sparsity_m_by_n")
+        m_by_n = _pair(m_by_n, "sparsity_m_by_n")
         if not m_by_n[0] < m_by_n[1]:
             raise ValueError(
                 f"`sparsity_m_by_n` is (m, n), m zeros of n weights, with m < n. Received: sparsity_m_by_n={m_by_n!r}"
@@ -115,13 +126,11 @@ def check_settings(schedule: Any, block_size: Any, pooling: Any, m_by_n: Any) ->
 def find_selection(block_size: tuple[int, int], pooling: str, m_by_n: tuple[int, int] | None) -> Selection:
     """The selection of `keras_prune` for these arguments of tfmot."""
     if m_by_n is not None:
-        zeros, of = m_by_n  # ours counts the weights that are kept
+        zeros, of = m_by_n  # `NByM` counts the weights that are kept
         return NByM(of - zeros, of)
     return Percentile() if block_size == (1, 1) else Block(block_size, _POOLING[pooling])
 
 
-def _two_integers(value: Any, name: str) -> tuple[int, int]:
-    pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in pair):
-        raise ValueError(f"`{name}` must be two whole numbers above 0. Received: {name}={value!r}")
-    return pair
+def _pair(value: Any, name: str) -> tuple[int, int]:
+    """Two whole numbers; a single one stands for both, as in tfmot."""
+    return check_pair((value, value) if is_integer(value) else value, name, minimum=1)

@@ -1,4 +1,4 @@
-"""Single weights: which are pruned, by how much, and in which rounds."""
+"""Unstructured pruning: which weights are pruned, to which sparsity, and in which rounds."""
 
 from keras_prune.weights.iterative import IterativeMagnitude, PruningRound
 from keras_prune.weights.prune import prune_weights

@@ -1,22 +1,22 @@
-"""How much of each layer goes, by the layer's shape."""
+"""Per-layer sparsity by the shapes of the layers."""
 
 import math
 from collections.abc import Sequence
 
 
 def erk(sizes: Sequence[Sequence[int]], sparsity: float) -> list[float]:
-    """Erdős-Rényi-Kernel: large layers get sparser than small ones (Evci et al. 2020, "Rigging the lottery"; Mocanu et
-    al. 2018).
+    """Return the per-layer sparsities of the Erdős-Rényi-Kernel: large layers get sparser than small ones (Evci et al.
+    2020, "Rigging the lottery"; Mocanu et al. 2018).
 
     The density of a layer is proportional to (inputs + outputs + window sizes) / (inputs · outputs · window sizes), and
-    1 at most: what layers have too much is shared among the others.
+    at most 1: what layers have above that is distributed to the others.
 
     Args:
         sizes: For each layer the number of its inputs, of its outputs, and the sizes of its window.
-        sparsity: Of all layers together, in [0, 1).
+        sparsity: Sparsity of all layers together, in [0, 1).
 
     Returns:
-        The sparsity of each layer. Together they prune the asked fraction of all weights.
+        The sparsity of each layer. Together they prune the given fraction of all weights.
     """
     counts = [math.prod(each) for each in sizes]
     raw = [sum(each) / count for each, count in zip(sizes, counts, strict=True)]

@@ -1,4 +1,4 @@
-"""Pruning and training in turn, with rewinding: from Han's fine-tuning to lottery tickets."""
+"""Iterative magnitude pruning, with rewinding: from Han's fine-tuning to lottery tickets."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ from keras_prune.masking.masked_weights import find_masked, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.reporting.records import Records
 from keras_prune.selection import Percentile, Selection
-from keras_prune.validation import check_integer, check_sparsity
+from keras_prune.validation import check_choice, check_fraction, check_integer, check_sparsity
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rewind import RewindPoint
 from keras_prune.weights.rule import PruningRule
@@ -26,11 +26,11 @@ Rewind = Literal["weights", "learning_rate"]
 
 @dataclasses.dataclass(frozen=True)
 class PruningRound:
-    """One round of `IterativeMagnitude`.
+    """Result of one round of `IterativeMagnitude`.
 
     Args:
-        round: Its number; 0 is the round before anything was pruned.
-        target: The sparsity that was asked for; None if the selection decides itself.
+        round: Number of the round; 0 is the one before anything was pruned.
+        target: The target sparsity; None if the selection decides itself how much is pruned.
         sparsity: The fraction of all masked weights that is pruned.
     """
 
@@ -40,39 +40,43 @@ class PruningRound:
 
 
 class IterativeMagnitude:
-    """Prunes in rounds: yields the model, which you train; prunes it; yields it again, until the final sparsity.
+    """Iterator for iterative magnitude pruning: yields the model to be trained, prunes it, and yields it again, until
+    the final sparsity is reached.
 
-    Each round removes the same fraction of the weights that are left (Han et al. 2015, "Learning both Weights and
-    Connections for Efficient Neural Networks"). The first round trains the model as it is, the last at the final
-    sparsity, so there is one round more than there are prunings. `rewind` says what goes back before each
-    round of training, once there are new masks, which always stay:
+    Each round removes the same fraction of the remaining weights (Han et al. 2015, "Learning both Weights and
+    Connections for Efficient Neural Networks"). The first round trains the unpruned model, the last one the model at
+    the final sparsity, so there is one round of training more than there are prunings. `rewind` says what is restored
+    after each pruning; the masks never are:
 
-    - None: nothing. Training goes on with the optimizer as it is: its schedule of the learning rate goes on, too, and
-      is at its end if it was made for one round. This is fine-tuning.
+    - None: nothing. Training continues with the optimizer as it is; its learning rate schedule continues too, and is at
+      its end if it was made for one round. This is fine-tuning.
     - `"weights"`: all weights, biases and statistics, and the optimizer with its step, learning rate and momenta: each
-      round trains what is left of the first network in the same way. This finds lottery tickets (Frankle & Carbin
+      round trains the remaining part of the first network in the same way. This finds lottery tickets (Frankle & Carbin
       2019, "The Lottery Ticket Hypothesis").
     - `"learning_rate"`: the optimizer only; the weights keep what they learned (Renda et al. 2020, "Comparing Rewinding
       and Fine-tuning in Neural Network Pruning", who found it the most accurate).
 
-    The model is one and the same throughout, pruned in place. Compile it before the loop. If you compile it again in
-    the loop instead, each round starts with that new optimizer, whatever `rewind` is.
+    It is always the same model, pruned in place. Compile it before the loop. If you compile it again in the loop
+    instead, each round starts with that new optimizer, whatever `rewind` is. `results` lists a `PruningRound` for each
+    round so far.
 
     Args:
         model: A model from `wrap_pruning`.
-        final_sparsity: Sparsity of the last round, in [0, 1). None with a threshold selection, which decides itself.
-        rounds: Number of prunings, at least 1.
-        fraction: Instead of `rounds`: the fraction of the remaining weights that a round removes, in (0, 1). The last
-            round may remove less. Default: 0.2.
-        rewind: None, `"weights"` or `"learning_rate"`.
-        rewind_to: A `RewindPoint`, passed to `fit` too. Default: the model as it is when the loop begins.
-        trained: Whether the model is trained already: the loop then begins with a pruning.
-        selection: As in `PruningSchedule`.
-        importance: As in `PruningSchedule`.
-        targets: As in `PruningSchedule`: reached along the same curve.
-        prune_frozen: As in `PruningSchedule`.
-        data: What an importance is measured on, as in `prune_weights`.
-        loss: As in `prune_weights`.
+        final_sparsity: Sparsity of the last round, in [0, 1). Defaults to None: for a threshold selection, which
+            decides itself how much is pruned.
+        rounds: Number of prunings, at least 1. Defaults to as many as `fraction` needs.
+        fraction: Fraction of the remaining weights that a round removes, in (0, 1), instead of `rounds`. The last round
+            may remove less. Defaults to 0.2.
+        rewind: What is restored after each pruning: None, `"weights"` or `"learning_rate"`. Defaults to None.
+        rewind_to: `RewindPoint` to restore, to be passed to `fit` too. Defaults to the model at the start of the loop.
+        trained: Whether the model is trained already: the loop then begins with a pruning. Defaults to False.
+        selection: How scores become masks. Defaults to `Percentile()`.
+        importance: Importance criterion, as in `PruningSchedule`. Defaults to `"magnitude"`.
+        targets: Per-layer sparsity, as in `PruningSchedule`, reached along the same curve. Defaults to `"uniform"`.
+        prune_frozen: Whether weights that are not trainable are pruned too. Defaults to False.
+        data: Data for criteria that need them, as in `prune_weights`. Defaults to None.
+        loss: Loss for criteria that need one, as `compile` takes it. Defaults to the one that the model is compiled
+            with.
 
     Raises:
         ValueError: A model without masks, values outside these ranges, both `rounds` and `fraction`, a trained model
@@ -132,13 +136,13 @@ class IterativeMagnitude:
         self._final, self._rewind, self._rewind_to, self._trained = final_sparsity, rewind, rewind_to, trained
 
     def __len__(self) -> int:
-        """Rounds of training."""
+        """Number of rounds of training."""
         return len(self.sparsities) + (not self._trained)
 
     def __iter__(self) -> Iterator[keras.Model]:
         if self.results:
             raise ValueError(
-                "The model is pruned already: make a new IterativeMagnitude for another loop. "
+                "The model was pruned by this loop: make a new IterativeMagnitude for another one. "
                 f"Received: a second loop, after {len(self.results)} rounds"
             )
         start = Snapshot.take(self._model) if self._rewind and self._rewind_to is None else None
@@ -189,26 +193,24 @@ def _sparsities(final: float | None, rounds: int | None, fraction: float | None)
     if final is None:
         if rounds is None:
             raise ValueError(
-                f"A selection that decides itself how much is pruned needs `rounds`. Received: fraction={fraction!r}"
+                "A selection that decides itself how much is pruned needs `rounds`. "
+                f"Received: rounds=None, fraction={fraction!r}"
             )
         return (None,) * rounds
     if rounds is not None:
         return (*(1.0 - (1.0 - final) ** (number / rounds) for number in range(1, rounds)), final)
-    fraction = 0.2 if fraction is None else fraction
-    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
-        raise ValueError(f"`fraction` must be a number in (0, 1). Received: fraction={fraction!r}")
-    # A hair less than exact, so that 1 - 0.8 ** n as `final` takes n rounds despite rounding.
+    fraction = 0.2 if fraction is None else check_fraction(fraction, "fraction", zero=False)
+    # Slightly less than exact, so that 1 - 0.8 ** n as `final` takes n rounds despite rounding.
     count = max(math.ceil(math.log1p(-final) / math.log1p(-fraction) - 1e-9), 1)
     return (*(1.0 - (1.0 - fraction) ** number for number in range(1, count)), final)
 
 
 def _check_rewind(model: Any, rewind: Any, rewind_to: Any, trained: bool) -> None:
-    if rewind not in (None, "weights", "learning_rate"):
-        raise ValueError(f'`rewind` must be None, "weights" or "learning_rate". Received: rewind={rewind!r}')
+    check_choice(rewind, "rewind", (None, "weights", "learning_rate"))
     if rewind_to is not None and not isinstance(rewind_to, RewindPoint):
         raise TypeError(f"`rewind_to` must be a `RewindPoint`. Received: rewind_to={rewind_to!r}")
     if rewind_to is not None and rewind is None:
-        raise ValueError(f"`rewind_to` is of use only with `rewind`. Received: rewind=None, rewind_to={rewind_to!r}")
+        raise ValueError(f"`rewind_to` needs `rewind`. Received: rewind=None, rewind_to={rewind_to!r}")
     if rewind and trained and rewind_to is None:
         raise ValueError(
             "A trained model can be rewound only to a `RewindPoint` of its own training: pass `rewind_to`. "
@@ -216,6 +218,6 @@ def _check_rewind(model: Any, rewind: Any, rewind_to: Any, trained: bool) -> Non
         )
     if rewind == "learning_rate" and not getattr(model, "compiled", False):
         raise ValueError(
-            "Learning rate rewinding takes the optimizer back: compile the model before the loop. "
+            "Learning rate rewinding restores the optimizer: compile the model before the loop. "
             f"Received: rewind={rewind!r} and a model that is not compiled"
         )

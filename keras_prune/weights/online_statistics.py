@@ -1,4 +1,4 @@
-"""What a rule is measured on while a model trains."""
+"""Statistics of a model while it trains, for a rule that needs them."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from keras_prune.weights.rule import PruningRule
 
 
 class Measured:
-    """What a rule may ask for beside the weights, at each mask update of a `fit`.
+    """The statistics of a model at each mask update of a `fit`.
 
     Args:
         rule: The rule.
         model: The model with masks.
-        data: What to measure on. None: a sample of what `fit` trains on, at random.
+        data: Data to measure on. None: a random sample of the training data of `fit`.
         batches: Batches in that sample.
-        loss: Default: the one that the model is compiled with.
+        loss: The loss. None: the one that the model is compiled with.
     """
 
     def __init__(self, rule: PruningRule, model: keras.Model, data: Any, batches: int, loss: Any):
@@ -41,7 +41,7 @@ class Measured:
         found: TrainingData | None = getattr(self._model, "_training_data", None)
         if found is None:
             raise ValueError(
-                "Outside of `fit` nobody knows the data that this importance is measured on: pass `data`. "
+                "Outside of `fit` the data that this importance is measured on are unknown: pass `data`. "
                 f"Received: data=None with importance={self._rule.importance!r}, regrowth={self._rule.regrowth!r}"
             )
         return found

@@ -1,4 +1,4 @@
-"""`prune_weights`: a trained model, pruned at once."""
+"""`prune_weights`: one-shot pruning of a trained model."""
 
 from typing import Any
 
@@ -25,25 +25,26 @@ def prune_weights(
     data: Any = None,
     loss: Any = None,
 ) -> keras.Model:
-    """Prunes a trained model at once, without training: the engine of `PruningSchedule`, run a single time.
+    """Prune the weights of a trained model in one shot: masks are chosen once, without training.
 
-    The result can be trained further: its masks hold. `strip_pruning` makes it plain again.
+    The masks hold while the result is fine-tuned. `strip_pruning` removes them again.
 
     Args:
-        model: A built model, with masks or without. Like in `wrap_pruning` it stays as it is and a copy is returned,
-            but a subclassed model is changed in place.
-        sparsity: Fraction of the weights to prune, in [0, 1). None with a threshold selection, which decides itself,
-            and with `NByM`, which has a sparsity of its own.
-        selection: How scores become masks. Default: `Percentile()`.
-        importance: How much each weight matters: a name of the table in `PruningSchedule`, or a function
-            `weight -> scores`, or `(weight, statistics) -> scores`, of NumPy arrays, higher = keep, the same each time.
-        targets: As in `PruningSchedule`: `"uniform"`, `"erk"`, `"global"`, or the sparsity of single layers by name
-            pattern, or None for those to leave alone: `{"conv*": 0.5}`.
-        prune_frozen: Whether weights that are not trainable are pruned too.
-        data: What an importance is measured on: `x`, `(x, y)`, or batches of them, as `fit` takes them. A few hundred
-            samples are enough; `"taylor"` and `"fisher"` of single weights gain from a few thousand.
-        loss: The loss of an importance that needs one, as `compile` takes it. Default: the one that the model was
-            compiled with.
+        model: A built model, with masks or without. As in `wrap_pruning` a copy is returned and the model is left
+            unchanged, except that a subclassed model is changed in place.
+        sparsity: Fraction of the weights to prune, in [0, 1). Defaults to None: for a threshold selection, which
+            decides itself how much is pruned, and for `NByM`, which has a sparsity of its own.
+        selection: How scores become masks. Defaults to `Percentile()`.
+        importance: Importance criterion: a name of the table in `PruningSchedule`, or a deterministic function
+            `weight -> scores`, or `(weight, statistics) -> scores`, of NumPy arrays, higher = keep. Defaults to
+            `"magnitude"`.
+        targets: Per-layer sparsity, as in `PruningSchedule`: `"uniform"`, `"erk"`, or the sparsity of single layers by
+            name pattern, or None for layers that are not pruned: `{"conv*": 0.5}`. Defaults to `"uniform"`.
+        prune_frozen: Whether weights that are not trainable are pruned too. Defaults to False.
+        data: Data for criteria that need them: `x`, `(x, y)`, or batches of them, as `fit` takes them. A few hundred
+            samples are enough; `"taylor"` and `"fisher"` gain from a few thousand. Defaults to None.
+        loss: Loss for criteria that need one, as `compile` takes it. Defaults to the one that the model was compiled
+            with.
 
     Returns:
         The model with masks, as from `wrap_pruning`.

@@ -1,4 +1,4 @@
-"""Regrowth: while the sparsity stays the same, weak weights change places with pruned ones that may do better."""
+"""Regrowth (dynamic sparse training): at constant sparsity, kept weights are dropped and pruned ones grown."""
 
 import abc
 import dataclasses
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_prune.selection.top_k import Scores, keep_highest
-from keras_prune.validation import check_integer
+from keras_prune.validation import check_fraction, check_integer
 
 if TYPE_CHECKING:
     from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Regrowth(abc.ABC):
-    """Base of `RigL` and `SET`: drops the smallest weights, and grows as many where a subclass says.
+    """Base class of `RigL` and `SET`: drops the smallest weights, and grows as many where a subclass says.
 
     Args:
-        end_step: Optimizer step from which the masks stay as they are; the papers take three quarters of the training.
-        fraction: Of the kept weights of each layer, how many change places at an update, in (0, 1). It falls to 0 at
-            `end_step`, as a cosine.
+        end_step: Optimizer step from which the masks no longer change, at least 1. The papers take three quarters of
+            the training.
+        fraction: Fraction of the kept weights of each layer that is dropped and regrown at an update, in (0, 1). It
+            decays to 0 at `end_step`, as a cosine. Defaults to 0.3.
 
     Raises:
-        ValueError: A fraction outside (0, 1), or a step that is no whole number of at least 1.
+        ValueError: A fraction outside (0, 1), or a step that is not a whole number of at least 1.
     """
 
     end_step: int
@@ -32,28 +33,27 @@ class Regrowth(abc.ABC):
     needs_data = False
 
     def __post_init__(self) -> None:
-        check_integer(self.end_step, "end_step", minimum=1)
-        value = self.fraction
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-            raise ValueError(f"`fraction` must be in (0, 1). Received: fraction={value!r}")
+        object.__setattr__(self, "end_step", check_integer(self.end_step, "end_step", minimum=1))
+        object.__setattr__(self, "fraction", check_fraction(self.fraction, "fraction", zero=False))
 
     @abc.abstractmethod
     def growth(self, unit: "SingleWeights", step: int, statistics: "ModelStatistics | None") -> np.ndarray:
-        """A score for each weight, of any shape of that size, higher = grow."""
+        """Return a score for each weight, of any shape of that size, higher = grow."""
 
     def fraction_at(self, step: int) -> float:
+        """Return the fraction of the kept weights that is dropped and regrown at this step."""
         return 0.0 if step >= self.end_step else self.fraction / 2 * (1 + math.cos(math.pi * step / self.end_step))
 
     def renew(
         self, unit: "SingleWeights", kept: np.ndarray, step: int, statistics: "ModelStatistics | None"
     ) -> np.ndarray:
-        """The new mask: as many weights are kept as before. Those that grow begin at zero.
+        """Return the new mask: as many weights are kept as before. Those that grow begin at zero.
 
         Args:
             unit: The weights of an array.
-            kept: Their boolean mask now.
+            kept: Their boolean mask now, True = kept.
             step: The optimizer step.
-            statistics: Of the model.
+            statistics: The statistics of the model; None where `needs_data` is False.
         """
         count = int(np.count_nonzero(kept))
         swaps = min(int(self.fraction_at(step) * count), kept.size - count)
@@ -72,20 +72,22 @@ def _highest(scores: np.ndarray, count: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RigL(Regrowth):
-    """Grows the weights of the largest gradient (Evci et al. 2020, "Rigging the lottery: making all tickets winners").
+    """Regrowth that grows the weights of the largest gradient (Evci et al. 2020, "Rigging the lottery: making all
+    tickets winners").
 
-    The gradient is measured at each update, on a sample of what `fit` trains on or on the `data` of the callback. Give
-    the schedule a constant sparsity, and `targets="erk"` as in the paper; with `importance="random"` the first masks
-    are random, as there. The optimizer's moments of a weight that grows are those that it had while it was pruned (the
+    The gradient is measured at each update, on a sample of the training data of `fit` or on the `data` of the callback.
+    Use a schedule of constant sparsity, `targets="erk"` as in the paper, and `importance="random"` for random first
+    masks, as there. The optimizer's moments of a weight that grows are those that it had while it was pruned (the
     gradient of pruned weights reaches them), not zero.
 
     Args:
-        end_step: Optimizer step from which the masks stay as they are; the paper takes three quarters of the training.
-        fraction: Of the kept weights of each layer, how many change places at an update, in (0, 1). It falls to 0 at
-            `end_step`, as a cosine.
+        end_step: Optimizer step from which the masks no longer change, at least 1. The paper takes three quarters of
+            the training.
+        fraction: Fraction of the kept weights of each layer that is dropped and regrown at an update, in (0, 1). It
+            decays to 0 at `end_step`, as a cosine. Defaults to 0.3.
 
     Raises:
-        ValueError: A fraction outside (0, 1), or a step that is no whole number of at least 1.
+        ValueError: A fraction outside (0, 1), or a step that is not a whole number of at least 1.
 
     Example:
 
@@ -105,17 +107,17 @@ class RigL(Regrowth):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SET(Regrowth):
-    """Grows weights at random (Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive
-    sparse connectivity inspired by network science").
+    """Regrowth that grows random weights (Mocanu et al. 2018, "Scalable training of artificial neural networks with
+    adaptive sparse connectivity inspired by network science").
 
     Args:
-        end_step: Optimizer step from which the masks stay as they are.
-        fraction: Of the kept weights of each layer, how many change places at an update, in (0, 1). It falls to 0 at
-            `end_step`, as a cosine; in the paper it stays the same.
-        seed: The same weights grow for the same seed.
+        end_step: Optimizer step from which the masks no longer change, at least 1.
+        fraction: Fraction of the kept weights of each layer that is dropped and regrown at an update, in (0, 1). It
+            decays to 0 at `end_step`, as a cosine; in the paper it is constant. Defaults to 0.3.
+        seed: Random seed, at least 0: the same weights grow for the same seed. Defaults to 0.
 
     Raises:
-        ValueError: A fraction outside (0, 1), or a step that is no whole number of at least 1.
+        ValueError: A fraction outside (0, 1), or a step that is not a whole number of at least 1.
 
     Example:
 
@@ -125,6 +127,10 @@ class SET(Regrowth):
     """
 
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "seed", check_integer(self.seed, "seed"))
 
     def growth(self, unit: "SingleWeights", step: int, statistics: "ModelStatistics | None") -> np.ndarray:
         # By layer and step too: so a resumed run grows what the unbroken one does.

@@ -1,4 +1,4 @@
-"""Where a loop of pruning and training goes back to, and the masks of one model in another."""
+"""`RewindPoint`: the state that iterative pruning rewinds to. `copy_masks`: the masks of one model in another."""
 
 from typing import Any
 
@@ -12,19 +12,22 @@ from keras_prune.weights.snapshot import Snapshot
 
 
 class RewindPoint(keras.callbacks.Callback):
-    """Keeps a model as it was after its first steps of training, for `IterativeMagnitude` to rewind to.
+    """Callback that keeps a snapshot of a model early in training, for `IterativeMagnitude` to rewind to.
 
     Large networks have winning tickets early in training, not at its start (Frankle et al. 2020, "Linear Mode
-    Connectivity and the Lottery Ticket Hypothesis"). It notes the first state at `step` or, with
-    `steps_per_execution`, the first after it; later ones, and later calls of `fit`, change nothing.
-
-    In a loop of your own call `take(model)`.
+    Connectivity and the Lottery Ticket Hypothesis"). In a custom training loop call `take(model)`.
 
     Args:
-        step: Optimizer steps done, at least 1.
+        step: Optimizer step after which the snapshot is taken, at least 1; with `steps_per_execution`, the first step
+            after it that Keras shows.
+
+    Lifecycle:
+        - `on_epoch_begin`: reads the optimizer step.
+        - `on_train_batch_end`: takes the snapshot once `step` is reached. Later steps, and later calls of `fit`, change
+          nothing.
 
     Raises:
-        ValueError: `step` below 1 or not whole.
+        ValueError: `step` is not a whole number of at least 1.
 
     Example:
 
@@ -45,7 +48,7 @@ class RewindPoint(keras.callbacks.Callback):
         self._at_epoch_begin = 0
 
     def take(self, model: keras.Model) -> None:
-        """Keeps the model as it is now, if none is kept yet."""
+        """Keep a snapshot of the model as it is now, unless one is kept already."""
         if self.snapshot is None:
             self.snapshot = Snapshot.take(model)
             self.taken_at = _step(model) if model.compiled else None
@@ -55,7 +58,7 @@ class RewindPoint(keras.callbacks.Callback):
             self._at_epoch_begin = _step(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # On JAX reading the true step copies the whole state: it is never beyond what is reckoned here.
+        # On JAX reading the true step copies the whole state: it is never above the estimate made here.
         if self.snapshot is None and self._at_epoch_begin + batch + 1 >= self.step and _step(self.model) >= self.step:
             self.take(self.model)
 
@@ -65,14 +68,14 @@ def _step(model: keras.Model) -> int:
 
 
 def copy_masks(source: keras.Model, target: keras.Model) -> None:
-    """Gives `target` the masks of `source`, in place, and sets what they prune to zero; all other weights stay.
+    """Copy the masks of `source` into `target`, in place, and set what they prune to zero; other weights are kept.
 
     So the masks of a trained model can be tried on new random weights: the control of a lottery ticket experiment
-    (Frankle & Carbin 2019).
+    (Frankle & Carbin 2019, "The Lottery Ticket Hypothesis").
 
     Args:
         source: A model with masks.
-        target: A model with masks for the same weights, in the same order. Its names may be others.
+        target: A model with masks for weights of the same shapes, in the same order. Names may differ.
 
     Raises:
         ValueError: A model has no masks, or the shapes differ.

@@ -1,4 +1,4 @@
-"""`PruningRule`: how much of each layer goes, and which weights; the same from one mask update to the next."""
+"""`PruningRule`: per-layer sparsity, importance criterion and selection, which hold for all mask updates."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,21 @@ from keras_prune.weights.allocation import erk
 from keras_prune.weights.regrowth import Regrowth
 
 Target = float | Literal["erk"] | None
-Targets = Mapping[str, Target] | Literal["uniform", "erk", "global"]
+Targets = Mapping[str, Target] | Literal["uniform", "erk"]
 
 
 @dataclasses.dataclass(frozen=True)
 class PruningRule:
-    """How much of each layer goes, and which weights: what stays the same from one mask update to the next.
+    """How much of each layer is pruned, and which of its weights: the settings that hold for all mask updates.
 
     Args:
         selection: How scores become masks.
-        importance: Name of an importance, or a function `weight -> scores` or `(weight, statistics) -> scores`.
+        importance: Name of a criterion, or a function `weight -> scores` or `(weight, statistics) -> scores`.
         targets: For layers with a sparsity of their own, name pattern -> final sparsity; "erk": this layer's part of
-            the common one, by its shape; None: the layer is not pruned. The first pattern that matches counts. Or one
-            word for all layers: "uniform", "erk" or "global".
+            the common one, by its shape; None: the layer is not pruned. The first pattern that matches applies. Or one
+            word for all layers: "uniform" or "erk".
         prune_frozen: Whether weights that are not trainable are pruned too.
-        regrowth: Which weights change places with pruned ones; None: none, what is pruned stays pruned.
+        regrowth: Which pruned weights grow again; None: none do.
 
     Raises:
         ValueError: An unknown importance, a target outside [0, 1) or above what the selection can reach, or a sparsity
@@ -56,15 +56,15 @@ class PruningRule:
             raise TypeError(f"`regrowth` must be `RigL(...)` or `SET(...)`. Received: regrowth={self.regrowth!r}")
         if self.regrowth is not None and not isinstance(self.selection, Percentile):
             raise ValueError(
-                "Weights grow one by one, which breaks blocks and N:M patterns, and thresholds prune them at once: "
+                "Weights grow one by one, which breaks blocks and N:M patterns, and thresholds would prune them again: "
                 f"`regrowth` needs `Percentile`. Received: selection={self.selection!r}"
             )
         if isinstance(self.targets, str):
             self._read_word(self.targets)
         if not isinstance(self.targets, Mapping):
             raise TypeError(
-                '`targets` must map layer name patterns to a sparsity, "erk" or None; or be one of "uniform", '
-                f'"erk" and "global". Received: targets={self.targets!r}'
+                '`targets` must map layer name patterns to a sparsity, "erk" or None; or be "uniform" or "erk". '
+                f"Received: targets={self.targets!r}"
             )
         for pattern, target in self.targets.items():
             if not isinstance(pattern, str):
@@ -78,18 +78,12 @@ class PruningRule:
                 self.check_reachable(check_sparsity(target, f"targets[{pattern!r}]"), f"targets[{pattern!r}]")
 
     def _read_word(self, word: str) -> None:
-        """One word for all layers, as a mapping, or in the selection."""
-        if word == "global":
-            if not isinstance(self.selection, Percentile):
-                raise ValueError(
-                    "Only `Percentile` ranks the weights of all layers together. "
-                    f"Received: targets='global' with selection={self.selection!r}"
-                )
-            object.__setattr__(self, "selection", dataclasses.replace(self.selection, scope="global"))
-        elif word not in ("uniform", "erk"):
+        """Puts one word for all layers into the form of a mapping."""
+        if word not in ("uniform", "erk"):
+            hint = 'To rank the weights of all layers together, pass `selection=Percentile("global")`. '
             raise ValueError(
-                '`targets` must be "uniform", "erk" or "global", or map layer name patterns to a sparsity. '
-                f"Received: targets={word!r}"
+                '`targets` must be "uniform" or "erk", or map layer name patterns to a sparsity. '
+                f"{hint if word == 'global' else ''}Received: targets={word!r}"
             )
         object.__setattr__(self, "targets", {"*": "erk"} if word == "erk" else {})
 
@@ -102,10 +96,11 @@ class PruningRule:
 
     @property
     def needs_data(self) -> bool:
+        """Whether the criterion or the regrowth is measured on data."""
         return importances.needs_data(self.importance) or (self.regrowth is not None and self.regrowth.needs_data)
 
     def weights_of(self, model: keras.Model, user: str) -> list[MaskedWeight]:
-        """The masked weights of a model that `user`, a callback, shall prune by this rule.
+        """The masked weights of a model that `user`, a callback, is to prune by this rule.
 
         Raises:
             ValueError: There are none, a target names none of their layers, or one cannot be pruned so.
@@ -136,7 +131,7 @@ class PruningRule:
         """Raises a `ValueError` if a weight that the rule prunes cannot be pruned so, or all of them are frozen."""
         if weights and not self.prune_frozen and not any(weight.weight.trainable for weight in weights):
             raise ValueError(
-                "All weights with masks are frozen (trainable=False), and frozen weights are left alone: pass "
+                "All weights with masks are frozen (trainable=False), and frozen weights are not pruned: pass "
                 f"`prune_frozen=True` to prune them. Received: {len(weights)} weights, prune_frozen=False"
             )
         for group in self.groups(weights).values():
@@ -145,7 +140,7 @@ class PruningRule:
                 if self.importance == "movement" and weight.movement is None:
                     raise ValueError(
                         "The movement of weights is added up in training: `wrap_pruning(model, movement=True)`. "
-                        f"Received: the weight '{weight.path}', whose movement is not"
+                        f"Received: the weight '{weight.path}' without movement"
                     )
 
     def refuse_sparsity(self, received: str) -> None:

@@ -1,4 +1,4 @@
-"""The state of a model in training, taken and brought back: weights, masks and the optimizer's variables."""
+"""Snapshots of a model in training: weights, masks and the optimizer's variables, saved and restored."""
 
 import dataclasses
 from typing import Any
@@ -15,7 +15,7 @@ from keras_prune.masking.masked_weights import apply_masks, find_masked
 class Snapshot:
     """Copies of the variables of a model with masks.
 
-    Metrics and the states of random generators are no part of it: what is tried again meets other noise.
+    Metrics and the states of random generators are not part of it: training from a snapshot again meets other noise.
 
     Args:
         weights: The values of `model.weights`, masks among them.
@@ -29,12 +29,13 @@ class Snapshot:
 
     @classmethod
     def take(cls, model: keras.Model) -> "Snapshot":
+        """Copies the state of a model as it is now."""
         optimizer = _optimizer(model)
         state = () if optimizer is None else _values(optimizer.variables)
         return cls(_values(model.weights), optimizer, state)
 
     def restore(self, model: keras.Model) -> None:
-        """Brings everything back, masks too, as if nothing had happened since.
+        """Restores everything, masks too, as if nothing had happened since.
 
         Past `model.set_weights`, which warns when a model becomes less sparse: here that is meant.
         """
@@ -43,19 +44,19 @@ class Snapshot:
         self.restore_optimizer(model)
 
     def restore_weights(self, model: keras.Model) -> None:
-        """Brings the weights back but not the masks: what is pruned stays zero."""
+        """Restores the weights but not the masks: pruned weights remain zero."""
         masks = {id(weight.mask) for weight in find_masked(model)}
         for variable, value in zip(model.weights, self.weights, strict=True):
             if id(variable) not in masks:
                 variable.assign(value)
         for weight in find_masked(model):
-            weight.recount()  # clusters were brought back with the members that they had
+            weight.recount()  # clusters were restored with the members that they had
         apply_masks(model)
 
     def restore_optimizer(self, model: keras.Model) -> None:
-        """Brings the optimizer's variables back, but no moving average of a weight that is pruned now.
+        """Restores the optimizer's variables, except the moving averages of weights that are pruned now.
 
-        An optimizer that the model was compiled with since then is left alone.
+        An optimizer that the model was compiled with since then is left unchanged.
         """
         optimizer = _optimizer(model)
         if optimizer is None or optimizer is not self.optimizer:

@@ -1,6 +1,6 @@
-"""The engine: scores -> selection -> masks, for every masked weight of a model.
+"""The mask update: scores -> selection -> masks, for every masked weight of a model.
 
-Used by the callback at each update, and by `prune_weights` without any training.
+Used by the callbacks at each update, and by `prune_weights` without any training.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,16 +28,18 @@ def update_masks(
     statistics: ModelStatistics | None = None,
     agree: Callable[[np.ndarray], np.ndarray] = lambda kept: kept,
 ) -> dict[int, int]:
-    """Chooses new masks and applies them. What is pruned stays pruned, unless the rule regrows it.
+    """Choose new masks and apply them. Pruned weights remain pruned, unless the rule regrows them.
 
     Args:
         weights: The masked weights of a model.
         rule: How to choose.
-        sparsity: The target now, for a layer with this final sparsity of its own, or None: without one.
-        step: The optimizer step.
-        optimizer: Its moving averages of the weights are masked too: they would bring pruned weights back.
-        statistics: Of the model, for a rule that needs data.
-        agree: The mask that counts, of the one that was chosen here: where several workers choose.
+        sparsity: Function of a layer's own final sparsity, or None for layers without one, that gives the target now.
+        step: The optimizer step. Defaults to 0.
+        optimizer: The optimizer, whose moving averages of the weights are masked too: they would bring pruned weights
+            back. Defaults to None.
+        statistics: The statistics of the model, for a rule that needs data. Defaults to None.
+        agree: Function of the mask chosen here that gives the one to apply, where several workers choose. Defaults to
+            the mask itself.
 
     Returns:
         How many entries of each weight are kept now, by the `id` of its mask, for the weights that the rule prunes.

@@ -12,7 +12,7 @@ from support.zoo import BACKEND, cnn, mlp
 
 import keras_prune as kp
 from keras_prune.callbacks.board_events import grey_png
-from keras_prune.masking.mask_image import mask_view
+from keras_prune.masking.mask_image import mask_image
 from keras_prune.masking.masked_weights import find_masked
 
 pytestmark = pytest.mark.core
@@ -133,10 +133,10 @@ def test_a_model_without_masks_is_refused(tmp_path, callback):
 
 def test_a_large_mask_becomes_a_small_image_of_fractions(rng):
     kept = rng.random((600, 30)) < 0.3
-    view = mask_view(kept, limit=100)
-    assert view.image.shape == (100, 30)
-    np.testing.assert_allclose(view.image, kept.reshape(100, 6, 30).mean(axis=1), rtol=1e-6)
-    uneven = mask_view(kept, limit=7).image
+    image = mask_image(kept, limit=100)
+    assert image.pixels.shape == (100, 30)
+    np.testing.assert_allclose(image.pixels, kept.reshape(100, 6, 30).mean(axis=1), rtol=1e-6)
+    uneven = mask_image(kept, limit=7).pixels
     sizes = np.diff([*np.linspace(0, 600, 7, endpoint=False).astype(int), 600])
     across = np.diff([*np.linspace(0, 30, 7, endpoint=False).astype(int), 30])
     assert uneven.shape == (7, 7)
@@ -145,10 +145,10 @@ def test_a_large_mask_becomes_a_small_image_of_fractions(rng):
 
 def test_the_rows_of_a_convolution_are_its_window_and_inputs(rng):
     kept = rng.random((3, 2, 5, 4)) < 0.5
-    view = mask_view(kept)
-    assert view.windows == 6
-    assert view.matrix == (30, 4)
-    np.testing.assert_array_equal(view.image, kept.reshape(30, 4))
+    image = mask_image(kept)
+    assert image.windows == 6
+    assert image.matrix == (30, 4)
+    np.testing.assert_array_equal(image.pixels, kept.reshape(30, 4))
 
 
 def test_png_files_hold_the_image(rng):

@@ -329,7 +329,7 @@ def test_a_new_importance_is_used():
     assert weight[kept].max() <= weight[~kept].min()
 
 
-def test_prune_once_equals_numpy():
+def test_prune_weights_equals_numpy():
     model = mlp()
     pruned = kp.prune_weights(model, 0.6, targets={"output": 0.25})
     for weight, layer in zip(find_masked(pruned), model.layers, strict=True):
@@ -342,7 +342,7 @@ def test_prune_once_equals_numpy():
         np.testing.assert_array_equal(value(weight.weight), np.where(weight.kept(), kernel, 0))
 
 
-def test_prune_once_keeps_to_the_layers_that_were_wrapped():
+def test_prune_weights_keeps_to_the_layers_that_were_wrapped():
     pruned = kp.prune_weights(kp.wrap_pruning(mlp(), layers="hidden0"), 0.5)
     assert [weight.layer for weight in find_masked(pruned)] == ["hidden0"]
 

@@ -95,13 +95,13 @@ def test_a_target_that_names_no_layer_is_refused():
 
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0, float("nan"), None, "half"])
-def test_prune_once_refuses_bad_sparsity(sparsity):
+def test_prune_weights_refuses_bad_sparsity(sparsity):
     model = subclassed()
     unchanged(model, lambda: kp.prune_weights(model, sparsity), ValueError, r"\[0, 1\).*Received")
     assert not isinstance(model, kp.masking.PrunedModel)
 
 
-def test_prune_once_refuses_what_it_cannot_prune():
+def test_prune_weights_refuses_what_it_cannot_prune():
     model = subclassed()
     unchanged(model, lambda: kp.prune_weights(model, 0.5, targets={"lst": None}), ValueError, "'last'.*Received: 'lst'")
     unchanged(model, lambda: kp.prune_weights(model, 0.5, selection=kp.Threshold(1.0)), ValueError, "takes no sparsity")

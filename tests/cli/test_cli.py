@@ -82,7 +82,7 @@ def test_channels(folder, run, report):
     [
         (["--sparsity=0.5"], {"sparsity": 0.5}),
         (["--sparsity=0.5", "--targets=c*=0.2"], {"sparsity": 0.5, "targets": {"c*": 0.2}}),
-        (["--sparsity=0.75", "--targets=global"], {"sparsity": 0.75, "targets": "global"}),
+        (["--sparsity=0.75", "--selection=global"], {"sparsity": 0.75, "selection": kp.Percentile("global")}),
         (["--selection=2:4", "--targets=conv1=none"], {"selection": kp.NByM(2, 4), "targets": {"conv1": None}}),
         (["--selection=4x1", "--sparsity=0.5"], {"selection": kp.Block((4, 1)), "sparsity": 0.5}),
         (["--selection=threshold=0.1"], {"selection": kp.Threshold(0.1)}),

@@ -111,7 +111,7 @@ def test_the_summary_says_how_many_values_and_bits():
 
 
 BAD = {
-    "one cluster": ({"clusters": 1}, ValueError, "at least 2. Received: clusters=1"),
+    "one cluster": ({"clusters": 1}, ValueError, "from 2 to 2147483647. Received: clusters=1"),
     "a fraction": ({"clusters": 2.5}, ValueError, "clusters=2.5"),
     "a boolean": ({"clusters": True}, ValueError, "clusters=True"),
     "a word": ({"clusters": "16"}, ValueError, "clusters='16'"),
@@ -120,7 +120,7 @@ BAD = {
     "a near miss": ({"clusters": {"hiden0": 4}}, ValueError, "Did you mean 'hidden0'"),
     "a layer that is not there": ({"layers": "conv"}, ValueError, "`layers` names a layer"),
     "a start that is not there": ({"start": "random"}, ValueError, "'linear', 'density'.*Received: start='random'"),
-    "nothing left": ({"layers": keras.layers.Conv2D}, ValueError, "Nothing is left"),
+    "nothing left": ({"layers": keras.layers.Conv2D}, ValueError, "Nothing can be clustered"),
 }
 
 

@@ -60,14 +60,14 @@ def smoke(tmp_path, script, *flags):
     output = f"--output={tmp_path / 'new/output'}"
     done = run_example(tmp_path, "--smoke", f"--data={data}", output, *flags, script=script)
     assert done.returncode == 0, done.stderr
-    assert "made up" not in done.stdout
+    assert "synthetic" not in done.stdout
     assert [path.name for path in (tmp_path / "cwd").iterdir()] == []
     return done.stdout
 
 
 def comparison(printed):
     """The rows of the printed table: accuracy, parameters, non-zeros; of a file its bytes, gzip and latency."""
-    rows = re.findall(r"^ +((?:dense|pruned)(?:, trained on)?)  +(\S+)%((?:  +\S+){5}) *$", printed, re.M)
+    rows = re.findall(r"^ +((?:dense|pruned)(?:, fine-tuned)?)  +(\S+)%((?:  +\S+){5}) *$", printed, re.M)
     return {
         name: [float(cell.replace(",", "")) for cell in (accuracy, *cells.split()) if cell != "-"]
         for name, accuracy, cells in rows
@@ -99,9 +99,9 @@ def check_files(folder, data, script, table):
 def test_channels_go_and_files_are_written(script, tmp_path):
     printed = smoke(tmp_path, script, *([] if script == "mnist_channels" else ["--prune=channels"]))
     table = comparison(printed)
-    assert list(table) == ["dense", "pruned", "pruned, trained on", "dense, trained on"]
-    assert table["dense"][1] == table["dense, trained on"][1]
-    assert table["pruned"][1] == table["pruned, trained on"][1] < table["dense"][1]
+    assert list(table) == ["dense", "pruned", "pruned, fine-tuned", "dense, fine-tuned"]
+    assert table["dense"][1] == table["dense, fine-tuned"][1]
+    assert table["pruned"][1] == table["pruned, fine-tuned"][1] < table["dense"][1]
     assert len(table["dense"]) == len(table["pruned"]) == 3  # models that go on are no files
     check_files(tmp_path / "new/output", tmp_path / "data.npz", script, table)
     before, after = (int(count.replace(",", "")) for count in re.search(r"MACs: (\S+) -> (\S+)", printed).groups())
@@ -124,9 +124,9 @@ def test_weights_go_and_files_are_written(script, flags, sparsity, never, tmp_pa
     printed = smoke(tmp_path, script, *flags)
     table = comparison(printed)
     control = "--nocontrol" not in flags
-    assert list(table) == ["dense", "pruned, trained on", *(["dense, trained on"] if control else [])]
+    assert list(table) == ["dense", "pruned, fine-tuned", *(["dense, fine-tuned"] if control else [])]
     *_, dense = (row for name, row in table.items() if "dense" in name)
-    pruned = table["pruned, trained on"]
+    pruned = table["pruned, fine-tuned"]
     assert pruned[1] == dense[1]
     counts = re.search(r"Prunable weights +(\S+) +(\S+)", printed).groups()
     prunable, zeros = (int(count.replace(",", "")) for count in counts)
@@ -142,7 +142,7 @@ def test_weights_go_and_files_are_written(script, flags, sparsity, never, tmp_pa
     ("script", "flags", "message"),
     [
         ("spoken_digits", "--sparsity=1", r"--sparsity=1\.0: must be in \[0, 1\)\. Received: 1\.0"),
-        ("spoken_digits", "--ratio=0.3", "--ratio goes with --prune=channels. Received: .* --ratio=0.3"),
+        ("spoken_digits", "--ratio=0.3", "--ratio needs --prune=channels. Received: .* --ratio=0.3"),
         ("resnet8_cifar10", "--finetune_epochs=0", "--prune=weights needs epochs to prune in. Received: "),
     ],
 )
@@ -177,7 +177,7 @@ def test_a_given_model_is_pruned_as_it_is(tmp_path):
     accuracy = np.mean(given.predict(x.astype("float32"), verbose=0).argmax(-1) == y[:, 0])
     table = comparison(done.stdout)
     assert table["dense"][:2] == [pytest.approx(100 * accuracy), given.count_params()]
-    assert table["pruned"][:3] == table["pruned, trained on"][:3]
+    assert table["pruned"][:3] == table["pruned, fine-tuned"][:3]
     assert table["pruned"][1] == 28 * 2 + 30
     assert (tmp_path / "output/dense.tflite").stat().st_size == table["dense"][3]
     assert f"MACs: {30 * 30 * 27 * 8 + 80:,} -> {30 * 30 * 27 * 2 + 20:,}" in done.stdout
@@ -234,9 +234,9 @@ def test_sequences_are_read_or_refused(helpers, tmp_path, change, message):
         helpers.read(path, ("steps", "features"), np.floating)
 
 
-def test_without_a_file_it_is_said_that_data_are_made_up(helpers, monkeypatch, capsys):
+def test_without_a_file_it_is_said_that_data_are_synthetic(helpers, monkeypatch, capsys):
     monkeypatch.setattr(helpers, "FLAGS", types.SimpleNamespace(data=None))
-    assert helpers.load(("steps",), np.integer, lambda: "made up") == "made up"
+    assert helpers.load(("steps",), np.integer, lambda: "synthetic") == "synthetic"
     assert "THE NUMBERS BELOW MEAN NOTHING" in capsys.readouterr().out
 
 

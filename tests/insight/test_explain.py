@@ -50,7 +50,7 @@ def test_weights_have_the_scores_ranks_and_threshold_of_their_magnitude(strip):
 
 def test_one_threshold_for_all_weights_is_seen():
     model = cnn()
-    explanation = kp.explain(model, kp.prune_weights(model, 0.6, targets="global"))
+    explanation = kp.explain(model, kp.prune_weights(model, 0.6, selection=kp.Percentile("global")))
     assert {part.reason for part in explanation.parts} == {"the lowest scores of all weights together"}
     highest = max(part.cut.highest_removed for part in explanation.parts)
     assert all(part.cut.lowest_kept >= highest for part in explanation.parts)

@@ -78,7 +78,7 @@ def test_models_made_of_pruned_ones_hold_the_masks_or_warn(build):
     model.compile("sgd", "mse")
     model.evaluate(x, y, verbose=0)
     if keras.backend.backend() != "jax":  # where a layer cannot tell `fit` from a loop of one's own
-        with pytest.warns(UserWarning, match="does not hold the masks.*wrap_pruning"):
+        with pytest.warns(UserWarning, match="does not apply them.*wrap_pruning"):
             model.fit(x, y, verbose=0)
     # A callback that prunes makes it hold them.
     again = build(kp.prune_weights(mlp(), 0.5))

@@ -244,7 +244,7 @@ def test_h5_files_load_in_the_scope(model, data, tmp_path, functional):
 
 def test_schedules_of_users_are_saved_when_keras_knows_them(model, tmp_path):
     sparsity.prune_low_magnitude(model, FromThird()).save(tmp_path / "model.keras")
-    with pytest.raises((ValueError, TypeError), match="pruning schedule of class 'FromThird' is not known"):
+    with pytest.raises((ValueError, TypeError), match="pruning schedule of class 'FromThird' is unknown"):
         keras.saving.load_model(tmp_path / "model.keras")
     with keras.saving.custom_object_scope({"FromThird": FromThird}):
         loaded = keras.saving.load_model(tmp_path / "model.keras")

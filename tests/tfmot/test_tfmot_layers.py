@@ -110,8 +110,8 @@ def test_layers_that_are_wrapped_keep_their_settings(model):
     [
         ({"pruning_schedule": 0.5}, "must be a schedule"),
         ({"pruning_schedule": kp.ConstantSparsity(0.5)}, "must be a schedule"),
-        ({"block_pooling_type": "MIN"}, "'AVG' or 'MAX'"),
-        ({"block_size": (1, 0)}, "above 0"),
+        ({"block_pooling_type": "MIN"}, "'AVG', 'MAX'.*block_pooling_type='MIN'"),
+        ({"block_size": (1, 0)}, "of at least 1"),
         ({"sparsity_m_by_n": (4, 4)}, "m < n"),
         ({"sparsity_m_by_n": (2, 4), "block_size": (2, 2)}, "cannot be combined"),
         ({"sparsity_m_by_n": (2, 4), "pruning_schedule": sparsity.ConstantSparsity(0.3, 0)}, "never reaches"),

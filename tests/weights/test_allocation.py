@@ -53,7 +53,7 @@ def test_erk_prunes_the_asked_fraction_and_dense_layers_are_those_of_the_highest
 @pytest.mark.core
 def test_targets_in_a_word():
     model = cnn()
-    for word, layer in (("uniform", 0.8), ("erk", None), ("global", None)):
+    for word, layer in (("uniform", 0.8), ("erk", None)):
         pruned = kp.prune_weights(model, 0.8, targets=word)
         assert masked_sparsity(find_masked(pruned)) == pytest.approx(0.8, abs=0.01)
         sparsities = {m.layer: 1 - m.kept().mean() for m in find_masked(pruned)}
@@ -62,9 +62,18 @@ def test_targets_in_a_word():
         if word == "erk":
             shapes = [(2, 4, 3, 3), (144, 6)]
             assert list(sparsities.values()) == pytest.approx(erk(shapes, 0.8), abs=0.01)
-    same = kp.prune_weights(model, 0.8, selection=kp.Percentile("global"))
-    for one, other in zip(masks(pruned).values(), masks(same).values(), strict=True):
-        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("selection", [kp.Percentile("global"), kp.Percentile(scope="global")])
+def test_a_global_selection_ranks_the_weights_of_all_layers(selection):
+    model = cnn()
+    magnitudes = [np.abs(np.array(masked.weight)) for masked in find_masked(kp.wrap_pruning(model))]
+    pruned = kp.prune_weights(model, 0.8, selection=selection)
+    assert masked_sparsity(find_masked(pruned)) == pytest.approx(0.8, abs=0.01)
+    kept = [masked.kept() for masked in find_masked(pruned)]
+    lowest = min(each[mask].min() for each, mask in zip(magnitudes, kept, strict=True))
+    assert all(each[~mask].max(initial=0) <= lowest for each, mask in zip(magnitudes, kept, strict=True))
 
 
 def test_targets_of_any_kind_of_number():
@@ -91,13 +100,13 @@ def test_erk_of_some_layers_and_along_a_schedule():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"targets": "even"}, r"must be \"uniform\", \"erk\" or \"global\".*Received: targets='even'"),
-        ({"targets": "global", "selection": kp.NByM(2, 4)}, "Only `Percentile`"),
+        ({"targets": "even"}, r"must be \"uniform\" or \"erk\", or map.*sparsity\. Received: targets='even'"),
+        ({"targets": "global"}, r"pass `selection=Percentile\(\"global\"\)`. Received: targets='global'"),
         ({"targets": "erk", "selection": kp.Percentile("global")}, "either a sparsity by their shape"),
         ({"targets": {"*": 1.0}}, r"targets\['\*'\]"),
         ({"targets": {"*": "all"}}, r"targets\['\*'\]"),
         ({"targets": 0.5}, "must map layer name patterns"),
-        ({"targets": "global", "selection": kp.Percentile("global", max_layer_sparsity=0.4)}, "0.4 at most"),
+        ({"selection": kp.Percentile("global", max_layer_sparsity=0.4)}, "0.4 at most"),
     ],
 )
 def test_bad_targets_are_refused(arguments, message):

@@ -216,7 +216,7 @@ def test_lamp_is_the_papers_formula(rng):
 
 @pytest.mark.core
 @pytest.mark.parametrize("name", CRITERIA)
-def test_prune_once_keeps_the_highest_scores_and_leaves_the_model_alone(name, data):
+def test_prune_weights_keeps_the_highest_scores_and_leaves_the_model_unchanged(name, data):
     model = network()
     model.compile("sgd", "mse")
     before = [np.array(value) for value in model.get_weights()]

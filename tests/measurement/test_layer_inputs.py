@@ -1,4 +1,4 @@
-"""What weights read where a layer is called in steps, or reads in groups: each against NumPy."""
+"""The inputs of weights where a layer is called in steps, or has groups: each against NumPy."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from keras_prune import _keras
 from keras_prune import importance as importances
 from keras_prune.importance.from_activations import entropy
 from keras_prune.masking.masked_weights import find_masked
-from keras_prune.measurement.layer_inputs import watched
+from keras_prune.measurement.layer_inputs import input_hooks
 from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
 
 pytestmark = pytest.mark.core
@@ -277,7 +277,7 @@ def test_layers_in_cells_of_a_users_own_are_seen(rng):
 
 def test_what_is_not_seen_is_named():
     model = sequential((4, 3), layers.RNN(OwnCell(2, name="cell"), name="own"))
-    with pytest.raises(ValueError, match=r"'own/cell/kernel' reads is not seen.*targets=\{'own': None\}"):
+    with pytest.raises(ValueError, match=r"inputs of 'own/cell/kernel' are unknown.*targets=\{'own': None\}"):
         kp.prune_weights(model, 0.5, importance="wanda", data=np.zeros((2, 4, 3), "float32"))
 
 
@@ -286,7 +286,9 @@ def test_layers_are_as_they_were_afterwards(rng):
     x = rng.normal(size=(4, 5, 3)).astype("float32")
     parts = _keras.flatten(model)
     before = ops.convert_to_numpy(model(x))
-    with watched(model, {id(part): {"kernel": lambda read: None} for part in parts if hasattr(part, "state_size")}):
+    with input_hooks(
+        model, {id(part): {"kernel": lambda given: None} for part in parts if hasattr(part, "state_size")}
+    ):
         assert model.layers[0].forward_layer.use_cudnn is False  # else both may run without being called
         np.testing.assert_allclose(ops.convert_to_numpy(model(x)), before, rtol=1e-4)
     assert model.layers[0].forward_layer.use_cudnn == "auto"
