@@ -16,6 +16,7 @@ import helpers
 import keras
 import mnist_data
 from absl import flags
+from matplotlib.figure import Figure
 
 import keras_prune as kp
 
@@ -78,8 +79,10 @@ def main() -> None:
             seed=seed,
         )
         print(comparison)
-        for cost in ("compressed_bytes", "latency_ms"):
-            comparison.plot(cost=cost).figure.savefig(folder / f"methods_{cost}_{seed}.png")
+        figure = Figure(figsize=(10, 4), layout="constrained")  # without pyplot: needs no display
+        for ax, cost in zip(figure.subplots(1, 2), ("compressed_bytes", "latency_ms"), strict=True):
+            comparison.plot(ax, cost)
+        figure.savefig(folder / f"methods_{seed}.png")
         (folder / f"methods_{seed}.md").write_text(comparison.to_markdown() + "\n")
     print(f"Written to {folder}")
 

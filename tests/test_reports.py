@@ -4,16 +4,21 @@ is."""
 import dataclasses
 import html.parser
 import importlib
+import inspect
 import io
 import json
 import math
 import pathlib
 import pkgutil
 import re
+import sys
+import types
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 import pytest
+from support.zoo import BACKEND
 
 import keras_prune as kp
 import keras_prune.reporting.records
@@ -21,6 +26,7 @@ import tflite_export
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.reporting.tables import printable
 
+pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
 EVIL = "a|b\\|c<script>alert(1)</script>\x1b[31m*b*[x](http://y)$x^2$\n"
 HOSTILE = "a|b<script>$x$[red]"
 LONG = "encoder/block_{}/a_name_of_a_layer_that_is_longer_than_half_of_the_line"
@@ -120,6 +126,14 @@ def test_there_are_no_escape_codes(monkeypatch, setting):
     assert ":smile:" in Table(("A",), [("[red]:smile:",)]).text(80)
 
 
+def test_in_a_notebook_text_is_text(monkeypatch):
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setattr("builtins.get_ipython", lambda: shell, raising=False)  # what rich asks
+    for module in ("IPython", "IPython.display"):
+        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(display=pytest.fail))
+    assert "123,456,789,012" in wide().text(80)
+
+
 def test_tables_without_rows_are_their_title():
     for headings in (("A", "B"), None):
         empty = Table(headings, [], "Nothing here")
@@ -204,6 +218,15 @@ def test_text_has_no_code_for_the_terminal():
     text = str(example())
     assert "\x1b" not in text
     assert f"All of it is {printable(EVIL)}." in text
+
+
+def test_the_example_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(Report), re.S)
+    names = {"dataclasses": dataclasses, "Mapping": Mapping, "Report": Report, "Table": Table, "Bars": Bars}
+    exec(code, names)
+    report = names["Sizes"]({"a.tflite": 1000, "b.tflite": 250})
+    assert strictly(report.to_json())["total"] == 1250
+    assert "1,000" in str(report)
 
 
 class Reader(html.parser.HTMLParser):
@@ -299,8 +322,8 @@ def reports_below(cls):
 
 
 def test_every_report_says_what_it_shows():
-    found = reports()
-    assert found
+    found = [cls for cls in reports() if not cls.__subclasses__()]  # others may be bases
+    assert set(MADE) <= set(found)
     for cls in found:
         assert cls._tables is not Report._tables, cls
         assert cls._bars is not Report._bars or cls.plot is not Report.plot, cls

@@ -2,18 +2,10 @@
 
 from typing import Any
 
-from keras_prune.plots.style import axes_or_new, look, tidy
+from keras_prune.plots.style import COST_LABELS, axes_or_new, look, tidy
 from keras_prune.validation import check_choice
 
-COSTS = {
-    "compressed_bytes": "bytes after gzip",
-    "bytes": "bytes",
-    "parameters": "parameters",
-    "non_zeros": "weights that are not zero",
-    "macs": "multiply-accumulates",
-    "effective_macs": "multiply-accumulates with a weight that is not zero",
-    "latency_ms": "latency, ms",
-}
+COSTS = ("compressed_bytes", "bytes", "parameters", "non_zeros", "macs", "effective_macs", "latency_ms")
 
 
 def plot_methods(comparison: Any, ax: Any = None, cost: str = "compressed_bytes") -> Any:
@@ -54,4 +46,4 @@ def plot_methods(comparison: Any, ax: Any = None, cost: str = "compressed_bytes"
         rows = [point.row for point in shown if point.method == method]
         line = sorted((getattr(row, cost), row.scores[quality]) for row in rows)
         ax.plot(*zip(*line, strict=True), label=method, **look(index))
-    return tidy(ax, f"Methods of pruning '{comparison.model}'", COSTS[cost], quality, grid="both")
+    return tidy(ax, f"Methods of pruning '{comparison.model}'", COST_LABELS[cost], quality, grid="both")

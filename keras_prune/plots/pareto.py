@@ -2,16 +2,7 @@
 
 from typing import Any
 
-from keras_prune.plots.style import COLOURS, axes_or_new, plain_text, tidy
-
-AXES = {
-    "gzip_bytes": "bytes of the file after gzip",
-    "bytes": "bytes of the file",
-    "parameters": "parameters",
-    "nonzeros": "weights that are not zero",
-    "macs": "multiply-accumulates",
-    "latency_ms": "latency, ms",
-}
+from keras_prune.plots.style import COLOURS, COST_LABELS, axes_or_new, plain_text, tidy
 
 
 def plot_pareto(found: Any, ax: Any = None) -> Any:
@@ -45,4 +36,4 @@ def plot_pareto(found: Any, ax: Any = None) -> Any:
             plain_text(each.name), (cost, each.metric), xytext=(4, -9), textcoords="offset points", fontsize="x-small"
         )
     ax.set_xscale("log")
-    return tidy(ax, "Candidates", AXES[found.cost], found.metric, grid="both")
+    return tidy(ax, "Candidates", COST_LABELS[found.cost], found.metric, grid="both")

@@ -13,6 +13,7 @@ from tflite_export.reporting.bars import (
 
 __all__ = [
     "COLOURS",
+    "COST_LABELS",
     "FIXED",
     "KEPT",
     "LINES",
@@ -33,6 +34,18 @@ FIXED = "#b5b5b5"  # what could not be pruned
 # Different markers and lines too: a print in grey still tells them apart.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
+# By names of costs, of models and of files.
+COST_LABELS = {
+    "compressed_bytes": "bytes after gzip",
+    "gzip_bytes": "bytes of the file after gzip",
+    "bytes": "bytes",
+    "parameters": "parameters",
+    "non_zeros": "weights that are not zero",
+    "nonzeros": "weights that are not zero",
+    "macs": "multiply-accumulates",
+    "effective_macs": "multiply-accumulates with a weight that is not zero",
+    "latency_ms": "latency, ms",
+}
 
 
 def look(index: int) -> dict[str, str]:

@@ -41,7 +41,7 @@ def state(model):
 
 
 @pytest.mark.parametrize("build", [cnn, nested, two_in_two_out])
-def test_weights_alone_like_prune_once(build):
+def test_weights_alone_like_prune_weights(build):
     model, data = prepared(build())
     before = state(model)
     found = kp.sensitivity(model, data, ratios=RATIOS)
@@ -103,7 +103,7 @@ def prepared_subclassed():
     return model, (x, y)
 
 
-def test_masks_frozen_layers_and_importances_are_those_of_prune_once():
+def test_masks_frozen_layers_and_importances_are_those_of_prune_weights():
     model, data = prepared(mlp())
     model.layers[0].trainable = False
     masked = kp.prune_weights(model, 0.6, targets={"output": None})

@@ -155,7 +155,7 @@ def _of_layers(
     parts = explain_layers(report)
     facts: Facts = (
         ("Layers", f"{report.layers_before} -> {report.layers_after}"),
-        ("Asked", report.asked),
+        ("Requested", report.asked),
         *([_scored(report.importance, default)] if report.importance else []),
         *_costs(report),
     )
@@ -179,7 +179,7 @@ def _scored(name: str, default: bool) -> tuple[str, str]:
 def _costs(report: ChannelReport | LayerReport) -> Facts:
     """Parameters and multiply-accumulates before and after."""
     parameters = change(report.parameters_before, report.parameters_after)
-    unknown = [("MACs are unknown of", line) for line in unknown_macs(report.macs.unknown)]
+    unknown = [("Unknown MACs", line) for line in unknown_macs(report.macs.unknown)]
     return (("Parameters", parameters), ("MACs", str(report.macs)), *unknown)
 
 
