@@ -1,4 +1,4 @@
-# Two commands are all that a new machine needs: `make demo` and `make test`.
+# `make demo`, `make lint`, `make test` and `make docs`: each installs what it needs, also on a new machine.
 # Python 3.11 to 3.13 and a package index are required, nothing else.
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch parity proof fuzz lint format bench bench-channels bench-compression docs clean
+.PHONY: demo test test-tensorflow test-jax test-torch parity proof known-models fuzz lint format bench bench-channels bench-compression docs clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -34,21 +34,27 @@ test-torch: $(VENV)/.test
 parity: $(VENV)/.test .venv-tfmot/.tfmot
 	KERAS_BACKEND=tensorflow TFMOT_PYTHON=.venv-tfmot/bin/python $(BIN)/python -m pytest tests/tfmot/test_tfmot_parity.py
 
-# All 40 networks of keras.applications against the oracle; writes docs/applications.md. After an interruption:
+# All 40 networks of keras.applications compared with the oracle; writes docs/applications.md. After an interruption:
 # `make proof PROOF=--resume`. Some of them: `make proof PROOF="VGG16 ResNet50"`.
 proof: $(VENV)/.test
-	KERAS_BACKEND=tensorflow PYTHONPATH=tests $(BIN)/python tests/support/applications.py $(PROOF)
+	KERAS_BACKEND=tensorflow $(BIN)/python tools/proof.py $(PROOF)
+
+# What can be pruned and what is refused, tried; writes docs/known-models.md.
+known-models: $(VENV)/.test
+	KERAS_BACKEND=tensorflow $(BIN)/python tools/known_models.py
 
 # Random graphs other than those of the suite, and more: some tens of minutes.
 fuzz: $(VENV)/.test
 	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/channels/test_fuzz.py -s
 
+# Style, types, who imports whom (pyproject.toml), spelling, and the words of the field (tools/words.txt).
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/python tools/check_words.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -67,14 +73,19 @@ bench-channels: $(VENV)/.test .venv-torch-pruning/.torch-pruning
 bench-compression: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/deep_compression.py $(DATA)
 
-# The pages in site/. A broken link, or a name that is not there, is an error. `-m` lets it find docs/dialect.py.
+# The pages in site/. A broken link, or a name that is not there, is an error. `-m` lets it find tools/dialect.py.
 docs: .venv-docs/.docs
 	.venv-docs/bin/python -m zensical build --strict --clean
+
+# Each extra includes those before it: after `make lint`, `make test` and `make demo` have nothing to install.
+INCLUDES_demo := demo
+INCLUDES_test := demo test
+INCLUDES_dev  := demo test dev
 
 $(VENV)/.%: $(SETUP)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -e ".[$*]"
-	touch $@
+	touch $(INCLUDES_$*:%=$(VENV)/.%)
 
 .venv-tfmot/.tfmot: $(SETUP)
 	test -x .venv-tfmot/bin/python || $(PYTHON) -m venv .venv-tfmot

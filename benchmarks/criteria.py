@@ -1,7 +1,7 @@
 """Worker: what `fit` waits for at a mask update, with each importance: those measured on data cost passes over them.
 
-Each importance prunes a CNN of its own in a real `fit`, which updates the masks after every step, on a sample of what
-it trains on: the default one, 8 batches of 32. The fits take turns (`turns.py`), and so does a dense one, with whose
+Each importance prunes a CNN of its own in a real `fit`, which updates the masks after every step, on a sample of the
+training data: the default one, 8 batches of 32. The fits take turns (`turns.py`), and so does a dense one, with whose
 steps an update is compared. Timed are the hooks of `PruningSchedule` alone.
 """
 
@@ -18,13 +18,17 @@ from absl import app, flags
 from processes import serve
 
 from keras_prune import PolynomialDecay, PruningSchedule, wrap_pruning
+from keras_prune.importance import CRITERIA
 
 _ROUNDS = flags.DEFINE_integer("rounds", 6, "Rounds that may be asked for: the schedule lasts that long.")
 _SMOKE = flags.DEFINE_bool("smoke", False, "A tiny network, and one importance of each kind.")
 
 BASELINE = "magnitude"
-ON_ACTIVATIONS = ("wanda", "activation_weight", "mean_activation", "apoz", "entropy")
-ON_GRADIENTS = ("gradient", "taylor", "snip", "fisher")
+MEASURED = [  # except one that evaluates the model once for each weight
+    name
+    for name, criterion in CRITERIA.items()
+    if criterion.of_weights and criterion.needs.startswith("data") and name != "loss_change"
+]
 WARM_UP = 2  # steps before the first round: compiling
 
 
@@ -54,7 +58,7 @@ def start(model: keras.Model, callbacks: list[keras.callbacks.Callback], steps: 
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    names = (BASELINE, "wanda", "taylor") if _SMOKE.value else (BASELINE, *ON_ACTIVATIONS, *ON_GRADIENTS)
+    names = (BASELINE, "wanda", "taylor") if _SMOKE.value else (BASELINE, *MEASURED)
     steps = WARM_UP + _ROUNDS.value * turns.TURN
     model = networks.build(keras, "cnn", _SMOKE.value)
     fits, schedules = {"dense": start(model, [], steps)}, {}

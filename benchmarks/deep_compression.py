@@ -4,8 +4,8 @@
     python benchmarks/deep_compression.py --smoke     # the same in seconds, on few images
     python benchmarks/deep_compression.py --networks=LeNet-300-100 --seeds=1 --holdout
 
-A dense network is pruned while it trains on, its weights are put into clusters that share a value and train on, and the
-result becomes an int8 file with one scale for each kernel, so that what is shared stays shared, packed with xz. Its
+A dense network is pruned while it is fine-tuned, its weights are clustered (those of a cluster share a value) and
+fine-tuned, and the result becomes an int8 file with one scale for each kernel, so that what is shared stays shared, packed with xz. Its
 aim: at least 40 times smaller than the dense float32 .tflite file, at no more errors. Errors are those of the files,
 counted by LiteRT on all test images. Pruned and shared networks learn from the labels and from the dense network
 (`--temperature`), never from test images; the settings below were chosen with `--holdout`. LeNet-5 takes 7, 7 and 2
@@ -57,7 +57,7 @@ flags.DEFINE_float("share_learning_rate", 2e-4, "Its first learning rate.")
 flags.DEFINE_list("networks", ["LeNet-300-100", "LeNet-5"], "Networks to compress.")
 flags.DEFINE_integer("clusters", 16, "Shared values of each kernel; zero comes on top.")
 flags.DEFINE_float("density", 1.0, "The fractions of weights that are left, below, times this.")
-flags.DEFINE_string("importance", "wanda", "Which weights go first, as in `PruningSchedule`.")
+flags.DEFINE_string("importance", "wanda", "Importance criterion, as in `PruningSchedule`.")
 flags.DEFINE_float("temperature", 4.0, "The dense network's answers are softened by it; 0: labels alone.")
 flags.DEFINE_integer("frequency", 50, "Training steps between two updates of the masks.")
 helpers.check_flag("share_epochs", lambda value: value >= 0, "at least 0")
@@ -160,7 +160,7 @@ def compress(name: str, seed: int, data: helpers.Data, folder: Path) -> dict[str
 
     control = keras.models.clone_model(dense)
     if FLAGS.control:  # beside the goal: a dense network that learns from the same answers for as long
-        say("training on, dense")
+        say("fine-tuning, dense")
         control.set_weights(dense.get_weights())
         helpers.train(control, FLAGS.finetune_epochs + FLAGS.share_epochs, FLAGS.finetune_learning_rate, x, y)
 
@@ -172,7 +172,7 @@ def compress(name: str, seed: int, data: helpers.Data, folder: Path) -> dict[str
     int8 = {"quantize": "int8", "representative_data": x[:500]}
     exports: dict[str, tuple[keras.Model, str, dict[str, Any]]] = {
         "dense": (dense, "dense.tflite", {}),
-        **({"dense, trained on": (control, "dense_trained_on.tflite", {})} if FLAGS.control else {}),
+        **({"dense, fine-tuned": (control, "dense_fine_tuned.tflite", {})} if FLAGS.control else {}),
         "dense, int8": (dense, "dense_int8.tflite", int8),
         "pruned": (pruned, "pruned.tflite", {}),
         "pruned, int8": (pruned, "pruned_int8.tflite", int8),
@@ -182,7 +182,7 @@ def compress(name: str, seed: int, data: helpers.Data, folder: Path) -> dict[str
     files = {
         what: tried(model, folder / file, data, **options)
         for what, (model, file, options) in exports.items()
-        if not FLAGS.smoke or what in ("dense", "dense, trained on", "pruned, shared, int8")  # exports take seconds
+        if not FLAGS.smoke or what in ("dense", "dense, fine-tuned", "pruned, shared, int8")  # exports take seconds
     }
     smallest = folder / "shared_int8.tflite"
     packed = tflite_export.pack(smallest, overwrite=True)

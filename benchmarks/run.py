@@ -4,7 +4,7 @@ ones and, on a small network, by importance.
     make bench
     python benchmarks/run.py --smoke
 
-Each framework works in a process of its own (`step.py`, `mask_update.py`, `criteria.py`, and two of tfmot), on
+Each framework works in a subprocess (`step.py`, `mask_update.py`, `criteria.py`, and two of tfmot), on
 processors only. All processes of a round live at the same time and are asked in turn, so whatever slows the machine
 down for a while slows all of them down. Within a process the models take turns too (`turns.py`), and a ratio is that of
 one round.

@@ -4,7 +4,7 @@
     python benchmarks/run_channels.py --smoke
 
 Ours returns a new model, and making its layers is timed; Torch-Pruning cuts the one that it is given, so that its time
-with a copy before is told too. Each works in a process of its own (`channels.py`, `torch_pruning_channels.py`), on
+with a copy before is told too. Each works in a subprocess (`channels.py`, `torch_pruning_channels.py`), on
 processors only. The processes of a network live at the same time and are asked in turn, as in `run.py`; the first
 answer of each is reported apart.
 

@@ -10,7 +10,7 @@ the step after it, are in the same turn. A round is 100 steps of each model: one
 several pipelines in one process, TensorFlow may take seconds to throw one away, as Keras does at an epoch's end.
 
 Two models that are the same still differ as long as they live, by a few percent and on torch by up to a fifth; probably
-through where their arrays lie in memory. So each round has processes of its own, and two dense models, which show how
+through where their arrays lie in memory. So each round has its own subprocesses, and two dense models, which show how
 much that is. Their mean is what pruned ones are compared with.
 """
 

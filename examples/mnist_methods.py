@@ -76,10 +76,9 @@ def main() -> None:
             seed=seed,
         )
         print(comparison)
-        axes = comparison.plot()
-        axes[0].figure.set_size_inches(10, 4)
-        axes[0].figure.savefig(folder / f"methods_{seed}.png")
-        (folder / f"methods_{seed}.md").write_text(comparison.markdown() + "\n")
+        for cost in ("compressed_bytes", "latency_ms"):
+            comparison.plot(cost=cost).figure.savefig(folder / f"methods_{cost}_{seed}.png")
+        (folder / f"methods_{seed}.md").write_text(comparison.to_markdown() + "\n")
     print(f"Written to {folder}")
 
 

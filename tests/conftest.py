@@ -1,14 +1,26 @@
 """Shared by all tests."""
 
+import atexit
 import gc
 import os
+import shutil
 import tempfile
+
+# The same small models are trained in many tests. On JAX each program is compiled once a run, not once a test: what
+# this process, its xdist workers, and the processes that the tests start have compiled, they read from one folder.
+if os.environ.get("KERAS_BACKEND") == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    compiled = tempfile.mkdtemp(prefix="compiled")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import keras
 import numpy as np
 import pytest
 from hypothesis import settings
-from support.converter import Converter
+from support import example_runs
+from support.forks import Converter, Programs
 
 # On JAX a quarter of the time would go into LLVM's optimisations of models that then run for milliseconds. XLA reads
 # its flags once a process, when it starts. What the tests run as programs (workers, devices, interrupted trainings) is
@@ -43,14 +55,20 @@ def _freeze():
 
 @pytest.fixture(scope="session")
 def _converter():
-    started = Converter()
-    yield started
-    started.close()
+    """What forks conversions, and programs that are run by `support.example_runs`. Both start when they are needed."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        converter = Converter(f"{folder}/conversions")
+        programs = Programs(f"{folder}/programs", converter)
+        if hasattr(os, "fork"):
+            patch.setattr(example_runs, "programs", programs)
+        yield converter
+        programs.close()
+        converter.close()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _conversions(request, _converter):
-    """Conversions save the import of TensorFlow, but for those of one file, which are as at a user's."""
+    """Conversions save the import of TensorFlow, except those of one file, which start as at a user's."""
     with pytest.MonkeyPatch.context() as patch:
         if keras.backend.backend() == "tensorflow" and hasattr(os, "fork") and request.path.name != "test_export.py":
             patch.setattr("tflite_export.subprocesses.subprocess", _converter)
@@ -101,4 +119,5 @@ def old_file(tmp_path, scratch):
     yield path
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["model.tflite"]
-    assert os.listdir(scratch) == []
+    # AutoGraph, TensorFlow's, keeps what it translated until Python ends.
+    assert [name for name in os.listdir(scratch) if not name.startswith("__autograph_generated_file")] == []

@@ -1,4 +1,4 @@
-"""Keras 3 models as `.tflite` files whose numbers were checked.
+"""Export of Keras 3 models to `.tflite` files whose outputs were checked, and tools for such files.
 
 The public names are those of `__init__.pyi`. Importing this package is cheap: TensorFlow, Keras and LiteRT are imported
 on use.

@@ -1,12 +1,3 @@
-from .conversion.sparse_speed import (
-    KernelSpeed as KernelSpeed,
-)
-from .conversion.sparse_speed import (
-    SparseSpeed as SparseSpeed,
-)
-from .conversion.sparse_speed import (
-    check_sparse_speed as check_sparse_speed,
-)
 from .errors import ExportError as ExportError
 from .export import export as export
 from .inspection import FileReport as FileReport
@@ -30,4 +21,7 @@ from .runtime.comparison import Comparison as Comparison
 from .runtime.comparison import OutputDifference as OutputDifference
 from .runtime.comparison import compare as compare
 from .runtime.litert import predict as predict
+from .sparse_speed import KernelSpeed as KernelSpeed
+from .sparse_speed import SparseSpeed as SparseSpeed
+from .sparse_speed import check_sparse_speed as check_sparse_speed
 from .timing import CallTime as CallTime

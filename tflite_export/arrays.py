@@ -7,7 +7,7 @@ import numpy as np
 
 
 def as_batch(value: Any, shape: Sequence[int], dtype: str, name: str) -> np.ndarray:
-    """Makes of `value` an array (samples, *shape) of the given type.
+    """Return `value` as an array (samples, *shape) of the given type.
 
     Raises:
         ValueError: Another shape, no sample, or values that the type cannot hold.
@@ -36,7 +36,7 @@ def is_list_of_batches(value: Any, rank: int) -> bool:
 
 
 def same_length(arrays: Sequence[np.ndarray]) -> None:
-    """Raises a ValueError unless all arrays have as many samples as the first."""
+    """Raise a ValueError unless all arrays have as many samples as the first."""
     lengths = [len(array) for array in arrays]
     if len(set(lengths)) > 1:
         raise ValueError(f"All inputs must have the same number of samples. Received: {lengths}")
@@ -61,7 +61,7 @@ def call_sizes(samples: int, batch: int) -> list[int]:
 
 
 def join(calls: Sequence[Sequence[np.ndarray]], sizes: Sequence[int], batch: int | None) -> list[np.ndarray]:
-    """Turns the outputs of calls into one array per output, samples along the first axis.
+    """Join the outputs of calls into one array per output, samples along the first axis.
 
     An output without a batch axis (a mean over the batch, say) is stacked, an entry for each call.
 

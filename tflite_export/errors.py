@@ -1,14 +1,14 @@
-"""What the package raises when a conversion or a check fails, or when it lacks TensorFlow or LiteRT."""
+"""The exception of this package, and the ImportError where TensorFlow or LiteRT is not installed."""
 
 import importlib.util
 
 
 class ExportError(RuntimeError):
-    """A model could not be converted, or its file does not do what the model does. Nothing was written."""
+    """Error of an export: the model cannot be converted, or its file differs from it. Nothing was written."""
 
 
 def require(*packages: str, extra: str = "tflite") -> None:
-    """Raises an ImportError that says what to install unless all `packages` are there; imports none."""
+    """Raise an ImportError that says what to install unless all `packages` are there; import none."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         raise ImportError(

@@ -1,4 +1,4 @@
-"""`export`: from a Keras model to a `.tflite` file that was run and compared before it got its name."""
+"""`export`: write a Keras model as a `.tflite` file, once it was run and compared."""
 
 import os
 import tempfile
@@ -16,23 +16,25 @@ from tflite_export.keras_models.signature import (
     build,
     checked_signature,
     inputs_of,
-    invent,
     layers_of,
     standardize,
     structure_of,
+    synthetic_inputs,
 )
-from tflite_export.options import check_options
-from tflite_export.other_backends import export_elsewhere
+from tflite_export.other_backends import export_on_tensorflow
 from tflite_export.preparation import prepare
 from tflite_export.reader import flatbuffer
 from tflite_export.report import ExportReport, report_of
 from tflite_export.storage import checked_target, write
+from tflite_export.validation import check_choice, check_integer, check_number, check_subset
 from tflite_export.verification.accuracy import checked_labels
 from tflite_export.verification.checks import Run, Sample, check_operators, check_zeros, run_file
 from tflite_export.verification.reference import output_names, predict, sample_of, whole_batches
 
 if TYPE_CHECKING:
     import keras
+
+ALLOWED = ("flex", "custom")  # operators that are not LiteRT's own
 
 
 def export(
@@ -55,17 +57,17 @@ def export(
     verify: bool = True,
     overwrite: bool = False,
 ) -> ExportReport:
-    """Writes a Keras model as a `.tflite` file, after checking that it computes what Keras does.
+    """Write a Keras model as a `.tflite` file, after a check that its outputs are those of Keras.
 
-    Pruning masks are stripped, the zeros written in. The conversion and the check each run in a process of
-    their own, so a crash of the converter or of LiteRT is an error here; the check loads the file with LiteRT
-    and runs it on the same inputs as Keras, with XNNPACK and without. The file appears at `path` only when all
-    holds: until then what was there stays as it is. The model is not changed, unless it is unbuilt. On the JAX and
-    PyTorch backends the model goes through a `.keras` file to a process in which Keras runs on TensorFlow, with which
-    the file is then compared; models with classes of one's own must be exported there.
+    Pruning masks are stripped, the zeros written into the weights. The conversion and the check run in subprocesses,
+    so a crash of the converter or of LiteRT is an error here; the check loads the file with LiteRT and runs it on the
+    same inputs as Keras, with XNNPACK and without. The file is written to `path` only when every check passed; until
+    then a file that was there is unchanged. The model is not changed, unless it is unbuilt. On the JAX and PyTorch
+    backends the model is saved as a `.keras` file and exported by a subprocess in which Keras runs on TensorFlow; the
+    file is compared with Keras there. Models with custom classes must be exported in a process on TensorFlow.
 
-    The file has LiteRT's builtin operators only, unless `allow` says otherwise, and its inputs and outputs in Keras's
-    order. Outputs are called `output_0`, `output_1`, ..., or by the keys of the dict that the model returns.
+    The file has LiteRT's builtin operators only, unless `allow` names others, and its inputs and outputs in Keras's
+    order. Outputs are named `output_0`, `output_1`, ..., or by the keys of the dict that the model returns.
 
     | `quantize` | weights | computes in | default `tolerance` |
     |---|---|---|---|
@@ -76,52 +78,52 @@ def export(
     | `"int16x8"` | int8 | int16, ranges from `representative_data` | 0.5 |
     | `"int4"` | int4 of Dense and convolutions, int8 of depthwise and transposed ones | as `"dynamic"` | 0.5 |
 
-    `"int4"` takes the package `ai-edge-quantizer` (`pip install keras-prune[int4]`). Other weights, those of embeddings
-    too, stay float32 in it. The tolerances of the quantized modes tell a broken file from a good one. How good it is,
-    `labels` show.
+    `"int4"` needs the package `ai-edge-quantizer` (`pip install keras-prune[int4]`). Other weights, those of embeddings
+    too, are float32 in such a file. The tolerances of the quantized modes only tell a broken file from a good one; pass
+    `labels` to measure the accuracy.
 
     Args:
         model: A built model, with pruning masks or without. All axes but the batch have a fixed size, in the model
             or in `signature`.
-        path: Where the file goes, in a folder that exists; ends in `.tflite`.
-        quantize: How weights are stored and what is computed; see the table.
+        path: The file to write, in a folder that exists; ends in `.tflite`.
+        quantize: How weights are stored and in which type the file computes; see the table. Defaults to None, float32.
         representative_data: With `"int8"` and `"int16x8"`: real inputs, as the model takes them, some hundred.
-        input_type: With these, the type of the inputs: `"float32"` (default), `"int8"` or `"uint8"`; with
-            `"int16x8"` `"float32"` or `"int16"`. Inputs that are integers in Keras keep their type.
+            Defaults to None; needed by these two.
+        input_type: The type of the inputs, with `"int8"` one of `"float32"`, `"int8"`, `"uint8"`, with `"int16x8"`
+            one of `"float32"`, `"int16"`. Inputs that are integers in Keras keep their type. Defaults to None,
+            `"float32"`.
         output_type: The type of the outputs, likewise.
-        per_channel: With quantized weights, whether each output channel has a scale of its own, which is more
-            exact, or each kernel one scale, which keeps values shared. None: per channel, unless kernels
-            share values (`keras_prune.cluster_weights`).
-        sparse: Whether zeros are left out of the file: `"auto"` makes both files where LiteRT runs them and
-            keeps the smaller one; True and False decide. A sparse file loads slower and takes more memory, and
-            is faster only where zeros come in blocks: see `check_sparse_speed`.
-        inputs: Real inputs for the comparison, as the model takes them, with a batch axis; the first
-            `samples` are used. Default: `representative_data`, if there are any; or else standard normal
-            numbers, or ids for Embedding layers. A subclassed model needs them or `signature`: they show the shapes
-            of its inputs.
+        per_channel: With quantized weights, whether each output channel has its own scale, which is more exact, or
+            each kernel one scale, which keeps values shared. Defaults to None: per channel, unless kernels share
+            values (`keras_prune.cluster_weights`).
+        sparse: Whether zeros are left out of the file. Defaults to `"auto"`: both files are made where LiteRT runs
+            them, and the smaller one is kept. A sparse file loads slower and takes more memory, and is faster only
+            where zeros come in blocks: see `check_sparse_speed`.
+        inputs: Real inputs for the comparison, as the model takes them, with a batch axis; the first `samples` are
+            used. Defaults to None: `representative_data`, or else synthetic inputs, standard normal numbers, and ids
+            for Embedding layers. A subclassed model needs them or `signature`: they show the shapes of its inputs.
         labels: The classes of all `inputs`, as integers or one-hot, for a model with one output of scores: the
-            accuracy of Keras and of the file is in the report.
-        tolerance: How far the file's outputs may be from Keras's, relative to max(1, max|Keras output|).
-            Default: see the table.
-        samples: How many samples are compared, rounded up to whole batches.
+            accuracy of Keras and of the file is in the report. Defaults to None, no accuracy.
+        tolerance: The allowed difference of outputs from Keras's, relative to max(1, max|Keras output|). Defaults to
+            None: see the table.
+        samples: How many samples are compared, rounded up to whole batches. Defaults to 8.
         batch_size: How many samples the file takes at a time; None: as many as it is given, which a caller sets
             with `resize_tensor_input`. Such a file is compared with batches of several sizes. Recurrent layers need
-            a fixed number, unless they are built with `unroll=True`.
+            a fixed number, unless they are built with `unroll=True`. Defaults to 1.
         signature: The shapes and types of the inputs, where the model leaves them open: `keras.InputSpec` or
             `keras.KerasTensor`, with a batch axis, nested as the model's inputs are (as Keras's own
             `model.export(input_signature=...)` takes them). It fixes sizes that are None in the model, and an unbuilt
-            model is built by it.
-        allow: Operators that may stand in the file besides LiteRT's builtin ones: `"flex"`, TensorFlow's, and
-            `"custom"`. A program needs code of its own for them. LiteRT has none here, so a file with such
-            operators needs `verify=False`.
+            model is built by it. Defaults to None, the model's own.
+        allow: Operators that the file may have besides LiteRT's builtin ones: `"flex"`, those of TensorFlow, and
+            `"custom"`. A program must be linked with code for them. LiteRT has none here, so a file with such
+            operators needs `verify=False`. Defaults to (), none.
         verify: Whether the file is run and compared. Without it, the file is read, and its operators and the zeros
             of its weights are checked; the report has None where nothing was measured. `sparse="auto"` then stores
-            zeros, since only a run tells whether a sparse file works.
-        overwrite: Whether a file at `path` may be replaced.
+            zeros, since only a run shows whether a sparse file works. Defaults to True.
+        overwrite: Whether a file at `path` may be replaced. Defaults to False.
 
     Returns:
-        What was found: sizes, the differences, the zeros in each weight, operators, latency. `print` shows a
-        table.
+        A report: sizes, differences from Keras, the zeros in each weight, operators, latency.
 
     Raises:
         ValueError: An argument is not as described.
@@ -144,8 +146,13 @@ def export(
     """
     target = checked_target(path, (".tflite",), overwrite=overwrite, name="path")
     mode = find_mode(quantize, representative_data, input_type, output_type)
-    check_options(tolerance, samples, batch_size, allow, verify, labels)
-    tolerance = mode.tolerance if tolerance is None else tolerance
+    tolerance = mode.tolerance if tolerance is None else check_number(tolerance, "tolerance", 0)
+    samples = check_integer(samples, "samples", 1)
+    batch_size = None if batch_size is None else check_integer(batch_size, "batch_size", 1)
+    allowed = check_subset(allow, "allow", ALLOWED)
+    check_choice(verify, "verify", (True, False))
+    if not verify and labels is not None:
+        raise ValueError("The accuracy for `labels` is measured by the check. Received: labels with verify=False")
     signature = checked_signature(signature, batch_size)
     _check_model(model, signature)
     stripped = prepare(model)
@@ -163,10 +170,10 @@ def export(
             "samples": samples,
             "batch_size": batch_size,
             "signature": signature,
-            "allow": tuple(allow),
+            "allow": allowed,
             "verify": verify,
         }
-        return export_elsewhere(stripped, Path(path), target, options)
+        return export_on_tensorflow(stripped, Path(path), target, options)
     given = representative_data if inputs is None else inputs
     structure = structure_of(model, given if signature is None else signature)
     specs = inputs_of(model, structure, batch_size, signature)
@@ -185,16 +192,16 @@ def export(
         output_type=output_type or mode.port_types[0],
         per_channel=per_channel,
         sparse=False,
-        allow=tuple(allow),
+        allow=allowed,
     )
 
     notes: list[str] = []
     sample, keras_accuracy = None, None
     if verify:
         if batches is None:
-            batches = invent(stripped, specs, whole_batches(samples, batch_size))
-            notes.append("compared on inputs that are made up; pass real ones as `inputs`")
-        sample = sample_of(stripped, structure, batches, samples, batch_size, made_up=given is None)
+            batches = synthetic_inputs(stripped, specs, whole_batches(samples, batch_size))
+            notes.append("compared on synthetic inputs; pass real ones as `inputs`")
+        sample = sample_of(stripped, structure, batches, samples, batch_size, synthetic=given is None)
         if truth is not None:
             sample = replace(sample, labelled=batches)
             keras_accuracy = truth.accuracy(predict(stripped, structure, batches, batch_size))
@@ -237,8 +244,8 @@ def _best(
 ) -> tuple[bytes, Run | None, bool]:
     """The smallest of the files that pass: its bytes, its run, and whether zeros are left out of it.
 
-    Without a sample none is run. The dense one comes first, if it is tried. A sparse one that fails after it is told
-    in `notes`.
+    Without a sample none is run. The dense one comes first, if it is tried. If a sparse one fails after it, a line is
+    added to `notes`.
     """
     passed: list[tuple[bytes, Run | None, bool]] = []
     for sparse in tries:

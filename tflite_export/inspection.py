@@ -1,23 +1,30 @@
-"""`inspect`: what stands in a `.tflite` file, one's own or another's, without running it."""
+"""`inspect`: the content of any `.tflite` file, without running it."""
 
-import dataclasses
-import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tflite_export.packaging.xz import gzip_bytes, xz
-from tflite_export.printing import facts, page, plain_text, shape_text
 from tflite_export.reader import flatbuffer
 from tflite_export.reader.macs import count_macs
 from tflite_export.reader.tensors import Tensor
-from tflite_export.reader.weight_tables import TensorSparsity, tensor_table
+from tflite_export.reader.weight_tables import (
+    LARGEST,
+    TensorSparsity,
+    largest,
+    shape_text,
+    short_name,
+    tensor_records,
+    tensor_table,
+)
+from tflite_export.reporting import Bars, Report, Table
 
 
 @dataclass(frozen=True)
 class Port:
-    """An input or an output of a file.
+    """Input or output of a file.
 
     Attributes:
         name: Its name in the signature; without one, that of the tensor.
@@ -35,24 +42,27 @@ class Port:
 
 
 @dataclass(frozen=True)
-class FileReport:
-    """What stands in a file. `print(report)` shows it as tables.
+class FileReport(Report):
+    """Report of the content of a file: sizes, inputs and outputs, operators, constants, MACs.
+
+    `print` shows tables with the largest constants, `to_html` and `to_markdown` all of them; `records` has an entry for
+    each constant.
 
     Attributes:
         path: The file.
-        description: What its maker wrote into it.
-        bytes: Its size.
-        gzip_bytes: Its size after gzip; None if that was not asked for.
+        description: The description that the converter wrote into it.
+        bytes: Its size, in bytes.
+        gzip_bytes: Its size after gzip, in bytes; None with `compressed=False`.
         xz_bytes: Its size after xz, likewise.
         graphs: How many graphs it has: the first is the model, others are bodies of loops or further entries.
         inputs: The inputs of the model, in the order in which LiteRT lists them.
         outputs: The outputs, likewise.
         operators: How often each operator is used, the most frequent first.
-        tensors: All tensors whose values stand in the file.
+        tensors: All constants: tensors whose values are in the file.
         macs: Multiply-accumulates of one run, counted from the shapes of the operators that multiply: convolutions,
-            matrices, LSTM. None if those of some operator are not known.
+            matrices, LSTM. None if those of some operator are unknown.
         effective_macs: Those with a weight that is not zero, likewise.
-        uncounted: The operators that may multiply, and nobody knows how much.
+        uncounted: The operators whose MACs are unknown.
     """
 
     path: Path
@@ -71,12 +81,12 @@ class FileReport:
 
     @property
     def parameters(self) -> int:
-        """How many real numbers the constants hold, floating-point or quantized: not the sizes, axes and ids."""
+        """The number of parameters: real numbers in constants, floating-point or quantized, not sizes, axes and ids."""
         return sum(tensor.elements for tensor in self.tensors if tensor.is_real)
 
     @property
     def non_zeros(self) -> int:
-        """How many of them are not zero."""
+        """The number of parameters that are not zero."""
         return sum(tensor.elements - tensor.zeros for tensor in self.tensors if tensor.is_real)
 
     @property
@@ -86,45 +96,48 @@ class FileReport:
 
     @property
     def custom_operators(self) -> tuple[str, ...]:
-        """Other operators that are not LiteRT's own: the program that runs the file must bring them."""
+        """Other operators that LiteRT lacks: the program that runs the file must have them."""
         custom = (name.removeprefix("CUSTOM ") for name in self.operators if name.startswith("CUSTOM"))
         return tuple(name for name in custom if name not in self.flex_operators)
 
     @property
     def elements(self) -> int:
-        """How many numbers all `tensors` hold."""
+        """The number of elements of all `tensors`."""
         return sum(tensor.elements for tensor in self.tensors)
 
     @property
     def zeros(self) -> int:
-        """How many of them are zero."""
+        """The number of these elements that are zero."""
         return sum(tensor.zeros for tensor in self.tensors)
 
     @property
     def sparsity(self) -> float:
-        """The fraction that is zero."""
+        """The fraction of these elements that is zero."""
         return self.zeros / max(1, self.elements)
 
-    def to_json(self) -> str:
-        """All that the report holds, as a JSON object."""
-        values: dict[str, Any] = dataclasses.asdict(self) | {"path": os.fspath(self.path)}
-        sums = ("parameters", "non_zeros", "flex_operators", "custom_operators", "elements", "zeros", "sparsity")
-        values |= {name: getattr(self, name) for name in sums}
-        for entry, tensor in zip(values["tensors"], self.tensors, strict=True):
-            entry["sparsity"] = tensor.sparsity
-        return json.dumps(values, indent=2)
-
-    def to_html(self) -> str:
-        """The tables, with all tensors, as an HTML page that needs no other file."""
-        return page(self.path.name, *self._parts(whole=True))
-
     def __str__(self) -> str:
-        return plain_text(*self._parts(whole=False))
+        tables = (self._summary(), tensor_table("Constant", self.tensors, LARGEST))
+        return "\n".join(table.text() for table in tables if table.rows)
 
-    def _parts(self, *, whole: bool) -> list[Any]:
-        return [facts(self.path.name, self._facts()), tensor_table("constant", self.tensors, whole=whole)]
+    def _tables(self) -> list[Table]:
+        return [self._summary(), tensor_table("Constant", self.tensors)]
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _rows(self) -> list[dict[str, Any]]:
+        return tensor_records(self.tensors)
+
+    def _facts(self) -> Mapping[str, Any]:
+        sums = ("parameters", "non_zeros", "flex_operators", "custom_operators", "elements", "zeros", "sparsity")
+        return {**super()._facts(), "tensors": self._rows(), **{name: getattr(self, name) for name in sums}}
+
+    def _bars(self) -> Bars:
+        shown = largest(self.tensors)
+        values = {
+            "all": [tensor.elements for tensor in shown],
+            "not zero": [tensor.elements - tensor.zeros for tensor in shown],
+        }
+        return Bars(self.path.name, "numbers in the largest constants", [short_name(each) for each in shown], values)
+
+    def _summary(self) -> Table:
         size = f"{self.bytes:,} bytes"
         if self.gzip_bytes is not None and self.xz_bytes is not None:
             size += f", {self.gzip_bytes:,} gzip, {self.xz_bytes:,} xz"
@@ -140,24 +153,24 @@ class FileReport:
         ]
         rows += [("input", _port(port)) for port in self.inputs]
         rows += [("output", _port(port)) for port in self.outputs]
-        return [row for row in rows if row[1]]
+        return Table(None, [row for row in rows if row[1]], self.path.name)
 
     def _macs(self) -> str:
         if self.macs is None:
-            return f"not known, because of {', '.join(self.uncounted)}"
+            return f"unknown, because of {', '.join(self.uncounted)}"
         return f"{self.macs:,}, {self.effective_macs:,} with weights that are not zero"
 
 
 def inspect(path: str | os.PathLike[str], *, compressed: bool = True) -> FileReport:
-    """Reads a `.tflite` file, from whomever, without running it and without TensorFlow.
+    """Read a `.tflite` file from any source, without running it and without TensorFlow.
 
     Args:
         path: The file.
-        compressed: Whether to measure its size after gzip and xz: some seconds for ten megabytes.
+        compressed: Whether to measure its size after gzip and xz: some seconds for ten megabytes. Defaults to True.
 
     Returns:
         Sizes in bytes, inputs and outputs, operators, and for each constant tensor its zeros, its distinct
-        values and how it is stored. `print` shows tables; `to_json` and `to_html` are for files.
+        values and how it is stored.
 
     Raises:
         ValueError: There is no such file, or it is damaged or no `.tflite` file.

@@ -1,4 +1,4 @@
-"""Models of the JAX and PyTorch backends: exported by a child process that runs Keras on TensorFlow."""
+"""Export of models of the JAX and PyTorch backends, in a subprocess that runs Keras on TensorFlow."""
 
 import dataclasses
 import pickle
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 MODEL, OPTIONS, FILE, RESULT = "model.keras", "options.pickle", "model.tflite", "result.pickle"
 
 
-def export_elsewhere(model: "keras.Model", path: Path, target: Path, options: dict[str, Any]) -> ExportReport:
-    """Exports a plain model through a `.keras` file.
+def export_on_tensorflow(model: "keras.Model", path: Path, target: Path, options: dict[str, Any]) -> ExportReport:
+    """Export a model through a `.keras` file, which a subprocess loads on TensorFlow.
 
     Args:
-        model: Without masks. Its own classes, if it has any, must be found by whoever imports Keras.
+        model: A model after `prepare`. Custom classes must be found by a program that imports only Keras.
         path: Where the user wants the file.
         target: The same, checked.
         options: The arguments of `export`.
 
     Raises:
         ValueError: As `export` raises it.
-        ExportError: Likewise, or the `.keras` file cannot be loaded in another process.
+        ExportError: Likewise, or the `.keras` file cannot be loaded in the subprocess.
     """
     import keras
 
@@ -44,7 +44,7 @@ def export_elsewhere(model: "keras.Model", path: Path, target: Path, options: di
             task="the export on TensorFlow",
             environment=environment,
         )
-        result = pickle.loads((folder / RESULT).read_bytes())  # written by our own child
+        result = pickle.loads((folder / RESULT).read_bytes())  # written by our own worker
         if isinstance(result, Exception):
             raise result
         write(target, (folder / FILE).read_bytes())
@@ -52,7 +52,7 @@ def export_elsewhere(model: "keras.Model", path: Path, target: Path, options: di
 
 
 def _as_numpy(value: Any) -> Any:
-    """Tensors of this backend as arrays, which another process understands."""
+    """A tensor of this backend as an array, which the subprocess can read; all else as it is."""
     import keras
 
     return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value

@@ -1,52 +1,50 @@
-"""What `export` found out about the file it wrote."""
+"""`ExportReport`: what `export` returns."""
 
-import dataclasses
-import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tflite_export.keras_models.kernels import Kernel
 from tflite_export.packaging.xz import gzip_bytes, xz
-from tflite_export.printing import facts, page, plain_text
 from tflite_export.reader import flatbuffer
-from tflite_export.reader.weight_tables import TensorSparsity, tensor_table
+from tflite_export.reader.weight_tables import LARGEST, TensorSparsity, tensor_records, tensor_table
+from tflite_export.reporting import Bars, Report, Table
 from tflite_export.timing import CallTime
 from tflite_export.verification.checks import Run, left_in_float, lost_sharing
 
 
 @dataclass(frozen=True)
-class ExportReport:
-    """A written file and the checks that it passed. `print(report)` shows it as tables.
+class ExportReport(Report):
+    """Report of an export: the file, its sizes, its differences from Keras, its weights, its latency.
 
-    With `verify=False` nothing was run: what only a run tells is None, or empty.
+    `print` shows tables with the largest weights, `to_html` and `to_markdown` all of them; `records` has an entry for
+    each weight. With `verify=False` the file was not run: what only a run can measure is None, or empty.
 
     Attributes:
         path: The file.
-        quantize: How weights are stored and what is computed; None: float32.
+        quantize: How weights are stored and in which type the file computes; None: float32.
         sparse: Whether zeros are left out of the file.
         batch_size: How many samples it takes at a time; None: as many as it is given.
-        bytes: Its size.
-        gzip_bytes: Its size after gzip, what a download or an app package takes.
-        xz_bytes: Its size after xz, the smallest download (`pack`).
+        bytes: Its size, in bytes.
+        gzip_bytes: Its size after gzip, in bytes: what a download or an app package takes.
+        xz_bytes: Its size after xz, in bytes: the smallest download (`pack`).
         inputs: The signature names of its inputs, in the file's order, which is the Keras model's.
         outputs: The signature names of its outputs, likewise.
         verified: Whether it was run and compared.
-        samples: How many samples went through Keras and through the file.
+        samples: How many samples Keras and the file were compared on.
         max_difference: The largest difference from Keras's outputs, relative to max(1, max|Keras output|).
         mean_difference: The mean difference, relative to the same.
-        tolerance: What the largest had to stay within.
-        keras_accuracy: The fraction of the labels that Keras finds; None: there were no labels.
-        accuracy: The same of the file.
-        tensors: The kernels and embeddings.
+        tolerance: The largest difference that was allowed.
+        keras_accuracy: The accuracy of Keras, a fraction of the labels; None: there were no labels.
+        accuracy: The accuracy of the file, likewise.
+        tensors: The kernels and embeddings in the file.
         operators: How often each operator of LiteRT is used.
         timings: How long a call takes on this machine, with one thread and with one per processor: a call of
             `batch_size` samples, or of one.
         memory: By how many bytes loading and running the file raised the most memory that a process held, as
             Linux counts it; None: unknown.
-        warnings: What the file has lost or the check could not see, line by line.
+        warnings: What the file has lost, and what the check could not measure, line by line.
     """
 
     path: Path
@@ -81,22 +79,24 @@ class ExportReport:
         """Median time of one call, in milliseconds, with one thread."""
         return self.timings[0].median_ms if self.timings else None
 
-    def to_json(self) -> str:
-        """All that the report holds, as a JSON object."""
-        values = dataclasses.asdict(self) | {"path": os.fspath(self.path), "sparsity": self.sparsity}
-        return json.dumps(values, indent=2)
-
-    def to_html(self) -> str:
-        """The tables, with all weights, as an HTML page that needs no other file."""
-        return page(self.path.name, *self._parts(whole=True))
-
     def __str__(self) -> str:
-        return plain_text(*self._parts(whole=False))
+        tables = (self._summary(), tensor_table("Weight", self.tensors, LARGEST))
+        return "\n".join(table.text() for table in tables if table.rows)
 
-    def _parts(self, *, whole: bool) -> list[Any]:
-        return [facts(self.path.name, self._facts()), tensor_table("weight", self.tensors, whole=whole)]
+    def _tables(self) -> list[Table]:
+        return [self._summary(), tensor_table("Weight", self.tensors)]
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _rows(self) -> list[dict[str, Any]]:
+        return tensor_records(self.tensors)
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {**super()._facts(), "tensors": self._rows(), "sparsity": self.sparsity}
+
+    def _bars(self) -> Bars:
+        sizes = (self.bytes, self.gzip_bytes, self.xz_bytes)
+        return Bars(self.path.name, "bytes", ("file", "after gzip", "after xz"), {"size": sizes})
+
+    def _summary(self) -> Table:
         difference = "not verified"
         if self.verified:
             check = f"allowed {self.tolerance:g}, {self.samples} samples"
@@ -122,7 +122,8 @@ class ExportReport:
             ("inputs", ", ".join(self.inputs)),
             ("outputs", ", ".join(self.outputs)),
         ]
-        return rows + [("warning", line) for line in self.warnings]
+        rows += [("warning", line) for line in self.warnings]
+        return Table(None, rows, self.path.name)
 
 
 def report_of(
@@ -142,7 +143,7 @@ def report_of(
     accuracy: float | None,
     keras_accuracy: float | None,
 ) -> ExportReport:
-    """The report of a file that passed; `run` is None if it did not run."""
+    """Make the report of a file that passed; `run` is None if it was not run."""
     tensors = flatbuffer.weights(content)
     return ExportReport(
         path=path,

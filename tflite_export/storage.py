@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def checked_target(path: str | os.PathLike[str], suffixes: tuple[str, ...], *, overwrite: bool, name: str) -> Path:
-    """Where to write; a link is followed, so that its target is replaced and not the link.
+    """Return where to write. A link is followed, so that its target is replaced and not the link.
 
     Raises:
-        ValueError: It has another ending, its folder does not exist, or something stands there.
+        ValueError: It has another ending, its folder does not exist, or it exists and `overwrite` is False.
     """
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"`{name}` must be a path. Received: {path!r}")
@@ -25,7 +25,7 @@ def checked_target(path: str | os.PathLike[str], suffixes: tuple[str, ...], *, o
 
 
 def write(target: Path, content: bytes) -> None:
-    """Puts the file in place in one step: whoever opens `target` sees the old file or the new one, whole."""
+    """Write a file in one step: a program that opens `target` sees the old file or the new one, whole."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.write_bytes(content)

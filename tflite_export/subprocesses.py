@@ -1,7 +1,7 @@
-"""Runs a module of this package in a Python process of its own.
+"""Runs a worker, a module of `tflite_export.workers`, in a subprocess.
 
-The converter and LiteRT are native code that can end the process (segmentation faults were seen in both);
-what runs in a child cannot take the user's training session with it.
+The converter and LiteRT are native code that can end the process (segmentation faults were seen in both); a crash of
+a subprocess does not end the user's training session.
 """
 
 import os
@@ -12,22 +12,21 @@ from collections.abc import Mapping
 
 from tflite_export.errors import ExportError
 
-_FAILED = 3  # a child that ends with this code has put its whole message on standard error's last part
+_FAILED = 3  # the exit code of a worker that has written its whole message to the end of standard error
 _MARK = "tflite_export: "
 
 
 def run(module: str, *arguments: str, task: str, environment: Mapping[str, str] | None = None) -> None:
-    """Runs `python -m module arguments` and waits for its end.
+    """Run `python -m module arguments` and wait for its end.
 
     Args:
-        module: The dotted name of the module.
+        module: The dotted name of the worker.
         *arguments: What it gets in `sys.argv[1:]`.
-        task: What the child does, for the error: "the conversion".
-        environment: Variables to set for it.
+        task: What it does, for the error: "the conversion".
+        environment: Variables to set for it. Defaults to None, no others.
 
     Raises:
-        ExportError: The child failed: its own message, the signal that killed it or the end of what it
-            printed.
+        ExportError: The worker failed: its own message, the signal that killed it, or the end of what it printed.
     """
     line = command(module, *arguments)
     variables = _environment() | dict(environment or {})
@@ -43,12 +42,12 @@ def run(module: str, *arguments: str, task: str, environment: Mapping[str, str] 
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """The command line of a child. `-P` keeps the working directory, and a `numpy.py` in it, off its path."""
+    """The command line of a worker. `-P` keeps the working directory, and a `numpy.py` in it, off its path."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def fail(message: str) -> None:
-    """Ends this process, a child, with a message for the parent's ExportError."""
+    """End this process, a worker, with a message for the ExportError of the process that started it."""
     print(_MARK + message, file=sys.stderr, flush=True)
     sys.exit(_FAILED)
 
@@ -59,7 +58,7 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path),  # what we could import
         "PYTHONIOENCODING": "utf-8",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "-1",  # we may hold all the memory of the GPU, and a child has no use for it
+        "CUDA_VISIBLE_DEVICES": "-1",  # this process may hold all memory of the GPU; workers do not use it
     }
 
 

@@ -9,14 +9,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CallTime:
-    """How long a call takes.
+    """Time of a call, over several runs.
 
     Attributes:
         threads: How many threads an operator may use.
         runs: How many calls were timed.
         median_ms: Median time of a call, in milliseconds.
-        p10_ms: 10th percentile.
-        p90_ms: 90th percentile.
+        p10_ms: 10th percentile, in milliseconds.
+        p90_ms: 90th percentile, in milliseconds.
     """
 
     threads: int
@@ -27,6 +27,6 @@ class CallTime:
 
     @classmethod
     def of(cls, threads: int, seconds: Sequence[float] | np.ndarray[Any, np.dtype[Any]]) -> "CallTime":
-        """From the times of single calls, in seconds."""
+        """Make one from the times of single calls, in seconds."""
         low, median, high = (1e3 * float(value) for value in np.percentile(seconds, (10, 50, 90)))
         return cls(threads, len(seconds), median, low, high)

@@ -8,7 +8,11 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PLACES = ("*.md", "docs/**/*.md", "keras_prune/**/*.py", "tflite_export/**/*.py", "examples/*.py", "benchmarks/*.py")
+PLACES = (
+    "*.md",
+    "docs/**/*.md",
+    *(f"{folder}/**/*.py" for folder in ("keras_prune", "tflite_export", "examples", "benchmarks", "tools")),
+)
 
 
 def word_list() -> list[tuple[re.Pattern[str], str]]:

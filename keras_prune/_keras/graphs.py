@@ -10,6 +10,12 @@ from keras.src.tree import map_shape_structure
 from keras_prune._keras.layers import flatten
 
 FUNCTIONAL: type[keras.Model] = functional.Functional
+Replace = Callable[[Any], Callable[..., Any]]  # what is called in place of a node's operation
+
+
+def _graph(model: keras.Model) -> Any:
+    """What of Keras holds the nodes of a Sequential or Functional model."""
+    return model._functional if isinstance(model, keras.Sequential) else model
 
 
 def is_graph(model: object) -> bool:
@@ -35,18 +41,16 @@ def has_graph(model: keras.Model) -> bool:
     return all(part._functional is not None for part in models if isinstance(part, keras.Sequential))
 
 
-def run_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
-    """Calls the graph of a Sequential or Functional model on new symbolic inputs, with `replace(operation)` for each
-    operation, in the order of `graph_nodes`."""
-    graph = model._functional if isinstance(model, keras.Sequential) else model
-    return graph._run_through_graph(inputs, operation_fn=replace)
+def run_graph(model: keras.Model, inputs: Any, replace: Replace) -> Any:
+    """Calls the graph of a Sequential or Functional model on new symbolic inputs, with `replace(node)` in place of the
+    operation of each node. A model inside is one operation."""
+    nodes = iter(graph_nodes(model))  # Keras tells the operation only, in this order
+    return _graph(model)._run_through_graph(inputs, operation_fn=lambda _: replace(next(nodes)))
 
 
-def call_graph(model: keras.Model, inputs: Any, replace: Callable[[Any], Any]) -> Any:
-    """Calls a Sequential or Functional model on inputs as users pass them, with `replace(operation)` for each
-    operation. A model inside is one operation."""
-    graph = model._functional if isinstance(model, keras.Sequential) else model
-    return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=replace)
+def call_graph(model: keras.Model, inputs: Any, replace: Replace) -> Any:
+    """`run_graph` on inputs as users pass them."""
+    return run_graph(model, _graph(model)._standardize_inputs(inputs), replace)
 
 
 def graph_nodes(model: keras.Model) -> list[Any]:
@@ -55,7 +59,7 @@ def graph_nodes(model: keras.Model) -> list[Any]:
     A node has `operation`, `arguments` (`args`, `kwargs`) and `outputs`. Only this model's: a layer's own list of nodes
     also has those of other models that use it.
     """
-    graph = model._functional if isinstance(model, keras.Sequential) else model
+    graph = _graph(model)
     nodes = graph._nodes_by_depth
     inputs = {id(tensor) for tensor in graph.inputs}
     return [
@@ -68,19 +72,19 @@ def graph_nodes(model: keras.Model) -> list[Any]:
 
 def graph_ends(model: keras.Model) -> tuple[list[Any], list[Any]]:
     """The input and output tensors that `graph_nodes` begin and end with."""
-    graph = model._functional if isinstance(model, keras.Sequential) else model
+    graph = _graph(model)
     return list(graph.inputs), list(graph.outputs)
 
 
 def graph_structures(model: keras.Model) -> tuple[Any, Any]:
     """The input and output tensors of a Sequential or Functional model, in the structures that it takes and returns."""
-    graph = model._functional if isinstance(model, keras.Sequential) else model
+    graph = _graph(model)
     return graph._inputs_struct, graph._outputs_struct
 
 
 def input_structure(model: keras.Model) -> Any:
     """The input tensors of a Sequential or Functional model: one, or lists or dicts of them, as its inputs come."""
-    return (model._functional if isinstance(model, keras.Sequential) else model)._inputs_struct
+    return _graph(model)._inputs_struct
 
 
 def copy_input(tensor: Any, shape: Sequence[int | None] | None = None) -> Any:
@@ -93,7 +97,7 @@ def copy_input(tensor: Any, shape: Sequence[int | None] | None = None) -> Any:
 
 
 def copy_operation(operation: Any, changes: Mapping[str, Any] | None = None) -> Any:
-    """A new `keras.ops` operation of the same settings but for `changes`: the graph it is in stays as it was."""
+    """A new `keras.ops` operation of the same settings except for `changes`: the graph it is in stays as it was."""
     return type(operation).from_config(operation.get_config() | dict(changes or {}))
 
 

@@ -1,6 +1,6 @@
 """The methods of a search: removing channels, and setting single weights to zero."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import keras
@@ -10,7 +10,8 @@ from keras_prune.automation.allocate import Allocation, GreedyPath, greedy_path
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.prune import carry_out, left_of_all
-from keras_prune.channels.removal_order import Queue
+from keras_prune.channels.removal_order import RemovalOrder
+from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.costs.budget import Budget, count_costs
 from keras_prune.costs.counting import costs_of_trace
@@ -46,17 +47,16 @@ class Channels:
 
     def left(self, allocation: Allocation) -> float:
         """The part of the parameters, or MACs, that an allocation leaves."""
-        plan = Queue(self._analysis, self._limits(allocation), self._scores).plan(0)
+        limits = Limits(ratios=self._ratios(allocation))
+        plan = RemovalOrder(self._analysis, limits, self._scores).plan(0)
         return (count_costs(self._costs, Kept(plan.keep(self._analysis)))[self._measure] or 1) / self._whole
 
     def prune(self, model: keras.Model, allocation: Allocation) -> keras.Model:
         """A smaller model. It may have lost channels before; ratios are of what the method began with."""
-        limits = self._limits(allocation, self._sizes)
-        return carry_out(model, limits, None, "l2", None, None, None, strict=False, plan=None).model
+        return carry_out(model, ChannelRequest(0.0, ratios=self._ratios(allocation), original=self._sizes)).model
 
-    def _limits(self, allocation: Allocation, original: Mapping[str, int] | None = None) -> Limits:
-        ratios = {pattern: ratio for name, ratio in allocation.items() for pattern in self._patterns[name]}
-        return Limits(ratios=ratios, original=original or {})
+    def _ratios(self, allocation: Allocation) -> dict[str, float]:
+        return {pattern: ratio for name, ratio in allocation.items() for pattern in self._patterns[name]}
 
 
 class Weights:

@@ -61,22 +61,22 @@ class PruningSchedule(_keras.BackgroundCallback):
         data_batches: Batches in that sample (of arrays: of 32 samples each).
         loss: The loss of an importance that needs one. Default: the one that the model is compiled with.
 
-    | importance | needs | score of a weight | source |
-    |---|---|---|---|
-    | `"magnitude"` | | its absolute value | Han et al. 2015 |
-    | `"lamp"` | | its square, over that of itself and all larger ones; for `targets="global"` | Lee et al. 2021 |
-    | `"random"` | | chance, after `keras.utils.set_random_seed` | |
-    | `"movement"` | `wrap_pruning(movement=True)` | how far training moved it away from zero | Sanh et al. 2020 |
-    | `"wanda"` | data | its absolute value times the norm of what it reads | Sun et al. 2023 |
-    | `"activation_weight"` | data | the same with the mean absolute value | |
-    | `"mean_activation"` | data | its absolute value times the mean one of what it reads | Molchanov et al. 2017 |
-    | `"apoz"` | data | its absolute value times the fraction of what it reads that is above zero | Hu et al. 2016 |
-    | `"entropy"` | data | its absolute value times the entropy of what it reads, over the samples | Luo and Wu 2017 |
-    | `"gradient"` | data, loss | mean absolute gradient | |
-    | `"taylor"` | data, loss | change of the loss without it, to first order | Molchanov et al. 2019 |
-    | `"snip"` | data, loss | the same, with the gradient over all the data | Lee et al. 2019 |
-    | `"fisher"` | data, loss | to second order, at a minimum of the loss | Theis et al. 2018 |
-    | `"loss_change"` | data, loss | real change of the loss: an evaluation for each weight | |
+    | `importance` | needs | score of a weight `w` with inputs `x` | comparable | source |
+    |---|---|---|---|---|
+    | `"magnitude"` | | `abs(w)` | | Han et al. 2015 |
+    | `"lamp"` | | `w² / sum v²`, over all `v` of the layer with `v² >= w²` | yes | Lee et al. 2021 |
+    | `"random"` | | uniform in [0, 1), seeded by `keras.utils.set_random_seed` | | |
+    | `"movement"` | `wrap_pruning(movement=True)` | `-sum w·∂loss/∂w`, over all steps | yes | Sanh et al. 2020 |
+    | `"wanda"` | data | `abs(w) · sqrt(mean x²)` | | Sun et al. 2023 |
+    | `"activation_weight"` | data | `abs(w) · mean abs(x)` | | |
+    | `"mean_activation"` | data | `abs(w) · a / mean a`, with `a = mean abs(x)` | | Molchanov et al. 2017 |
+    | `"apoz"` | data | `abs(w) · a / mean a`, with `a` the fraction of `x > 0` | | Hu et al. 2016 |
+    | `"entropy"` | data | `abs(w) · a / mean a`, with `a` the entropy of the mean `x` in a sample | | Luo and Wu 2017 |
+    | `"gradient"` | data, loss | `mean abs(∂loss/∂w)` | | |
+    | `"taylor"` | data, loss | `mean abs(w·∂loss/∂w)` | yes | Molchanov et al. 2017, 2019 |
+    | `"snip"` | data, loss | `abs(mean w·∂loss/∂w)` | yes | Lee et al. 2019 |
+    | `"fisher"` | data, loss | `mean (w·∂loss/∂w)² / 2` | yes | Theis et al. 2018 |
+    | `"loss_change"` | data, loss | `abs(loss(w = 0) - loss)`, one evaluation each | yes | Molchanov et al. 2017 |
 
     What `"mean_activation"`, `"apoz"` and `"entropy"` measure is taken relative to its mean over all that the layer
     reads, so that layers can be compared.

@@ -1,4 +1,4 @@
-"""Structured pruning: channels that really go away. Labels -> groups -> plan -> rebuilt model."""
+"""Structured pruning: removes channels. Labels of channels -> groups -> scores -> plan -> smaller model."""
 
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup, analyze_channels
 from keras_prune.channels.iterative import IterativePruning

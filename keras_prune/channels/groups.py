@@ -1,4 +1,4 @@
-"""`analyze_channels`: which channels of a model can go, and which must go together."""
+"""`analyze_channels`: the channel groups of a model, and which channels can be removed."""
 
 import collections
 import dataclasses
@@ -6,28 +6,29 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_prune.reporting.tables import table
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.checks import check_model
 from keras_prune.tracing.labels import FIXED, collapse
 from keras_prune.tracing.trace import Trace, trace
+from tflite_export.reporting import Bars, Report, Table
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ChannelGroup:
-    """Channels that layers share: a channel that goes, goes from every member.
+    """Group of channels that layers share: a channel is removed from every member, or from none.
 
     Args:
-        name: The first layer that makes the channels, and, if it makes several sorts, which: `"attention:num_heads"`.
+        name: The first layer that makes the channels, and, if it makes several kinds, which: `"attention:num_heads"`.
         producers: The paths of all layers that make them.
         channels: One number for each channel, by which the members' `labels` refer to it.
         members: The axes of weights that belong to it; their `labels` hold FIXED where other channels are.
-        reasons: For each channel, why it must stay; empty if it can go.
-        inexact: Why the values of the other channels change when some go; empty if they do not.
+        reasons: For each channel, why it is always kept; empty if it can be removed.
+        inexact: Why removing some changes the values of the others; empty if it does not.
     """
 
     name: str
@@ -44,26 +45,26 @@ class ChannelGroup:
 
     @functools.cached_property
     def free(self) -> np.ndarray:
-        """For each channel, whether it can go."""
+        """For each channel, whether it can be removed."""
         return np.array([not reason for reason in self.reasons])
 
     @property
     def frozen(self) -> str:
-        """Why none of the channels can go; empty if some can."""
+        """Why no channel can be removed; empty if some can."""
         return "" if self.free.any() else self.reasons[0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ChannelAnalysis:
-    """The channel groups of a model. Its `str` is a table.
+class ChannelAnalysis(Report):
+    """Channel groups of a model, as a report. Its `str` is a table; `records()` has a record of each group.
 
     Args:
         model: Name of the model.
         groups: Every group, in the order of the model.
-        unknown: Operations that no rule covers, by path, and the reason: the channels that reach them stay.
-        fingerprint: The same for models that differ in nothing but values.
+        unknown: Operations that no rule covers, by path, and the reason: the channels that reach them are kept.
+        fingerprint: The same for models that differ only in the values of their weights.
         trace: What is known of each tensor.
-        never_empty: Sets of channels of which one at least must stay: those of one tensor.
+        never_empty: Sets of channels, those of one tensor, of which at least one is kept.
     """
 
     model: str
@@ -73,14 +74,47 @@ class ChannelAnalysis:
     trace: Trace
     never_empty: tuple[np.ndarray, ...]
 
-    def __str__(self) -> str:
+    def _tables(self) -> list[Table]:
         headings = ("Group", "Channels", "Weights [axis]", "State")
         rows = [(group.name, str(group.size), _weights(group), _state(group)) for group in self.groups]
-        return table(f"Channel groups of '{self.model}'", headings, rows) + unknown_lines(self.unknown)
+        return [Table(headings, rows, f"Channel groups of '{self.model}'")]
+
+    def _notes(self) -> list[str]:
+        return unknown_notes(self.unknown)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [_record(group) for group in self.groups]
+
+    def _facts(self) -> dict[str, Any]:
+        return {"model": self.model, "fingerprint": self.fingerprint, "unknown": dict(self.unknown)}
+
+    def _bars(self) -> Bars:
+        free = [int(group.free.sum()) for group in self.groups]
+        kept = [group.size - count for group, count in zip(self.groups, free, strict=True)]
+        names = [group.name for group in self.groups]
+        return Bars(
+            f"Channel groups of '{self.model}'", "channels", names, {"Can be removed": free, "Always kept": kept}
+        )
 
 
 def _weights(group: ChannelGroup) -> str:
     return ", ".join(dict.fromkeys(f"{member.layer}:{member.name}[{member.axis}]" for member in group.members))
+
+
+def _record(group: ChannelGroup) -> dict[str, Any]:
+    members = [
+        {"layer": member.layer, "weight": member.name, "axis": member.axis, "role": member.role}
+        for member in group.members
+    ]
+    return {
+        "name": group.name,
+        "producers": group.producers,
+        "channels": group.size,
+        "free": int(group.free.sum()),
+        "members": members,
+        "reasons": sorted(set(filter(None, group.reasons))),
+        "inexact": group.inexact,
+    }
 
 
 def _state(group: ChannelGroup) -> str:
@@ -94,13 +128,13 @@ def _state(group: ChannelGroup) -> str:
 
 
 def analyze_channels(model: keras.Model) -> ChannelAnalysis:
-    """Finds the channels of a model, groups those that must go together, and says which must stay, and why.
+    """Find the channels of a model, group those that depend on each other, and say which are always kept, and why.
 
     Args:
         model: A built Sequential or Functional model, models in it included. It is only read.
 
     Returns:
-        A `ChannelAnalysis`; print it for a table.
+        A `ChannelAnalysis`; print it for a table, `plot` it for bars.
 
     Raises:
         ValueError: The model is not built, is subclassed, or has pruning masks.
@@ -141,10 +175,10 @@ def analyze_channels(model: keras.Model) -> ChannelAnalysis:
 def _owners(found: Trace, roots: np.ndarray) -> list[tuple[list[str], np.ndarray]]:
     """Layers that share a channel, with all their channels.
 
-    A layer that makes channels of several sorts (heads, and dimensions of each) is named with the sort.
+    A layer that makes channels of several kinds (heads, and dimensions of each) is named with the kind.
     """
     minted = found.found.minted
-    sorts = collections.Counter(owner for owner, _ in minted)
+    kinds = collections.Counter(owner for owner, _ in minted)
     names: list[list[str]] = []
     sets: list[set[int]] = []
     where: dict[int, int] = {}  # channel -> index of its set
@@ -159,7 +193,7 @@ def _owners(found: Trace, roots: np.ndarray) -> list[tuple[list[str], np.ndarray
             sets[target] |= sets[index]
             where.update(dict.fromkeys(sets[index], target))
             names[index], sets[index] = [], set()
-        names[target].append(f"{path}:{key}" if sorts[owner] > 1 else path.removesuffix(":layer"))
+        names[target].append(f"{path}:{key}" if kinds[owner] > 1 else path.removesuffix(":layer"))
         sets[target] |= mine
         where.update(dict.fromkeys(mine, target))
     return [(each, np.array(sorted(mine), dtype=np.int64)) for each, mine in zip(names, sets, strict=True) if mine]
@@ -200,7 +234,6 @@ def _fingerprint(model: keras.Model, groups: list[ChannelGroup]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def unknown_lines(unknown: Mapping[str, str]) -> str:
-    """The operations without a rule, a line each."""
-    lines = [f"  {reason}" for reason in unknown.values()]
-    return "\n".join(["", "Channels that reach these stay:", *lines]) if lines else ""
+def unknown_notes(unknown: Mapping[str, str]) -> list[str]:
+    """Lines for a report: the operations without a rule. Empty if there are none."""
+    return ["Channels that reach these are kept:", *(f"  {reason}" for reason in unknown.values())] if unknown else []

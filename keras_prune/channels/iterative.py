@@ -1,33 +1,36 @@
-"""Pruning in steps, with training in between: what a model loses at once it learns again less well."""
+"""Pruning in steps with fine-tuning in between, which recovers more than fine-tuning once at the end."""
 
-import math
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 
 from keras_prune.channels.groups import analyze_channels
-from keras_prune.channels.limits import Limits, Scope
-from keras_prune.channels.prune import PrunedChannels, carry_out, check_asked, left_of_all
+from keras_prune.channels.limits import Scope
+from keras_prune.channels.prune import PrunedChannels, carry_out, left_of_all
+from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget
 from keras_prune.costs.counting import costs_of_trace
+from keras_prune.validation import check_integer
 
 
 class IterativePruning:
-    """Yields ever smaller models, each made from the one before, which you train in between.
+    """Iterator of ever smaller models, each made from the one before, which you fine-tune in between.
 
-    Each step keeps the same fraction of what is left: after `steps` of them the ratio, or the budget, is reached just
-    as `prune_channels` would reach it at once. Every model is new and not compiled: compile it, so the state of the
-    optimizer (momentum, step) starts afresh, and with it its learning rate schedule.
+    Each step keeps the same fraction of what the step before kept: after `steps` of them the ratio, or the budget, is
+    reached just as `prune_channels` would reach it at once. Every model is new and not compiled: compile it, so that
+    the state of the optimizer (momentum, step) starts afresh, and with it its learning rate schedule. `results` has the
+    report and the plan of each step; a second loop starts again from `model`.
 
     Args:
         model: A built Sequential or Functional model. It is not changed.
-        steps: Number of models.
-        ratio: As in `prune_channels`: of the channels of `model`, the fraction that the last model lacks.
+        steps: Number of models, at least 1.
+        ratio: As in `prune_channels`: of the channels of `model`, the fraction that is missing in the last one.
         budget: As in `prune_channels`, instead of `ratio`; not of latency, which is measured, not counted.
         ratios: As in `prune_channels`.
-        importance: As in `prune_channels`; measured anew on each model.
+        importance: As in `prune_channels`; measured again on each model.
         scope: As in `prune_channels`.
         round_to: As in `prune_channels`.
         min_channels: As in `prune_channels`.
@@ -38,7 +41,8 @@ class IterativePruning:
         strict: As in `prune_channels`.
 
     Raises:
-        ValueError: As `prune_channels`, and `steps` below 1.
+        ValueError: As `prune_channels`; `steps` below 1; a budget of latency.
+        TypeError: As `prune_channels`.
 
     Example:
 
@@ -48,7 +52,7 @@ class IterativePruning:
         small.fit(x, y, epochs=2)
     ```
 
-    After the loop `small` is the last model; `results` has the report and the plan of each step.
+    After the loop `small` is the last model.
     """
 
     def __init__(
@@ -69,26 +73,20 @@ class IterativePruning:
         recalibrate: Any = None,
         strict: bool = False,
     ):
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-            raise ValueError(f"`steps` must be an integer of at least 1. Received: steps={steps!r}")
-        check_asked(ratio, budget, ratios)
+        self._steps = check_integer(steps, "steps", 1)
+        chosen = ratio, budget, ratios, importance, scope, round_to, min_channels, max_ratio
+        request = ChannelRequest(*chosen, data, loss, recalibrate, strict)
         if budget is not None and budget.latency is not None:
             raise ValueError(f"A budget of latency cannot be reached in steps. Received: budget={budget!r}")
-        ratios = {} if ratios is None else ratios
-        Limits(ratio, ratios, scope, round_to, min_channels, max_ratio)  # raises now, not in the loop
         analysis = analyze_channels(model)
         self.results: list[PrunedChannels] = []
-        self._model, self._steps = model, steps
-        self._ratio, self._ratios = ratio, dict(ratios)
-        self._limits = scope, round_to, min_channels, max_ratio, {group.name: group.size for group in analysis.groups}
-        score = importance if isinstance(importance, ChannelImportance) else ChannelImportance(importance)
-        self._others = score, data, loss, recalibrate, strict
+        self._model = model
+        self._request = dataclasses.replace(request, original={group.name: group.size for group in analysis.groups})
         self._costs: dict[str, int | None] = {}
-        self._targets: dict[str, int] = {}
         if budget is not None:
             costs = costs_of_trace(analysis.trace)
             self._costs = left_of_all(costs, analysis)
-            self._targets = budget.targets(self._costs, costs.unknown)
+            budget.targets(self._costs, costs.unknown)  # raises now, not in the loop
 
     def __len__(self) -> int:
         return self._steps
@@ -97,24 +95,7 @@ class IterativePruning:
         self.results = []
         model = self._model
         for step in range(1, self._steps + 1):
-            done = step / self._steps
-            ratios = {pattern: _share(ratio, done) for pattern, ratio in self._ratios.items()}
-            limits = Limits(_share(self._ratio, done), ratios, *self._limits)
-            result = carry_out(model, limits, self._budget(done), *self._others, plan=None)
+            result = carry_out(model, self._request.after(step / self._steps, self._costs))
             self.results.append(result)
             model = result.model
             yield model
-
-    def _budget(self, done: float) -> Budget | None:
-        if not self._targets:
-            return None
-        between = {}
-        for name, target in self._targets.items():
-            cost = self._costs[name] or target
-            between[name] = max(target, math.floor(cost * (target / cost) ** done))
-        return Budget(**between)
-
-
-def _share(ratio: float | None, done: float) -> float | None:
-    """The ratio after this fraction of the steps: each keeps the same fraction of what is left."""
-    return None if ratio is None else 1 - (1 - ratio) ** done

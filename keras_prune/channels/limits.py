@@ -1,4 +1,4 @@
-"""What holds for every channel group: how much of it may go, and how much shall."""
+"""`Limits`: how many channels of each group should be removed, and how many can be."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,24 +6,29 @@ from typing import Literal, get_args
 
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.patterns import check_patterns, matches
-from keras_prune.validation import is_fraction, part
+from keras_prune.validation import check_choice, check_fraction, check_integer, part
 
 Scope = Literal["group", "global", "isomorphic"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How much of each group goes.
+    """How much of each group is removed.
 
     Args:
-        ratio: Fraction of the channels to remove, in [0, 1); None: a budget decides.
-        ratios: By pattern of the layers that make channels, another fraction, or None: those stay.
-        scope: Which groups are ranked together: none, all, or those of the same structure.
-        round_to: Keep a multiple of this many channels.
-        min_channels: Keep at least this many.
-        max_ratio: Remove at most this fraction of a group.
-        original: The sizes that fractions refer to, by name of the group, where it is not the present size: a
-            model that is pruned in steps.
+        ratio: Fraction of the channels to remove, in [0, 1). Defaults to None: a budget decides.
+        ratios: By pattern of the layers that make channels, another fraction, or None: they are kept. Defaults to none.
+        scope: Which groups are ranked together: `"group"`, none; `"global"`, all; `"isomorphic"`, those of the same
+            structure. Defaults to `"group"`.
+        round_to: Keep a multiple of this many channels in each group. Defaults to 1.
+        min_channels: Keep at least this many channels in each group. Defaults to 1.
+        max_ratio: Remove at most this fraction of a group. Defaults to 0.9.
+        original: The sizes that fractions refer to, by name of the group, for a model that is pruned in steps. Defaults
+            to none: the present sizes.
+
+    Raises:
+        ValueError: A value outside its range.
+        TypeError: `ratios` is no mapping.
     """
 
     ratio: float | None = None
@@ -37,24 +42,28 @@ class Limits:
     def __post_init__(self) -> None:
         if not isinstance(self.ratios, Mapping):
             raise TypeError(f"`ratios` must map layer patterns to a ratio or None. Received: ratios={self.ratios!r}")
-        named = {f"ratios[{pattern!r}]": ratio for pattern, ratio in self.ratios.items()}
-        for name, value in {"ratio": self.ratio, "max_ratio": self.max_ratio, **named}.items():
-            if not (value is None and name != "max_ratio") and not is_fraction(value):
-                raise ValueError(f"A ratio must be in [0, 1). Received: {name}={value!r}")
-        if self.scope not in get_args(Scope):
-            raise ValueError(f"`scope` must be one of {list(get_args(Scope))}. Received: scope={self.scope!r}")
-        for name, count in {"round_to": self.round_to, "min_channels": self.min_channels}.items():
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={count!r}")
+        for pattern, ratio in self.ratios.items():
+            if ratio is not None:
+                check_fraction(ratio, f"ratios[{pattern!r}]")
+        if self.ratio is not None:
+            check_fraction(self.ratio, "ratio")
+        check_fraction(self.max_ratio, "max_ratio")
+        check_choice(self.scope, "scope", get_args(Scope))
+        for name in ("round_to", "min_channels"):
+            object.__setattr__(self, name, check_integer(getattr(self, name), name, 1))
 
     def check(self, analysis: ChannelAnalysis) -> None:
-        """Raises a `ValueError` if a pattern matches no layer, or layers of one group get different ratios."""
+        """Check `ratios` against the groups of a model.
+
+        Raises:
+            ValueError: A pattern matches no layer, or layers of one group get different ratios.
+        """
         check_patterns(self.ratios, [path for group in analysis.groups for path in group.producers], "ratios")
         for group in analysis.groups:
             found = self._own(group)
             if len(set(found.values())) > 1:
                 raise ValueError(
-                    "`ratios` says different things of layers whose channels go together: "
+                    "`ratios` gives different values to layers whose channels are removed together: "
                     f"{', '.join(group.producers)}. Received: {found}"
                 )
 
@@ -63,7 +72,7 @@ class Limits:
         return bool(self._own(group))
 
     def own(self, group: ChannelGroup) -> float | None:
-        """The ratio that `ratios` gives it; None: it stays."""
+        """The ratio that `ratios` gives a group; None: it is kept."""
         return next(iter(self._own(group).values()))
 
     def size(self, group: ChannelGroup) -> int:
@@ -71,16 +80,16 @@ class Limits:
         return max(group.size, self.original.get(group.name, 0))
 
     def count(self, group: ChannelGroup, ratio: float) -> int:
-        """How many channels must go now so that this fraction is gone."""
+        """How many channels to remove now, so that this fraction is removed in all."""
         return max(0, part(ratio, self.size(group)) - (self.size(group) - group.size))
 
     def largest(self, group: ChannelGroup) -> int:
-        """How many channels of a group may go."""
-        stay = max(self.min_channels, self.size(group) - part(self.max_ratio, self.size(group)))
-        return max(0, min(group.size - stay, int(group.free.sum())))
+        """How many channels of a group can be removed."""
+        keep = max(self.min_channels, self.size(group) - part(self.max_ratio, self.size(group)))
+        return max(0, min(group.size - keep, int(group.free.sum())))
 
     def rounded(self, group: ChannelGroup, count: int) -> int:
-        """The number that may go of those that shall: never more than was asked for."""
+        """How many channels are removed if this many should be: never more."""
         count = min(count, self.largest(group))
         return max(0, count - (count - group.size) % self.round_to)
 

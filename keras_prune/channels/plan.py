@@ -1,4 +1,4 @@
-"""Plans: which channels go. A plan is plain data, can be saved, and replayed on a model of the same structure."""
+"""`ChannelPlan`: which channels to remove, as plain data that can be saved and replayed."""
 
 import dataclasses
 import pathlib
@@ -12,24 +12,39 @@ from keras_prune.storage import read_plan, write_plan
 
 @dataclasses.dataclass(frozen=True)
 class ChannelPlan:
-    """Which channels of which group go.
+    """Plan of which channels to remove. It fits all models of the same structure.
 
     Args:
-        fingerprint: Of the model that the plan was made for; see `ChannelAnalysis`.
-        removed: By name of the group the positions, in order, of the channels that go.
+        fingerprint: That of the model that the plan was made for; see `ChannelAnalysis`.
+        removed: By name of the group the positions, in order, of the channels to remove.
+
+    Example:
+
+    ```python
+    plan = prune_channels(model, 0.5).plan
+    plan.save("plan.json")
+    small = prune_channels(model, plan=ChannelPlan.load("plan.json")).model
+    ```
     """
 
     fingerprint: str
     removed: Mapping[str, tuple[int, ...]]
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Writes the plan as JSON."""
+        """Write the plan as JSON.
+
+        Args:
+            path: The file.
+        """
         removed = {name: list(positions) for name, positions in self.removed.items()}
         write_plan(path, {"fingerprint": self.fingerprint, "removed": removed})
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> "ChannelPlan":
-        """Reads a plan that `save` wrote.
+        """Read a plan that `save` wrote.
+
+        Args:
+            path: The file.
 
         Raises:
             ValueError: The file holds something else.
@@ -41,7 +56,7 @@ class ChannelPlan:
             raise ValueError(f"The file holds no channel plan. Received: '{path}' ({error})") from error
 
     def keep(self, analysis: ChannelAnalysis) -> np.ndarray:
-        """For each atom of the model, whether it stays.
+        """For each atom of the model, whether it is kept.
 
         Raises:
             ValueError: The plan was made for another model, or cannot be carried out.
@@ -58,7 +73,7 @@ class ChannelPlan:
             group = groups.get(name)
             places = np.array(positions, dtype=np.int64)
             if group is None or (places < 0).any() or (places >= group.size).any() or not group.free[places].all():
-                raise ValueError(f"The plan removes channels that must stay, or do not exist. Received: '{name}'")
+                raise ValueError(f"The plan removes channels that are always kept, or do not exist. Received: '{name}'")
             keep[group.channels[places]] = False
         if any(not keep[row].any() for row in analysis.never_empty):
             raise ValueError(f"The plan leaves a layer or tensor without channels. Received: {dict(self.removed)}")

@@ -1,4 +1,4 @@
-"""The smaller model: every layer made anew from a changed configuration, every weight cut along its bindings."""
+"""The model with fewer channels: every layer made from a changed configuration, every weight cut along its bindings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,18 +7,19 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.graph.copying import Owners, copy_layer, copy_learnt, copy_variables
+from keras_prune.graph.copying import Copier, copy_layer, copy_learnt, copy_variables
+from keras_prune.graph.structure import Graph
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.trace import Trace
 
 
 def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
-    """Returns a new model without the channels that go; the model itself is only read.
+    """Return a new model of the channels that are kept; the model itself is only read.
 
     Args:
         trace: What is known of the model.
-        keep: For each atom, whether it stays.
+        keep: Boolean array: for each atom, whether it is kept.
 
     Raises:
         RuntimeError: A layer came out in another shape than its rule says.
@@ -34,73 +35,62 @@ def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
         # Some layer needs the values of its variables while it is built, as a stateful LSTM does, or cannot be built.
         rebuilder = _Rebuilder(trace, Kept(keep))
         model = rebuilder.rebuilt()
-    rebuilder.finish()
+    rebuilder.copy_learnt()
     return model
 
 
-class _Rebuilder:
-    """Remembers what it made: a layer that is used twice, here or in two models inside, stays one layer."""
+class _Rebuilder(Copier):
+    """Copies a model with the channels that are kept; every weight is cut along its bindings.
+
+    Args:
+        trace: What is known of the model.
+        kept: The channels that are kept.
+    """
 
     def __init__(self, trace: Trace, kept: Kept):
+        super().__init__()
         self._trace = trace
         self._kept = kept
-        self._copies: dict[int, Any] = {}
-        self._owners = Owners()
         self._layers: list[tuple[keras.Layer, keras.Layer]] = []
         self._cuts: dict[int, list[Binding]] = {}
-        # The first axes first: what they leave out goes in long runs, and need not be looked at again.
+        # The first axes first: what they leave out lies in long runs, and is not read again for the next axis.
         for binding in sorted(trace.found.bindings.values(), key=lambda each: each.axis):
             self._cuts.setdefault(id(binding.weight), []).append(binding)
 
     def rebuilt(self) -> keras.Model:
         """The smaller model, with its weights."""
-        model = self._model(self._trace.model)
+        model = self.model(self._trace.model)
         for old, new in self._layers:  # once all layers are built
             copy_variables(old, new, self._values)
         return model
 
-    def finish(self) -> None:
+    def copy_learnt(self) -> None:
         """Copies what else was learnt, once the weights have their values: a `Normalization` reckons with them."""
         for old, new in self._layers:
             copy_learnt(old, new)
 
-    def _model(self, model: keras.Model) -> keras.Model:
-        if isinstance(model, keras.Sequential):
-            inputs = [self._input(tensor) for tensor in model.inputs]
-            copy = type(model)([*inputs, *map(self._operation, model.layers)], name=model.name)
-            for old, new in zip(_keras.graph_nodes(model), _keras.graph_nodes(copy), strict=True):
-                self._check(old, new.outputs)
-        else:
-            inputs = keras.tree.map_structure(self._input, model.input)
-            nodes = iter(_keras.graph_nodes(model))
-            outputs = _keras.run_graph(model, inputs, lambda operation: self._checked(operation, next(nodes)))
-            copy = type(model)(inputs, outputs, name=model.name)
-        if not model.trainable:  # reaches every layer in it, so only when it says something
-            copy.trainable = False
+    def layer(self, path: str, layer: keras.Layer) -> keras.Layer:
+        inner = _keras.inner_graph(layer)
+        if inner is None:
+            self.own(self._trace.names[id(layer)], layer)
+            copy = copy_layer(layer, self._changes(layer))
+        else:  # for each step in time
+            copy = type(layer)(self.copy(inner, f"{path}/"), **keras.Layer.get_config(layer))
+        self._layers.append((layer, copy))
         return copy
 
-    def _values(self, variable: keras.Variable) -> np.ndarray:
-        values = whole = _keras.as_numpy(variable)
-        for binding in self._cuts.get(id(variable), ()):
-            mask = self._kept.mask(binding.labels)
-            if not mask.all():
-                values = np.compress(mask, values, axis=binding.axis)
-            if binding.rescale is not None:
-                values = values * np.asarray(binding.rescale(self._kept), values.dtype)
-        return np.array(values) if values is whole else values
+    def operation(self, operation: Any) -> Any:
+        return _keras.copy_operation(operation, self._changes(operation))
 
-    def _input(self, tensor: Any) -> Any:
-        return _keras.copy_input(tensor, self._shape(tensor))
-
-    def _shape(self, tensor: Any) -> tuple[int | None, ...]:
-        """The shape that a tensor of the model must have left."""
+    def shape(self, tensor: Any) -> tuple[int | None, ...]:
+        """The shape that a tensor of the model must have in the smaller one."""
         left = self._kept.shape(self._trace.tensors[id(tensor)])
         return tuple(None if size is None else now for size, now in zip(tensor.shape, left, strict=True))
 
-    def _checked(self, operation: Any, node: Any) -> Callable[..., Any]:
+    def call(self, node: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
         """The new operation, which must give tensors of the shapes that the labels say: a wrong rule is found here."""
-        copy = self._operation(operation)
-        arguments = self._trace.found.arguments.get(id(operation), {})
+        copy = make()
+        arguments = self._trace.found.arguments.get(id(node.operation), {})
 
         def call(*args: Any, **kwargs: Any) -> Any:
             for (position, name), value in arguments.items():
@@ -114,31 +104,32 @@ class _Rebuilder:
 
         return call
 
+    def finished(self, model: keras.Model, copy: keras.Model) -> None:
+        """The same check for the layers of a Sequential model, which Keras calls itself."""
+        if isinstance(model, keras.Sequential):
+            for old, new in zip(Graph.of(model).nodes, Graph.of(copy).nodes, strict=True):
+                self._check(old, new.outputs)
+
+    def _changes(self, operation: Any) -> dict[str, Any]:
+        """What is changed in an operation's configuration."""
+        return {key: value(self._kept) for key, value in self._trace.found.changes.get(id(operation), {}).items()}
+
+    def _values(self, variable: keras.Variable) -> np.ndarray:
+        """What a variable holds at the positions that are kept."""
+        values = whole = _keras.as_numpy(variable)
+        for binding in self._cuts.get(id(variable), ()):
+            mask = self._kept.mask(binding.labels)
+            if not mask.all():
+                values = np.compress(mask, values, axis=binding.axis)
+            if binding.rescale is not None:
+                values = values * np.asarray(binding.rescale(self._kept), values.dtype)
+        return np.array(values) if values is whole else values
+
     def _check(self, node: Any, outputs: list[Any]) -> None:
         got = [tuple(tensor.shape) for tensor in outputs]
-        expected = [self._shape(tensor) for tensor in node.outputs]
+        expected = [self.shape(tensor) for tensor in node.outputs]
         if got != expected:
             raise RuntimeError(
                 f"The rule for {type(node.operation).__name__} says of '{node.operation.name}' that it gives shapes "
                 f"{expected}, but the smaller layer gives others. Received: {got}"
             )
-
-    def _operation(self, operation: Any) -> Any:
-        if id(operation) not in self._copies:
-            self._copies[id(operation)] = self._copy(operation)
-        return self._copies[id(operation)]
-
-    def _copy(self, operation: Any) -> Any:
-        if _keras.is_graph(operation):
-            return self._model(operation)
-        changes = {key: value(self._kept) for key, value in self._trace.found.changes.get(id(operation), {}).items()}
-        if not isinstance(operation, keras.Layer):
-            return _keras.copy_operation(operation, changes)
-        inner = _keras.inner_graph(operation)
-        if inner is None:
-            self._owners.add(self._trace.names[id(operation)], operation.weights)
-            copy = copy_layer(operation, changes)
-        else:  # for each step in time
-            copy = type(operation)(self._operation(inner), **keras.Layer.get_config(operation))
-        self._layers.append((operation, copy))
-        return copy

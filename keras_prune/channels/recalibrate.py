@@ -1,4 +1,4 @@
-"""BatchNormalization statistics, estimated anew: what flows through a smaller model has another mean and variance."""
+"""BatchNormalization statistics, estimated again: activations of a smaller model have another mean and variance."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,15 +14,15 @@ BATCH_SIZE = 256  # larger than for other measurements: a variance within a smal
 
 
 def recalibration_batches(model: keras.Model, data: Any) -> Batches:
-    """The batches to recalibrate on, the first of which was checked.
+    """Return the batches to recalibrate on, the first of which was checked.
 
     Args:
-        model: The model, or the one that it will be made of: both take the same inputs.
+        model: The model, or the one that it will be made from: both take the same inputs.
         data: As `Batches` takes it; targets are not needed.
 
     Raises:
         ValueError: No samples, or they do not fit the model.
-        TypeError: Something that holds no batches, or that can be read only once.
+        TypeError: `data` holds no batches, or can be read only once.
     """
     batches = Batches(data, model, with_targets=False, batch_size=BATCH_SIZE)
     next(iter(batches))
@@ -30,7 +30,7 @@ def recalibration_batches(model: keras.Model, data: Any) -> Batches:
 
 
 def recalibrate_statistics(model: keras.Model, batches: Batches) -> None:
-    """Replaces the moving statistics of every BatchNormalization layer by their mean over these batches, in place.
+    """Replace the moving statistics of every BatchNormalization layer by their mean over these batches, in place.
 
     Everything else runs as in inference: dropout is off. Layers that are not trainable keep their statistics, as in
     training. ("PreciseBN": Wu and Johnson 2021, "Rethinking batch in BatchNorm".)

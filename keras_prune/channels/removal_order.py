@@ -1,4 +1,4 @@
-"""In which order channels go. A ratio, or a budget, takes the first part of the queue."""
+"""`RemovalOrder`: channels in the order in which they are removed. A ratio, or a budget, takes the first part."""
 
 from collections.abc import Callable, Hashable, Mapping
 
@@ -10,17 +10,17 @@ from keras_prune.channels.plan import ChannelPlan
 from keras_prune.validation import part
 
 
-class Queue:
-    """The channels that may go, the first to go first: within a group by score, ties by position, the last first.
+class RemovalOrder:
+    """Order in which channels can be removed: within a group by score, lowest first; ties by position, last first.
 
-    Every channel has a priority, by which those of all groups are merged: for `scope="group"` the fraction of its group
-    that is gone with it, so that all groups shrink alike; for `"global"` its score; for `"isomorphic"` the fraction
-    of all channels in groups of the same structure (Fang et al. 2024, "Isomorphic pruning for vision models").
+    The channels of all groups are merged by priority: for `scope="group"` the fraction of the group that is removed
+    with a channel, so that all groups shrink alike; for `"global"` its score; for `"isomorphic"` the fraction of all
+    channels in groups of the same structure (Fang et al. 2024, "Isomorphic pruning for vision models").
 
     Args:
         analysis: The channels.
-        limits: What may go, checked against the analysis. Groups that have a ratio of their own are not queued: theirs
-            always go.
+        limits: What can be removed, checked against the analysis. Groups that `ratios` names are not part of the order:
+            their channels are removed in any case.
         scores: By name of the group the score of each channel, higher = keep.
     """
 
@@ -37,13 +37,13 @@ class Queue:
         )
         priority = np.concatenate([*self._priorities(), np.empty(0)])
         order = np.argsort(priority, kind="stable")
-        self._queue, self._priority = index[order].astype(int), priority[order]
+        self._sequence, self._priority = index[order].astype(int), priority[order]
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._sequence)
 
     def length(self, ratio: float) -> int:
-        """How much of the queue goes at this ratio."""
+        """How much of the order this ratio removes."""
         if self._limits.scope != "global":
             return int(np.searchsorted(self._priority, ratio + 1e-9, side="right"))
         original = sum(map(self._limits.size, self._groups))
@@ -51,12 +51,12 @@ class Queue:
         return min(max(0, part(ratio, original) - gone), len(self))
 
     def asked(self, length: int) -> dict[str, int]:
-        """How many channels of each group shall go with this much of the queue; limits may let fewer go."""
-        counts = np.bincount(self._queue[:length], minlength=len(self._groups)).tolist()
+        """How many channels of each group this much of the order asks to remove; limits may allow fewer."""
+        counts = np.bincount(self._sequence[:length], minlength=len(self._groups)).tolist()
         return {**{group.name: count for group, count in zip(self._groups, counts, strict=True)}, **self._own}
 
     def plan(self, length: int) -> ChannelPlan:
-        """The plan by which this much of the queue goes."""
+        """The plan that removes this much of the order."""
         asked = self.asked(length)
         removed = {
             group.name: self._order[group.name][: self._limits.rounded(group, asked[group.name])].tolist()
@@ -69,7 +69,7 @@ class Queue:
         )
 
     def _priorities(self) -> list[np.ndarray]:
-        """For each group the priorities of the channels that may go, in their order."""
+        """For each group the priorities of the channels that can be removed, in their order."""
         limits = self._limits
         if limits.scope == "group":
             return _fractions(self._groups, lambda group: group.name, limits, self._sorted_scores)
@@ -81,7 +81,7 @@ class Queue:
         return self._scores[group.name][self._order[group.name]][: self._limits.largest(group)]
 
     def _refill(self, removed: dict[str, list[int]]) -> None:
-        """Brings back the best channel of each tensor that would have none, and those that round its group up."""
+        """Keeps the best channel of each tensor that would have none, and those that round its group up."""
         groups = self._analysis.groups
         gone = np.zeros(len(self._analysis.trace.found.atoms), dtype=bool)
         owner, place = np.zeros(len(gone), dtype=int), np.zeros(len(gone), dtype=int)
@@ -97,13 +97,13 @@ class Queue:
                 places = removed[group.name]
                 places.remove(place[best])
                 more = -(group.size - len(places)) % self._limits.round_to
-                back = places[-more:] if more else []  # the last to go, so the best
+                back = places[-more:] if more else []  # the last in the order, so the best
                 del places[len(places) - len(back) :]
                 gone[group.channels[back]] = False
 
 
 def _order(group: ChannelGroup, scores: np.ndarray) -> np.ndarray:
-    """The places of a group's channels that can go, the first to go first."""
+    """The positions of a group's channels that can be removed, in the order of removal."""
     places = np.flatnonzero(group.free)
     return places[np.lexsort((-places, scores[places]))]
 
@@ -114,7 +114,7 @@ def _fractions(
     limits: Limits,
     scores: Callable[[ChannelGroup], np.ndarray],
 ) -> list[np.ndarray]:
-    """For each channel the fraction of its class of groups that is gone when it goes."""
+    """For each channel the fraction of its class of groups that is removed with it."""
     classes: dict[Hashable, list[int]] = {}
     for index, group in enumerate(groups):
         classes.setdefault(class_of(group), []).append(index)
@@ -131,5 +131,5 @@ def _fractions(
 
 
 def _structure(group: ChannelGroup) -> Hashable:
-    """What groups of the same structure have in common: the sorts of layers and weights that share their channels."""
+    """What groups of the same structure have in common: the kinds of layers and weights that share their channels."""
     return tuple(sorted((member.kind, member.name, member.axis, member.role) for member in group.members))

@@ -1,39 +1,39 @@
-"""What `prune_channels` did, for the model and for each group."""
+"""`ChannelReport`: the model, and each of its channel groups, before and after `prune_channels`."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_prune.channels.groups import ChannelAnalysis, unknown_lines
-from keras_prune.channels.limits import Limits
+from keras_prune.channels.groups import ChannelAnalysis, unknown_notes
 from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.request import ChannelRequest
 from keras_prune.costs.budget import Budget
 from keras_prune.costs.counting import Costs, total
-from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_lines
+from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs
 from keras_prune.reporting.numbers import change, number
-from keras_prune.reporting.tables import table
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Work
+from tflite_export.reporting import Bars, Report, Table
 
 
 @dataclasses.dataclass(frozen=True)
 class GroupReport:
-    """What became of one channel group.
+    """One channel group, before and after pruning.
 
     Args:
         name: Its name, as in the analysis.
-        before: Number of channels.
-        asked: How many were to be left; None if a plan was replayed.
-        after: Number of channels left.
-        parameters_before: Parameters of the layers that make the channels, and of those that scale them. Each weight
-            counts in one group, so the groups add up to the model, but for weights in which nothing can go.
-        parameters_after: Those left: their layers may also have lost what they read.
-        macs_before: Multiply-accumulates of these weights; None if they are not known.
-        macs_after: Those left.
-        frozen: Why none could go; empty if some could.
-        inexact: Why the values of the channels that stay change; empty if they do not.
+        before: Number of channels before.
+        asked: Number of channels that should have been kept; None if a plan was replayed. Limits may keep more.
+        after: Number of channels after.
+        parameters_before: Parameters of the layers that make the channels, and of those that scale them, before. Each
+            weight counts in one group, so the groups add up to the model, except for weights without such channels.
+        parameters_after: Parameters of the same layers after, which may also have fewer input channels.
+        macs_before: Multiply-accumulates of these weights before; None if they are unknown.
+        macs_after: Multiply-accumulates of these weights after, likewise.
+        frozen: Why no channel could be removed; empty if some could.
+        inexact: Why the values of the kept channels change; empty if they do not.
     """
 
     name: str
@@ -49,18 +49,18 @@ class GroupReport:
 
 
 @dataclasses.dataclass(frozen=True)
-class ChannelReport(ReportedMacs):
-    """What `prune_channels` did. Its `str` is a table.
+class ChannelReport(ReportedMacs, Report):
+    """Report of `prune_channels`. Its `str` is a table; `records()` has a record of each group.
 
     Args:
         model: Name of the model.
         ratio: The fraction of channels that was asked for, or None.
-        budget: What was asked for instead, or None.
-        groups: What became of each group.
+        budget: The budget that was asked for instead, or None.
+        groups: Each group before and after.
         parameters_before: Parameters of the original model.
         parameters_after: Parameters of the smaller one.
-        macs: What became of the multiply-accumulates, and of which operations they are not known.
-        unknown: Operations that no rule covers, by path, and the reason: the channels that reach them stay.
+        macs: Multiply-accumulates before and after, and of which operations they are unknown.
+        unknown: Operations that no rule covers, by path, and the reason: the channels that reach them are kept.
     """
 
     model: str
@@ -74,35 +74,53 @@ class ChannelReport(ReportedMacs):
 
     @property
     def frozen(self) -> dict[str, str]:
-        """The groups of which nothing could go, and the reason."""
+        """The groups without a channel that could be removed, and the reason."""
         return {group.name: group.frozen for group in self.groups if group.frozen}
 
     @property
     def inexact(self) -> dict[str, str]:
-        """The groups that lost channels and whose other channels compute something else now, and the reason."""
+        """The pruned groups whose kept channels compute something else now, and the reason."""
         return {group.name: group.inexact for group in self.groups if group.inexact and group.after < group.before}
 
-    def __str__(self) -> str:
-        headings = ("Group", "Channels", "Asked", "Left", "Parameters", "Left", "MACs", "Left", "Note")
+    def _tables(self) -> list[Table]:
+        headings = ("Group", "Channels", "Asked", "Parameters", "MACs")
         rows = [
             (
                 group.name,
-                str(group.before),
-                "-" if group.asked is None else str(group.asked),
-                str(group.after),
-                f"{group.parameters_before:,}",
-                f"{group.parameters_after:,}",
-                number(group.macs_before),
-                number(group.macs_after),
-                group.frozen or group.inexact,
+                _before_after(group.before, group.after),
+                number(group.asked),
+                _before_after(group.parameters_before, group.parameters_after),
+                _before_after(group.macs_before, group.macs_after),
             )
             for group in self.groups
         ]
-        text = table(f"Channels of '{self.model}'", headings, rows)
-        text += f"\nParameters: {change(self.parameters_before, self.parameters_after)}\nMACs: {self.macs}"
-        if self.budget is not None:
-            text += f"\nAsked: {self.budget}"
-        return text + unknown_macs_lines(self.macs.unknown) + unknown_lines(self.unknown)
+        return [Table(headings, rows, f"Channels of '{self.model}', before -> after")]
+
+    def _notes(self) -> list[str]:
+        return [
+            f"Parameters: {change(self.parameters_before, self.parameters_after)}",
+            f"MACs: {self.macs}",
+            *([] if self.budget is None else [f"Asked: {self.budget}"]),
+            *_listed("No channel can be removed from:", [f"{name}: {why}" for name, why in self.frozen.items()]),
+            *_listed("The kept channels change in:", [f"{name}: {why}" for name, why in self.inexact.items()]),
+            *_listed("MACs are unknown for:", unknown_macs(self.macs.unknown)),
+            *unknown_notes(self.unknown),
+        ]
+
+    def _bars(self) -> Bars:
+        names = [group.name for group in self.groups]
+        series = {"Before": [group.before for group in self.groups], "After": [group.after for group in self.groups]}
+        return Bars(f"Channels of '{self.model}'", "channels", names, series)
+
+
+def _listed(title: str, lines: Sequence[str]) -> list[str]:
+    """A title and the lines below it; nothing if there are none."""
+    return [title, *(f"  {line}" for line in lines)] if lines else []
+
+
+def _before_after(before: int | None, after: int | None) -> str:
+    """Both numbers, or one where they are the same; a dash if they are unknown."""
+    return number(before) if before == after else f"{number(before)} -> {number(after)}"
 
 
 def make_report(
@@ -111,25 +129,24 @@ def make_report(
     plan: ChannelPlan,
     keep: np.ndarray,
     asked: Mapping[str, int],
-    limits: Limits,
-    budget: Budget | None,
+    request: ChannelRequest,
 ) -> ChannelReport:
-    """The report of a plan that was carried out.
+    """Return the report of a plan that was carried out.
 
     Args:
         analysis: The channels.
         costs: What the model costs.
-        plan: What went.
-        keep: For each atom, whether it stayed.
-        asked: By name of the group how many channels should go; empty if a plan was replayed.
-        limits: What was asked for.
-        budget: Likewise.
+        plan: Which channels were removed.
+        keep: For each atom, whether it was kept.
+        asked: By name of the group how many channels should be removed; empty if a plan was replayed.
+        request: What was asked for.
     """
     kept, whole = Kept(keep), Kept(np.ones_like(keep))
     weights, work = _by_group(analysis, costs)
+    limits = request.limits
     rows = []
     for index, group in enumerate(analysis.groups):
-        own = asked.get(group.name, limits.count(group, limits.ratio or 0.0))
+        own = asked.get(group.name, limits.count(group, request.ratio or 0.0))
         macs = [_macs(costs, work[index], state) for state in (whole, kept)]
         rows.append(
             GroupReport(
@@ -147,8 +164,8 @@ def make_report(
         )
     return ChannelReport(
         model=analysis.model,
-        ratio=limits.ratio,
-        budget=budget,
+        ratio=request.ratio,
+        budget=request.budget,
         groups=tuple(rows),
         parameters_before=costs.parameters(whole),
         parameters_after=costs.parameters(kept),
@@ -163,7 +180,7 @@ def _macs(costs: Costs, work: list[Work] | None, kept: Kept) -> int | None:
 
 def _by_group(analysis: ChannelAnalysis, costs: Costs) -> tuple[list[list[Any]], list[list[Work] | None]]:
     """The weights and the work of each group: a weight belongs to the channels that it makes, else to those it scales,
-    else to those it reads; work without a weight to the layer's first channels. None: it is not known."""
+    else to those it reads; work without a weight to the layer's first channels. None: it is unknown."""
     groups = analysis.groups
     owner: dict[int, int] = {}
     for role in ("out", "through", "in"):

@@ -1,8 +1,8 @@
-"""How much a channel matters: a score from each weight that belongs to it, combined over its group."""
+"""Scores of channels by an importance criterion: one from each weight of a channel, combined over its group."""
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
@@ -10,10 +10,12 @@ import numpy as np
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.channels.statistics import ChannelStatistics
 from keras_prune.importance.from_weights import l2
+from keras_prune.importance.protocols import Statistics
 from keras_prune.importance.random import Random, drawn_seed
 from keras_prune.importance.registry import CRITERIA, names, takes_statistics
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.labels import FIXED
+from keras_prune.validation import check_choice
 
 Score = Callable[[Binding], np.ndarray | None] | Callable[[Binding, ChannelStatistics], np.ndarray | None]
 Combine = Literal["mean", "sum", "max"]
@@ -24,43 +26,44 @@ _COMBINE: dict[str, Callable[..., np.ndarray]] = {"mean": np.nanmean, "sum": np.
 
 @dataclasses.dataclass(frozen=True)
 class ChannelImportance:
-    """How channels are scored.
+    """Importance criterion for channels, and how the scores of the layers that share a channel are combined.
 
-    | `score` | needs | what it computes for a channel | source |
-    |---|---|---|---|
-    | `"l2"` | | Euclidean norm of the weights that make it | Li et al. 2017 |
-    | `"l1"` | | sum of their absolute values | Li et al. 2017 |
-    | `"fpgm"` | | sum of the distances of its filter to those of the layer | He et al. 2019 |
-    | `"lamp"` | | its squared norm, over that of itself and all larger ones | Lee et al. 2021 |
-    | `"batch_norm_scale"` | | the absolute scale in BatchNormalization | Liu et al. 2017 |
-    | `"random"` | | chance, after `keras.utils.set_random_seed` | |
-    | `"mean_activation"` | data | mean absolute value that the next layer reads | Molchanov et al. 2017 |
-    | `"apoz"` | data | fraction of those values that are above zero | Hu et al. 2016 |
-    | `"entropy"` | data | entropy of its mean value in a sample | Luo and Wu 2017 |
-    | `"activation_weight"` | data | mean absolute value, times the absolute weights that read it | |
-    | `"wanda"` | data | the same with the root of the mean square | Sun et al. 2023 |
-    | `"taylor"` | data, loss | change of the loss without it, to first order | Molchanov et al. 2017, 2019 |
-    | `"snip"` | data, loss | the same, with the gradient over all the data | Lee et al. 2019 |
-    | `"fisher"` | data, loss | to second order, at a minimum of the loss | Theis et al. 2018 |
-    | `"loss_change"` | data, loss | real change of the loss: an evaluation for each channel | Molchanov et al. 2017 |
+    | `score` | needs | score of a channel `y`, made by weights `m`, read by weights `r` | comparable | source |
+    |---|---|---|---|---|
+    | `"l2"` | | `sqrt(sum m²)` | | Li et al. 2017 |
+    | `"l1"` | | `sum abs(m)` | | Li et al. 2017 |
+    | `"lamp"` | | `n² / sum k²`, `n` its norm, over all norms `k >= n` of the layer | yes | Lee et al. 2021 |
+    | `"fpgm"` | | `sum ‖m - f‖`, over all filters `f` of the layer | | He et al. 2019 |
+    | `"batch_norm_scale"` | | `abs(gamma)` of its BatchNormalization | | Liu et al. 2017 |
+    | `"random"` | | uniform in [0, 1), seeded by `keras.utils.set_random_seed` | | |
+    | `"wanda"` | data | `sqrt(mean y²) · sum abs(r)` | | Sun et al. 2023 |
+    | `"activation_weight"` | data | `mean abs(y) · sum abs(r)` | | |
+    | `"mean_activation"` | data | `mean abs(y)` | | Molchanov et al. 2017 |
+    | `"apoz"` | data | fraction of `y > 0` | yes | Hu et al. 2016 |
+    | `"entropy"` | data | entropy, over the samples, of the mean `y` in a sample | yes | Luo and Wu 2017 |
+    | `"taylor"` | data, loss | `mean abs(sum r·∂loss/∂r)` | yes | Molchanov et al. 2017, 2019 |
+    | `"snip"` | data, loss | `abs(mean sum r·∂loss/∂r)` | yes | Lee et al. 2019 |
+    | `"fisher"` | data, loss | `mean (sum r·∂loss/∂r)² / 2` | yes | Theis et al. 2018 |
+    | `"loss_change"` | data, loss | `abs(loss(r = 0) - loss)`, one evaluation each | yes | Molchanov et al. 2017 |
 
-    A function of your own takes a `Binding`, an axis of a weight, and, if it has a second argument without a default, a
-    `ChannelStatistics`, which measures on `data` what it is asked for. It returns one score for each position along the
-    axis, higher = keep, or None where it has nothing to say. Channels of which it says nothing are ordered by `"l2"`,
-    and are worth as much, on average, as the others of their group.
+    Comparable are scores that mean the same in every layer: a fraction, or a change of the loss. A custom function
+    takes a `Binding`, an axis of a weight, and, if it has a second argument without a default, a `ChannelStatistics`,
+    which measures on `data` what it is asked for. It returns one score for each position along the axis, higher = keep,
+    or None where the criterion does not apply. Channels without a score are ordered by `"l2"`, and their mean score is
+    set to that of the others of their group.
 
     Args:
-        score: One of the names above, or a function `binding -> scores` or `(binding, statistics) -> scores`.
+        score: One of the names above, or a function `binding -> scores` or `(binding, statistics) -> scores`. Defaults
+            to `"l2"`.
         combine: How the scores of the layers that share a channel become one: `"mean"`, `"sum"` or `"max"`. In one
-            weight a channel may have several positions, as behind a `Flatten` or in the gates of an LSTM: their mean
-            counts.
+            weight a channel may have several positions, as after a `Flatten` or in the gates of an LSTM: their scores
+            are averaged. Defaults to `"mean"`.
         normalize: Divide the scores of each weight by their `"mean"` or `"max"` first, so that layers of larger weights
-            do not drown the others in a group, and groups can be compared in `scope="global"`; or `"none"`. `"auto"` is
-            `"none"` for `"lamp"`, `"taylor"`, `"fisher"`, `"snip"`, `"apoz"`, `"entropy"` and `"loss_change"`, whose
-            scores mean the same in every layer, and `"mean"` for all others.
+            do not dominate the others of a group, and groups can be compared in `scope="global"`; or `"none"`. Defaults
+            to `"auto"`: `"none"` for criteria whose scores are comparable, `"mean"` for all others.
 
     Raises:
-        ValueError: Another value.
+        ValueError: An unknown name or value.
 
     Example:
 
@@ -89,15 +92,11 @@ class ChannelImportance:
                 "`(binding, statistics) -> scores`, or a `ChannelImportance`. "
                 f"Received: importance={self.score!r}"
             )
-        if self.combine not in ("mean", "sum", "max"):
-            raise ValueError(f'`combine` must be "mean", "sum" or "max". Received: combine={self.combine!r}')
-        if self.normalize not in ("auto", "mean", "max", "none"):
-            raise ValueError(
-                f'`normalize` must be "auto", "mean", "max" or "none". Received: normalize={self.normalize!r}'
-            )
+        check_choice(self.combine, "combine", get_args(Combine))
+        check_choice(self.normalize, "normalize", get_args(Normalize))
 
-    def function(self) -> Callable[[Binding, ChannelStatistics], np.ndarray | None]:
-        """The function behind `score`; random scores start afresh."""
+    def function(self) -> Callable[[Binding, Statistics], np.ndarray | None]:
+        """The function behind `score`; random scores are drawn again."""
         if self.score == "random":
             found: Any = Random(drawn_seed())
         else:
@@ -105,30 +104,31 @@ class ChannelImportance:
         return found if takes_statistics(found) else lambda binding, statistics: found(binding)
 
     def scale(self) -> Normalize:
-        """What the scores of each weight are divided by: `normalize`, decided."""
+        """What the scores of each weight are divided by: `normalize`, with `"auto"` resolved."""
         if self.normalize != "auto":
             return self.normalize
-        return "none" if isinstance(self.score, str) and CRITERIA[self.score].comparable else "mean"
+        return "none" if isinstance(self.score, str) and CRITERIA[self.score].compares_layers("channels") else "mean"
 
 
 def score_groups(
     analysis: ChannelAnalysis, importance: ChannelImportance, model: keras.Model, data: Any = None, loss: Any = None
 ) -> dict[str, np.ndarray]:
-    """The scores of the channels of each group of which some can go, by name of the group.
+    """Return the scores of the channels of each group that can be pruned, by name of the group.
 
     Args:
         analysis: The channels of the model.
         importance: How they are scored.
         model: The model. It is only read.
-        data: What an importance that needs data is measured on; see `prune_channels`.
-        loss: The loss of those that need one.
+        data: What an importance criterion that needs data is measured on; see `prune_channels`. Defaults to None.
+        loss: The loss of criteria that need one. Defaults to None: the one that the model was compiled with.
 
     Raises:
-        ValueError: The importance returned scores of another size, or not finite; it needs data or a loss that is not
-            there; or the data do not fit the model.
+        ValueError: The criterion returned scores of another size, or not finite; it needs data or a loss, which are
+            missing; or the data do not fit the model.
         TypeError: `data` holds no batches.
     """
-    score, statistics = importance.function(), ChannelStatistics(analysis, model, data, loss)
+    statistics: Statistics = ChannelStatistics(analysis, model, data, loss)
+    score = importance.function()
     return {
         group.name: _score(group, lambda binding: score(binding, statistics), importance)
         for group in analysis.groups
@@ -137,18 +137,19 @@ def score_groups(
 
 
 def _score(group: ChannelGroup, score: Callable[[Binding], Any], importance: ChannelImportance) -> np.ndarray:
-    scores, said = _combine(group, score, importance.combine, importance.scale())
-    if not said.all():
+    """The scores of a group; channels without one are ordered by `l2`."""
+    scores, scored = _combine(group, score, importance.combine, importance.scale())
+    if not scored.all():
         others, _ = _combine(group, l2, importance.combine, "mean")
-        scale = scores[said].mean() / max(others[said].mean(), 1e-30) if said.any() else 1.0
-        scores = np.where(said, scores, others * scale)
+        scale = scores[scored].mean() / max(others[scored].mean(), 1e-30) if scored.any() else 1.0
+        scores = np.where(scored, scores, others * scale)
     return scores
 
 
 def _combine(
     group: ChannelGroup, score: Callable[[Binding], Any], combine: Combine, scale: Normalize
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The score of each channel, and whether anything was said of it."""
+    """The score of each channel, and whether it has one."""
     rows = np.full((len(group.members), group.size), np.nan)
     for row, binding in zip(rows, group.members, strict=True):
         scores = score(binding)
@@ -168,9 +169,8 @@ def _combine(
         row[counts > 0] = sums[counts > 0] / counts[counts > 0]
         if scale != "none":
             row /= float(_COMBINE[scale](np.abs(row))) or 1.0
-    said = ~np.isnan(rows).all(axis=0)
-    found = rows[:, said]
+    scored = ~np.isnan(rows).all(axis=0)
     scores = np.zeros(group.size)
-    if said.any():
-        scores[said] = _COMBINE[combine](found, axis=0)
-    return scores, said
+    if scored.any():
+        scores[scored] = _COMBINE[combine](rows[:, scored], axis=0)
+    return scores, scored

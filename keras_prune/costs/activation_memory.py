@@ -1,35 +1,33 @@
-"""How much memory the activations of a model take when its operations run one after the other."""
+"""Peak memory of the activations of a model whose operations run one after the other."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
-from keras_prune import _keras
 from keras_prune.costs.counting import item_size, total
+from keras_prune.graph.structure import Graph, Structure
 from keras_prune.tracing.products import entries
 
 Step = tuple[list[int], list[int]]  # the numbers of the tensors that an operation reads, and of those that it makes
 
 
 def tensor_bytes(tensor: Any) -> int | None:
-    """What one sample of a symbolic tensor takes; None if a size is unknown."""
+    """Bytes of one sample of a symbolic tensor; None if a size is unknown."""
     count = entries(tuple(tensor.shape))
     return None if count is None else count * item_size(tensor.dtype)
 
 
-def peak_bytes(model: keras.Model) -> int | None:
-    """The most that tensors take at a time; None if a size is unknown.
+def peak_bytes(structure: Structure) -> int | None:
+    """Return the most bytes that the tensors of a model take at a time; None if a size is unknown.
 
     Operations run in the order of the graph. A tensor lives from the operation that makes it to the last that reads
     it; the model's inputs live from the start, its outputs to the end.
     """
     sizes: list[int | None] = []
     steps: list[Step] = []
-    begin, end = _keras.graph_ends(model)
-    inputs = [_new(sizes, tensor) for tensor in begin]
-    outputs = _run(model, inputs, sizes, steps)
-    if total(sizes) is None or len(end) != len(outputs):
+    graph = structure.graphs[0]
+    inputs = [_new(sizes, tensor) for tensor in graph.inputs]
+    outputs = _run(structure, graph, inputs, sizes, steps)
+    if total(sizes) is None:
         return None
     last = {number: index for index, (reads, _) in enumerate(steps) for number in reads}
     last.update(dict.fromkeys(outputs, len(steps)))
@@ -42,20 +40,21 @@ def peak_bytes(model: keras.Model) -> int | None:
     return peak
 
 
-def _run(model: keras.Model, inputs: Sequence[int], sizes: list[int | None], steps: list[Step]) -> list[int]:
-    """Goes through a graph, and those of the models in it; returns the numbers of its outputs."""
-    begin, end = _keras.graph_ends(model)
-    numbers = {id(tensor): number for tensor, number in zip(begin, inputs, strict=True)}
-    for node in _keras.graph_nodes(model):
+def _run(
+    structure: Structure, graph: Graph, inputs: Sequence[int], sizes: list[int | None], steps: list[Step]
+) -> list[int]:
+    """Numbers the tensors of a graph and of the models in it and adds the steps; returns the numbers of the outputs."""
+
+    def step(node: Any, numbers: dict[int, int]) -> list[int]:
         reads = [numbers[id(tensor)] for tensor in node.arguments.keras_tensors]
-        inner = node.operation if _keras.is_graph(node.operation) else None
-        if inner is not None and len(reads) == len(_keras.graph_ends(inner)[0]):
-            makes = _run(inner, reads, sizes, steps)
-        else:
-            makes = [_new(sizes, tensor) for tensor in node.outputs]
-            steps.append((reads, makes))
-        numbers.update(zip(map(id, node.outputs), makes, strict=True))
-    return [numbers[id(tensor)] for tensor in end]
+        inner = structure.inner(node)
+        if inner is not None and len(reads) == len(inner.inputs):
+            return _run(structure, inner, reads, sizes, steps)
+        makes = [_new(sizes, tensor) for tensor in node.outputs]
+        steps.append((reads, makes))
+        return makes
+
+    return graph.flow(inputs, step)[0]
 
 
 def _new(sizes: list[int | None], tensor: Any) -> int:

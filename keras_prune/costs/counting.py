@@ -1,4 +1,4 @@
-"""What a model costs, whatever channels are kept: parameters, bytes, and multiply-accumulates of a forward pass."""
+"""Counting: parameters, bytes and multiply-accumulates of a model with any choice of channels kept."""
 
 import math
 from collections.abc import Hashable, Iterable, Sequence
@@ -13,7 +13,7 @@ from keras_prune.tracing.trace import Trace
 
 
 class Costs:
-    """Counts parameters, bytes and MACs of what is left of a model.
+    """Counts parameters, bytes and MACs of the part of a model that is kept.
 
     Only multiplications of weights and of attention are counted, as is usual: not biases, normalisation, activations
     and pooling.
@@ -24,7 +24,7 @@ class Costs:
         uses: What is computed in a forward pass.
 
     Attributes:
-        unknown: Why the MACs of an operation are not known, by its path.
+        unknown: Why the MACs of an operation are unknown, by its path.
     """
 
     def __init__(self, weights: Sequence[keras.Variable], bindings: Iterable[Binding], uses: Sequence[Use]):
@@ -44,28 +44,28 @@ class Costs:
         return sum(self.size(weight, kept) for weight in self.weights)
 
     def bytes(self, kept: Kept) -> int:
-        """What the weights take."""
+        """Bytes of the weights, as they are stored."""
         return sum(self.size(weight, kept) * item_size(weight.dtype) for weight in self.weights)
 
     def macs(self, kept: Kept) -> int | None:
-        """Multiply-accumulates of a forward pass of one sample; None if those of some operation are not known."""
+        """Multiply-accumulates of a forward pass of one sample; None if those of some operation are unknown."""
         return None if self.unknown else self.known_macs(kept)
 
     def known_macs(self, kept: Kept) -> int:
-        """Those of the operations of which they are known."""
+        """Multiply-accumulates of the operations of which they are known."""
         works = (work for use in self.uses if use.path not in self.unknown for work in use.work)
         return sum(self.macs_of(work, kept) or 0 for work in works)
 
     def unknown_sizes(self, kept: Kept) -> list[Hashable]:
         """What is known of the other operations: which they are, and the sizes that they multiply.
 
-        Where this stays the same, so do their MACs. What no rule covers keeps its weights, and what it reads.
+        Where this is the same, so are their MACs. What no rule covers keeps its weights and its input channels.
         """
         others = [use for use in self.uses if use.path in self.unknown]
         return [(id(use), tuple(self._products(work, kept) for work in use.work)) for use in others]
 
     def macs_of(self, work: Work, kept: Kept) -> int | None:
-        """Those of one use of one weight."""
+        """Multiply-accumulates of one use of one weight, or of one product of activations; None if unknown."""
         return None if work.positions is None else work.positions * self._products(work, kept)
 
     def _products(self, work: Work, kept: Kept) -> int:
@@ -74,7 +74,7 @@ class Costs:
         return size * math.prod(_length(axis, kept) for axis in work.axes)
 
     def size(self, weight: keras.Variable, kept: Kept) -> int:
-        """Number of entries that a weight has left."""
+        """Number of entries of a weight that are kept."""
         shape = list(self._shapes[id(weight)])
         for axis, labels in self._axes.get(id(weight), ()):
             shape[axis] = kept.count(labels)
@@ -82,7 +82,7 @@ class Costs:
 
 
 def costs_of_trace(trace: Trace) -> Costs:
-    """Counts what is left of a model whose channels were followed."""
+    """Return the `Costs` of a model whose channels were traced."""
     return Costs(trace.model.weights, trace.found.bindings.values(), trace.uses)
 
 

@@ -1,19 +1,50 @@
-"""The one way to the package tflite_export, which stands on TensorFlow and LiteRT: only who needs files takes it."""
+"""Budgets of latency: what one call of the exported `.tflite` file takes on this machine, and the search for it."""
 
-from typing import Any
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+import tflite_export
+from keras_prune.costs.bisection import lowest
+
+PROBES = 7  # models exported and timed in a search: each halves what is left of it
 
 
-def exporter(what: str) -> Any:
-    """The package tflite_export.
+def milliseconds(model: keras.Model) -> float:
+    """Milliseconds of one call of the exported file, the median over several."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = tflite_export.export(model, Path(folder) / "model.tflite", sparse=False)
+        return float(report.timings[0].median_ms)
+
+
+def meet_latency(
+    fraction: float,
+    original: keras.Model,
+    shortest: int,
+    longest: int,
+    build: Callable[[int], keras.Model],
+    received: object,
+) -> int:
+    """Return the length of the shortest part of a removal order without which the model is fast enough.
 
     Args:
-        what: What needs it, for the message.
+        fraction: Of the latency of the original, the most that the smaller model may take.
+        original: The model.
+        shortest: The shortest part to try.
+        longest: The length of the removal order.
+        build: Makes the model without this much of it.
+        received: The budget, for the message.
 
     Raises:
-        ImportError: It is not installed.
+        ValueError: The budget cannot be met; the message says what can.
     """
-    try:
-        import tflite_export  # here, since it is part of an extra
-    except ImportError as error:
-        raise ImportError(f"{what} needs the package tflite_export. Received: no such package") from error
-    return tflite_export
+    goal = fraction * milliseconds(original)
+    reached = milliseconds(build(longest))
+    if reached > goal:
+        raise ValueError(
+            f"The budget cannot be met: the smallest model that the limits allow takes {reached:.3g} ms. "
+            f"Received: {received}, that is {goal:.3g} ms on this machine"
+        )
+    return lowest(shortest, longest, lambda length: milliseconds(build(length)) <= goal, PROBES)

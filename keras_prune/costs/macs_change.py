@@ -1,4 +1,4 @@
-"""What became of the multiply-accumulates of a model, as far as they are known."""
+"""Multiply-accumulates of a model before and after pruning, as far as they are known."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ _NAMES = 3  # of one reason in a line
 
 @dataclasses.dataclass(frozen=True)
 class MacsChange:
-    """Multiply-accumulates (MACs) of a forward pass of one sample, before and after. Its `str` says both.
+    """Multiply-accumulates (MACs) of a forward pass of one sample, before and after pruning. Its `str` says both.
 
-    Kernels and attention count, not biases, normalisation, activations and pooling. Of an operation without a rule
-    they are not known, nor where a tensor has an unknown size: `cost` counts in the same way.
+    Kernels and attention count, not biases, normalisation, activations and pooling. The MACs of an operation without a
+    rule are unknown, and so are those of tensors of unknown sizes: `cost` counts in the same way.
 
     Args:
-        before: Those of the original model; None if those of some operation are not known.
-        after: Those of the smaller model, likewise.
-        saved: The difference. It may be known where the whole is not, since an operation without a rule stays as it
-            is; None if it is not known either.
-        known_before: Those of the operations of the original of which they are known.
-        known_after: Those of the smaller model, likewise.
-        unknown: Why those of the others are not known, by path of the operation in the original.
+        before: MACs of the original model; None if those of some operation are unknown.
+        after: MACs of the smaller model, likewise.
+        saved: The difference. It may be known where the whole is not, since an operation without a rule is kept as it
+            is; None if it is unknown too.
+        known_before: MACs of those operations of the original of which they are known.
+        known_after: MACs of those operations of the smaller model, likewise.
+        unknown: Why the MACs of the other operations are unknown, by path of the operation in the original.
     """
 
     before: int | None
@@ -37,29 +37,29 @@ class MacsChange:
     def __str__(self) -> str:
         if self.before is not None and self.after is not None:
             return change(self.before, self.after)
-        text = "not known" if self.after is None else f"not known -> {number(self.after)}"
+        text = "unknown" if self.after is None else f"unknown -> {number(self.after)}"
         text += f", {self.saved:,} fewer" if self.saved else ""
         return text + (f"; of the others {change(self.known_before, self.known_after)}" if self.known_before else "")
 
 
 class ReportedMacs:
-    """The MACs of a report that has a `MacsChange` as its field `macs`."""
+    """Properties of a report that has a `MacsChange` as its field `macs`."""
 
     macs: MacsChange
 
     @property
     def macs_before(self) -> int | None:
-        """Multiply-accumulates of the original; None if those of some operation are not known."""
+        """Multiply-accumulates of the original model; None if those of some operation are unknown."""
         return self.macs.before
 
     @property
     def macs_after(self) -> int | None:
-        """Those of the smaller model, likewise."""
+        """Multiply-accumulates of the smaller model, likewise."""
         return self.macs.after
 
 
 def macs_change(before: Costs, whole: Kept, after: Costs, kept: Kept) -> MacsChange:
-    """What became of the MACs of a model.
+    """Return the MACs of a model before and after pruning.
 
     Args:
         before: Counts them in the original.
@@ -80,12 +80,17 @@ def macs_change(before: Costs, whole: Kept, after: Costs, kept: Kept) -> MacsCha
 
 
 def unknown_macs_lines(unknown: Mapping[str, str]) -> str:
-    """Why the MACs of operations are not known: a line for each reason."""
-    return "".join(["\nMACs are not known of:", *(f"\n  {line}" for line in unknown_macs(unknown))]) if unknown else ""
+    """`unknown_macs_notes` as text that begins on a new line."""
+    return "".join(f"\n{line}" for line in unknown_macs_notes(unknown))
+
+
+def unknown_macs_notes(unknown: Mapping[str, str]) -> list[str]:
+    """Lines for a report: of which operations the MACs are unknown, and why. Empty if of none."""
+    return ["MACs are unknown for:", *(f"  {line}" for line in unknown_macs(unknown))] if unknown else []
 
 
 def unknown_macs(unknown: Mapping[str, str]) -> list[str]:
-    """The reasons, each with the operations, of many the first."""
+    """The reasons, each with its operations: all of them, or the first of many."""
     paths: dict[str, list[str]] = {}
     for path, text in unknown.items():
         kind, _, reason = text.partition(f"'{path}': ")  # "Lambda 'scale': no rule for this class"

@@ -1,8 +1,9 @@
-"""`cost`: what a model and each of its layers take: parameters, multiply-accumulates, memory of activations."""
+"""`cost`: parameters, multiply-accumulates and memory of activations of a model and each of its layers."""
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,26 +15,26 @@ from keras_prune.masking.checks import check_built
 from keras_prune.masking.masked_weights import find_masked, inner_layer, plain_weights, walk_layers
 from keras_prune.masking.wrapping import strip_pruning
 from keras_prune.reporting.numbers import number
-from keras_prune.reporting.tables import table
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Use, Work
 from keras_prune.tracing.trace import trace
+from tflite_export.reporting import Bars, Report, Table
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerCost:
-    """What one layer takes, or one operation of `keras.ops`.
+    """Cost of one layer, or of one operation of `keras.ops`.
 
     Args:
         name: Its path: `"conv1"`, or `"encoder/conv1"` in a nested model.
         kind: Name of its class.
-        output_shape: Shape of its output, of the first one if there are several, with None for the batch; None: not
-            known. Of a layer that is used more than once that of its first use.
+        output_shape: Shape of its output, of the first one if there are several, with None for the batch; None if it is
+            unknown. Of a layer that is used more than once that of its first use.
         parameters: Number of its weights, biases and statistics included.
-        macs: Multiply-accumulates for one sample, of all its uses together; None: not known.
-        effective_macs: Those with a weight that is not zero; products of activations count in full.
-        activation_bytes: Memory of its outputs for one sample, of all its uses together; None: not known.
-        uses: How often the model calls it.
+        macs: Multiply-accumulates for one sample, of all its uses together; None if they are unknown.
+        effective_macs: Multiply-accumulates with a weight that is not zero; products of activations count in full.
+        activation_bytes: Memory of its outputs for one sample, of all its uses together; None if it is unknown.
+        uses: How often the model calls it. Defaults to 1.
     """
 
     name: str
@@ -47,19 +48,19 @@ class LayerCost:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelCost:
-    """What a model takes. Its `str` is a table.
+class ModelCost(Report):
+    """Cost of a model, layer by layer. Its `str` is a table.
 
     Args:
         model: Name of the model.
         layers: Each layer, in the order of computation.
         parameters: Number of weights, as `model.count_params()` gives it, masks not counted.
-        weight_bytes: What they take, as they are stored.
+        weight_bytes: Bytes of the weights, as they are stored.
         peak_activation_bytes: The most memory that activations of one sample take at a time, if one operation runs
             after the other in the order of the graph, and a tensor lives from the operation that makes it to the last
             one that reads it. Each output is counted as memory of its own, though a runtime may let a reshape or an
-            activation share that of its input. None: not known.
-        unknown: Why the MACs of a layer are not known, by its path.
+            activation share that of its input. None if it is unknown.
+        unknown: Why the MACs of a layer are unknown, by its path.
     """
 
     model: str
@@ -71,12 +72,12 @@ class ModelCost:
 
     @property
     def macs(self) -> int | None:
-        """Multiply-accumulates of one sample; None if those of some layer are not known."""
+        """Multiply-accumulates of one sample; None if those of some layer are unknown."""
         return total([layer.macs for layer in self.layers])
 
     @property
     def effective_macs(self) -> int | None:
-        """Those with a weight that is not zero, likewise. Only a kernel for sparse weights leaves out the others."""
+        """Multiply-accumulates with a weight that is not zero, likewise; what kernels for sparse weights compute."""
         return total([layer.effective_macs for layer in self.layers])
 
     @property
@@ -86,10 +87,10 @@ class ModelCost:
 
     @property
     def activation_bytes(self) -> int | None:
-        """Memory of all outputs of all layers for one sample; None if a size is not known."""
+        """Memory of all outputs of all layers for one sample; None if a size is unknown."""
         return total([layer.activation_bytes for layer in self.layers])
 
-    def __str__(self) -> str:
+    def _tables(self) -> list[Table]:
         headings = ("Layer", "Kind", "Output", "Parameters", "MACs", "Effective MACs", "Activation bytes")
         rows = [
             (
@@ -101,31 +102,54 @@ class ModelCost:
             for layer in self.layers
         ]
         totals = self.parameters, self.macs, self.effective_macs, self.activation_bytes
-        text = table(
-            f"Cost of '{self.model}', one sample", headings, [*rows, ("Whole model", "", "", *map(number, totals))]
-        )
-        text += f"\nWeights: {self.weight_bytes:,} bytes"
-        text += f"\nPeak of activations: {_bytes(self.peak_activation_bytes)}"
+        return [
+            Table(
+                headings, rows, f"Cost of '{self.model}', one sample", [("Whole model", "", "", *map(number, totals))]
+            )
+        ]
+
+    def _notes(self) -> list[str]:
         lines = [f"  {path}: {reason}" for path, reason in self.unknown.items()]
-        return text + ("\n".join([f"\nMACs not known; of the others {self.known_macs:,}:", *lines]) if lines else "")
+        return [
+            f"Weights: {self.weight_bytes:,} bytes",
+            f"Peak of activations: {_bytes(self.peak_activation_bytes)}",
+            *([f"MACs unknown for the following, {self.known_macs:,} for the others:", *lines] if lines else []),
+        ]
+
+    def _rows(self) -> Sequence[LayerCost]:
+        return self.layers
+
+    def _facts(self) -> Mapping[str, Any]:
+        names = ("macs", "effective_macs", "known_macs", "activation_bytes")
+        return {**super()._facts(), **{name: getattr(self, name) for name in names}}
+
+    def _bars(self) -> Bars:
+        title = f"Cost of '{self.model}'"
+        layers = [layer for layer in self.layers if layer.parameters or layer.macs]
+        names, macs = [layer.name for layer in layers], [layer.macs for layer in layers]
+        if not any(macs):
+            return Bars(title, "parameters", names, {"Parameters": [layer.parameters for layer in layers]})
+        effective = [layer.effective_macs for layer in layers]
+        series = {"MACs": macs} if macs == effective else {"MACs": macs, "Effective MACs": effective}
+        return Bars(title, "multiply-accumulates of one sample", names, series)
 
 
 def cost(model: keras.Model) -> ModelCost:
-    """Counts what a model takes, layer by layer: parameters, multiply-accumulates (MACs) and memory of activations.
+    """Count parameters, multiply-accumulates (MACs) and memory of activations of a model, layer by layer.
 
     MACs are the products of one forward pass of one sample that a weight or a product of activations takes part in: of
     dense layers, convolutions, recurrent layers and attention. Biases, normalisation, activation functions, pooling and
-    lookups are not counted, as is usual. What is known of products, the rules of `prune_channels` say; of a layer of
-    your own they learn it from `register_rule` (`call.multiply`). Where nothing says what a layer multiplies, its MACs
-    are None, and so are the model's: `unknown` says why, `known_macs` sums up the others.
+    lookups are not counted, as is usual. The rules of `prune_channels` say what an operation multiplies; for a custom
+    layer `register_rule` tells them (`call.multiply`). Where nothing does, the MACs of the layer are None, and so are
+    the model's: `unknown` says why, `known_macs` sums up the others.
 
-    A subclassed model does not say what it computes: of its layers only the parameters are known.
+    A subclassed model does not say what it computes: only the parameters of its layers are known.
 
     Args:
         model: A built model, with masks or without. It is only read.
 
     Returns:
-        A `ModelCost`; print it for a table.
+        A `ModelCost`; print it for a table, `plot` it for bars.
 
     Raises:
         TypeError: `model` is no Keras model.
@@ -154,13 +178,13 @@ def cost(model: keras.Model) -> ModelCost:
         layers=tuple(_layer(own, products) for own in uses.values()),
         parameters=products.costs.parameters(products.all),
         weight_bytes=products.costs.bytes(products.all),
-        peak_activation_bytes=peak_bytes(plain),
+        peak_activation_bytes=peak_bytes(found.structure),
         unknown=products.costs.unknown,
     )
 
 
 class _Products:
-    """Counts the products of a model from which nothing goes.
+    """Counts the products of a whole model.
 
     Args:
         costs: What counts them.
@@ -176,7 +200,7 @@ class _Products:
         return sum(self._of(work) for use in uses for work in use.work)
 
     def effective(self, uses: Sequence[Use]) -> int:
-        """Those with a weight that is not zero."""
+        """Products with a weight that is not zero."""
         return sum(
             self._of(work) if work.weight is None else self._of(work) // _size(work.weight) * self._count(work.weight)
             for use in uses
@@ -208,7 +232,7 @@ def _layer(uses: Sequence[Use], products: _Products) -> LayerCost:
 
 
 def _without_graph(model: keras.Model) -> ModelCost:
-    """What is known of a model that does not say what it computes."""
+    """The cost of a model that does not say what it computes, as far as it is known."""
     weights = plain_weights(model)
     known = {id(weight) for weight in weights}
     layers = [
@@ -238,4 +262,4 @@ def _size(weight: keras.Variable) -> int:
 
 
 def _bytes(count: int | None) -> str:
-    return "not known" if count is None else f"{count:,} bytes"
+    return "unknown" if count is None else f"{count:,} bytes"

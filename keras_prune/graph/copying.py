@@ -1,13 +1,15 @@
-"""Copies of models with some layers replaced: new layers, new variables, the same state.
+"""Copies of models with some layers replaced or changed: new layers, new variables, the same state.
 
 Keras's `clone_model` copies the compile settings (and fails on those that it cannot serialise), keeps the old input
-shapes of nested models and knows nothing of weights, so the graph is copied here.
+shapes of nested models and knows nothing of weights, so the graph is copied here. `Copier` goes through the graphs;
+its methods say what each part becomes. Copies with masks or without (`copy_model`), with fewer layers, with fewer
+channels, and without models inside are its subclasses.
 """
 
 import tempfile
 import types
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -15,26 +17,27 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
+from keras_prune.graph.structure import Graph
 
 Replace = Callable[[str, keras.Layer], keras.Layer]
 
 
 class Changes(Protocol):
-    """Which uses of operations (nodes of a graph, see `_keras.graph_nodes`) a copy leaves out or changes."""
+    """Which nodes of the graphs (see `graph.structure`) a copy leaves out or changes."""
 
     def is_live(self, node: Any) -> bool:
         """Whether the copy has the node."""
 
     def call(self, node: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        """What to call in place of the operation, which `make` returns."""
+        """What to call in place of the operation, whose copy `make` returns."""
 
 
 def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> keras.Layer:
-    """A new layer with the same configuration, not yet built.
+    """Return a new layer with the same configuration, not yet built.
 
     Args:
         layer: The layer.
-        changes: Entries of the configuration that shall differ.
+        changes: Entries of the configuration that shall differ. Defaults to None, no differences.
 
     Raises:
         ValueError: The layer's class cannot be made from its configuration.
@@ -57,10 +60,10 @@ def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> 
 
 
 class Owners:
-    """Which layer holds each weight, where only one may.
+    """The layer that holds each weight, where only one may.
 
     Args:
-        rule: What two that hold the same weight break. By default that copies of them would not share it.
+        rule: What the message says of two layers that hold the same weight. Defaults to: copies would not share it.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Owners:
         self._paths: dict[int, str] = {}
 
     def add(self, path: str, weights: Iterable[keras.Variable]) -> None:
-        """Notes the weights of the layer at `path`.
+        """Note the weights of the layer at `path`.
 
         Raises:
             ValueError: Another layer holds one of them too.
@@ -89,7 +92,7 @@ def _values(variable: keras.Variable) -> np.ndarray:
 
 
 def copy_state(source: keras.Layer, target: keras.Layer) -> None:
-    """Gives `target`, a built copy of `source`, the same variables, seeds, vocabularies and trainable flags."""
+    """Copy variables, seeds, vocabularies and trainable flags of `source` to `target`, its built copy."""
     copy_variables(source, target)
     copy_learnt(source, target)
 
@@ -97,14 +100,14 @@ def copy_state(source: keras.Layer, target: keras.Layer) -> None:
 def copy_variables(
     source: keras.Layer, target: keras.Layer, values: Callable[[keras.Variable], np.ndarray] = _values
 ) -> None:
-    """Gives the variables of `target`, a built copy of `source`, their values and trainable flags.
+    """Set the variables and trainable flags of `target`, a built copy of `source`.
 
     They are spread over devices like the original's, whatever their names are in a `LayoutMap`.
 
     Args:
         source: The original layer.
         target: Its copy.
-        values: What the copy of a variable gets: by default what the variable holds.
+        values: Returns the value for the copy of a variable. Defaults to the value of the variable.
     """
     for old, new in zip(source.variables, target.variables, strict=True):
         _keras.spread_like(new, old)
@@ -115,7 +118,7 @@ def copy_variables(
 
 
 def copy_learnt(source: keras.Layer, target: keras.Layer) -> None:
-    """Gives `target` what `source` learnt besides its variables, or out of them, as preprocessing layers do."""
+    """Copy to `target` what `source` learnt besides its variables, or from them, as preprocessing layers do."""
     for old, new in _parts(source, target):
         if hasattr(old, "save_assets"):
             with tempfile.TemporaryDirectory() as folder:
@@ -130,13 +133,103 @@ def _parts(source: keras.Layer, target: keras.Layer) -> Iterable[tuple[keras.Lay
     return zip(_keras.flatten(source), _keras.flatten(target), strict=True)
 
 
+class Copier:
+    """Copies Sequential and Functional models, models inside included: the base of all copies with changes.
+
+    Override what shall differ: `layer`, `operation` and `model` (what each becomes), `shape` (of the inputs), `call`
+    (what is called for a node), `is_live` (whether the copy has it), `finished` (a check of a copied model). Copies are
+    remembered: a layer that is used twice, here or in two models inside, stays one layer.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[int, Any] = {}
+        self._owners = Owners()
+
+    # What subclasses change.
+
+    def layer(self, path: str, layer: keras.Layer) -> keras.Layer:
+        """The copy of a layer, built or not, to be called as the layer is."""
+        raise NotImplementedError
+
+    def operation(self, operation: Any) -> Any:
+        """The copy of an operation of `keras.ops`. Defaults to one of the same settings."""
+        return _keras.copy_operation(operation)
+
+    def shape(self, tensor: Any) -> Sequence[int | None]:
+        """The shape that the copy of an input has. Defaults to that of the input."""
+        return tensor.shape
+
+    def is_live(self, node: Any) -> bool:
+        """Whether the copy of a Sequential model has the node. Defaults to True."""
+        return True
+
+    def call(self, node: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        """What to call for a node of a Functional model. Defaults to what `make` returns: the copy of its operation."""
+        return make()
+
+    def finished(self, model: keras.Model, copy: keras.Model) -> None:
+        """Called once for each model that was copied, those inside first. Defaults to nothing."""
+
+    # What they use.
+
+    def own(self, path: str, layer: keras.Layer) -> None:
+        """Notes that this layer holds its weights.
+
+        Raises:
+            ValueError: Another layer holds one of them too.
+        """
+        self._owners.add(path, layer.weights)
+
+    def model(self, model: keras.Model, prefix: str = "") -> Any:
+        """The copy of a model: of the same class, inputs, outputs and names, not compiled.
+
+        Args:
+            model: The model.
+            prefix: What the paths of its layers begin with. Defaults to "", as of the outermost.
+        """
+        if isinstance(model, keras.Sequential):
+            inputs = [self.input(tensor) for tensor in model.inputs]
+            layers = [self.copy(layer, prefix) for layer in self._live_layers(model)]
+            copy = type(model)([*inputs, *layers], name=model.name)
+        else:
+            inputs = keras.tree.map_structure(self.input, model.input)
+            copy = type(model)(inputs, self.run(model, inputs, prefix), name=model.name)
+        if not model.trainable:  # reaches every layer in it, so only when it says something
+            copy.trainable = False
+        self.finished(model, copy)
+        return copy
+
+    def run(self, model: keras.Model, inputs: Any, prefix: str = "") -> Any:
+        """The outputs of the copy of a model's graph on these symbolic inputs."""
+        return _keras.run_graph(model, inputs, lambda node: self.call(node, lambda: self.copy(node.operation, prefix)))
+
+    def input(self, tensor: Any) -> Any:
+        """The copy of an input."""
+        return _keras.copy_input(tensor, self.shape(tensor))
+
+    def copy(self, operation: Any, prefix: str) -> Any:
+        """The copy of a layer, operation or model inside, made when first asked for."""
+        if id(operation) not in self._copies:
+            self._copies[id(operation)] = self._copy(operation, f"{prefix}{operation.name}")
+        return self._copies[id(operation)]
+
+    def _copy(self, operation: Any, path: str) -> Any:
+        if _keras.is_graph(operation):
+            return self.model(operation, f"{path}/")
+        return self.layer(path, operation) if isinstance(operation, keras.Layer) else self.operation(operation)
+
+    def _live_layers(self, model: keras.Sequential) -> list[keras.Layer]:
+        dead = {id(node.operation) for node in Graph.of(model).nodes if not self.is_live(node)}
+        return [layer for layer in model.layers if id(layer) not in dead]
+
+
 def copy_model(model: keras.Model, replace: Replace, changes: Changes | None = None) -> keras.Model:
-    """Copies a Sequential or Functional model, models inside it included, with `replace(path, layer)` for each layer.
+    """Copy a Sequential or Functional model, models inside it included, with `replace(path, layer)` for each layer.
 
     Args:
         model: A built model. It is not changed.
         replace: Returns a new layer for a layer of the model, to be called as the old one was; it may be unbuilt.
-        changes: What is called otherwise, or not at all.
+        changes: What is called otherwise, or not at all. Defaults to None, no changes.
 
     Returns:
         A new model of the same class, inputs, outputs and names, not compiled. Its variables are fresh.
@@ -144,55 +237,24 @@ def copy_model(model: keras.Model, replace: Replace, changes: Changes | None = N
     Raises:
         ValueError: Two layers hold the same weight.
     """
-    return _Copier(replace, changes).model(model, "")
+    return (_Replacing(replace) if changes is None else _Changing(replace, changes)).model(model)
 
 
-class _Copier:
-    """Remembers what it copied: a layer used twice, here or in two models inside, stays one layer."""
+class _Replacing(Copier):
+    """With other layers."""
 
-    def __init__(self, replace: Replace, changes: Changes | None):
+    def __init__(self, replace: Replace):
+        super().__init__()
         self._replace = replace
-        self._changes = changes
-        self._copies: dict[int, Any] = {}
-        self._owners = Owners()
 
-    def model(self, model: keras.Model, prefix: str) -> keras.Model:
-        if isinstance(model, keras.Sequential):
-            inputs = [_keras.copy_input(tensor) for tensor in model.inputs]
-            layers = [self._operation(layer, prefix) for layer in self._live_layers(model)]
-            copy = type(model)([*inputs, *layers], name=model.name)
-        else:
-            inputs = keras.tree.map_structure(_keras.copy_input, model.input)
-            outputs = _keras.run_graph(model, inputs, self._call(model, prefix))
-            copy = type(model)(inputs, outputs, name=model.name)
-        if not model.trainable:  # reaches every layer in it, so only when it says something
-            copy.trainable = False
-        return copy
+    def layer(self, path: str, layer: keras.Layer) -> keras.Layer:
+        self.own(path, layer)
+        return self._replace(path, layer)
 
-    def _live_layers(self, model: keras.Sequential) -> list[keras.Layer]:
-        if self._changes is None:
-            return model.layers
-        live = {id(node.operation) for node in _keras.graph_nodes(model) if self._changes.is_live(node)}
-        return [layer for layer in model.layers if id(layer) in live]
 
-    def _call(self, model: keras.Model, prefix: str) -> Callable[[Any], Callable[..., Any]]:
-        """What `run_graph` calls for each operation."""
-        changes = self._changes
-        if changes is None:
-            return lambda operation: self._operation(operation, prefix)
-        nodes = iter(_keras.graph_nodes(model))
-        return lambda operation: changes.call(next(nodes), lambda: self._operation(operation, prefix))
+class _Changing(_Replacing):
+    """With other layers and calls."""
 
-    def _operation(self, operation: Any, prefix: str) -> Any:
-        if id(operation) not in self._copies:
-            self._copies[id(operation)] = self._copy(operation, prefix)
-        return self._copies[id(operation)]
-
-    def _copy(self, operation: Any, prefix: str) -> Any:
-        path = f"{prefix}{operation.name}"
-        if _keras.is_graph(operation):
-            return self.model(operation, f"{path}/")
-        if isinstance(operation, keras.Layer):
-            self._owners.add(path, operation.weights)
-            return self._replace(path, operation)
-        return _keras.copy_operation(operation)
+    def __init__(self, replace: Replace, changes: Changes):
+        super().__init__(replace)
+        self.is_live, self.call = changes.is_live, changes.call  # type: ignore[method-assign]

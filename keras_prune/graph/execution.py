@@ -1,4 +1,4 @@
-"""Running a model step by step: with some uses of layers passed by, or with a look at each tensor."""
+"""Runs a model node by node, with some uses of layers bypassed, or with a function called on each tensor."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +9,11 @@ from keras_prune import _keras
 from keras_prune.graph.stateful import states_untouched
 
 Make = Callable[[], Callable[..., Any]]
+Call = Callable[[Any, Make], Callable[..., Any]]
 
 
-def run(model: keras.Model, inputs: Any, call: Callable[[Any, Make], Callable[..., Any]]) -> Any:
-    """Calls a model on data, in inference mode, with `call(node, make)` for each node of its graphs.
+def run(model: keras.Model, inputs: Any, call: Call) -> Any:
+    """Call a model on data, in inference mode, with `call(node, make)` for each node of its graphs.
 
     Args:
         model: A Sequential or Functional model. It is not changed, nor are the states of its recurrent layers.
@@ -22,16 +23,14 @@ def run(model: keras.Model, inputs: Any, call: Callable[[Any, Make], Callable[..
     Returns:
         The outputs.
     """
-    nodes = iter(_keras.graph_nodes(model))
-
-    def replace(operation: Any) -> Callable[..., Any]:
-        return call(next(nodes), lambda: _inside(operation, call))
-
     with states_untouched(model):
-        return _keras.call_graph(model, inputs, replace)
+        return _run(model, inputs, call)
 
 
-def _inside(operation: Any, call: Callable[[Any, Make], Callable[..., Any]]) -> Callable[..., Any]:
-    if not _keras.is_graph(operation):
-        return operation
-    return lambda inputs, **_: run(operation, inputs, call)
+def _run(model: keras.Model, inputs: Any, call: Call) -> Any:
+    return _keras.call_graph(model, inputs, lambda node: call(node, lambda: _inside(node.operation, call)))
+
+
+def _inside(operation: Any, call: Call) -> Callable[..., Any]:
+    """What computes an operation: of a model, node by node."""
+    return (lambda inputs, **_: _run(operation, inputs, call)) if _keras.is_graph(operation) else operation

@@ -1,4 +1,4 @@
-"""Stateful recurrent layers while a model is measured: samples drawn at random do not follow each other."""
+"""Stateful recurrent layers while a model is measured: samples that are drawn at random do not follow each other."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from keras_prune import _keras
 
 
 def forget_states(model: keras.Model) -> list[keras.Layer]:
-    """Lets stateful recurrent layers begin each sample anew, in place, and returns them; their states stay as they are.
+    """Make stateful recurrent layers begin each sample with zeros, in place, and return them; their states are kept.
 
-    So they take batches of any size, too.
+    They take batches of any size then.
     """
     kinds = keras.layers.RNN, keras.layers.Bidirectional
     layers = [layer for layer in _keras.flatten(model) if isinstance(layer, kinds) and layer.stateful]
@@ -22,7 +22,7 @@ def forget_states(model: keras.Model) -> list[keras.Layer]:
 
 @contextmanager
 def states_untouched(model: keras.Model) -> Iterator[None]:
-    """The same while this holds."""
+    """Context in which `forget_states` holds; afterwards the layers are stateful again."""
     layers = forget_states(model)
     try:
         yield

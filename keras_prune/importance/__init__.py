@@ -7,27 +7,12 @@ needs, its formula and its source.
 """
 
 from keras_prune.importance.from_weights import magnitude
-from keras_prune.importance.registry import (
-    CRITERIA,
-    Criterion,
-    Importance,
-    elementwise,
-    name_of,
-    names,
-    needs_data,
-    takes_statistics,
-    weight_scorer,
-)
+from keras_prune.importance.registry import CRITERIA, Criterion, Importance
+from keras_prune.importance.registry import elementwise as elementwise  # for other rooms; public is what `__all__` has
+from keras_prune.importance.registry import name_of as name_of
+from keras_prune.importance.registry import names as names
+from keras_prune.importance.registry import needs_data as needs_data
+from keras_prune.importance.registry import takes_statistics as takes_statistics
+from keras_prune.importance.registry import weight_scorer as weight_scorer
 
-__all__ = [
-    "CRITERIA",
-    "Criterion",
-    "Importance",
-    "elementwise",
-    "magnitude",
-    "name_of",
-    "names",
-    "needs_data",
-    "takes_statistics",
-    "weight_scorer",
-]
+__all__ = ["CRITERIA", "Criterion", "Importance", "magnitude"]

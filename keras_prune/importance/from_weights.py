@@ -47,8 +47,8 @@ def lamp(unit: Unit) -> np.ndarray | None:
     """LAMP: the square of a weight over the sum of its own and all larger ones of the layer; of a filter, the squared
     norm (Lee et al. 2021, "Layer-adaptive sparsity for the magnitude-based pruning").
 
-    In one layer the order is that of the magnitude, or norm. The largest filter of every layer scores 1, so layers can
-    be compared: it is meant for `scope="global"`.
+    In one layer the order is that of the magnitude, or norm. The largest of every layer scores 1, so layers can be
+    compared: it is meant for `scope="global"`, of `Percentile` or `prune_channels`.
     """
     if not unit.makes:
         return None

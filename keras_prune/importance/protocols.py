@@ -1,4 +1,4 @@
-"""What a criterion sees: a unit of weights, and the statistics that were measured on data.
+"""What a criterion is given: a unit of weights, and the statistics that were measured on data.
 
 The objects behind them live in other rooms (`Binding`, `SingleWeights`, and the statistics of each), which import this
 one: a criterion knows no model.
@@ -11,11 +11,12 @@ import numpy as np
 
 
 class Unit(Protocol):
-    """Weights to score: an axis of a weight with the channel at each position, or single weights, each as a channel.
+    """Weights to score: an axis of a weight with the channel at each position, or an array of which each weight counts
+    as a channel.
 
-    `role` is `"in"` for weights that read a channel, `"out"` for those that make it, `"through"` for others; single
-    weights count as `"in"`. `makes` says whether they are the weights that make a channel, biases apart; of single
-    weights it is True.
+    `role` is `"in"` for weights that read a channel, `"out"` for those that make it, `"through"` for others; the
+    weights of an array count as `"in"`. `makes` says whether they are the weights that make a channel, without biases;
+    of an array it is True.
     """
 
     @property
@@ -25,11 +26,24 @@ class Unit(Protocol):
     def makes(self) -> bool: ...
 
     def slices(self) -> np.ndarray:
-        """The weights as a matrix, only to be read: one row for each channel, or for each single weight."""
+        """The weights as a read-only matrix: one row for each channel, or for each weight of an array."""
+
+
+class ArrayUnit(Unit, Protocol):
+    """The weights of an array, for criteria that score each weight."""
+
+    @property
+    def layer(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def values(self) -> np.ndarray: ...
 
 
 class ChannelUnit(Unit, Protocol):
-    """An axis of a weight: what only criteria for channels see."""
+    """An axis of a weight, for criteria that score only channels."""
 
     @property
     def kind(self) -> str: ...
@@ -68,7 +82,7 @@ class Statistics(Protocol):
 
 
 class WeightOnlyStatistics(Statistics, Protocol):
-    """What may be measured for single weights only."""
+    """What may be measured for the weights of an array only."""
 
     def mean_gradient(self, unit: Any, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """The mean over the batches of `function(∂loss/∂w)`."""
@@ -78,3 +92,6 @@ class WeightOnlyStatistics(Statistics, Protocol):
 
     def spread(self, unit: Any, scores: np.ndarray) -> np.ndarray:
         """Scores of input positions, for each weight."""
+
+    def of(self, unit: Any) -> Any:
+        """The statistics of one array: what custom functions get."""

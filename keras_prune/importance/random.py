@@ -9,10 +9,10 @@ from keras_prune.importance.protocols import Unit
 
 
 class Random:
-    """Random scores.
+    """Criterion of random scores, uniform in [0, 1).
 
     Args:
-        seed: One number or several. The same scores for the same seed, from a new instance. Defaults to None: other
+        seed: One number or several: new instances with the same seed give the same scores. Defaults to None: other
             scores each time.
     """
 
@@ -24,5 +24,5 @@ class Random:
 
 
 def drawn_seed() -> int:
-    """A seed that follows `keras.utils.set_random_seed`."""
+    """Draw a seed that follows `keras.utils.set_random_seed`."""
     return int(keras.random.randint((), 0, 2**31 - 1))

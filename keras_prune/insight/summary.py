@@ -1,7 +1,9 @@
-"""`summary`: what of a model is pruned, what is not, and why."""
+"""`summary`: which weights of a model are pruned, which are not, and why."""
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,12 +12,13 @@ from keras import ops
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
 from keras_prune.masking.prunable import Prunable, find_prunable
 from keras_prune.masking.wrapper import ATTRIBUTE, CLUSTERS
-from keras_prune.reporting.tables import table
+from keras_prune.plots.sparsity import plot_sparsity
+from tflite_export.reporting import Report, Table
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightSparsity:
-    """One prunable weight array of a model.
+    """Prunable weight array of a model.
 
     Args:
         layer: Path of the layer: `"encoder/conv1"`.
@@ -24,7 +27,8 @@ class WeightSparsity:
         size: Number of its entries.
         zeros: How many of them are zero.
         masked: Whether it has a mask.
-        distinct: How many different values it has, zero among them, if its entries share values; else None.
+        distinct: How many different values it has, zero among them, if its entries share values. Defaults to None: they
+            do not.
     """
 
     layer: str
@@ -37,7 +41,8 @@ class WeightSparsity:
 
     @property
     def bits(self) -> int | None:
-        """Bits that say which of its values an entry has, if its entries share values; the values come on top."""
+        """Bits of the index of an entry into the shared values, if its entries share values; the values are not in
+        it."""
         return None if self.distinct is None else max(self.distinct - 1, 1).bit_length()
 
     @property
@@ -48,7 +53,7 @@ class WeightSparsity:
 
 @dataclasses.dataclass(frozen=True)
 class LayerSparsity:
-    """One layer of a model.
+    """Layer of a model.
 
     Args:
         name: Path of the layer: `"encoder/conv1"`.
@@ -70,8 +75,8 @@ class LayerSparsity:
 
 
 @dataclasses.dataclass(frozen=True)
-class SparsitySummary:
-    """The sparsity of a model. Its `str` is a table.
+class SparsitySummary(Report):
+    """Sparsity of a model: what `summary` returns. Its `str` is a table.
 
     Args:
         model: Name of the model.
@@ -98,6 +103,7 @@ class SparsitySummary:
 
     @property
     def prunable_zeros(self) -> int:
+        """Number of prunable weights that are zero."""
         return sum(weight.zeros for layer in self.layers for weight in layer.weights)
 
     @property
@@ -112,6 +118,7 @@ class SparsitySummary:
 
     @property
     def zeros(self) -> int:
+        """Number of all parameters that are zero."""
         return sum(layer.zeros for layer in self.layers)
 
     @property
@@ -119,7 +126,11 @@ class SparsitySummary:
         """Fraction of all parameters that is zero; 0 if there are none."""
         return self.zeros / self.parameters if self.parameters else 0.0
 
-    def __str__(self) -> str:
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the sparsity of each weight: see `keras_prune.plots.plot_sparsity`."""
+        return plot_sparsity(self, ax)
+
+    def _tables(self) -> Sequence[Table]:
         rows: list[tuple[str, ...]] = []
         for layer in self.layers:
             mask = "yes" if layer.masked else f"no: {layer.reason}"
@@ -132,22 +143,40 @@ class SparsitySummary:
         prunable = _numbers(self.prunable, self.prunable_zeros, self.prunable_sparsity)
         whole = _numbers(self.parameters, self.zeros, self.sparsity)
         totals = [("Prunable weights", "", "", "", *prunable, ""), ("Whole model", "", "", "", *whole, "")]
-        headings = ("Layer", "Kind", "Weight", "Shape", "Weights", "Zeros", "Sparsity", "Mask")
-        return table(f"Sparsity of '{self.model}'", headings, rows, totals)
+        headings = ("Layer", "Class", "Weight", "Shape", "Weights", "Zeros", "Sparsity", "Mask")
+        return [Table(headings, rows, f"Sparsity of '{self.model}'", totals)]
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        """A record for each prunable weight array, and for each layer that has none."""
+        found = []
+        for layer in self.layers:
+            about = {"layer": layer.name, "kind": layer.kind, "masked": layer.masked, "reason": layer.reason}
+            for weight in layer.weights:
+                values = {name: getattr(weight, name) for name in ("shape", "size", "zeros", "sparsity", "distinct")}
+                found.append({**about, "weight": weight.name, **values})
+            if not layer.weights:
+                names = ("weight", "shape", "size", "zeros", "sparsity", "distinct")
+                found.append({**about, **dict.fromkeys(names)})
+        return found
+
+    def _facts(self) -> Mapping[str, Any]:
+        names = ("model", "prunable", "prunable_zeros", "prunable_sparsity", "parameters", "zeros", "sparsity")
+        return {name: getattr(self, name) for name in names}
 
 
 def _numbers(size: int, zeros: int, sparsity: float) -> tuple[str, str, str]:
+    """The three cells of numbers."""
     return f"{size:,}", f"{zeros:,}", f"{sparsity:.2%}"
 
 
 def summary(model: keras.Layer) -> SparsitySummary:
-    """Counts the zeros of a model, layer by layer and in all; after `cluster_weights`, the shared values too.
+    """Return the sparsity of a model, layer by layer and in all; after `cluster_weights`, the shared values too.
 
     Args:
-        model: A built model or layer, with masks or without.
+        model: Built model or layer, with masks or without. It is only read.
 
     Returns:
-        A `SparsitySummary`; print it for a table.
+        A `SparsitySummary`: print it for a table.
 
     Raises:
         TypeError: `model` is no model or layer.
@@ -170,6 +199,7 @@ def summary(model: keras.Layer) -> SparsitySummary:
 
 
 def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
+    """The sparsity of one layer, whose masks are no parameters."""
     inner = inner_layer(layer)
     masked = {id(each.weight): each for each in find_masked(layer)}
     states = [getattr(layer, name) for name in (ATTRIBUTE, CLUSTERS) if hasattr(layer, name)]
@@ -200,15 +230,18 @@ def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
 
 
 def _reason(prunable: Prunable) -> str:
+    """Why a layer has no masks."""
     return prunable.reason or "not wrapped"
 
 
 def _distinct(weight: MaskedWeight | None) -> int | None:
+    """The number of shared values of a weight; None if it has none."""
     if weight is None or weight.shared is None:
         return None
     return np.unique(ops.convert_to_numpy(weight.weight.value)).size
 
 
 def _zeros(weight: keras.Variable) -> int:
+    """The number of entries that are zero."""
     values = ops.convert_to_numpy(weight.value)
     return values.size - int(np.count_nonzero(values))

@@ -1,4 +1,4 @@
-"""Layers and residual branches that really go away. Structure -> candidates -> scores -> plan -> rebuilt model."""
+"""Removal of whole layers and residual branches: structure -> candidates -> scores -> plan -> rebuilt model."""
 
 from keras_prune.layers.analysis import LayerAnalysis, analyze_layers
 from keras_prune.layers.candidates import Candidate

@@ -4,30 +4,31 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 
-from keras_prune.costs.macs_change import unknown_macs_lines
+from keras_prune.costs.macs_change import unknown_macs_notes
 from keras_prune.graph.structure import Structure
 from keras_prune.layers.candidates import Candidate, find_candidates
-from keras_prune.layers.costs import DepthCosts
+from keras_prune.layers.costs import RemovalCosts
 from keras_prune.reporting.numbers import number
-from keras_prune.reporting.tables import table
 from keras_prune.tracing.checks import check_model
 from keras_prune.tracing.trace import trace
+from tflite_export.reporting import Bars, Report, Table
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LayerAnalysis:
-    """What can be removed from a model. Its `str` is a table.
+class LayerAnalysis(Report):
+    """Layers and branches that can be removed from a model. Its `str` is a table.
 
     Args:
         model: Name of the model.
         candidates: What can be removed, in the order of the model. Those that are not `unranked` do not overlap.
-        reasons: Why the other layers with weights cannot go, by path.
-        fingerprint: The same for models that differ in nothing but values.
+        reasons: Why the other layers with weights cannot be removed, by path.
+        fingerprint: The same for models that differ only in the values of their weights.
         structure: The graphs of the model.
-        costs: Counts what is left.
+        costs: Counts what the model costs without some of the candidates.
     """
 
     model: str
@@ -35,14 +36,14 @@ class LayerAnalysis:
     reasons: Mapping[str, str]
     fingerprint: str
     structure: Structure
-    costs: DepthCosts
+    costs: RemovalCosts
 
     @property
     def ranked(self) -> tuple[Candidate, ...]:
         """The candidates that a ratio or budget chooses from."""
         return tuple(candidate for candidate in self.candidates if not candidate.unranked)
 
-    def __str__(self) -> str:
+    def _tables(self) -> list[Table]:
         headings = ("Candidate", "Kind", "Layers", "Parameters", "MACs", "State")
         rows = [
             (
@@ -55,27 +56,42 @@ class LayerAnalysis:
             )
             for each in self.candidates
         ]
-        text = table(f"What can be removed from '{self.model}'", headings, rows)
-        return text + unknown_macs_lines(self.costs.unknown) + reason_lines(self.reasons)
+        return [Table(headings, rows, f"What can be removed from '{self.model}'")]
+
+    def _notes(self) -> list[str]:
+        return [*unknown_macs_notes(self.costs.unknown), *reason_notes(self.reasons)]
+
+    def _rows(self) -> list[Mapping[str, Any]]:
+        names = ("name", "kind", "layers", "parameters", "macs", "unranked")
+        return [{name: getattr(each, name) for name in names} for each in self.candidates]
+
+    def _facts(self) -> Mapping[str, Any]:
+        facts = {name: getattr(self, name) for name in ("model", "fingerprint", "reasons")}
+        return {**facts, "unknown_macs": self.costs.unknown}
+
+    def _bars(self) -> Bars:
+        names = [each.name for each in self.candidates]
+        series = {"Parameters": [each.parameters for each in self.candidates]}
+        return Bars(f"What can be removed from '{self.model}'", "parameters", names, series)
 
 
 def analyze_layers(model: keras.Model) -> LayerAnalysis:
-    """Finds the layers, residual branches and models inside that can be removed from a model.
+    """Find the layers, residual branches and models inside that can be removed from a model.
 
-    A *layer* can go if it reads one tensor and gives one of the same shape. The normalisation, activation and dropout
-    that follow it, and that nothing else is read through, go with it. A *branch* can go if a sum (`Add`, `+`, `-`,
+    A *layer* can be removed if it has one input and one output of the same shape. The normalisation, activation and
+    dropout that follow it, and only it, are removed with it. A *branch* can be removed if a sum (`Add`, `+`, `-`,
     `CustomScaleLayer`) adds it to its own start, or to a shortcut with fewer layers from the same start; the shortcut
-    stays, with its projection if it has one. A *model* inside can go as a layer can.
+    is kept, with its projection if it has one. A *model* inside can be removed like a layer.
 
     Candidates may contain each other. A ratio or budget chooses from those that do not: the innermost branches,
     layers that are in none of these, and models that contain neither. The last layer before an output is not among
-    them. All others are only removed if they are named.
+    them. All others are removed only by name.
 
     Args:
         model: A built Sequential or Functional model, models in it included. It is only read.
 
     Returns:
-        A `LayerAnalysis`; print it for a table.
+        A `LayerAnalysis`; print it for a table, `plot` it for bars.
 
     Raises:
         ValueError: The model is not built, is subclassed, or has pruning masks.
@@ -90,8 +106,8 @@ def analyze_layers(model: keras.Model) -> LayerAnalysis:
     ```
     """
     check_model(model)
-    structure = Structure(model)
-    costs = DepthCosts(structure, trace(model))
+    found = trace(model)
+    structure, costs = found.structure, RemovalCosts(found)
     candidates, reasons = find_candidates(structure)
     counted = tuple(dataclasses.replace(each, macs=costs.macs(each.nodes)) for each in candidates)
     return LayerAnalysis(model.name, counted, reasons, _fingerprint(model, counted), structure, costs)
@@ -104,10 +120,10 @@ def short_list(names: tuple[str, ...], limit: int = 4) -> str:
     return f"{names[0]} ... {names[-1]} ({len(names)})"
 
 
-def reason_lines(reasons: Mapping[str, str]) -> str:
-    """The layers that cannot go, a line each."""
+def reason_notes(reasons: Mapping[str, str]) -> list[str]:
+    """Lines for a report: the layers that cannot be removed, and why. Empty if there are none."""
     lines = [f"  '{path}': {reason}" for path, reason in reasons.items()]
-    return "\n".join(["", "Layers that are in no candidate:", *lines]) if lines else ""
+    return ["Layers that are in no candidate:", *lines] if lines else []
 
 
 def _fingerprint(model: keras.Model, candidates: tuple[Candidate, ...]) -> str:

@@ -1,4 +1,4 @@
-"""What is measured on data: how much tensors change across a candidate, and what the loss is without it."""
+"""Importance of candidates on data: how much a tensor changes across each, and what the loss is without it."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +28,7 @@ def block_influence(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def activation_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Euclidean distance of a sample's tensor from what it was, relative to what it was."""
+    """Euclidean distance of a sample's tensor after a candidate from that before it, relative to that before it."""
     axes = tuple(range(1, before.ndim))
     distance, size = (np.sqrt(np.sum(np.square(values), axis=axes)) for values in (after - before, before))
     return np.where(distance > 0, distance / np.maximum(size, 1e-30), 0.0)
@@ -37,13 +37,13 @@ def activation_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 def measure_change(
     structure: Structure, candidates: Sequence[Candidate], batches: Iterable[Batch], change: Change
 ) -> dict[str, float]:
-    """How much the tensors change across each candidate: the mean over all samples, positions and uses.
+    """Return how much tensors change across each candidate: the mean over all samples, positions and uses.
 
     Args:
         structure: The graphs of the model.
         candidates: The candidates.
         batches: The data.
-        change: Compares what a candidate reads, or the shortcut, with what it gives, or the sum.
+        change: Compares the input of a candidate, or the shortcut, with its output, or the sum.
 
     Returns:
         By name of the candidate, the mean.
@@ -84,7 +84,7 @@ def measure_change(
 def measure_loss(
     structure: Structure, candidates: Sequence[Candidate], batches: Iterable[Batch], loss: Any, loss_weights: Any
 ) -> dict[str, float]:
-    """How much the loss grows when each candidate alone is passed by. Below 0: the model is better without it.
+    """Return how much the loss grows when each candidate alone is bypassed. Below 0: the model is better without it.
 
     The batches are held in memory, as every candidate is evaluated on all of them.
 

@@ -1,4 +1,4 @@
-"""What is left of a model when some uses of its layers are passed by."""
+"""What is left of a model when some uses of its layers are bypassed."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -12,11 +12,12 @@ from keras_prune.layers.residual_sums import operands
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cut:
-    """One change of the graph: a node that is passed by, or one operand that a sum no longer reads.
+    """One change of the graph: a node that is bypassed, or one operand that a sum no longer adds.
 
     Args:
         node: The use of an operation.
-        operand: Of a sum, which of its operands goes. A sum of one operand is passed by.
+        operand: Of a sum, which of its operands is removed; a sum of one operand is bypassed. Defaults to None: the
+            node itself is bypassed.
     """
 
     node: Any
@@ -24,13 +25,13 @@ class Cut:
 
 
 class Left:
-    """What is left of a model after some cuts. Nothing is changed: this only says what would be.
+    """The rest of a model after some cuts. Nothing is changed: this only says what would be.
 
-    A model inside whose output has become its input is passed by, too.
+    A model inside whose output has become its input is bypassed, too.
 
     Args:
         structure: The graphs of the model.
-        cuts: The changes.
+        cuts: The changes. Defaults to none.
     """
 
     def __init__(self, structure: Structure, cuts: Iterable[Cut] = ()):
@@ -68,11 +69,11 @@ class Left:
 
         Args:
             node: A node of one of the graphs.
-            make: Returns what is called for operations that stay.
+            make: Returns what is called for an operation that is kept.
 
         Returns:
-            A function of the arguments that the operation takes. For nodes that are not computed any more it returns
-            None for each output.
+            A function of the arguments that the operation takes. For nodes that are no longer computed it returns None
+            for each output.
         """
         if id(node) in self._passed:
             place = position(node, self._passed[id(node)])

@@ -1,8 +1,8 @@
-"""Candidates: what of a model can be passed by, and what then vanishes.
+"""Candidates: which parts of a model can be bypassed, and what is then removed.
 
-Three kinds. A *branch* is what a sum adds to a shortcut: it goes, and the other operand stays, as if the branch gave
-zeros. A *layer* gives a tensor of the shape that it reads: it goes with the normalisation, activation and dropout that
-follow it, since those belong to what it computed. A *model* inside goes likewise.
+Three kinds. A *branch* is what a sum adds to a shortcut: it is removed and the other operand is kept, as if the branch
+were zero. A *layer* has an output of the shape of its input: it is removed with the normalisation, activation and
+dropout that follow it, since those belong to what it computed. A *model* inside is removed like a layer.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _NORMS = (
     layers.UnitNormalization,
     layers.Normalization,
 )
-_SOME = 64  # a size for those that are not known
+_SOME = 64  # a size for those that are unknown
 _ACTIVATIONS = "Relu Relu6 Sigmoid Softplus Softsign Silu LeakyRelu HardSigmoid HardSilu Elu Selu Gelu Celu Softmax"
 _FOLLOWERS = (
     *_NORMS,
@@ -46,21 +46,22 @@ _TOWERS = "has no shortcut: its other operand has as many layers"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidate:
-    """Something that can be removed from a model.
+    """A part of a model that can be removed.
 
     Args:
         name: Path of the sum, of the layer, or of the model inside. The second use of a layer is `"name#2"`, and where
             a sum adds several branches, that of its third operand is `"name:2"`.
         kind: `"branch"`, `"layer"` or `"model"`.
         cuts: What changes in the graph.
-        nodes: The uses of operations that are no longer computed then, but for those inside of models.
+        nodes: The uses of operations that are no longer computed then, except those inside of models.
         vanishing: The same with those inside of models that are used nowhere else.
-        uses: The uses of layers that go with it, those inside of models included: for each the nodes of these models,
-            by identity, and its own.
+        uses: The uses of layers that are removed with it, those inside of models included: for each the nodes of these
+            models, by identity, and its own.
         layers: Paths of the layers among them.
-        parameters: Number of weights that go with it if it goes alone. A layer that is used elsewhere stays there.
-        macs: Multiply-accumulates that go with it, for one sample; None if they are not known.
-        unranked: Why a ratio or budget does not consider it, though it can be named; empty if they do.
+        parameters: Number of weights that are removed with it if it is removed alone. A layer that is used elsewhere is
+            kept there.
+        macs: Multiply-accumulates that are removed with it, for one sample; None if they are unknown. Defaults to None.
+        unranked: Why a ratio or budget does not consider it, though it can be named. Defaults to "": they do.
     """
 
     name: str
@@ -92,7 +93,7 @@ def is_layer(node: Any) -> bool:
 
 
 def find_candidates(structure: Structure) -> tuple[list[Candidate], dict[str, str]]:
-    """Returns all candidates, in the order of the model, and why other layers cannot go, by path."""
+    """Return all candidates, in the order of the model, and why other layers cannot be removed, by path."""
     reasons: dict[str, str] = {}
     branches = [each for graph in structure.graphs for each in _branches(structure, graph, reasons)]
     inside = _smallest(branches)
@@ -105,7 +106,7 @@ def find_candidates(structure: Structure) -> tuple[list[Candidate], dict[str, st
             found.append(candidate)
         else:
             reasons.setdefault(structure.path(node), reason)
-    order = {id(node): index for index, node in enumerate(structure.nodes)}
+    order = structure.order
     found.sort(key=lambda candidate: order[id(candidate.cuts[0].node)])
     taken = {path for candidate in found for path in candidate.layers}
     wanted = [structure.path(node) for node in structure.nodes if is_layer(node)]
@@ -113,7 +114,7 @@ def find_candidates(structure: Structure) -> tuple[list[Candidate], dict[str, st
 
 
 def is_covered(uses: Iterable[tuple[int, ...]], gone: Collection[tuple[int, ...]]) -> bool:
-    """Whether all these uses of layers are among those that are gone, in the models that they are in or around them."""
+    """Whether all these uses of layers are among the removed ones, in the models that they are in or around them."""
     return all(any(use[start:] in gone for start in range(len(use))) for use in uses)
 
 
@@ -171,7 +172,7 @@ def _starts(graph: Graph, own: list[Any], tensor: Any) -> set[int]:
 
 
 def _layer(structure: Structure, node: Any, branch: Candidate | None) -> tuple[Candidate | None, str]:
-    """A layer, or model inside, with what belongs to it; or the reason why it cannot go."""
+    """A layer, or model inside, with what belongs to it; or the reason why it cannot be removed."""
     reason = _why_not(node)
     if reason:
         return None, reason
@@ -186,20 +187,20 @@ def _layer(structure: Structure, node: Any, branch: Candidate | None) -> tuple[C
 def _why_not(node: Any) -> str:
     tensors = {id(tensor): tensor for tensor in data_tensors(node)}
     if len(tensors) != 1:
-        return f"it reads {len(tensors)} tensors" if tensors else "it reads no tensor"
+        return f"it has {len(tensors)} inputs" if tensors else "it has no input tensor"
     if len(node.outputs) != 1:
-        return f"it gives {len(node.outputs)} tensors"
+        return f"it has {len(node.outputs)} outputs"
     given, made = next(iter(tensors.values())), node.outputs[0]
     for before, after in ((tuple(given.shape), tuple(made.shape)), _probe(node, given)):
         if not after:
-            return f"whether it keeps the shape {before} is not known before the model runs"
+            return f"whether it keeps the shape {before} is unknown before the model runs"
         if before != after:
             return f"it changes the shape from {before} to {after}"
     return "" if given.dtype == made.dtype else f"it changes the type from {given.dtype} to {made.dtype}"
 
 
 def _probe(node: Any, given: Any) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
-    """The shapes of what a node reads and gives, with some size for each that is not known before the model runs."""
+    """The shapes of a node's input and output, with some size for each that is unknown before the model runs."""
     shape = tuple(given.shape)
     if None not in shape[1:]:
         return shape, tuple(node.outputs[0].shape)
@@ -257,7 +258,7 @@ def _candidate(structure: Structure, name: str, kind: Kind, cuts: list[Cut], nod
 
 
 def _rank(structure: Structure, candidates: list[Candidate]) -> list[Candidate]:
-    """Says which candidates a ratio does not consider, so that no two of the others overlap."""
+    """Marks the candidates that a ratio does not consider, so that no two of the others overlap."""
     holders: dict[int, list[Candidate]] = {}  # for each node the candidates that use it
     for candidate in candidates:
         for node in structure.with_inner(candidate.nodes, shared=True):
@@ -339,7 +340,7 @@ def _name(structure: Structure, node: Any) -> str:
 
 
 def _can_replace(tensor: Any, total: Any) -> bool:
-    """Whether one operand of a sum has the shape and type of the sum, whose sizes may not be known."""
+    """Whether one operand of a sum has the shape and type of the sum, whose sizes may be unknown."""
     pairs = zip(tensor.shape, total.shape, strict=True) if len(tensor.shape) == len(total.shape) else [(0, 1)]
     same = all(size == sum_size or (sum_size is None and size != 1) for size, sum_size in pairs)
     return same and tensor.dtype == total.dtype

@@ -1,4 +1,4 @@
-"""Which candidates go: those that are named, or those of the lowest scores until a ratio or budget is reached."""
+"""Which candidates are removed: those that are named, or those of the lowest scores, for a ratio or budget."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,13 +13,13 @@ from keras_prune.validation import part
 
 
 def choose_named(analysis: LayerAnalysis, patterns: Sequence[str]) -> list[Candidate]:
-    """The candidates that these patterns name: by their own name, or by that of a layer.
+    """Return the candidates that these patterns name: by their own name, or by that of a layer.
 
-    A layer that cannot go alone means the smallest branch that it is in. Normalisation, activations and dropout go with
-    their layer, and are passed over.
+    A layer that cannot be removed alone means the smallest branch that it is in. Normalisation, activations and dropout
+    are removed with their layer; patterns that match them as well are fine.
 
     Raises:
-        ValueError: A pattern matches nothing, or a layer that cannot go; the message says why.
+        ValueError: A pattern matches nothing, or a layer that cannot be removed; the message says why.
     """
     structure = analysis.structure
     paths = [structure.path(node) for node in structure.nodes]
@@ -42,7 +42,7 @@ def choose_named(analysis: LayerAnalysis, patterns: Sequence[str]) -> list[Candi
     gone = {structure.path(node) for each in chosen.values() for node in each.vanishing} | set(chosen) | set(reasons)
     for pattern in patterns:
         if not any(matches(pattern, path) for path in gone):
-            reasons[pattern] = "it has no weights or is a normalisation: such a layer goes with the one before it"
+            reasons[pattern] = "it has no weights or is a normalisation, and is removed with the layer before it"
     if reasons:
         lines = "; ".join(f"'{path}': {reason}" for path, reason in reasons.items())
         raise ValueError(f"`names` names what cannot be removed: {lines}. Received: names={list(patterns)}")
@@ -50,7 +50,7 @@ def choose_named(analysis: LayerAnalysis, patterns: Sequence[str]) -> list[Candi
 
 
 def complete(analysis: LayerAnalysis, chosen: Iterable[Candidate]) -> list[Candidate]:
-    """The same removal, said best: a branch that lost all its layers goes, and what is inside another is left out."""
+    """Return the same removal, normalised: a branch without layers is removed, what is inside another is left out."""
     found = {each.name: each for each in chosen}
     for branch in analysis.candidates:
         if branch.kind == "branch" and branch.name not in found:
@@ -70,17 +70,17 @@ def complete(analysis: LayerAnalysis, chosen: Iterable[Candidate]) -> list[Candi
 
 
 def what_is_left(analysis: LayerAnalysis, chosen: Iterable[Candidate]) -> Left:
-    """What is left of the model without these candidates."""
+    """Return what is left of the model without these candidates."""
     return Left(analysis.structure, [cut for each in complete(analysis, chosen) for cut in each.cuts])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerQueue:
-    """The candidates that may go one after the other, the first to go first.
+    """The order of removal: candidates that can be removed one after the other.
 
     Args:
         candidates: Those of the lowest scores first; of equal ones the last in the model.
-        skipped: Those that cannot go once those before them are gone, and why, by name.
+        skipped: Why the others cannot be removed after those before them, by name.
     """
 
     candidates: tuple[Candidate, ...]
@@ -88,7 +88,7 @@ class LayerQueue:
 
 
 def make_queue(analysis: LayerAnalysis, scores: Mapping[str, float]) -> LayerQueue:
-    """Orders the candidates, and leaves out those without which the model could not be carried out any more."""
+    """Return the candidates in order of removal, without those without which there would be no valid model."""
     position = {each.name: index for index, each in enumerate(analysis.candidates)}
     order = sorted(analysis.ranked, key=lambda each: (scores[each.name], -position[each.name]))
     queue: list[Candidate] = []
@@ -103,12 +103,12 @@ def make_queue(analysis: LayerAnalysis, scores: Mapping[str, float]) -> LayerQue
 
 
 def choose_by_ratio(analysis: LayerAnalysis, queue: LayerQueue, ratio: float) -> list[Candidate]:
-    """The first of the queue: this fraction of all candidates that are ranked, rounded down."""
+    """Return the first of the queue: this fraction of all candidates that are ranked, rounded down."""
     return complete(analysis, queue.candidates[: part(ratio, len(analysis.ranked))])
 
 
 def choose_by_budget(analysis: LayerAnalysis, queue: LayerQueue, budget: Budget) -> list[Candidate]:
-    """The shortest part of the queue without which the model is within the budget.
+    """Return the shortest part of the queue without which the model is within the budget.
 
     Raises:
         ValueError: The budget cannot be met; the message says what can.

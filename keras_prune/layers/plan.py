@@ -1,4 +1,4 @@
-"""Plans: what is removed. A plan is plain data, can be saved, and replayed on a model of the same structure."""
+"""`LayerPlan`: what is removed, as plain data that can be saved, and replayed on a model of the same structure."""
 
 import dataclasses
 import pathlib
@@ -8,23 +8,23 @@ from keras_prune.storage import read_plan, write_plan
 
 @dataclasses.dataclass(frozen=True)
 class LayerPlan:
-    """What is removed from a model.
+    """The layers and branches to remove from a model.
 
     Args:
         fingerprint: Of the model that the plan was made for; see `LayerAnalysis`.
-        removed: The names of the candidates that go.
+        removed: The names of the candidates to remove.
     """
 
     fingerprint: str
     removed: tuple[str, ...]
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Writes the plan as JSON."""
+        """Write the plan to a file, as JSON."""
         write_plan(path, {"fingerprint": self.fingerprint, "removed_layers": list(self.removed)})
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> "LayerPlan":
-        """Reads a plan that `save` wrote.
+        """Read a plan that `save` wrote.
 
         Raises:
             ValueError: The file holds something else.

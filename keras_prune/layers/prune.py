@@ -1,4 +1,4 @@
-"""`prune_layers`: a model of fewer layers, the plan that made it, and the report of what was done."""
+"""`prune_layers`: a model of fewer layers, the plan behind it, and a report."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from keras_prune.layers.plan import LayerPlan
 from keras_prune.layers.rebuild import rebuild
 from keras_prune.layers.report import LayerReport, make_report
 from keras_prune.layers.scores import Score, check_importance, score_candidates
-from keras_prune.validation import is_fraction
+from keras_prune.validation import check_fraction
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PrunedLayers:
-    """What `prune_layers` returns. Its `str` is the report.
+    """Result of `prune_layers`. Printed, or shown in a notebook, it is its report.
 
     Args:
         model: The smaller model, not compiled: the state of an optimizer does not fit it.
-        plan: What went. Save it, and replay it with `prune_layers(model, plan=plan)`.
-        report: What was asked, what was done, and what could not be.
+        plan: What was removed. Save it, and replay it with `prune_layers(model, plan=plan)`.
+        report: Sizes before and after, and what could not be removed.
     """
 
     model: keras.Model
@@ -34,6 +34,9 @@ class PrunedLayers:
 
     def __str__(self) -> str:
         return str(self.report)
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
 
 def prune_layers(
@@ -47,33 +50,36 @@ def prune_layers(
     loss: Any = None,
     plan: LayerPlan | None = None,
 ) -> PrunedLayers:
-    """Removes whole layers, or whole residual branches.
+    """Remove whole layers, or whole residual branches.
 
-    What can go, alone or as a branch, `analyze_layers` says. A layer is replaced by what it reads. A branch is left
-    out of its sum: the smaller model computes what the original computes if the branch gives zeros. What nothing reads
-    any more is not in the new model; a layer that is also used elsewhere stays there. A way from every input to an
-    output stays, with at least one layer with weights before each output.
+    `analyze_layers` says what can be removed, alone or as a branch. A layer is replaced by its input. A branch is left
+    out of its sum: the smaller model computes what the original computes with zeros as the branch's output. What is no
+    longer used is not in the new model; a layer that is also used elsewhere is kept there. Every input still reaches an
+    output, and before each output there is at least one layer with weights.
 
     Args:
         model: A built Sequential or Functional model. It is not changed.
-        names: What to remove: a pattern of names of candidates or layers, or a list of them. A layer that cannot go
-            alone means the smallest residual branch that it is in.
+        names: What to remove: a pattern of names of candidates or layers, or a list of them. A layer that cannot be
+            removed alone means the smallest residual branch that it is in. Defaults to None.
         ratio: Fraction of the ranked candidates to remove instead, in [0, 1), rounded down: those of the lowest
-            scores; of equal scores the last in the model.
-        budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few candidates as possible go,
-            in the order of their scores.
-        importance: How candidates are ranked. `"l2"` and `"l1"` are the size of their weights, about 1 for new ones.
-            They say little of layers outside of branches, of which small weights are not the identity.
-            `"block_influence"` is 1 - cosine similarity of what a candidate is given and what it gives, for each vector
-            along the last axis (Men et al. 2024, "ShortGPT: Layers in large language models are more redundant than
-            you expect"), `"activation_change"` the relative Euclidean distance of each sample's tensor; both need
-            `data`. `"loss_change"` is how much the loss grows without the candidate, below 0 if it falls; it needs
-            `data` with targets, and a loss. `"random"` is the control that the others must beat. Or a function
-            `candidate -> score`, higher = keep.
+            scores; of equal scores the last in the model. Defaults to None.
+        budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few candidates as possible are
+            removed, in the order of their scores. Defaults to None.
+        importance: The importance criterion that ranks the candidates: a name, or a function `candidate -> score`,
+            higher = keep. Defaults to `"l2"`.
+            `"l2"`, `"l1"`: the size of the weights, about 1 for new ones. They say little of layers outside of
+            branches, where a layer of small weights is not the identity.
+            `"block_influence"`: 1 - cosine similarity of a candidate's input and output, for each vector along the last
+            axis (Men et al. 2024, "ShortGPT: Layers in large language models are more redundant than you expect").
+            `"activation_change"`: the Euclidean distance of a candidate's input and output relative to the input, for
+            each sample. Both need `data`.
+            `"loss_change"`: how much the loss grows without the candidate, below 0 if it falls. It needs `data` with
+            targets, and a loss.
+            `"random"`: a baseline that the others must beat.
         data: What they are measured on: arrays `x`, `(x, y)` or `(x, y, sample_weight)`, or batches of these that can
-            be read more than once (a `tf.data.Dataset`, `PyDataset`, `DataLoader` or list).
-        loss: As `compile` takes it; by default what the model was compiled with.
-        plan: A plan to replay instead.
+            be read more than once (a `tf.data.Dataset`, `PyDataset`, `DataLoader` or list). Defaults to None.
+        loss: As `compile` takes it. Defaults to None: the loss that the model was compiled with.
+        plan: A plan to replay instead. Defaults to None.
 
     Returns:
         A `PrunedLayers`: `.model`, `.plan` and `.report`. Keras names an output after the layer that makes it: that
@@ -81,9 +87,9 @@ def prune_layers(
 
     Raises:
         ValueError: Not exactly one of `names`, `ratio`, `budget` and `plan`; a pattern that matches nothing, or a layer
-            that cannot go (the message says why); a removal that would cut an input off or leave an output without
-            weights; a budget that cannot be met (the message says the smallest that can); missing data; a plan made
-            for another model; a subclassed, unbuilt or masked model.
+            that cannot be removed (the message says why); a removal that would disconnect an input or leave an output
+            without weights; a budget that cannot be met (the message says the smallest that can); missing data; a plan
+            made for another model; a subclassed, unbuilt or masked model.
         TypeError: `model` is no Keras model, or an argument is of another type.
 
     Example:
@@ -95,7 +101,7 @@ def prune_layers(
         hidden = hidden + keras.layers.Dense(16, activation="relu", name=name)(hidden)
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
     result = prune_layers(model, ratio=0.5, importance="block_influence", data=x)
-    print(result)  # one of the two branches is gone
+    print(result)  # one of the two branches is removed
     ```
     """
     check_asked(names, ratio, budget, plan)
@@ -126,12 +132,12 @@ def prune_layers(
 
 
 def check_asked(names: Any, ratio: Any, budget: Any, plan: Any) -> None:
-    """Raises unless exactly one of them says what goes."""
+    """Raises unless exactly one of them says what to remove."""
     received = f"Received: names={names!r}, ratio={ratio!r}, budget={budget!r}, plan={plan!r}"
     if sum(value is not None for value in (names, ratio, budget, plan)) != 1:
         raise ValueError(f"Pass one of `names`, `ratio`, `budget` and `plan`. {received}")
-    if ratio is not None and not is_fraction(ratio):
-        raise ValueError(f"A ratio must be in [0, 1). {received}")
+    if ratio is not None:
+        check_fraction(ratio, "ratio")
     listed = [names] if isinstance(names, str) else names
     if names is not None and not (
         isinstance(listed, Sequence) and listed and all(isinstance(name, str) for name in listed)

@@ -1,4 +1,4 @@
-"""The model without what was removed: new layers, the same weights, nothing that is not computed any more."""
+"""The model without what was removed: new layers, the same weights, and only what is still computed."""
 
 import keras
 
@@ -8,7 +8,7 @@ from keras_prune.layers.bypass import Left
 
 
 def rebuild(structure: Structure, left: Left) -> keras.Model:
-    """Returns a new model of what is left; the model itself is only read.
+    """Return a new model of what is left; the model itself is only read.
 
     Args:
         structure: The graphs of the model.

@@ -1,29 +1,29 @@
-"""What `prune_layers` did, for the model and for each candidate."""
+"""`LayerReport`: the model before and after `prune_layers`, and every candidate, removed or not."""
 
 import dataclasses
 from collections.abc import Collection, Mapping
 
-from keras_prune.costs.macs_change import MacsChange, ReportedMacs, unknown_macs_lines
-from keras_prune.layers.analysis import LayerAnalysis, reason_lines, short_list
+from keras_prune.costs.macs_change import MacsChange, ReportedMacs, unknown_macs_notes
+from keras_prune.layers.analysis import LayerAnalysis, reason_notes, short_list
 from keras_prune.layers.bypass import Left
 from keras_prune.layers.candidates import Candidate
 from keras_prune.reporting.numbers import change, number
-from keras_prune.reporting.tables import table
+from tflite_export.reporting import Bars, Report, Table
 
 
 @dataclasses.dataclass(frozen=True)
 class CandidateReport:
-    """What became of one candidate.
+    """One candidate, removed or not.
 
     Args:
         name: Its name, as in the analysis.
         kind: `"branch"`, `"layer"` or `"model"`.
         layers: Paths of its layers.
-        parameters: Number of weights that go with it if it goes alone.
-        macs: Multiply-accumulates that go with it; None if they are not known.
-        score: How much it matters, higher = keep; None if it was not ranked.
-        removed: Whether it went, alone or with another that it is part of.
-        note: With which other it went, or why it was not considered.
+        parameters: Number of weights that are removed with it if it is removed alone.
+        macs: Multiply-accumulates that are removed with it; None if they are unknown.
+        score: Its importance, higher = keep; None if it was not ranked.
+        removed: Whether it was removed, alone or with another that it is part of.
+        note: With which other it was removed, or why it was not considered; else empty.
     """
 
     name: str
@@ -37,20 +37,20 @@ class CandidateReport:
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerReport(ReportedMacs):
-    """What `prune_layers` did. Its `str` is a table.
+class LayerReport(ReportedMacs, Report):
+    """Report of `prune_layers`. Its `str` is a table.
 
     Args:
         model: Name of the model.
         asked: What was asked for, as text.
-        importance: What ranked the candidates; empty if nothing did.
-        candidates: What became of each candidate.
-        reasons: Why other layers with weights could not go, by path.
+        importance: The criterion that ranked the candidates; empty if none did.
+        candidates: Each candidate, removed or not.
+        reasons: Why other layers with weights cannot be removed, by path.
         parameters_before: Parameters of the original model.
         parameters_after: Parameters of the smaller one.
-        macs: What became of the multiply-accumulates, and of which operations they are not known.
-        layers_before: Number of layers, those in models inside counted each once.
-        layers_after: Those left.
+        macs: Multiply-accumulates before and after, and for which operations they are unknown.
+        layers_before: Number of layers of the original model, each layer of models inside counted once.
+        layers_after: Number of layers of the smaller one, likewise.
     """
 
     model: str
@@ -66,10 +66,10 @@ class LayerReport(ReportedMacs):
 
     @property
     def removed(self) -> tuple[CandidateReport, ...]:
-        """The candidates that went."""
+        """The candidates that were removed."""
         return tuple(candidate for candidate in self.candidates if candidate.removed)
 
-    def __str__(self) -> str:
+    def _tables(self) -> list[Table]:
         headings = ("Candidate", "Kind", "Layers", "Parameters", "MACs", "Score", "State")
         rows = [
             (
@@ -83,11 +83,31 @@ class LayerReport(ReportedMacs):
             )
             for each in self.candidates
         ]
-        text = table(f"Layers of '{self.model}'", headings, rows)
-        text += f"\nAsked: {self.asked}"
-        text += f"\nLayers: {self.layers_before} -> {self.layers_after}"
-        text += f"\nParameters: {change(self.parameters_before, self.parameters_after)}\nMACs: {self.macs}"
-        return text + unknown_macs_lines(self.macs.unknown) + reason_lines(self.reasons)
+        return [Table(headings, rows, f"Layers of '{self.model}'")]
+
+    def _notes(self) -> list[str]:
+        return [
+            f"Asked: {self.asked}",
+            f"Layers: {self.layers_before} -> {self.layers_after}",
+            f"Parameters: {change(self.parameters_before, self.parameters_after)}",
+            f"MACs: {self.macs}",
+            *unknown_macs_notes(self.macs.unknown),
+            *reason_notes(self.reasons),
+        ]
+
+    def _rows(self) -> tuple[CandidateReport, ...]:
+        return self.candidates
+
+    def _bars(self) -> Bars:
+        sizes = {
+            "Layers": (self.layers_before, self.layers_after),
+            "Parameters": (self.parameters_before, self.parameters_after),
+            "MACs": (self.macs_before, self.macs_after),
+        }
+        known = {name: pair for name, pair in sizes.items() if pair[0] and pair[1] is not None}
+        after = [100 * (now or 0) / (before or 1) for before, now in known.values()]
+        series = {"Before": [100.0] * len(known), "After": after}
+        return Bars(f"'{self.model}' without some layers", "percent of the original", list(known), series)
 
 
 def make_report(
@@ -99,16 +119,16 @@ def make_report(
     scores: Mapping[str, float],
     skipped: Mapping[str, str],
 ) -> LayerReport:
-    """The report of what was removed.
+    """Return the report of a removal.
 
     Args:
-        analysis: What could be.
-        removed: What was.
-        left: What is left.
+        analysis: What could be removed.
+        removed: The candidates that were.
+        left: The rest of the model.
         asked: What was asked for.
-        importance: What ranked the candidates.
+        importance: The criterion that ranked the candidates.
         scores: Of the candidates that were ranked, by name.
-        skipped: Why ranked candidates could not go, by name.
+        skipped: Why ranked candidates could not be removed, by name.
     """
     structure = analysis.structure
     whole = Left(structure)

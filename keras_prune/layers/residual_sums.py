@@ -1,4 +1,4 @@
-"""Sums: the operations that add a residual branch to its shortcut."""
+"""Residual sums: the operations that add a branch to its shortcut."""
 
 from typing import Any
 

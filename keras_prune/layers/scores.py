@@ -1,4 +1,4 @@
-"""How much a candidate matters: one number each, higher = keep."""
+"""Importance criteria for candidates: one number each, higher = keep."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,11 +22,11 @@ def l1(candidate: Candidate) -> float:
 
 
 def l2(candidate: Candidate) -> float:
-    """Root mean square of the weights, relative to that of a layer of this size: about 1 if it were new.
+    """Root mean square of the weights, relative to that of a new layer of this size: about 1 if it were new.
 
-    Of the norm itself large layers have more, of the mean wide ones less, whatever they do. It is relative to the
-    spread that Glorot and Bengio (2010) begin with. A branch multiplies its layers, and gives nearly nothing if one of
-    them does: the score of a candidate is the geometric mean of those of its layers.
+    Large layers have a larger norm and wide ones a smaller mean, whatever they compute, so both are relative to the
+    initial spread of Glorot and Bengio (2010). The layers of a branch multiply each other, and its output is nearly
+    zero if one layer's is: the score of a candidate is the geometric mean of those of its layers.
     """
     return _combine(candidate, lambda values: float(np.sqrt(np.mean(np.square(values)))))
 
@@ -48,14 +48,14 @@ def check_importance(importance: Any) -> None:
 def score_candidates(
     structure: Structure, candidates: Sequence[Candidate], importance: str | Score, data: Any, loss: Any
 ) -> dict[str, float]:
-    """The score of each candidate, by name.
+    """Return the score of each candidate, by name.
 
     Args:
         structure: The graphs of the model.
         candidates: The candidates.
-        importance: How they are scored.
-        data: What they are measured on, if they are.
-        loss: The loss, if it is needed.
+        importance: The criterion, or its name.
+        data: What it is measured on, if it needs data.
+        loss: The loss, if it needs one.
 
     Raises:
         ValueError: A score is not a finite number, data or a loss is missing, or the data do not fit the model.
@@ -82,7 +82,8 @@ def _finite(score: Any, candidate: Candidate) -> float:
         number = np.nan
     if not np.isfinite(number):
         raise ValueError(
-            f"An importance must give one finite number for each candidate. Received: {score!r} for '{candidate.name}'"
+            "An importance criterion must return one finite number for each candidate. "
+            f"Received: {score!r} for '{candidate.name}'"
         )
     return number
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -29,7 +29,8 @@ class SingleWeights:
         weight: The weight.
     """
 
-    role, makes = "in", True
+    role: Literal["in"] = "in"
+    makes = True
 
     def __init__(self, weight: MaskedWeight):
         self.weight = weight

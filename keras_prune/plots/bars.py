@@ -1,4 +1,4 @@
-"""Horizontal bars of shares, named: what several plots are made of."""
+"""Horizontal bars of fractions, named: what several plots are made of."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from keras_prune.plots.style import letters, name_bars
 
 
 def share_bars(ax: Any, names: Sequence[str], shares: Sequence[float], colours: Sequence[str], total: float) -> None:
-    """Draws a bar for each share, and a line for that of all together.
+    """Draw a bar for each fraction, and a line for that of all together.
 
     Args:
         ax: Axes of matplotlib.
@@ -18,7 +18,7 @@ def share_bars(ax: Any, names: Sequence[str], shares: Sequence[float], colours: 
     """
     ax.barh(range(len(names)), [100 * share for share in shares], color=colours)
     name_bars(ax, names)
-    for place, share in enumerate(shares):  # in a column of their own, where no line crosses them
+    for place, share in enumerate(shares):  # right of all bars, where no line crosses them
         ax.text(109, place, f"{share:.0%}", ha="right", va="center", fontsize=letters(len(names)))
     ax.axvline(100 * total, color="black", linestyle="--", linewidth=1, label=f"all together: {total:.1%}")
     ax.set_xlim(0, 110)

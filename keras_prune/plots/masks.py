@@ -10,16 +10,16 @@ from keras_prune.selection.layout import Axes
 
 
 def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, title: str = "Mask") -> Any:
-    """Draws a mask as a matrix with the inputs as rows and the outputs as columns: what is left is dark.
+    """Draw a mask as a matrix with the inputs as rows and the outputs as columns: what is kept is dark.
 
     A convolution has all inputs of the first place in its window, then those of the second, and so on. A mask that is
-    larger than 256 rows or columns is drawn smaller: each dot is the fraction that is left of some entries.
+    larger than 256 rows or columns is drawn smaller: each dot is the fraction kept of some entries.
 
     Args:
         kept: Boolean array of any shape, True = kept: a mask, or `weights != 0`.
-        ax: Axes of matplotlib to draw on. Default: those of a new figure.
-        axes: How the weight is a matrix. Default: window, inputs and outputs in this order, as in most layers.
-        title: Over the plot.
+        ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+        axes: How the weight is a matrix. Defaults to window, inputs and outputs in this order, as in most layers.
+        title: Over the plot. Defaults to "Mask".
 
     Returns:
         The axes.
@@ -37,7 +37,7 @@ def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, tit
     kept = np.asarray(kept, bool)
     view = mask_view(kept, axes)
     ax = axes_or_new(ax, (4.5, 4.0))
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.colors import LinearSegmentedColormap  # here, since only plots need it
 
     colours = LinearSegmentedColormap.from_list("kept", ["#f3f1ea", KEPT])
     rows, columns = view.matrix
@@ -49,7 +49,7 @@ def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, tit
     for axis in (ax.xaxis, ax.yaxis):
         axis.get_major_locator().set_params(integer=True)
     if view.image.shape != view.matrix:
-        ax.figure.colorbar(image, ax=ax, label="fraction left")
+        ax.figure.colorbar(image, ax=ax, label="fraction kept")
     inputs = "inputs" if view.windows == 1 else f"inputs, for each of {view.windows} places"
     share = 1 - np.count_nonzero(kept) / max(kept.size, 1)
     tidy(ax, f"{title}: {share:.1%} zero", "outputs", inputs, grid="")

@@ -1,47 +1,57 @@
-"""Quality against size and against latency, a line for each method of pruning."""
+"""Quality against cost, a line for each method of pruning."""
 
 from typing import Any
 
-from keras_prune.plots.style import axes_or_new, look
+from keras_prune.plots.style import axes_or_new, look, tidy
+from keras_prune.validation import check_choice
+
+COSTS = {
+    "compressed_bytes": "bytes after gzip",
+    "bytes": "bytes",
+    "parameters": "parameters",
+    "non_zeros": "weights that are not zero",
+    "macs": "multiply-accumulates",
+    "effective_macs": "multiply-accumulates with a weight that is not zero",
+    "latency_ms": "latency, ms",
+}
 
 
-def plot_methods(comparison: Any, axes: Any = None) -> Any:
-    """Draws a `MethodComparison`: its first metric (or the loss) against compressed bytes, and against latency.
+def plot_methods(comparison: Any, ax: Any = None, cost: str = "compressed_bytes") -> Any:
+    """Draw a `MethodComparison`: its first metric (or the loss) against a cost.
 
-    The dense model and the control, which is the same trained on, are single marks.
+    The dense model and the control, which is the dense model fine-tuned, are single marks.
 
     Args:
         comparison: What `compare_methods` returned.
-        axes: Two axes, or None for a new figure.
+        ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+        cost: `"compressed_bytes"` (the default), `"bytes"`, `"parameters"`, `"non_zeros"`, `"macs"`,
+            `"effective_macs"`, or `"latency_ms"`, which `compare_methods(..., export=True)` measures.
 
     Returns:
-        The two axes.
+        The axes.
 
     Raises:
         ImportError: There is no matplotlib.
-        ValueError: Not two axes.
+        ValueError: Another cost, or one that is unknown of every model.
+
+    Example:
+
+    ```python
+    model.compile("adam", "mse")
+    plot_methods(kp.compare_methods(model, (x, y), (x, y), methods=["weights"], points=[0.5]), cost="non_zeros")
+    ```
     """
-    if axes is None:
-        figure = axes_or_new().figure
-        figure.clear()
-        axes = figure.subplots(1, 2, sharey=True)
-    if len(axes) != 2:
-        raise ValueError(f"`axes` must be two: for size and for latency. Received: {len(axes)}")
-    made = [point for point in comparison.points if point.row is not None]
-    names = list(made[0].row.scores)
+    check_choice(cost, "cost", COSTS)
+    shown = [point for point in comparison.points if point.row is not None and getattr(point.row, cost) is not None]
+    if not shown:
+        raise ValueError(
+            f"This cost is unknown of every model; latency is measured with `export=True`. Received: cost={cost!r}"
+        )
+    names = list(shown[0].row.scores)
     quality = next((name for name in names if name != "loss"), names[0])
-    kinds = ("compressed_bytes", "bytes after gzip"), ("latency_ms", "latency, ms")
-    for ax, (value, title) in zip(axes, kinds, strict=True):
-        known = [point for point in made if getattr(point.row, value) is not None]
-        for index, method in enumerate(dict.fromkeys(point.method for point in made)):
-            rows = [point.row for point in known if point.method == method]
-            own = sorted((getattr(row, value), row.scores[quality]) for row in rows)
-            if own:
-                ax.plot(*zip(*own, strict=True), label=method, **look(index))
-        ax.set_xlabel(title)
-        if known:
-            ax.legend()
-        else:
-            ax.text(0.5, 0.5, "not measured: see `export`", ha="center", va="center", transform=ax.transAxes)
-    axes[0].set_ylabel(quality)
-    return axes
+    ax = axes_or_new(ax)
+    for index, method in enumerate(dict.fromkeys(point.method for point in shown)):
+        rows = [point.row for point in shown if point.method == method]
+        line = sorted((getattr(row, cost), row.scores[quality]) for row in rows)
+        ax.plot(*zip(*line, strict=True), label=method, **look(index))
+    return tidy(ax, f"Methods of pruning '{comparison.model}'", COSTS[cost], quality, grid="both")

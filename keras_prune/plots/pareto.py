@@ -1,8 +1,8 @@
-"""The candidates of a search: the metric over what they cost, and the front."""
+"""The candidates of a search: the metric over their cost, and the Pareto front."""
 
 from typing import Any
 
-from keras_prune.plots.style import COLOURS, axes_or_new
+from keras_prune.plots.style import COLOURS, axes_or_new, plain_text, tidy
 
 AXES = {
     "gzip_bytes": "bytes of the file after gzip",
@@ -15,11 +15,11 @@ AXES = {
 
 
 def plot_pareto(found: Any, ax: Any = None) -> Any:
-    """Draws each candidate as a point, and the front as a line with names.
+    """Draw each candidate of a search as a point, and the Pareto front as a line with names.
 
     Args:
-        found: The candidates.
-        ax: Matplotlib axes to draw on. Default: those of a new figure.
+        found: A `ParetoFront`: `autoprune(...).front`.
+        ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
 
     Returns:
         The axes. Costs are on a logarithmic scale.
@@ -36,14 +36,13 @@ def plot_pareto(found: Any, ax: Any = None) -> Any:
         color="#999999",
         marker="x",
         linestyle="",
-        label="beaten",
+        label="dominated",
     )
     costs, metrics = [each.cost(found.cost) for each in front], [each.metric for each in front]
     ax.plot(costs, metrics, color=COLOURS[0], marker="o", label="front")
     for each, cost in zip(front, costs, strict=True):
-        ax.annotate(each.name, (cost, each.metric), xytext=(4, -9), textcoords="offset points", fontsize="x-small")
+        ax.annotate(
+            plain_text(each.name), (cost, each.metric), xytext=(4, -9), textcoords="offset points", fontsize="x-small"
+        )
     ax.set_xscale("log")
-    ax.set_xlabel(AXES[found.cost])
-    ax.set_ylabel(found.metric)
-    ax.legend(fontsize="small")
-    return ax
+    return tidy(ax, "Candidates", AXES[found.cost], found.metric, grid="both")

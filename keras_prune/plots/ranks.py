@@ -1,31 +1,31 @@
-"""Scores in their order: which were the lowest, and which of them went."""
+"""Scores in their order: which were the lowest, and which of them were removed."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_prune.plots.style import KEPT, REMOVED, axes_or_new, bars_size, name_bars, plain, tidy
+from keras_prune.plots.style import KEPT, REMOVED, axes_or_new, bars_size, name_bars, plain_text, tidy
 
 
 def plot_ranks(
     scores: np.ndarray,
-    gone: np.ndarray,
+    pruned: np.ndarray,
     ax: Any = None,
     *,
     names: Sequence[str] | None = None,
     title: str = "Scores by rank",
     unit: str = "channels",
 ) -> Any:
-    """Draws a bar for each score, the lowest first.
+    """Draw a bar for each score, the lowest first.
 
     Args:
         scores: Vector of floats.
-        gone: Boolean vector: what went.
-        ax: Axes of matplotlib to draw on. Default: those of a new figure.
-        names: What the scores are of: written beside bars that lie. None: the bars stand, and have a rank.
-        title: Over the plot.
-        unit: What has the scores.
+        pruned: Boolean vector of the same length: what was removed.
+        ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+        names: What has these scores: written beside horizontal bars. Defaults to None: vertical bars, by rank.
+        title: Over the plot. Defaults to "Scores by rank".
+        unit: What has the scores. Defaults to "channels".
 
     Returns:
         The axes.
@@ -37,19 +37,19 @@ def plot_ranks(
 
     ```python
     first = kp.explain(model, kp.prune_channels(model, 0.5)).parts[0]
-    plot_ranks(first.scores, first.gone)
+    plot_ranks(first.scores, first.pruned)
     ```
     """
-    scores, gone = np.asarray(scores, np.float64), np.asarray(gone, bool)
+    scores, pruned = np.asarray(scores, np.float64), np.asarray(pruned, bool)
     order = np.argsort(scores, kind="stable")
     ax = axes_or_new(ax, (6.0, 3.2) if names is None else bars_size(len(scores)))
     draw = ax.bar if names is None else ax.barh
     places = np.arange(1, len(scores) + 1) if names is None else np.arange(len(scores))
-    for chosen, colour, hatch, label in ((~gone, KEPT, "", "stayed"), (gone, REMOVED, "//", "went")):
+    for chosen, colour, hatch, label in ((~pruned, KEPT, "", "kept"), (pruned, REMOVED, "//", "removed")):
         if not chosen.any():
             continue
         mine = chosen[order]
-        hatch = hatch if len(scores) <= 64 else ""  # of thin bars it would be all that is seen
+        hatch = hatch if len(scores) <= 64 else ""  # it would cover thin bars
         draw(
             places[mine],
             scores[order][mine],
@@ -60,6 +60,6 @@ def plot_ranks(
         )
     if names is None:
         ax.xaxis.get_major_locator().set_params(integer=True)
-        return tidy(ax, title, f"{plain(unit)} by rank, lowest score first", "score", grid="y")
+        return tidy(ax, title, f"{plain_text(unit)} by rank, lowest score first", "score", grid="y")
     name_bars(ax, [names[index] for index in order])
     return tidy(ax, title, "score")

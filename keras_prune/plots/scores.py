@@ -1,4 +1,4 @@
-"""The distribution of scores, of what stayed and of what went, and where they were cut."""
+"""The distribution of scores, of what was kept and of what was removed, and the threshold."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ _WIDE = 50.0  # scores that spread further than this, over their median, are dra
 
 
 def plot_scores(
-    scores: np.ndarray, gone: np.ndarray, ax: Any = None, *, threshold: float | None = None, title: str = "Scores"
+    scores: np.ndarray, pruned: np.ndarray, ax: Any = None, *, threshold: float | None = None, title: str = "Scores"
 ) -> Any:
-    """Draws a histogram of scores: those of what stayed, and on top of them those of what went.
+    """Draw a histogram of scores: those of what was kept, and on top of them those of what was removed.
 
     Args:
         scores: Array of floats.
-        gone: Boolean array of the same shape: what went.
-        ax: Axes of matplotlib to draw on. Default: those of a new figure.
-        threshold: The score from which on everything stayed; drawn as a line. None: there is none.
-        title: Over the plot.
+        pruned: Boolean array of the same shape: what was removed.
+        ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+        threshold: The score from which on everything was kept, drawn as a line. Defaults to None: no line.
+        title: Over the plot. Defaults to "Scores".
 
     Returns:
         The axes.
@@ -33,14 +33,14 @@ def plot_scores(
 
     ```python
     first = kp.explain(model, kp.prune_weights(model, 0.5)).parts[0]
-    plot_scores(first.scores, first.gone, threshold=first.cut.threshold)
+    plot_scores(first.scores, first.pruned, threshold=first.cut.threshold)
     ```
     """
-    scores, gone = np.asarray(scores, np.float64), np.asarray(gone, bool)
-    if scores.shape != gone.shape:
-        raise ValueError(f"`gone` must have the shape of `scores`. Received: {gone.shape} and {scores.shape}")
+    scores, pruned = np.asarray(scores, np.float64), np.asarray(pruned, bool)
+    if scores.shape != pruned.shape:
+        raise ValueError(f"`pruned` must have the shape of `scores`. Received: {pruned.shape} and {scores.shape}")
     ax = axes_or_new(ax, (6.0, 3.2))
-    scores, gone = scores.reshape(-1), gone.reshape(-1)
+    scores, pruned = scores.reshape(-1), pruned.reshape(-1)
     positive = scores[scores > 0]
     wide = positive.size > 0 and scores.min() >= 0 and positive.max() > _WIDE * np.median(positive)
     if wide:  # few scores are far above most
@@ -52,11 +52,11 @@ def plot_scores(
         edges = _edges(scores, threshold)
     scores = np.clip(scores, edges[0], edges[-1])  # no rounding puts one outside
     ax.hist(
-        [scores[~gone], scores[gone]],
+        [scores[~pruned], scores[pruned]],
         bins=edges,
         stacked=True,
         color=[KEPT, REMOVED],
-        label=[f"stayed ({np.count_nonzero(~gone):,})", f"went ({np.count_nonzero(gone):,})"],
+        label=[f"kept ({np.count_nonzero(~pruned):,})", f"removed ({np.count_nonzero(pruned):,})"],
     )
     if threshold is not None:
         ax.axvline(threshold, color="black", linestyle="--", linewidth=1, label=f"threshold {threshold:.3g}")

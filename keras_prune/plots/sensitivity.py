@@ -1,29 +1,36 @@
-"""Curves of sensitivity: the metric over what a single layer, or group of channels, has lost."""
+"""Curves of sensitivity: the metric over the fraction removed of one layer, or of one channel group."""
 
 from typing import Any
 
-from keras_prune.plots.style import COLOURS, axes_or_new, look
+from keras_prune.plots.style import COLOURS, axes_or_new, look, plain_text
+from keras_prune.validation import check_choice
 
 GREY = "#BBBBBB"
 
 
 def plot_sensitivity(found: Any, ax: Any = None, highlight: int = 6) -> Any:
-    """Draws the curves: the most sensitive ones in colour and by name, all others grey.
+    """Draw a `Sensitivity`: the most sensitive curves in colour and by name, all others grey.
 
     Args:
         found: What `sensitivity` returned.
-        ax: Matplotlib axes to draw on. Default: those of a new figure.
-        highlight: How many are in colour, at most 8. Where there are no more than 8, all are.
+        ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+        highlight: How many are in colour, at most 8. Defaults to 6; where there are no more than 8, all are.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: `highlight` is outside [0, 8].
+        ValueError: `highlight` is no whole number in [0, 8].
         ImportError: There is no matplotlib.
+
+    Example:
+
+    ```python
+    model.compile("adam", "mse")
+    plot_sensitivity(kp.sensitivity(model, (x, y)))
+    ```
     """
-    if isinstance(highlight, bool) or not isinstance(highlight, int) or not 0 <= highlight <= len(COLOURS):
-        raise ValueError(f"`highlight` must be an integer in [0, {len(COLOURS)}]. Received: highlight={highlight!r}")
+    check_choice(highlight, "highlight", range(len(COLOURS) + 1))
     ax = axes_or_new(ax)
     count = len(found.curves) if len(found.curves) <= len(COLOURS) else highlight
     ranked = sorted(found.curves, key=lambda curve: _lost(found, curve), reverse=True)
@@ -36,10 +43,10 @@ def plot_sensitivity(found: Any, ax: Any = None, highlight: int = 6) -> Any:
         label = f"{len(ranked) - count} less sensitive" if index == 0 else None
         draw(curve, color=GREY, linewidth=1, zorder=1, label=label)
     for index, curve in enumerate(ranked[:count]):
-        draw(curve, **look(index), markersize=4, zorder=2, label=curve.name)
+        draw(curve, **look(index), markersize=4, zorder=2, label=plain_text(curve.name))
     ax.axhline(found.baseline, color="black", linewidth=0.8, linestyle=":", zorder=0)
-    ax.set_xlabel(f"fraction of the {found.kind} that is gone, of one {_unit(found)} alone")
-    ax.set_ylabel(found.metric)
+    ax.set_xlabel(f"fraction of the {found.kind} removed, of one {_unit(found)} alone")
+    ax.set_ylabel(plain_text(found.metric))
     ax.set_xlim(0, 1)
     ax.legend(title="most sensitive first", fontsize="small")
     return ax

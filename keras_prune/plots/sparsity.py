@@ -8,12 +8,12 @@ from keras_prune.plots.style import FIXED, KEPT, axes_or_new, bars_size, tidy
 
 
 def plot_sparsity(summary: Any, ax: Any = None) -> Any:
-    """Draws how much of each prunable weight array of a model is zero, and of all of them together; grey are those
-    without a mask.
+    """Draw the sparsity of each prunable weight array of a model, and of all of them together; arrays without a mask
+    are grey.
 
     Args:
         summary: What `keras_prune.summary(model)` returns.
-        ax: Axes of matplotlib to draw on. Default: those of a new figure.
+        ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
 
     Returns:
         The axes.

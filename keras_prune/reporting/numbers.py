@@ -2,10 +2,10 @@
 
 
 def number(count: int | None) -> str:
-    """A number with commas; a dash if it is unknown."""
+    """Return a number with commas; a dash if it is unknown."""
     return "-" if count is None else f"{count:,}"
 
 
 def change(before: int, after: int) -> str:
-    """A number before and after, and the fraction kept."""
+    """Return a number before and after, and the fraction kept."""
     return f"{before:,} -> {after:,} ({after / max(before, 1):.1%} left)"

@@ -7,11 +7,11 @@ from typing import TypeVar
 import keras
 
 T = TypeVar("T")
-PATIENCE = 5.0  # seconds without a word
+PATIENCE = 5.0  # seconds without output
 
 
 def track(items: Iterable[T], total: int | None, title: str) -> Iterator[T]:
-    """Passes the items on; shows how many were done, once they have taken some seconds and some more are to come.
+    """Yield the items; show how many were done, once they have taken some seconds and some more are to come.
 
     Args:
         items: What is worked through.

@@ -1,6 +1,6 @@
 """The names of `tfmot.sparsity.keras` on Keras 3: `import keras_prune.tfmot as sparsity` in its place.
 
-The guide docs/moving-from-tfmot.md says what differs. New code is shorter with `keras_prune` itself.
+The guide docs/guides/moving-from-tfmot.md says what differs. New code is shorter with `keras_prune` itself.
 """
 
 from keras_prune.tfmot.callbacks import PruningSummaries, UpdatePruningStep

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from keras_prune import _keras
+from keras_prune.graph.structure import Graph
 from keras_prune.masking.masked_weights import inner_layer
 
 _SIMPLE = (
@@ -122,23 +123,10 @@ class _Graph:
     """Who makes and who reads the tensors of a model. A node is a use of an operation."""
 
     def __init__(self, model: keras.Model):
-        nodes = _keras.graph_nodes(model)
-        inputs, outputs = ({id(tensor) for tensor in ends} for ends in _keras.graph_ends(model))
-        made = {id(tensor): node for node in nodes for tensor in node.outputs}
-        read = {id(node): [id(tensor) for tensor in node.arguments.keras_tensors] for node in nodes}
-        self._before = {id(node): [made[each] for each in read[id(node)] if each in made] for node in nodes}
-        self._after: dict[int, list[Any]] = {id(node): [] for node in nodes}
-        for node in nodes:
-            for producer in self._before[id(node)]:
-                self._after[id(producer)].append(node)
-        self.first = [node for node in nodes if any(each in inputs for each in read[id(node)])]
-        self.last = [node for node in nodes if any(id(tensor) in outputs for tensor in node.outputs)]
-
-    def before(self, node: Any) -> list[Any]:
-        return self._before[id(node)]
-
-    def after(self, node: Any) -> list[Any]:
-        return self._after[id(node)]
+        graph = Graph.of(model)
+        self.before, self.after = graph.before, graph.after
+        self.first = [node for tensor in graph.inputs for node in graph.consumers.get(id(tensor), ())]
+        self.last = [graph.producers[id(tensor)] for tensor in graph.outputs if id(tensor) in graph.producers]
 
     def walk(
         self, nodes: Iterable[Any], stop: Callable[[Any], bool], following: Callable[[Any], list[Any]]

@@ -1,4 +1,4 @@
-"""Follows channels through a model: labels, bindings and the rules that make them."""
+"""Tracing: follows channels through a model: labels of tensors, bindings of weights, a rule for each operation."""
 
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.rule_context import RuleContext, Unsupported

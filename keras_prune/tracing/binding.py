@@ -1,4 +1,4 @@
-"""The one table behind structured pruning: which axis of which weight belongs to which channels."""
+"""`Binding`: which channel each position along an axis of a weight belongs to. The table behind structured pruning."""
 
 import dataclasses
 from collections.abc import Callable
@@ -26,9 +26,9 @@ class Binding:
         role: `"out"`: these weights make the channel. `"in"`: they read it; with zeros here the channel has no effect.
             `"through"`: they belong to it and neither make nor read it (scales, depthwise kernels).
         mutes: Whether, with zeros here, the channel has no effect. True of what reads it, and of the one factor of a
-            product of two channels that both go: the query's dimensions, which are multiplied by the key's.
-        rescale: What the weights that are left are multiplied by when the model is rebuilt, a function of `Kept`: the
-            query's, since attention divides its scores by the root of the number of dimensions. None: nothing.
+            product of two channels that are removed together: the query's dimensions, multiplied by the key's.
+        rescale: What the kept weights are multiplied by when the model is rebuilt, a function of `Kept`: the query's,
+            since attention divides its scores by the root of the number of dimensions. Defaults to None: nothing.
     """
 
     layer: str
@@ -47,8 +47,7 @@ class Binding:
         return self.role == "out" and len(self.weight.shape) > 1 and not self.name.endswith("bias")
 
     def slices(self) -> np.ndarray:
-        """The weights as a matrix, which is only to be read: one row for each position along the axis; in float32 at
-        least."""
+        """Return the weights as a matrix, only to be read: a row for each position along the axis; at least float32."""
         values = _keras.as_numpy(self.weight)
         if values.dtype.itemsize < 4:  # squares of half precision overflow
             values = values.astype(np.float32)

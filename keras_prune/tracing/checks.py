@@ -1,4 +1,4 @@
-"""Whether channels can be followed through a model."""
+"""`check_model`: whether channels can be followed through a model."""
 
 from typing import Any
 
@@ -8,7 +8,12 @@ from keras_prune.masking.masked_weights import find_masked
 
 
 def check_model(model: Any) -> None:
-    """Raises unless channels of this model can be followed."""
+    """Raise unless channels can be followed through this model.
+
+    Raises:
+        TypeError: It is no Keras model.
+        ValueError: It is not built, subclassed, or has pruning masks.
+    """
     check_built(model)
     if not _keras.is_graph(model) or not _keras.has_graph(model):
         raise ValueError(

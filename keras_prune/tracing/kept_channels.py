@@ -1,4 +1,4 @@
-"""Which channels are kept: what sizes are computed from when a model is counted or rebuilt."""
+"""`Kept`: which channels are kept, from which sizes are computed when a model is counted or rebuilt."""
 
 import numpy as np
 
@@ -6,25 +6,25 @@ from keras_prune.tracing.labels import collapse
 
 
 class Kept:
-    """Which channels are kept.
+    """The channels that are kept.
 
     Args:
-        keep: True or False for each atom.
+        keep: Boolean array: for each atom whether it is kept.
     """
 
     def __init__(self, keep: np.ndarray):
         self._keep = np.append(keep, True)  # the label FIXED is -1: the last entry
 
     def mask(self, labels: np.ndarray) -> np.ndarray:
-        """Whether each entry stays."""
+        """Return whether each entry is kept."""
         return self._keep[labels]
 
     def count(self, labels: np.ndarray) -> int:
-        """How many entries of a vector of labels stay."""
+        """Return how many entries of a vector of labels are kept."""
         return int(np.count_nonzero(self.mask(labels)))
 
     def shape(self, labels: np.ndarray) -> tuple[int, ...]:
-        """The shape that a tensor with these labels has left."""
+        """Return the shape of a tensor with these labels once the others are removed."""
         mask = self.mask(collapse([labels])[0])
         if mask.all():
             return labels.shape

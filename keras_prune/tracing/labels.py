@@ -1,8 +1,8 @@
-"""Label arrays: which channel made each entry of a tensor, and which channels must go together.
+"""Label arrays: which channel made each entry of a tensor, and which channels must be removed together.
 
 A label array has the shape of its tensor (an unknown size, like that of the batch, is 1). Each entry is an atom, the
-number of one channel of one layer, or FIXED: not made by a channel that can go. Operations that move data move the
-labels with the same NumPy function, so no rule does arithmetic with indices. Axes along which nothing changes are
+number of one channel of one layer, or FIXED: not made by a channel that can be removed. Operations that move data move
+the labels with the same NumPy function, so no rule does arithmetic with indices. Axes along which nothing changes are
 broadcast (stride 0) and cost nothing, however large the image. Axes of size 1 merge with nothing when tensors are
 broadcast against each other; so the design's third label, NEUTRAL, is a question of shapes here and needs no number.
 """
@@ -15,7 +15,7 @@ FIXED = -1
 
 
 class Atoms:
-    """The atoms of a model: a union-find of those that must go together, and the reasons why some must stay.
+    """The atoms of a model: a union-find of those that must be removed together, and why some must be kept.
 
     `_parent` holds for each atom an earlier one of the same set, or the atom itself: the root of its set. There is room
     for more at its end, and its last entry is always FIXED, so that FIXED (-1) leads to itself.
@@ -50,12 +50,12 @@ class Atoms:
         return found
 
     def unite(self, first: np.ndarray, second: np.ndarray, reason: str) -> None:
-        """Lets the atoms at the same places of two arrays (broadcast) go together; those opposite FIXED must stay.
+        """Unite the atoms at the same places of two arrays (broadcast); those opposite FIXED must be kept.
 
         Args:
             first: Labels.
             second: Labels; the shapes must broadcast.
-            reason: Why an atom opposite FIXED must stay.
+            reason: Why an atom opposite FIXED must be kept.
         """
         one, other = (array.ravel() for array in collapse(np.broadcast_arrays(first, second)))
         beside_fixed = (one == FIXED) != (other == FIXED)
@@ -70,19 +70,19 @@ class Atoms:
             self._parent[np.maximum(one, other)] = np.minimum(one, other)
 
     def freeze(self, labels: np.ndarray, reason: str, override: bool = False) -> None:
-        """Makes these channels stay. The first reason given is reported, unless another overrides it."""
+        """Freeze these channels: they must be kept. The first reason is reported, unless another overrides it."""
         for atom in np.unique(collapse([labels])[0]).tolist():
             if atom != FIXED and (override or atom not in self._frozen):
                 self._frozen[atom] = reason
 
     def mark_inexact(self, labels: np.ndarray, reason: str) -> None:
-        """Notes that without these channels the values of those that stay change."""
+        """Note that without these channels the values of those that are kept change."""
         for atom in np.unique(collapse([labels])[0]).tolist():
             if atom != FIXED:
                 self._inexact.setdefault(atom, reason)
 
     def frozen(self) -> dict[int, str]:
-        """The reason by root, for channels that must stay."""
+        """The reason by root, for channels that must be kept."""
         return self._by_root(self._frozen)
 
     def inexact(self) -> dict[int, str]:
@@ -99,12 +99,12 @@ class Atoms:
         )
 
     def vector(self, labels: np.ndarray, axis: int, reason: str) -> np.ndarray:
-        """The channels along one axis, where a layer treats all other positions alike: they are united over those.
+        """Return the channels along one axis, where a layer treats all other positions alike: united over those.
 
         Args:
             labels: Labels of a tensor.
             axis: The axis of the layer's weights.
-            reason: Why channels opposite FIXED ones must stay.
+            reason: Why channels opposite FIXED ones must be kept.
         """
         axis %= labels.ndim
         varying = self.varying(labels)
@@ -118,10 +118,10 @@ class Atoms:
         return first.reshape(-1)
 
     def make_rectangular(self, arrays: Sequence[np.ndarray]) -> None:
-        """Unites atoms until every tensor stays a rectangle whatever goes: its channels lie along one axis only.
+        """Unite atoms until every tensor is a rectangle whatever is removed: its channels lie along one axis only.
 
         A tensor made by splitting an axis in two, as in a channel shuffle, keeps its last axis prunable: the channels
-        at the same place of each part go together.
+        at the same place of each part are removed together.
         """
         tables = [collapse([array])[0] for array in arrays]
         tables = [table for table in tables if sum(size > 1 for size in table.shape) > 1]
@@ -146,7 +146,7 @@ class Atoms:
 
 
 def fixed(shape: Sequence[int | None]) -> np.ndarray:
-    """Labels of a tensor without channels that can go."""
+    """Labels of a tensor none of whose channels can be removed."""
     return np.broadcast_to(np.int64(FIXED), label_shape(shape))
 
 
@@ -164,7 +164,7 @@ def spread(vector: np.ndarray, axis: int, shape: Sequence[int | None]) -> np.nda
 
 
 def collapse(arrays: Sequence[np.ndarray], keep: int | None = None) -> list[np.ndarray]:
-    """The arrays, all of one rank, with the axes along which none of them changes cut to size 1, but for `keep`."""
+    """The arrays, all of one rank, with the axes along which none of them changes cut to size 1, except `keep`."""
     index = tuple(
         slice(0, 1) if axis != keep and all(_constant(array, axis) for array in arrays) else slice(None)
         for axis in range(arrays[0].ndim)

@@ -1,4 +1,4 @@
-"""What the operations of a model multiply: what the rules tell, and costs count."""
+"""`Work` and `Use`: what the operations of a model multiply, as the rules declare and `costs` counts it."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ class Work:
         layer: Path of the layer.
         positions: How often each entry is multiplied for one sample; None if a size is unknown.
         weight: The variable; None for a product of activations.
-        axes: Further sizes that shrink when channels go.
+        axes: Further sizes, which shrink when channels are removed.
     """
 
     layer: str
@@ -34,18 +34,24 @@ class Use:
 
     Args:
         path: The operation's path.
-        node: Its node in the graph; of a model that is used twice the same node twice.
-        work: What it multiplies, as far as its rule told.
-        unknown: Why it is not known whether that is all, or how much it is; else empty.
+        nodes: The nodes that use the models that it is in, the outermost first, and its own. Of a model that is used
+            twice the nodes of its layers are in two uses each.
+        work: What it multiplies, as far as its rule declared it.
+        unknown: Why it is unknown whether that is all, or how much it is; else empty.
     """
 
     path: str
-    node: Any
+    nodes: tuple[Any, ...]
     work: tuple[Work, ...]
     unknown: str
 
+    @property
+    def node(self) -> Any:
+        """Its own node in the graph."""
+        return self.nodes[-1]
+
 
 def entries(shape: Sequence[int | None]) -> int | None:
-    """How many entries one sample of a tensor has; None if a size is unknown."""
+    """Return how many entries one sample of a tensor has; None if a size is unknown."""
     sizes = [size for size in shape[1:] if size is not None]
     return math.prod(sizes) if len(sizes) == len(shape) - 1 else None

@@ -1,4 +1,4 @@
-"""What a rule sees: one use of one operation in a model."""
+"""`RuleContext`: what a rule sees of one use of one operation, and the calls by which it says what it found."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -16,12 +16,12 @@ Value = Callable[[Kept], Any]
 
 
 class Unsupported(Exception):
-    """Raised by a rule, with the reason, for settings it does not know. The channels that reach the operation stay."""
+    """Exception that a rule raises, with the reason, for settings it does not know: the channels there are kept."""
 
 
 @dataclasses.dataclass
 class Found:
-    """What the rules say of a model.
+    """The findings of the rules about a model.
 
     Args:
         atoms: The channels.
@@ -30,7 +30,7 @@ class Found:
         work: What is multiplied, for each use of each layer.
         changes: What changes in the configuration of an operation (by identity), by key.
         arguments: What changes in the arguments of its calls (by identity), by position and name.
-        readers: Operations (by identity) that read channels without a weight; see `Call.read`.
+        readers: Operations (by identity) that read channels without a weight; see `RuleContext.read`.
         uses: Every use of each operation (by identity).
         one_size: Operations (by identity) all uses of which must keep the same channels.
     """
@@ -46,7 +46,7 @@ class Found:
     one_size: set[int] = dataclasses.field(default_factory=set)
 
     def unite_uses(self) -> None:
-        """Lets the channels that reach an operation with one configuration go together in all its uses."""
+        """Unite the channels that reach an operation with one configuration over all its uses."""
         for operation in self.one_size:
             first, *others = self.uses[operation]
             for other in others:
@@ -59,7 +59,7 @@ class Found:
 
 
 class RuleContext:
-    """One use of one operation in a model, as its rule sees it.
+    """One use of one operation in a model: what a rule is called with.
 
     Attributes:
         operation: The layer, or the `keras.ops` operation.
@@ -97,7 +97,7 @@ class RuleContext:
         return f"{type(self.operation).__name__} '{self.name}'"
 
     def mint(self, key: str, count: int) -> np.ndarray:
-        """Returns new channels that this layer makes: the same ones each time the layer is used.
+        """Return new channels that this layer makes: the same ones each time the layer is used.
 
         Args:
             key: Tells them from others that the layer makes.
@@ -118,15 +118,15 @@ class RuleContext:
         mutes: bool | None = None,
         rescale: Callable[[Kept], float] | None = None,
     ) -> None:
-        """Says which channel each position along one axis of a weight belongs to.
+        """Bind an axis of a weight to channels: say which channel each position along it belongs to.
 
         Args:
             weight: A variable of the layer; None, for one that the layer does not have, is ignored.
             axis: The axis.
             labels: Their channels: a vector.
             role: `"out"`, `"in"` or `"through"`; see `Binding`.
-            mutes: Whether, with zeros here, the channel has no effect: by default where the role is `"in"`.
-            rescale: What the weights that are left are multiplied by, a function of `Kept`.
+            mutes: Whether, with zeros here, the channel has no effect. Defaults to None: where the role is `"in"`.
+            rescale: What the kept weights are multiplied by, a function of `Kept`. Defaults to None: nothing.
 
         Raises:
             Unsupported: The layer computes this weight from others (LoRA, quantisation), or the sizes differ.
@@ -152,14 +152,14 @@ class RuleContext:
         )
 
     def read(self) -> None:
-        """Says that the operation reads channels without a weight, as a sum over channels or a product of two does.
+        """Declare that the operation reads channels without a weight, as a sum over channels or a product of two does.
 
         A channel that is zero in all its inputs has no effect on what it returns.
         """
         self.found.readers.add(id(self.operation))
 
     def multiply(self, weight: keras.Variable, positions: int | None, *axes: Axis) -> None:
-        """Says that each entry of a weight is multiplied this often for one sample. The MACs are counted from it.
+        """Declare that each entry of a weight is multiplied this often for one sample. MACs are counted from it.
 
         Args:
             weight: The variable.
@@ -169,7 +169,7 @@ class RuleContext:
         self._add_work(positions, weight, axes)
 
     def contract(self, positions: int | None, *axes: Axis) -> None:
-        """Says that activations are multiplied with each other, as attention scores are.
+        """Declare that activations are multiplied with each other, as attention scores are.
 
         Args:
             positions: The product of all sizes that do not change; None if it is unknown.
@@ -182,13 +182,13 @@ class RuleContext:
         self.found.work.append(Work(self.name.split(":")[0], known, weight, axes))
 
     def resize(self, key: str, labels: np.ndarray) -> None:
-        """Says that this argument of the operation's configuration is the number of these channels."""
+        """Declare that this argument of the operation's configuration is the number of these channels."""
         self.found.changes.setdefault(id(self.operation), {})[key] = lambda kept: kept.count(labels)
 
     def change(self, key: str, value: Value) -> None:
-        """Says that this argument of the operation's configuration is computed from what is kept.
+        """Declare that this argument of the operation's configuration is computed from the kept channels.
 
-        An operation that is used twice has one configuration: the channels that reach it go together.
+        An operation that is used twice has one configuration: the channels that reach it are removed together.
 
         Args:
             key: Name of the argument in the configuration.
@@ -198,7 +198,7 @@ class RuleContext:
         self.found.changes.setdefault(id(self.operation), {})[key] = value
 
     def rewrite(self, position: int, name: str, value: Value) -> None:
-        """Says that this argument of the operation's call, which is no tensor, is computed from what is kept.
+        """Declare that this argument of the operation's call, which is no tensor, is computed from the kept channels.
 
         Args:
             position: Its position among the arguments.
@@ -209,34 +209,34 @@ class RuleContext:
         self.found.arguments.setdefault(id(self.operation), {})[position, name] = value
 
     def shape_of(self, labels: np.ndarray) -> tuple[int | None, ...]:
-        """The shape of the input tensor with these labels, None where unknown."""
+        """Return the shape of the input tensor with these labels, None where unknown."""
         return next(shape for given, shape in zip(self.inputs, self.input_shapes, strict=True) if given is labels)
 
     def argument(self, position: int, name: str, default: Any = None) -> Any:
-        """An argument of the call, however it was passed."""
+        """Return an argument of the call, however it was passed."""
         return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
 
     def unite(self, first: np.ndarray, second: np.ndarray) -> None:
-        """Lets the channels at the same places of two arrays go together."""
+        """Unite the channels at the same places of two arrays: they are removed together."""
         self.found.atoms.unite(first, second, f"{self.kind} joins it with entries that must stay")
 
     def freeze(self, labels: np.ndarray, reason: str) -> None:
-        """Makes these channels stay."""
+        """Keep these channels: they cannot be removed."""
         self.found.atoms.freeze(labels, reason)
 
     def mark_inexact(self, labels: np.ndarray, reason: str) -> None:
-        """Notes that removing these channels changes the values of those that stay."""
+        """Note that removing these channels changes the values of those that are kept."""
         self.found.atoms.mark_inexact(labels, f"{self.kind}: {reason}")
 
     def varying(self, labels: np.ndarray) -> tuple[int, ...]:
-        """The axes of a tensor along which its channels lie."""
+        """Return the axes of a tensor along which its channels lie."""
         return self.found.atoms.varying(labels)
 
     def channels(self, labels: np.ndarray) -> tuple[int | None, np.ndarray]:
-        """The axis of a tensor along which its channels lie, and the channels; None if there are no two.
+        """Return the axis of a tensor along which its channels lie, and the channels; None if there are no two.
 
-        Of several axes it is the last, as in the end it will be: see `Atoms.make_rectangular`. A channel that is alone
-        in a tensor stays, since the tensor must.
+        Of several axes it is the last, as in the end it will be: see `Atoms.make_rectangular`. The only channel of a
+        tensor is kept, since the tensor must be.
         """
         varying = self.varying(labels)
         if varying:
@@ -245,15 +245,15 @@ class RuleContext:
         return None, np.empty(0, np.int64)
 
     def vector(self, labels: np.ndarray, axis: int = -1) -> np.ndarray:
-        """The channels along an axis of a tensor; all other positions are treated alike."""
+        """Return the channels along an axis of a tensor; all other positions are treated alike."""
         return self.found.atoms.vector(np.asarray(labels), axis, f"{self.kind} joins it with entries that must stay")
 
     def spread(self, vector: np.ndarray, axis: int = -1, output: int = 0) -> np.ndarray:
-        """The labels of an output whose channels lie along `axis`."""
+        """Return the labels of an output whose channels lie along `axis`."""
         return spread(vector, axis, self.output_shapes[output])
 
     def fixed(self, output: int = 0) -> np.ndarray:
-        """The labels of an output without channels that can go."""
+        """Return the labels of an output none of whose channels can be removed."""
         return fixed(self.output_shapes[output])
 
 
@@ -262,14 +262,15 @@ class Labels(np.ndarray):
 
 
 def as_labels(array: np.ndarray) -> Labels:
+    """Mark an array as labels."""
     return array.view(Labels)
 
 
 def settle(labels: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
-    """The labels that a rule returned, in the shape they must have.
+    """Return the labels that a rule returned, in the shape they must have.
 
     Raises:
-        Unsupported: They do not fit: the tensor has sizes that are not known.
+        Unsupported: They do not fit: the tensor has unknown sizes.
     """
     labels = np.asarray(labels)
     wanted = label_shape(shape)
@@ -281,10 +282,10 @@ def settle(labels: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
                     break
                 labels = first
     if labels.shape != wanted:
-        raise Unsupported("sizes are involved that are not known before the model runs")
+        raise Unsupported("sizes are involved that are unknown before the model runs")
     return labels
 
 
 def has_channels(labels: np.ndarray) -> bool:
-    """Whether anything in these labels can go."""
+    """Whether anything with these labels can be removed."""
     return bool((collapse([labels])[0] != FIXED).any())

@@ -1,4 +1,4 @@
-"""Follows the channels through a model: labels for every tensor, found by applying the rules in order."""
+"""`trace`: labels for every tensor of a model, found by applying the rule of each operation in order."""
 
 import dataclasses
 from typing import Any
@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
+from keras_prune.graph.structure import Graph, Structure
 from keras_prune.tracing import rules
 from keras_prune.tracing.labels import fixed, label_shape
 from keras_prune.tracing.products import Use
@@ -16,20 +17,20 @@ from keras_prune.tracing.unknown_products import why_unknown
 
 @dataclasses.dataclass
 class Trace:
-    """What is known of a model's channels.
+    """The channels of a model, as far as the rules follow them.
 
     Args:
-        model: The model.
+        structure: The graphs of the model.
         found: Atoms, bindings and changes.
-        tensors: The labels of each tensor, by identity. Of a model that is used twice the labels of one use: those of
-            the other went together with them.
-        names: The path of each operation, by identity.
+        tensors: The labels of each tensor, by identity. Of a model that is used twice the labels of one use: they are
+            united with those of the other.
+        names: The path of each operation in its first use, by identity.
         unknown: Operations without a rule, or whose rule gave up, and the reason.
         given_up: Those whose rule gave up in some use, by identity: they keep their weights in every other.
         uses: Every use of every operation that is no model, as they are computed.
     """
 
-    model: keras.Model
+    structure: Structure
     found: Found = dataclasses.field(default_factory=Found)
     tensors: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
     names: dict[int, str] = dataclasses.field(default_factory=dict)
@@ -37,9 +38,33 @@ class Trace:
     given_up: set[int] = dataclasses.field(default_factory=set)
     uses: list[Use] = dataclasses.field(default_factory=list)
 
+    @property
+    def model(self) -> keras.Model:
+        """The model."""
+        return self.structure.model
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Place:
+    """Where in the model a graph is used.
+
+    Args:
+        prefix: What the paths of its operations begin with.
+        around: The nodes that use the models that it is in, the outermost first.
+        times: How often it runs for one sample; None: unknown.
+    """
+
+    prefix: str = ""
+    around: tuple[Any, ...] = ()
+    times: int | None = 1
+
+    def inside(self, node: Any, times: int | None) -> "_Place":
+        """That of the model that a node uses."""
+        return _Place(f"{self.prefix}{node.operation.name}/", (*self.around, node), times)
+
 
 def trace(model: keras.Model) -> Trace:
-    """Applies the rule of every operation of a Sequential or Functional model, models in it included.
+    """Apply the rule of every operation of a Sequential or Functional model, models in it included.
 
     Args:
         model: A built model. It is only read.
@@ -47,9 +72,9 @@ def trace(model: keras.Model) -> Trace:
     Returns:
         A `Trace`, its channels united so that every tensor stays a rectangle.
     """
-    result = Trace(model)
-    inputs, _ = _keras.graph_ends(model)
-    outputs = _trace_graph(result, model, [fixed(tensor.shape) for tensor in inputs], "")
+    result = Trace(Structure(model))
+    graph = result.structure.graphs[0]
+    outputs = _trace_graph(result, graph, [fixed(tensor.shape) for tensor in graph.inputs], _Place())
     result.found.unite_uses()
     for labels in outputs:
         result.found.atoms.freeze(labels, "model output", override=True)
@@ -57,49 +82,41 @@ def trace(model: keras.Model) -> Trace:
     return result
 
 
-def _trace_graph(
-    result: Trace, model: keras.Model, inputs: list[np.ndarray], prefix: str, times: int | None = 1
-) -> list[np.ndarray]:
-    labels: dict[int, np.ndarray] = {}
-    begin, end = _keras.graph_ends(model)
-    for tensor, given in zip(begin, inputs, strict=True):
+def _trace_graph(result: Trace, graph: Graph, inputs: list[np.ndarray], place: _Place) -> list[np.ndarray]:
+    for tensor, given in zip(graph.inputs, inputs, strict=True):
         earlier = result.tensors.get(id(tensor))
         if earlier is not None:  # used before: it has one input shape
-            result.found.atoms.unite(earlier, given, f"model '{prefix}' is also used where entries must stay")
-        labels[id(tensor)] = given
-    for node in _keras.graph_nodes(model):
-        labels.update(zip(map(id, node.outputs), _trace_node(result, node, labels, prefix, times), strict=True))
+            result.found.atoms.unite(earlier, given, f"model '{place.prefix}' is also used where entries must stay")
+    outputs, labels = graph.flow(inputs, lambda node, labels: _trace_node(result, node, labels, place))
     result.tensors.update(labels)
-    return [labels[id(tensor)] for tensor in end]
+    return outputs
 
 
-def _trace_node(
-    result: Trace, node: Any, labels: dict[int, np.ndarray], prefix: str, times: int | None
-) -> list[np.ndarray]:
+def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: _Place) -> list[np.ndarray]:
     operation = node.operation
-    name = f"{prefix}{operation.name}"
-    result.names[id(operation)] = name
+    name = f"{place.prefix}{operation.name}"
+    result.names.setdefault(id(operation), name)  # that of its bindings, too
     tensors = node.arguments.keras_tensors
     inner = _keras.inner_graph(operation)
     if inner is not None:
-        return _trace_inner_model(result, node, inner, labels, name, times)
+        return _trace_inner_model(result, node, inner, labels, place)
     shapes = [tuple(tensor.shape) for tensor in tensors], [tuple(tensor.shape) for tensor in node.outputs]
     arguments = keras.tree.map_structure(
         lambda leaf: as_labels(labels[id(leaf)]) if isinstance(leaf, keras.KerasTensor) else leaf,
         (node.arguments.args, node.arguments.kwargs),
     )
-    call = RuleContext(result.found, operation, name, arguments, shapes, times)
+    call = RuleContext(result.found, operation, name, arguments, shapes, place.times)
     rule, begin = rules.find_rule(operation), len(result.found.work)
 
     def note(gave_up: str) -> None:
         work = tuple(result.found.work[begin:])
-        result.uses.append(Use(name, node, work, why_unknown(operation, call.kind, work, gave_up)))
+        result.uses.append(Use(name, (*place.around, node), work, why_unknown(operation, call.kind, work, gave_up)))
 
     try:
         if rule is None:
             raise Unsupported("no rule for this class (see register_rule)")
         if id(operation) in result.given_up:
-            raise Unsupported("it is also used in a way that is not known")
+            raise Unsupported("it is also used in an unknown way")
         _check_plain(operation)
         for key, value in call.kwargs.items():
             for leaf in keras.tree.flatten(value) if "mask" in key else ():
@@ -120,7 +137,7 @@ def _trace_node(
 
 
 def _freeze_all(result: Trace, call: RuleContext, reason: str) -> None:
-    """Lets stay what reaches an operation, and what its rule made or bound before it gave up, here or elsewhere."""
+    """Freezes the channels that reach an operation, and those that its rule made or bound, here or in another use."""
     frozen: list[np.ndarray] = list(call.inputs)
     if isinstance(call.operation, keras.Layer):
         owners = {id(part) for part in _keras.flatten(call.operation)}
@@ -132,13 +149,13 @@ def _freeze_all(result: Trace, call: RuleContext, reason: str) -> None:
 
 
 def _trace_inner_model(
-    result: Trace, node: Any, model: keras.Model, labels: dict[int, np.ndarray], name: str, times: int | None
+    result: Trace, node: Any, model: keras.Model, labels: dict[int, np.ndarray], place: _Place
 ) -> list[np.ndarray]:
-    """Goes through a model in the model. Sizes may be known outside that are not known inside.
+    """Goes through a model in the model. Sizes that are known outside may be unknown inside.
 
     `TimeDistributed` calls it at each step: it sees tensors without the axis of time, which is the one after the batch.
     """
-    inputs, _ = _keras.graph_ends(model)
+    graph, name, times = result.structure.graph_of(model), f"{place.prefix}{node.operation.name}", place.times
     first = node.arguments.args[0] if node.arguments.args else node.arguments.kwargs["inputs"]
     passed = keras.tree.flatten(first)
     shapes = [tuple(tensor.shape) for tensor in node.outputs]
@@ -147,19 +164,20 @@ def _trace_inner_model(
     if in_time:
         steps = node.outputs[0].shape[1]
         times = None if times is None or steps is None else times * steps
+    inside = place.inside(node, times)
     try:
-        if len(passed) != len(inputs) or not all(isinstance(tensor, keras.KerasTensor) for tensor in passed):
+        if len(passed) != len(graph.inputs) or not all(isinstance(tensor, keras.KerasTensor) for tensor in passed):
             raise Unsupported("it is called on other arguments than its inputs")
         given = [labels[id(tensor)] for tensor in passed]
         if in_time:
             if 1 in result.found.atoms.varying(given[0]):
                 raise Unsupported("its channels lie along the axis of time")
             given = [given[0].take(0, axis=1)]
-        given = [settle(each, tensor.shape) for each, tensor in zip(given, inputs, strict=True)]
-        made = _trace_graph(result, model, given, f"{name}/", times)
+        given = [settle(each, tensor.shape) for each, tensor in zip(given, graph.inputs, strict=True)]
+        made = _trace_graph(result, graph, given, inside)
         if in_time:
             made = [np.expand_dims(each, 1) for each in made]
-            _join_uses(result, begin[1], name, node)
+            _join_uses(result, begin[1], name, inside)
         return [_widen(each, shape) for each, shape in zip(made, shapes, strict=True)]
     except Unsupported as error:
         reason = f"Model '{name}': {error}"
@@ -167,25 +185,25 @@ def _trace_inner_model(
     del result.found.work[begin[0] :], result.uses[begin[1] :]  # what follows goes through it once more
     for tensor in node.arguments.keras_tensors:
         result.found.atoms.freeze(labels[id(tensor)], reason)
-    for each in _trace_graph(result, model, [fixed(tensor.shape) for tensor in inputs], f"{name}/", times):
+    for each in _trace_graph(result, graph, [fixed(tensor.shape) for tensor in graph.inputs], inside):
         result.found.atoms.freeze(each, reason)
     if in_time:
-        _join_uses(result, begin[1], name, node)
+        _join_uses(result, begin[1], name, inside)
     return [fixed(shape) for shape in shapes]
 
 
-def _join_uses(result: Trace, begin: int, name: str, node: Any) -> None:
-    """Makes one use of those from `begin` on: outside, `TimeDistributed` is one layer."""
+def _join_uses(result: Trace, begin: int, name: str, inside: _Place) -> None:
+    """Joins the uses from `begin` on into one: outside, `TimeDistributed` is one layer."""
     uses = result.uses[begin:]
     work = tuple(part for use in uses for part in use.work)
-    result.uses[begin:] = [Use(name, node, work, next((use.unknown for use in uses if use.unknown), ""))]
+    result.uses[begin:] = [Use(name, inside.around, work, next((use.unknown for use in uses if use.unknown), ""))]
 
 
 def _widen(labels: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
     try:
         return np.broadcast_to(labels, label_shape(shape))
     except ValueError:
-        raise Unsupported("sizes are involved that are not known before the model runs") from None
+        raise Unsupported("sizes are involved that are unknown before the model runs") from None
 
 
 def _check_plain(operation: Any) -> None:
@@ -195,7 +213,7 @@ def _check_plain(operation: Any) -> None:
 
 
 def operation_matters(operation: Any, call: RuleContext) -> bool:
-    """Whether it is worth a word that an operation has no rule: it has weights, or channels reach it."""
+    """Whether a missing rule is reported: the operation has weights, or channels reach it."""
     return bool(getattr(operation, "weights", ())) or any(has_channels(given) for given in call.inputs)
 
 

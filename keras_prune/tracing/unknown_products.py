@@ -1,4 +1,4 @@
-"""Whether what a rule told of an operation is all that it multiplies: the one place where that is decided."""
+"""Whether what a rule declared of an operation is all that it multiplies: the one place where that is decided."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -45,18 +45,18 @@ _OF_PARTS = (layers.Wrapper, layers.RNN)
 
 
 def why_unknown(operation: Any, kind: str, work: Sequence[Work], gave_up: str) -> str:
-    """Why it is not known what one use of an operation multiplies; empty if it is.
+    """Return why it is unknown what one use of an operation multiplies; empty if it is known.
 
     Args:
         operation: The operation.
         kind: Its class and path, for messages.
-        work: What its rule told.
+        work: What its rule declared.
         gave_up: Why it has no rule, or why its rule gave up; else empty.
     """
     if gave_up and not _is_complete(operation, work):
         return gave_up
     if any(each.positions is None for each in work):
-        return f"{kind}: a size, or the order of products, is not known"
+        return f"{kind}: a size, or the order of products, is unknown"
     return ""
 
 

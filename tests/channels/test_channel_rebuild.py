@@ -7,6 +7,7 @@ from keras import layers, ops
 from support.channel_zoo import batch, check, difference, outputs, randomise, zeroed
 
 import keras_prune as kp
+from keras_prune.channels.statistics import ChannelStatistics
 
 
 @keras.saving.register_keras_serializable("test_channel_rebuild")
@@ -107,3 +108,25 @@ def test_values_of_another_shape_are_refused():
 
     with pytest.raises(ValueError, match=r"has shape \(3,\). Received: \(4,\)"), keras.StatelessScope():
         _keras.set_value(keras.Variable("zeros", shape=(3,)), np.ones(4))
+
+
+def test_a_layer_in_two_models_is_measured_in_both():
+    shared = layers.Dense(6, activation="relu", name="shared")
+    parts = []
+    for name in ("first", "second"):
+        inputs = keras.Input((6,))
+        parts.append(keras.Model(inputs, shared(inputs), name=name))
+    inputs = keras.Input((5,))
+    x = layers.Dense(6, name="stem")(inputs)
+    model = randomise(keras.Model(inputs, layers.Dense(2, name="out")(parts[1](parts[0](x)))))
+    x = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+    analysis = kp.analyze_channels(model)
+    (binding,) = [
+        each for each in analysis.trace.found.bindings.values() if each.weight is shared.kernel and each.role == "in"
+    ]
+    given = [ops.convert_to_numpy(model.get_layer("stem")(x))]
+    given.append(ops.convert_to_numpy(shared(given[0])))
+    measured = ChannelStatistics(analysis, model, x).activations(binding)
+    np.testing.assert_allclose(
+        measured.magnitude, np.mean([np.abs(each).mean(axis=0) for each in given], axis=0), rtol=1e-5
+    )

@@ -63,7 +63,7 @@ def weights(*shape):
         (lambda x: layers.TimeDistributed(layers.Dense(3))(layers.Permute((2, 1))(x)), "along the axis of time"),
         (lambda x: layers.MultiHeadAttention(2, 2)(x, x, attention_mask=x[..., :4] > 0.5), "uses it as a mask"),
         (lambda x: layers.Attention()([x, x], mask=[x[..., 0] > 0.5, x[..., 1] > 0.5]), "takes it by its number"),
-        (lambda x: layers.Attention()([x, weights(1, 3, 8)]), "way that is not known"),
+        (lambda x: layers.Attention()([x, weights(1, 3, 8)]), "called in an unknown way"),
         (lambda x: layers.LSTM(8)(x, initial_state=[np.zeros((2, 8), "float32")] * 2), "initial state is a constant"),
         (layers.EinsumDense("abc,bd->adc", (4, 8), bias_axes="d"), "bias lies along another axis"),
         (lambda x: ops.softmax(x), "sum is taken over the channels"),

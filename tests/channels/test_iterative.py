@@ -1,5 +1,6 @@
 """Pruning in steps ends where pruning at once does."""
 
+import dataclasses
 import inspect
 
 import keras
@@ -9,6 +10,7 @@ from keras import ops
 from support.channel_zoo import randomise, residual
 
 import keras_prune as kp
+from keras_prune.channels.request import ChannelRequest
 
 
 def sizes(report):
@@ -72,7 +74,7 @@ def test_each_model_is_made_from_the_one_before_as_it_was_trained():
     ("arguments", "message"),
     [
         ({"steps": 0, "ratio": 0.5}, "`steps`"),
-        ({"steps": 2.0, "ratio": 0.5}, "`steps`"),
+        ({"steps": 2.5, "ratio": 0.5}, "`steps`"),
         ({"steps": 2}, "Pass `ratio`"),
         ({"steps": 2, "ratio": 1.0}, r"\[0, 1\)"),
         ({"steps": 2, "budget": kp.Budget(latency=0.5)}, "cannot be reached in steps"),
@@ -95,6 +97,9 @@ def test_arguments_and_defaults_are_those_of_prune_channels():
     shared = [name for name in once if name != "plan"]
     assert [name for name in steps if name != "steps"] == shared
     assert [steps[name] for name in shared] == [once[name] for name in shared]  # kind, default and type
+    request = dataclasses.fields(ChannelRequest)  # which both fill by position
+    assert [field.name for field in request] == [*list(once)[1:], "original"]
+    assert [field.default for field in request[:-1]] == [each.default for each in list(once.values())[1:]]
     text = inspect.getdoc(kp.IterativePruning)
     for name in shared[1:]:
         assert f"\n    {name}: " in text

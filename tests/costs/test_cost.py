@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from support import channel_zoo
+from support.reports import check_report
 from support.zoo import nested
 
 import keras_prune as kp
@@ -274,6 +275,7 @@ def test_subclassed_models_have_parameters_only():
     assert (report.parameters, report.macs, report.peak_activation_bytes) == (16, None, None)
     assert [(each.name, each.parameters) for each in report.layers] == [("one", 16)]
     assert "Subclassed" in str(report)
+    assert check_report(report)[2] == {"Parameters": [16]}
 
 
 def test_wrong_types():
@@ -302,3 +304,13 @@ def test_counts_equal_those_of_prune_channels_and_layers():
     shorter = kp.prune_layers(model, ratio=0.5)
     assert shorter.report.macs_before == macs
     assert shorter.report.macs_after == kp.cost(shorter.model).macs
+
+
+def test_reports():
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(6, name="first"), layers.ReLU(), layers.Dense(2)])
+    report = kp.cost(kp.prune_weights(model, 0.5))
+    facts, records, bars = check_report(report, "Effective MACs", "Peak of activations", "first")
+    assert (facts["macs"], facts["effective_macs"], facts["parameters"]) == (60, 30, 68)
+    assert [each["macs"] for each in records] == [48, 0, 12]
+    assert bars == {"MACs": [48, 12], "Effective MACs": [24, 6]}
+    assert check_report(kp.cost(model))[2] == {"MACs": [48, 12]}

@@ -7,7 +7,7 @@ import pytest
 import keras_prune as kp
 import tflite_export
 
-pytest.importorskip("tensorflow", reason="the child process converts with TensorFlow")
+pytest.importorskip("tensorflow", reason="the subprocess converts with TensorFlow")
 pytestmark = [
     pytest.mark.core,
     pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="converts itself: tests/export/test_export.py"),
@@ -27,12 +27,12 @@ def test_a_pruned_model_of_another_backend(tmp_path):
     assert report.accuracy == 1.0
     assert report.batch_size is None
     assert sum(tensor.zeros for tensor in report.tensors) == 36
-    # The oracle is this backend, not TensorFlow, with which the child compared.
+    # The oracle is this backend, not TensorFlow, with which the subprocess compared.
     np.testing.assert_allclose(tflite_export.predict(report.path, x), pruned.predict(x, verbose=0), atol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["model.tflite"]
 
 
-def test_errors_of_the_child_are_errors_here(tmp_path):
+def test_errors_of_the_subprocess_are_errors_here(tmp_path):
     model = keras.Sequential([keras.Input((6,)), layers.Dense(3)])
     with pytest.raises(ValueError, match=r"must have shape \(samples, 6\). Received: shape \(2, 5\)"):
         tflite_export.export(model, tmp_path / "model.tflite", inputs=np.ones((2, 5)))

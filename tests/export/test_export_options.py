@@ -243,11 +243,11 @@ def test_a_signature_builds_a_sequential_model(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, r"`batch_size` must be an integer, 1 or more, or None. Received: 0"),
-        ({"batch_size": True}, r"`batch_size` must be .* Received: True"),
-        ({"allow": "flex"}, r"`allow` must be a tuple of some of \['flex', 'custom'\]. Received: 'flex'"),
-        ({"allow": ("all",)}, r"Received: \('all',\)"),
-        ({"verify": None}, r"`verify` must be True or False. Received: None"),
+        ({"batch_size": 0}, r"`batch_size` must be a whole number of at least 1. Received: batch_size=0"),
+        ({"batch_size": True}, r"`batch_size` must be .* Received: batch_size=True"),
+        ({"allow": "flex"}, r"`allow` must be a tuple of some of \['flex', 'custom'\]. Received: allow='flex'"),
+        ({"allow": ("all",)}, r"Received: allow=\('all',\)"),
+        ({"verify": None}, r"`verify` must be one of \[True, False\]. Received: verify=None"),
         ({"verify": False, "inputs": X, "labels": [0] * 10}, r"Received: labels with verify=False"),
     ],
 )

@@ -108,10 +108,20 @@ def test_wrong_paths(tmp_path, path, message):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"tolerance": -1}, {"tolerance": float("nan")}, {"samples": 0}, {"samples": 2.5}]
+    "arguments",
+    [
+        {"tolerance": -1},
+        {"tolerance": float("nan")},
+        {"tolerance": float("inf")},
+        {"tolerance": True},
+        {"samples": 0},
+        {"samples": 2.5},
+        {"samples": True},
+    ],
 )
 def test_wrong_numbers(old_file, arguments):
-    with pytest.raises(ValueError, match=r"Received: "):
+    ((name, value),) = arguments.items()
+    with pytest.raises(ValueError, match=rf"`{name}` must be a .*number of at least .*Received: {name}={value}"):
         tflite_export.export(small_model(), old_file, overwrite=True, **arguments)
 
 

@@ -71,22 +71,22 @@ def test_quantize_by_hand():
     assert litert.quantize(np.array([-1.0, 300]), 1.0, 0, "uint8").tolist() == [0, 255]
 
 
-def test_a_file_is_tried_once(tflite_files, tmp_path, monkeypatch):
-    children = []
+def test_the_trial_run_is_made_once(tflite_files, tmp_path, monkeypatch):
+    started = []
     run = trial_run.subprocesses.run
     monkeypatch.setattr(
-        trial_run.subprocesses, "run", lambda *line, **named: (children.append(line), run(*line, **named))
+        trial_run.subprocesses, "run", lambda *line, **named: (started.append(line), run(*line, **named))
     )
-    monkeypatch.setattr(trial_run, "_PROVEN", set())
+    monkeypatch.setattr(trial_run, "_PASSED", set())
     path, x = tmp_path / "copy.tflite", made.images(1)
     path.write_bytes(tflite_files[1]["float32"].read_bytes())
     for _ in range(3):
         tflite_export.predict(path, x)
     tflite_export.predict(tflite_files[1]["float32"], x)  # the same content elsewhere
-    assert len(children) == 1
+    assert len(started) == 1
     path.write_bytes(tflite_files[1]["float16"].read_bytes())  # another under the old name
     tflite_export.predict(path, x)
-    assert len(children) == 2
+    assert len(started) == 2
 
 
 def sparse_index(content, index):

@@ -9,7 +9,7 @@ from support import tflite_files as made
 
 import keras_prune as kp
 import tflite_export
-from tflite_export.conversion.sparse_speed import CONVOLUTION, FLOAT, INTEGER
+from tflite_export.sparse_speed import CONVOLUTION, FLOAT, INTEGER
 
 layers = keras.layers
 

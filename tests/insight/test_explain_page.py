@@ -115,10 +115,10 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_text(encoding="utf-8") == written
 
 
-def test_a_model_in_which_nothing_went_has_a_page():
+def test_a_model_in_which_nothing_was_removed_has_a_page():
     model = evil()
     page = kp.explain(model, kp.wrap_pruning(model)).to_html()
-    assert "nothing went" in page
+    assert "nothing was removed" in page
     assert "In detail" not in page
 
 

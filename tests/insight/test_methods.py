@@ -68,7 +68,7 @@ def test_what_cannot_be_reached_is_told(made):
     records = found.records()
     assert len(records) == len(found.points)
     assert all(record.keys() == records[0].keys() for record in records)
-    assert found.markdown().count("\n") == 1 + len(records)
+    assert sum(line.startswith("|") for line in found.to_markdown().splitlines()) == 2 + len(records)
 
 
 @pytest.mark.core
@@ -94,17 +94,20 @@ def test_plot_has_a_line_for_each_method(made):
     import matplotlib.pyplot as plt
 
     _, _, found = made
-    size, latency = found.plot()
+    size = found.plot()
     labels = [line.get_label() for line in size.get_lines()]
     assert labels == list(dict.fromkeys(point.method for point in found.points if point.row is not None))
     (x,) = size.get_lines()[0].get_xdata()
     assert x == found.points[0].row.compressed_bytes
     assert size.get_ylabel() == "accuracy"
-    assert not latency.get_lines()
-    assert "export" in latency.texts[0].get_text()
+    given = plt.subplots()[1]
+    assert found.plot(given, "macs") is given
+    assert given.get_lines()[0].get_xdata()[0] == found.points[0].row.macs
     plt.close("all")
-    with pytest.raises(ValueError, match="Received: 1"):
-        found.plot([size])
+    with pytest.raises(ValueError, match=r"export=True.*Received: cost='latency_ms'"):
+        found.plot(cost="latency_ms")
+    with pytest.raises(ValueError, match="Received: cost='size'"):
+        found.plot(cost="size")
 
 
 def test_no_training_keeps_what_pruning_left():

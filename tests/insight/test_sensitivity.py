@@ -247,7 +247,7 @@ def test_a_file_that_is_no_cache_is_left_alone(tmp_path):
 def test_the_table():
     text = str(curves((0.9, 0.85, 0.8), (0.9, float("nan"), 0.9)))
     assert "layer1" in text
-    assert "whole: 0.9" in text
+    assert "unpruned: 0.9" in text
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")

@@ -18,6 +18,7 @@ from support.depth_zoo import (
     transformer,
     values,
 )
+from support.reports import check_report
 
 import keras_prune as kp
 
@@ -238,9 +239,9 @@ def test_what_cannot_go_says_why(which, message):
     [
         (layers.Dense(5), "changes the shape"),
         (layers.Bidirectional(layers.GRU(8, return_sequences=True)), "changes the shape"),
-        (layers.GRU(8, return_sequences=True, return_state=True), "gives 2 tensors"),
+        (layers.GRU(8, return_sequences=True, return_state=True), "has 2 outputs"),
         (layers.Embedding(9, 4), "changes the shape"),
-        (lambda x: layers.MultiHeadAttention(2, 2, name="layer")(x, ops.sin(x)), "reads 2 tensors"),
+        (lambda x: layers.MultiHeadAttention(2, 2, name="layer")(x, ops.sin(x)), "has 2 inputs"),
         (layers.Dense(8, dtype="float64"), "changes the type"),
     ],
 )
@@ -259,3 +260,29 @@ def test_towers_of_equal_depth_have_no_shortcut():
     assert not analysis.candidates
     assert set(analysis.reasons) == {"one", "two", "out"}
     assert all("no shortcut" in analysis.reasons[name] for name in ("one", "two"))
+
+
+def test_reports():
+    model = residual()
+    analysis, result = kp.analyze_layers(model), kp.prune_layers(model, ["a", "c"])
+    facts, records, bars = check_report(analysis, "c_shortcut", "as its shortcut", "Parameters")
+    assert facts == {
+        "model": model.name,
+        "fingerprint": analysis.fingerprint,
+        "reasons": analysis.reasons,
+        "unknown_macs": {},
+    }
+    assert [each["name"] for each in records] == names(analysis.candidates)
+    assert bars == {"Parameters": [each.parameters for each in analysis.candidates]}
+
+    report = result.report
+    assert (str(result), result._repr_html_()) == (str(report), report._repr_html_())
+    facts, records, bars = check_report(report, f"Layers: {report.layers_before} -> {report.layers_after}", "removed")
+    assert facts["macs"]["after"] == report.macs_after == kp.cost(result.model).macs
+    assert [each["name"] for each in records if each["removed"]] == names(report.removed)
+    sizes = [
+        (report.layers_before, report.layers_after),
+        (model.count_params(), result.model.count_params()),
+        (report.macs_before, report.macs_after),
+    ]
+    assert bars == {"Before": [100.0] * 3, "After": [pytest.approx(100 * after / before) for before, after in sizes]}

@@ -14,7 +14,7 @@ import tflite_export
 from tflite_export.micro import check, operators
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "microcontrollers.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "guides" / "microcontrollers.md"
 compiled = pytest.mark.skipif(not (shutil.which("g++") and shutil.which("gcc")), reason="g++ and gcc are not there")
 packaged = importlib.util.find_spec("tflite_micro") is not None
 

@@ -1,4 +1,4 @@
-"""Layers and operations at which channels stay, and why: what has no model in the zoos has a line here."""
+"""Layers and operations at which channels are kept, and why: what has no model in the zoos has a line here."""
 
 LAYERS = {
     "it stands in front of all channels: it changes images, mostly while training": """

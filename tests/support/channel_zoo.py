@@ -6,6 +6,7 @@ from keras import layers, ops
 
 import keras_prune as kp
 from keras_prune import _keras
+from keras_prune.graph.structure import Graph
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.labels import collapse
 
@@ -64,14 +65,14 @@ def zeroed(model, plan):
 
 def masked(model, copy, trace, kept):
     """The copy, with zeros in place of removed channels where operations read them without weights."""
-    nodes = iter(_keras.graph_nodes(model))
+    nodes = iter(Graph.of(model).nodes)
 
     def mask(tensor, labels):
         keep = kept.mask(collapse([labels])[0])
         return tensor if keep.all() else ops.where(keep, tensor, ops.zeros_like(tensor))
 
-    def replace(operation):
-        node = next(nodes)
+    def replace(copied):
+        node, operation = next(nodes), copied.operation
         if id(node.operation) not in trace.found.readers:
             return operation
         labels = iter([trace.tensors[id(tensor)] for tensor in node.arguments.keras_tensors])

@@ -1,4 +1,4 @@
-"""A small model for every layer of Keras through which channels can go: see test_channel_rules.py."""
+"""A small model for every layer of Keras through which channels can be removed: see test_channel_rules.py."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Small models for the `keras.ops` through which channels can go: see test_channel_rules.py."""
+"""Small models for the `keras.ops` through which channels can be removed: see test_channel_rules.py."""
 
 import keras
 from keras import layers, ops

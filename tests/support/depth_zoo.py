@@ -125,7 +125,7 @@ def recurrent(skip=()):
         x = x if name in skip else kind(6, return_sequences=True, name=name)(x)
     y = layers.Bidirectional(layers.GRU(6, return_sequences=True), merge_mode="sum", name="both")(x)
     x = layers.Add(name="sum")([x, layers.SimpleRNN(6, return_sequences=True, name="simple")(y)])
-    x = layers.Conv1D(6, 3, name="shorter")(x)  # its output has other sizes, though they are not known
+    x = layers.Conv1D(6, 3, name="shorter")(x)  # its output has other sizes, though they are unknown
     x = layers.TimeDistributed(layers.Dense(6), name="each")(x)
     return keras.Model(tokens, layers.Dense(2, name="out")(layers.GRU(6, name="last")(x)))
 

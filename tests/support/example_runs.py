@@ -13,6 +13,8 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 # the seconds until a process with TensorFlow begins its work. With this folder on its path, it finds none of that.
 NOT_INSTALLED = str(Path(__file__).resolve().parent / "not_installed")
 
+programs = None  # `support.forks.Programs`, which tests/conftest.py sets
+
 
 def import_example(name):
     """The module as it is when a user runs it: its own folder is on the path."""
@@ -30,19 +32,27 @@ def environment():
     return {**os.environ, **settings, "PYTHONPATH": path}
 
 
-def run_example(folder, *arguments, script="mnist_cnn"):
+def run_program(line, *, cwd=None, fresh=False, timeout=300):
+    """Runs `[sys.executable, FILE or "-c", ...]` with TensorFlow, and returns what it did.
+
+    Args:
+        line: The words of the command.
+        cwd: Its working directory.
+        fresh: It imports TensorFlow and Keras itself, which takes seconds, as its conversions do: as at a user's.
+        timeout: After so many seconds it is an error.
+    """
+    line = [str(word) for word in line]
+    if programs and not fresh:
+        return programs.run(line, env=environment(), cwd=cwd, timeout=timeout)
+    options = {"capture_output": True, "encoding": "utf-8", "check": False}
+    return subprocess.run(line, env=environment(), cwd=cwd, timeout=timeout, **options)
+
+
+def run_example(folder, *arguments, script="mnist_cnn", fresh=False):
     """Runs an example with the empty folder `cwd` as working directory and returns what it did."""
     cwd = folder / "cwd"
     cwd.mkdir()
-    return subprocess.run(
-        [sys.executable, str(EXAMPLES / f"{script}.py"), *arguments],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
+    return run_program([sys.executable, EXAMPLES / f"{script}.py", *arguments], cwd=cwd, fresh=fresh)
 
 
 def digits(count, seed):

@@ -8,9 +8,9 @@ from support.channel_zoo import randomise
 import keras_prune as kp
 from keras_prune.channels import ChannelImportance
 from keras_prune.channels.scores import score_groups
+from keras_prune.importance.registry import CRITERIA, names
 
-OF_WEIGHTS = ["l1", "l2", "fpgm", "lamp"]
-OF_DATA = ["mean_activation", "apoz", "entropy", "activation_weight", "taylor", "fisher", "loss_change"]
+OF_DATA = [name for name in names("channels") if CRITERIA[name].needs]
 
 
 def scores(model, importance, data=None, loss=None):

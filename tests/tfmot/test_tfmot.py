@@ -14,7 +14,7 @@ import keras_prune as kp
 import keras_prune.tfmot as sparsity
 from keras_prune.masking.masked_weights import find_masked
 
-GUIDE = DOCS / "moving-from-tfmot.md"
+GUIDE = DOCS / "guides" / "moving-from-tfmot.md"
 ONLY_TENSORFLOW = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
 
 

@@ -12,6 +12,7 @@ from support.channel_zoo import check
 
 import keras_prune as kp
 from keras_prune import _keras
+from keras_prune.graph.structure import Graph
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.labels import collapse
 
@@ -46,7 +47,7 @@ def tried(model):
         keep[group.channels[group.free]] = False
     kept = Kept(keep[atoms.roots(np.arange(len(atoms)))])
     for part in filter(_keras.is_graph, _keras.flatten(model)):
-        for node in _keras.graph_nodes(part):
+        for node in Graph.of(part).nodes:
             labels = [analysis.trace.tensors[id(each)] for each in (*node.arguments.keras_tensors, *node.outputs)]
             if not all(kept.mask(collapse([each])[0]).all() for each in labels):
                 layer = isinstance(node.operation, keras.Layer)

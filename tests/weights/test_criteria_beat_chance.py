@@ -10,26 +10,14 @@ from keras import layers, ops
 from support.example_runs import import_example
 
 import keras_prune as kp
+from keras_prune.importance.registry import names
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the other backends prune the same")
 
 # As in the example: ranked over all layers, of which none loses nearly all.
 SELECTION = kp.Percentile("global", max_layer_sparsity=0.92)
 DRAWS = 3
-CRITERIA = [
-    "magnitude",
-    "lamp",
-    "movement",
-    "wanda",
-    "activation_weight",
-    "gradient",
-    "taylor",
-    "snip",
-    "fisher",
-    "mean_activation",
-    "apoz",
-    "entropy",
-]
+CRITERIA = [name for name in names("weights") if name not in ("random", "loss_change")]  # which have their own tests
 
 
 @pytest.fixture(scope="module")

@@ -8,23 +8,11 @@ from support.zoo import BACKEND, Subclassed
 
 import keras_prune as kp
 from keras_prune import importance as importances
+from keras_prune.importance.registry import names
 from keras_prune.masking.masked_weights import find_masked, masked_sparsity
 from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
 
-CRITERIA = [
-    "magnitude",
-    "lamp",
-    "wanda",
-    "activation_weight",
-    "mean_activation",
-    "apoz",
-    "entropy",
-    "gradient",
-    "taylor",
-    "snip",
-    "fisher",
-    "loss_change",
-]
+CRITERIA = [name for name in names("weights") if name not in ("movement", "random")]  # which have their own tests
 
 
 def network():

@@ -1,1 +1,1 @@
-"""From a Keras model to the bytes of a file."""
+"""Conversion of a Keras model to the bytes of a file."""

@@ -1,4 +1,4 @@
-"""From a plain Keras model to the bytes of a `.tflite` file."""
+"""Conversion of a Keras model to the bytes of a `.tflite` file."""
 
 import json
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to convert.
+    """Settings of a conversion.
 
     Attributes:
         mode: The name of the `Mode`.
         input_type: The type of the file's inputs, those that are real numbers.
         output_type: The type of its outputs, likewise.
-        per_channel: Whether each output channel of a kernel has a scale of its own, where weights are quantized.
+        per_channel: Whether quantized kernels have one scale per output channel; else one per kernel.
         sparse: Whether zeros are left out of kernels with many of them.
-        allow: Which operators may stand in the file besides LiteRT's own: "flex", "custom".
+        allow: Which operators the file may have besides LiteRT's own: "flex", "custom".
     """
 
     mode: str | None
@@ -39,16 +39,14 @@ class Settings:
 
 
 class Conversion:
-    """A plain model on its way into files.
-
-    It is saved once, and converted as often as there are settings to try.
+    """Conversion of one model: it is saved once, and converted with each of the settings to try.
 
     Args:
         model: A built Keras model without pruning masks.
-        structure: What the model is called with: the nest in which its inputs stand.
+        structure: The structure of its inputs.
         inputs: The inputs, in flattened order.
         outputs: A name for each output, in flattened order.
-        representative: Real inputs in the same order, where ranges are to be measured.
+        representative: Real inputs in the same order, to measure ranges on; None without quantized activations.
         batch: How many samples the file takes at a time; None: as many as it is given.
         folder: A temporary folder.
     """
@@ -73,7 +71,7 @@ class Conversion:
             np.savez(self._representative, **arrays)
 
     def convert(self, settings: Settings) -> bytes:
-        """The bytes of a file. Its inputs and outputs have their names in the signature, and their order.
+        """Return the bytes of a file. Its inputs and outputs have their names in the signature, and their order.
 
         Raises:
             ExportError: The converter cannot convert the model, or writes a broken file.
@@ -126,11 +124,10 @@ def _save(
     batch: int | None,
     saved: Path,
 ) -> None:
-    """Writes the SavedModel.
+    """Write the SavedModel.
 
-    What `model.export` does, with a flat signature of our own: each input and output has one name, however
-    they are nested, and none that TensorFlow refuses or that Keras counts up from run to run
-    (`keras_tensor_17`).
+    What `model.export` does, with a flat signature: each input and output has one name, however they are nested, and
+    none that TensorFlow refuses or that Keras counts up from run to run (`keras_tensor_17`).
     """
     import keras
     import tensorflow as tf

@@ -1,22 +1,24 @@
-"""What `quantize` means: how the converter stores weights and computes, and how close to Keras that must stay."""
+"""The modes of `quantize`: how weights are stored, in which type the file computes, and the allowed difference."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from tflite_export.errors import require
+from tflite_export.validation import check_choice
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A way to store and compute numbers.
+    """Mode of `quantize`.
 
     Attributes:
-        name: What the user calls it; None is float32.
-        tolerance: How far outputs may be from Keras's unless the user says otherwise.
-        needs_data: Whether the converter measures the ranges of activations, on real inputs.
+        name: The value of `quantize`; None is float32.
+        tolerance: The allowed difference of outputs from Keras's, by default.
+        needs_data: Whether the converter needs real inputs, to measure the ranges of activations.
         port_types: The types that inputs and outputs may have, the default first.
         sparse: Whether LiteRT runs files of this mode that leave zeros out.
         package: What it needs besides TensorFlow and LiteRT; the extra that installs it has the name of the mode.
+            Defaults to "", nothing.
     """
 
     name: str | None
@@ -44,16 +46,14 @@ MODES = {
 
 
 def find_mode(quantize: Any, representative_data: Any, input_type: Any, output_type: Any) -> Mode:
-    """The mode of this name, after a check of what belongs to it.
+    """Return the mode of this name, after a check of the arguments that depend on it.
 
     Raises:
         ValueError: No mode has this name, it needs data and there are none, or inputs or outputs of such a file
             cannot have the type.
         ImportError: The package of the mode is not installed.
     """
-    if not isinstance(quantize, str | None) or quantize not in MODES:
-        raise ValueError(f"`quantize` must be one of {list(MODES)}. Received: {quantize!r}")
-    mode = MODES[quantize]
+    mode = MODES[check_choice(quantize, "quantize", tuple(MODES))]
     if mode.needs_data and representative_data is None:
         raise ValueError(
             f"quantize={quantize!r} measures the ranges of activations: pass real inputs, some hundred, as "
@@ -65,10 +65,8 @@ def find_mode(quantize: Any, representative_data: Any, input_type: Any, output_t
             f"`representative_data` is for quantize={' or '.join(map(repr, needing))}. Received: quantize={quantize!r}"
         )
     for name, value in (("input_type", input_type), ("output_type", output_type)):
-        if value is not None and value not in mode.port_types:
-            raise ValueError(
-                f"`{name}` must be one of {list(mode.port_types)} with quantize={quantize!r}. Received: {value!r}"
-            )
+        if value is not None:
+            check_choice(value, name, mode.port_types, f" with quantize={quantize!r}")
     if mode.package:
         require(mode.package, extra=str(mode.name))
     return mode

@@ -1,7 +1,7 @@
-"""When zeros are left out of a file: what LiteRT runs, and what does not get larger by it.
+"""When zeros are left out of a file: what LiteRT can run, and which files get smaller by it.
 
-A kernel of random zeros is stored as its non-zeros and where they stand. LiteRT fills it up again when it loads the
-file, so the file is smaller and nothing is faster; the memory that it takes grows. Kernels of fully connected layers
+A kernel of random zeros is stored as its non-zeros and their places. LiteRT expands it again when it loads the file,
+so the file is smaller and nothing is faster; it takes more memory. Kernels of fully connected layers
 whose zeros come in blocks of four inputs (float32), or sixteen (int8), are run without their zeros.
 """
 
@@ -10,23 +10,22 @@ from typing import Any
 
 from tflite_export.conversion.modes import Mode
 from tflite_export.keras_models.kernels import Kernel
+from tflite_export.validation import check_choice
 
-WORTH = 0.5  # below this sparsity, telling where the values stand takes more than the zeros did
+WORTH = 0.5  # below this sparsity, the places of the values take more bytes than the zeros did
 IN_BLOCKS = 0.9  # of the zeros in blocks of four inputs: then the converter stores blocks and not single values
 _BLOCK = 16
 
 
 def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel], verify: bool) -> tuple[bool, ...]:
-    """What to convert to, of which the smallest file that passes is kept: dense (False), sparse (True), or both.
+    """Return what to convert to, of which the smallest file that passes is kept: dense (False), sparse (True), or both.
 
-    Without a run nobody knows whether a sparse file passes, so that it must be asked for.
+    Whether a sparse file passes is unknown without a run; then it is made only with `sparse=True`.
 
     Raises:
         ValueError: `sparse` is none of "auto", True and False, or True where LiteRT cannot run the file.
     """
-    if not isinstance(sparse, bool) and sparse != "auto":
-        raise ValueError(f'`sparse` must be "auto", True or False. Received: {sparse!r}')
-    if sparse is False:
+    if check_choice(sparse, "sparse", ("auto", True, False)) is False:
         return (False,)
     reason = reason_against(mode, kernels)
     if sparse is True:
@@ -37,9 +36,9 @@ def sparse_tries(sparse: Any, mode: Mode, kernels: Sequence[Kernel], verify: boo
 
 
 def reason_against(mode: Mode, kernels: Sequence[Kernel]) -> str:
-    """Why LiteRT would not run a file of this mode without its zeros, or why it would be no smaller; "" if neither."""
+    """Return why LiteRT cannot run a sparse file of this mode, or why it would be no smaller; "" if neither."""
     if not mode.sparse:
-        return f"LiteRT may compute nonsense from sparse weights with quantize={mode.name!r}."
+        return f"LiteRT may compute wrong outputs from sparse weights with quantize={mode.name!r}."
     worth = [kernel for kernel in kernels if kernel.sparsity >= WORTH]
     if not worth:
         highest = max((kernel.sparsity for kernel in kernels), default=0.0)

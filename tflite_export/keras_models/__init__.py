@@ -1,1 +1,1 @@
-"""What must be known of a Keras model before it is converted."""
+"""Keras models before they are converted: inputs, kernels, graph."""

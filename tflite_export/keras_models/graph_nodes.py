@@ -5,16 +5,22 @@ from typing import Any
 
 
 def graph_of(model: Any) -> Any:
-    """The Functional model behind a Sequential or Functional one; None if the model has no graph."""
+    """The Functional model behind a Sequential or Functional one; None if the model has no graph.
+
+    A subclass of a Functional model has one too, whatever its constructor takes, unless it has a `call` of its own:
+    then the graph is not what it computes.
+    """
     import keras
 
+    if not isinstance(model, keras.Model) or not type(model).call.__module__.startswith("keras."):
+        return None
     if isinstance(model, keras.Sequential):
-        model = getattr(model, "_functional", None)
+        model = getattr(model, "_functional", None)  # Keras's `call` of the Sequential calls this one's
     return model if hasattr(model, "_nodes_by_depth") else None
 
 
 def graph_nodes(model: Any) -> Iterator[Any]:
-    """The calls of operations, those inside of models in the model too, without inputs.
+    """The calls of operations, without inputs; those inside nested models stand in place of the nested model.
 
     A node has `operation`, `input_tensors` and `outputs`.
     """

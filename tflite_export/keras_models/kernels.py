@@ -10,14 +10,14 @@ from tflite_export.keras_models.signature import layers_of
 if TYPE_CHECKING:
     import keras
 
-_NAMES = ("kernel", "embeddings")  # how the names of the weights end that are worth pruning
+_NAMES = ("kernel", "embeddings")  # endings of the names of prunable weights
 _SHARED = 256  # a kernel with no more values than this shares them
 _EACH = 4  # ... if so many of its non-zeros, or more, come on each value
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel of a model, or an embedding.
+    """Kernel or embedding of a model.
 
     Attributes:
         layer: The name of its layer.
@@ -33,7 +33,7 @@ class Kernel:
 
     @property
     def zeros(self) -> int:
-        """How many of its values are zero."""
+        """The number of values that are zero."""
         return int(self.values.size - np.count_nonzero(self.values))
 
     @property
@@ -43,14 +43,14 @@ class Kernel:
 
     @property
     def distinct(self) -> int:
-        """How many different values it holds."""
+        """The number of distinct values."""
         return len(np.unique(self.values))
 
     @property
     def is_shared(self) -> bool:
         """Whether few values stand for many, as after `keras_prune.cluster_weights`."""
         values = self.values[self.values != 0]  # zeros are alike in any pruned kernel
-        if len(np.unique(values[: 4 * _SHARED])) > _SHARED:  # told at once for most kernels, which share nothing
+        if len(np.unique(values[: 4 * _SHARED])) > _SHARED:  # quick for most kernels, which share nothing
             return False
         return 0 < len(np.unique(values)) <= min(_SHARED, values.size // _EACH)
 

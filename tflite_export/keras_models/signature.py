@@ -1,4 +1,4 @@
-"""A Keras model's inputs: their names and shapes, what the user gives for them or what stands in for it."""
+"""The inputs of a Keras model: names and shapes, the data of the user, or synthetic data."""
 
 import keyword
 import re
@@ -18,7 +18,7 @@ _SEED = 20240607
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a model.
+    """Input of a model.
 
     Attributes:
         name: Its name in the file's signature.
@@ -34,7 +34,7 @@ class Input:
 
 
 def checked_signature(signature: Any, batch: int | None) -> Any:
-    """The user's signature with a `keras.InputSpec` at each place, of shape (batch, ...); None if there is none.
+    """Return the user's signature with a `keras.InputSpec` at each place, of shape (batch, ...); None without one.
 
     Args:
         signature: Anything with a shape and a type at each place.
@@ -55,7 +55,7 @@ def checked_signature(signature: Any, batch: int | None) -> Any:
         first, *rest = shape
         if None in rest or first not in (None, batch):
             raise ValueError(
-                "`signature` must give each axis a size, but for the batch, which is None or `batch_size`. "
+                "`signature` must give each axis a size, except the batch, which is None or `batch_size`. "
                 f"Received: shape {tuple(shape)} with batch_size={batch}"
             )
         return keras.InputSpec(leaf.dtype, (first, *rest), name=getattr(leaf, "name", None))
@@ -64,7 +64,7 @@ def checked_signature(signature: Any, batch: int | None) -> Any:
 
 
 def build(model: "keras.Model", signature: Any) -> None:
-    """Builds a model for inputs of this signature, checked."""
+    """Build a model for inputs of this signature, which was checked."""
     import keras
 
     def zeros(spec: Any) -> Any:
@@ -80,9 +80,9 @@ def build(model: "keras.Model", signature: Any) -> None:
 
 
 def structure_of(model: "keras.Model", example: Any) -> Any:
-    """The nest in which the model's inputs stand. Only its form matters, not its leaves.
+    """Return the structure of the model's inputs: lists, tuples, dicts. Its leaves do not matter.
 
-    A subclassed model has no inputs of its own to tell: there the user's inputs or signature show the form.
+    A subclassed model does not know its inputs: there the user's inputs or signature show the structure.
 
     Raises:
         ValueError: A subclassed model without either.
@@ -95,20 +95,20 @@ def structure_of(model: "keras.Model", example: Any) -> Any:
         return model.input
     if example is None:
         raise ValueError(
-            "A subclassed model does not say what its inputs look like: pass some as `inputs`, or their shapes as "
+            "The inputs of a subclassed model are unknown: pass some as `inputs`, or their shapes as "
             f"`signature`. Received: {type(model).__name__} with inputs=None and signature=None"
         )
     return example
 
 
 def inputs_of(model: "keras.Model", structure: Any, batch: int | None, signature: Any = None) -> tuple[Input, ...]:
-    """The model's inputs, in flattened order.
+    """Return the model's inputs, in flattened order.
 
     Args:
         model: The model.
-        structure: The nest in which its inputs stand.
+        structure: The structure of its inputs.
         batch: How many samples the file takes at a time; None: as many as it is given.
-        signature: Of the user, checked; it gives the shapes and types.
+        signature: Of the user, checked; it gives the shapes and types. Defaults to None, those of the model.
 
     Raises:
         ValueError: An axis other than the batch has no fixed size, the model is built for another batch, or the
@@ -150,7 +150,7 @@ def inputs_of(model: "keras.Model", structure: Any, batch: int | None, signature
             shape, dtype = spec.shape, spec.dtype or dtype
         if not shape or None in shape[1:]:
             raise ValueError(
-                "A .tflite file has fixed shapes: the inputs' axes must all have a size, but for the batch. Pass "
+                "A .tflite file has fixed shapes: all axes of the inputs except the batch must have a size. Pass "
                 "`signature`, or build the model with such a keras.Input. "
                 f"Received: input {name!r} of shape {shape}"
             )
@@ -159,7 +159,7 @@ def inputs_of(model: "keras.Model", structure: Any, batch: int | None, signature
 
 
 def signature_names(keys: Sequence[str], default: str) -> list[str]:
-    """Names for a signature: Python identifiers, all different.
+    """Return names for a signature: Python identifiers, all different.
 
     Names that Keras counted up (`keras_tensor_17`) differ from run to run; these become `input_0`, `input_1`,
     ...
@@ -177,10 +177,10 @@ def signature_names(keys: Sequence[str], default: str) -> list[str]:
 
 
 def standardize(structure: Any, specs: Sequence[Input], inputs: Any, called: str = "inputs") -> list[np.ndarray]:
-    """The user's `inputs` as one checked array per input of the model, in flattened order.
+    """Return the user's `inputs` as one checked array per input of the model, in flattened order.
 
     Raises:
-        ValueError: They do not have the form of the model's inputs.
+        ValueError: They do not have the structure of the model's inputs.
     """
     keys, names = [spec.key for spec in specs], [spec.name for spec in specs]
     listed = list(inputs) if is_list_of_batches(inputs, 1 + len(specs[0].shape)) else [inputs]
@@ -194,10 +194,10 @@ def standardize(structure: Any, specs: Sequence[Input], inputs: Any, called: str
 def _in_order(
     structure: Any, keys: Sequence[str], names: Sequence[str], nest: Any, called: str, listed: list[Any]
 ) -> list[Any]:
-    """The leaves of a user's nest, in the order of the model's inputs. `listed` are they if the model has one input."""
+    """The leaves of a user's nest, in the order of the model's inputs. With one input these are `listed`."""
     flat_list = isinstance(structure, list | tuple) and len(structure) == len(keys)
     if isinstance(nest, Mapping) and not isinstance(structure, Mapping) and (flat_list or len(keys) == 1):
-        # Keras lets one pass a dict by names to a model with a list of inputs; so do we.
+        # Keras accepts a dict by names for a model with a list of inputs; so do we.
         for known in (keys, names):
             if set(known) == set(nest):
                 return [nest[name] for name in known]
@@ -227,8 +227,8 @@ def _same_form(structure: Any, names: Sequence[str], inputs: Any, called: str) -
     return keras.tree.flatten(inputs)
 
 
-def invent(model: "keras.Model", specs: Sequence[Input], samples: int) -> list[np.ndarray]:
-    """Inputs from a seeded generator: standard normal numbers, or ids that every Embedding layer knows.
+def synthetic_inputs(model: "keras.Model", specs: Sequence[Input], samples: int) -> list[np.ndarray]:
+    """Return inputs from a seeded generator: standard normal numbers, or ids that every Embedding layer knows.
 
     Raises:
         ValueError: An input's values cannot be guessed.
@@ -268,5 +268,5 @@ def invent(model: "keras.Model", specs: Sequence[Input], samples: int) -> list[n
 
 
 def layers_of(model: "keras.Model") -> list["keras.Layer"]:
-    """All layers of a model, those inside other layers too."""
+    """Return all layers of a model, those inside other layers too."""
     return list(model._flatten_layers(include_self=False, recursive=True))

@@ -1,4 +1,4 @@
-"""What keeps XNNPACK from its sparse 1x1 convolutions, on processors that have them.
+"""What prevents sparse 1x1 convolutions in XNNPACK, on processors that have them.
 
 On ARM and in WebAssembly XNNPACK skips zeros of 1x1 convolutions, in float32 and float16: if it can turn all from the
 first convolution to the global average pooling to channels first, for which it has few operators, and if more than two
@@ -17,14 +17,14 @@ ENOUGH = 2 / 3  # more zeros than this
 
 
 def obstacles(model: "keras.Model") -> tuple[str, ...]:
-    """What must change in a model before XNNPACK can run its 1x1 convolutions sparse; empty if nothing.
+    """Return what must change in a model before XNNPACK can run its 1x1 convolutions sparse; empty if nothing.
 
-    The look is a strict one: some models with branches that XNNPACK could split are told to change.
+    The check is strict: it also asks for changes of some models with branches that XNNPACK could split.
     """
     import keras
 
     if graph_of(model) is None:
-        return ("a subclassed model does not show how its layers are joined: build it as a Functional one",)
+        return ("the graph of a subclassed model is unknown: build it as a Functional model",)
     nodes = list(graph_nodes(model))
     kinds = [type(node.operation) for node in nodes]
     convolutions = [place for place, kind in enumerate(kinds) if kind is keras.layers.Conv2D]
@@ -43,7 +43,7 @@ def obstacles(model: "keras.Model") -> tuple[str, ...]:
             found.append(f"{node.operation.name}: {need}")
     again = [node.operation.name for node in nodes[end:] if _rank(node) == 4]
     if again:
-        found.append(f"after {nodes[end].operation.name} no images may follow: {again[0]}")
+        found.append(f"no images may follow after {nodes[end].operation.name}: {again[0]}")
     return tuple(dict.fromkeys(found))
 
 
@@ -51,7 +51,7 @@ _STEM = (
     "the first convolution must be 3x3 with strides 2 on 3 channels, with ZeroPadding2D(1) before it and "
     'padding="valid" (padding="same" pads one side only)'
 )
-# Element by element, or gone in the file. Padding is checked where a convolution reads it.
+# Element-wise, or absent from the file. Padding is checked at the convolution that follows it.
 _FINE = (
     *("Add", "Multiply", "Activation", "ReLU", "Relu", "Relu6", "LeakyReLU", "BatchNormalization"),
     *("Dropout", "SpatialDropout2D", "ZeroPadding2D"),
@@ -95,8 +95,8 @@ def _need(node: Any, producers: dict[int, Any]) -> str:
 def _depthwise_need(node: Any, producers: dict[int, Any]) -> str:
     layer = node.operation
     size, strides = layer.kernel_size, layer.strides
-    known = size in ((3, 3), (5, 5)) and strides in ((1, 1), (2, 2))
-    if not known or layer.dilation_rate != (1, 1) or layer.depth_multiplier != 1:
+    fits = size in ((3, 3), (5, 5)) and strides in ((1, 1), (2, 2))
+    if not fits or layer.dilation_rate != (1, 1) or layer.depth_multiplier != 1:
         return "a depthwise convolution must be 3x3 or 5x5, with strides 1 or 2 and depth_multiplier 1"
     if _padded(node, producers, size[0] // 2) or (layer.padding == "same" and strides == (1, 1)):
         return ""

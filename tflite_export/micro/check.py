@@ -1,8 +1,9 @@
-"""`micro_resolver` and `check_micro`: whether TensorFlow Lite Micro can run a file, and what it needs for it."""
+"""`micro_resolver` and `check_micro`: whether TensorFlow Lite Micro can run a file, and which operators it needs."""
 
 import importlib.util
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,49 +14,61 @@ from tflite_export import subprocesses
 from tflite_export.arrays import call_sizes
 from tflite_export.errors import ExportError, require
 from tflite_export.micro.operators import method
-from tflite_export.printing import facts, plain_text
 from tflite_export.reader import flatbuffer
 from tflite_export.reader.flatbuffer import Graph, Model
+from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
-from tflite_export.runtime.trial_run import prove
+from tflite_export.runtime.trial_run import check_runs
 
 
 @dataclass(frozen=True)
-class MicroReport:
-    """Whether TensorFlow Lite Micro runs a file. `print` shows it.
+class MicroReport(Report):
+    """Report of a file on TensorFlow Lite Micro.
 
     Attributes:
         path: The file.
-        problems: Why it cannot; empty if nothing speaks against it.
-        ran: Whether TensorFlow Lite Micro ran it here: without the package `tflite-micro` it is only looked at.
-        arena_bytes: The memory that it took for tensors and bookkeeping, on this 64-bit machine; on 32 bits
-            the bookkeeping is smaller. None if it did not run.
-        samples: On how many samples it ran.
+        bytes: Its size, in bytes, which flash memory must hold.
+        problems: Why TensorFlow Lite Micro cannot run it; empty if no problem is known.
+        ran: Whether TensorFlow Lite Micro ran it here: without the package `tflite-micro` it is only inspected.
+        arena_bytes: The memory for tensors and bookkeeping, in bytes, on this 64-bit machine; on 32 bits the
+            bookkeeping is smaller. None if it did not run.
+        samples: The number of samples it ran on.
         max_difference: The largest difference of its outputs from LiteRT's, in real numbers; None if it did not
             run.
     """
 
     path: Path
+    bytes: int
     problems: tuple[str, ...]
     ran: bool
     arena_bytes: int | None
     samples: int
     max_difference: float | None
 
-    def __str__(self) -> str:
-        rows = [("problem", problem) for problem in self.problems]
+    def _tables(self) -> list[Table]:
+        rows = [("size", f"{self.bytes:,} bytes"), *(("problem", problem) for problem in self.problems)]
         if self.ran:
             rows.append(("arena", f"{self.arena_bytes:,} bytes"))
             rows.append(("difference from LiteRT", f"{self.max_difference:.3g} ({self.samples} samples)"))
         elif not self.problems:
-            rows.append(("not run", "nothing speaks against it; to be sure: pip install keras-prune[micro]"))
-        return plain_text(f"{self.path.name} on TensorFlow Lite Micro", facts("", rows))
+            rows.append(("not run", "no problem is known; to run it: pip install keras-prune[micro]"))
+        return [Table(None, rows, self._title())]
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {**super()._facts(), "problems": self.problems}
+
+    def _bars(self) -> Bars:
+        names = ("file (flash memory)", "arena (RAM)")
+        return Bars(self._title(), "bytes", names, {"memory": (self.bytes, self.arena_bytes)})
+
+    def _title(self) -> str:
+        return f"{self.path.name} on TensorFlow Lite Micro"
 
 
 def micro_resolver(path: str | os.PathLike[str]) -> str:
-    """The C++ code that registers just the operators which a file needs in TensorFlow Lite Micro.
+    """Return the C++ code that registers only the operators that a file needs in TensorFlow Lite Micro.
 
-    Each operator that is registered takes flash, used or not, so `AllOpsResolver` is no more.
+    Each operator that is registered takes flash memory, used or not; TensorFlow Lite Micro has no `AllOpsResolver`.
 
     Args:
         path: A `.tflite` file.
@@ -96,15 +109,15 @@ def micro_resolver(path: str | os.PathLike[str]) -> str:
 
 
 def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport:
-    """Whether TensorFlow Lite Micro can run a file, and how much memory it takes.
+    """Check whether TensorFlow Lite Micro can run a file, and how much memory it takes.
 
-    With the package `tflite-micro` (Linux on x86-64) it runs the file, in a process of its own, on the same
-    inputs as LiteRT. Without it, what is known to be refused is looked for: operators that it lacks, zeros that
-    are left out, float16 weights, int8 weights of floating-point operators.
+    With the package `tflite-micro` (Linux on x86-64) the file runs in a subprocess, on the same inputs as LiteRT.
+    Without it, the file is inspected for what TensorFlow Lite Micro refuses: operators that it lacks, zeros that are
+    left out, float16 weights, int8 weights of floating-point operators.
 
     Args:
         path: A `.tflite` file.
-        inputs: What to run it on, as `predict` takes it; without it, made-up numbers.
+        inputs: The inputs of the run, as `predict` takes them. Defaults to None, synthetic inputs.
 
     Returns:
         The problems, or the size of the arena in bytes and the difference from LiteRT.
@@ -127,10 +140,10 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     """
     require("ai_edge_litert")
     content = flatbuffer.load(path)
-    prove(content, os.fspath(path))
+    check_runs(content, os.fspath(path))
     runner = Runner(content)
     if inputs is None:
-        calls = [runner.invent(seed) for seed in range(8)]
+        calls = [runner.synthetic_inputs(seed) for seed in range(8)]
         samples = sum(len(call[0]) if call[0].ndim else 1 for call in calls)
     else:
         batches = runner.batches(inputs)
@@ -139,19 +152,19 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     model = flatbuffer.read(content)
     problems, sparse = _problems(model), _sparse(model)
     if sparse or importlib.util.find_spec("tflite_micro") is None:
-        # It does not look whether zeros are left out: it would take the values that are there for all of them.
-        return MicroReport(Path(path), (*problems, *sparse), False, None, 0, None)
+        # It does not check whether zeros are left out: it would take the stored values for all of them.
+        return MicroReport(Path(path), len(content), (*problems, *sparse), False, None, 0, None)
     try:
         arena, outputs = _run(content, calls, len(model.graphs[0].outputs))
     except ExportError as error:
-        return MicroReport(Path(path), problems or (str(error),), False, None, 0, None)
+        return MicroReport(Path(path), len(content), problems or (str(error),), False, None, 0, None)
     expected = [runner.real(runner.call(call)) for call in calls]
     differences = [
         np.abs(x.astype("float64") - y.astype("float64")).max(initial=0.0)
         for call, reference in zip(outputs, expected, strict=True)
         for x, y in zip(runner.real(call), reference, strict=True)
     ]
-    return MicroReport(Path(path), (), True, arena, samples, float(np.max(differences)))
+    return MicroReport(Path(path), len(content), (), True, arena, samples, float(np.max(differences)))
 
 
 def _problems(model: Model) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQ
 TANH TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE
 """
 
-# Custom operators that go by the name of "Signal" and what follows "Add".
+# Custom operators named "Signal" and what follows "Add".
 _SIGNAL = """
 Delay Energy FftAutoScale FilterBank FilterBankLog FilterBankSpectralSubtraction FilterBankSquareRoot Framer Irfft
 OverlapAdd PCAN Rfft Stacker Window
@@ -32,7 +32,7 @@ _IRREGULAR = {
 
 
 def method(operator: str) -> str | None:
-    """The method of `MicroMutableOpResolver` that registers an operator; None if there is none.
+    """Return the method of `MicroMutableOpResolver` that registers an operator; None if there is none.
 
     Args:
         operator: Its name in the schema: "CONV_2D"; custom ones as "CUSTOM ethos-u".

@@ -1,1 +1,1 @@
-"""Files for shipping: compressed, or as C arrays."""
+"""Files to ship: compressed, or as C arrays."""

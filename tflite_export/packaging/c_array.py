@@ -24,13 +24,13 @@ wchar_t while xor xor_eq offsetof ptrdiff_t max_align_t NULL
 
 @dataclass(frozen=True)
 class CArray:
-    """What `to_c_array` wrote.
+    """C array that `to_c_array` wrote.
 
     Attributes:
         header: The header; include it.
         source: The source; compile it, as C11 or later, or as C++11 or later.
         name: The name of the array; its length is `<name>_len`.
-        bytes: The length.
+        bytes: The length, in bytes.
     """
 
     header: Path
@@ -42,22 +42,22 @@ class CArray:
 def to_c_array(
     path: str | os.PathLike[str], out: str | os.PathLike[str], name: str | None = None, *, overwrite: bool = False
 ) -> CArray:
-    """Writes a `.tflite` file as a C array: a header, and a source that is valid C and C++.
+    """Write a `.tflite` file as a C array: a header, and a source that is valid C and C++.
 
     The array begins at a multiple of 16 bytes: interpreters read its numbers in place, and LiteRT's files
     align them to 16.
 
     Args:
         path: The `.tflite` file.
-        out: Where the source goes, ending in `.c`, `.cc` or `.cpp`; the header goes beside it, ending in `.h`.
-        name: What the array is called; without it, as the source is.
-        overwrite: Whether files that stand there may be replaced.
+        out: The source to write, ending in `.c`, `.cc` or `.cpp`; the header is written beside it, ending in `.h`.
+        name: The name of the array. Defaults to None, that of the source.
+        overwrite: Whether files that exist may be replaced. Defaults to False.
 
     Returns:
         Where the header and the source are, the array's name and its length in bytes.
 
     Raises:
-        ValueError: `path` is no whole `.tflite` file, `name` is no name in C, or `out` cannot be written to.
+        ValueError: `path` is not a whole `.tflite` file, `name` is not a name in C, or `out` cannot be written to.
         ImportError: ai-edge-litert is not installed.
 
     Example:

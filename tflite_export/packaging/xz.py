@@ -1,27 +1,33 @@
-"""`pack` and `unpack`: a `.tflite` file for the download, as small as xz makes it."""
+"""`pack` and `unpack`: a `.tflite` file compressed with xz, for downloads."""
 
 import gzip
 import lzma
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tflite_export.reader import flatbuffer
+from tflite_export.reporting import Bars, Report, Table
 from tflite_export.storage import checked_target, write
+from tflite_export.validation import check_integer
 
 _LIMIT = 1 << 30
-_MEMORY = 1 << 28  # what reading may take; a dictionary of 64 MB, the largest that `xz -9` makes, needs a quarter
+_MEMORY = (
+    1 << 28
+)  # bytes that decompression may take; a dictionary of 64 MB, the largest that `xz -9` makes, needs a quarter
 _STEP = 1 << 20
 
 
 @dataclass(frozen=True)
-class Packed:
-    """What `pack` or `unpack` wrote. `print` shows a line.
+class Packed(Report):
+    """Report of `pack` and `unpack`: both sizes.
 
     Attributes:
         path: The file that was written.
-        bytes: The size of the `.tflite` file.
-        xz_bytes: The size of the `.tflite.xz` file.
+        bytes: The size of the `.tflite` file, in bytes.
+        xz_bytes: The size of the `.tflite.xz` file, in bytes.
     """
 
     path: Path
@@ -33,26 +39,35 @@ class Packed:
         """How many times smaller the packed file is."""
         return self.bytes / self.xz_bytes
 
-    def __str__(self) -> str:
-        return f"{self.path.name}: {self.bytes:,} bytes, {self.xz_bytes:,} as xz, {self.ratio:.2f} times smaller"
+    def _tables(self) -> list[Table]:
+        rows = [
+            (".tflite", f"{self.bytes:,} bytes"),
+            (".tflite.xz", f"{self.xz_bytes:,} bytes, {self.ratio:.2f} times smaller"),
+        ]
+        return [Table(None, rows, self.path.name)]
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {**super()._facts(), "ratio": self.ratio}
+
+    def _bars(self) -> Bars:
+        return Bars(self.path.name, "bytes", (".tflite", ".tflite.xz"), {"size": (self.bytes, self.xz_bytes)})
 
 
 def pack(path: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Packed:
-    """Compresses a `.tflite` file with xz, for a download.
+    """Compress a `.tflite` file with xz, for a download.
 
-    Any program that reads `.xz` can unpack it. A pruned file gets much smaller, one with shared or int8
-    values too.
+    Any program that reads `.xz` can decompress it. A pruned file gets much smaller, one with shared or int8 values too.
 
     Args:
-        path: The `.tflite` file; it stays.
-        out: Where the packed file goes, ending in `.tflite.xz`; without it, `path` with `.xz` added.
-        overwrite: Whether a file that stands there may be replaced.
+        path: The `.tflite` file; it is kept.
+        out: The file to write, ending in `.tflite.xz`. Defaults to None: `path` with `.xz` added.
+        overwrite: Whether a file that exists may be replaced. Defaults to False.
 
     Returns:
         Both sizes in bytes, and their ratio.
 
     Raises:
-        ValueError: `path` is no whole `.tflite` file, or `out` cannot be written to.
+        ValueError: `path` is not a whole `.tflite` file, or `out` cannot be written to.
         ImportError: ai-edge-litert is not installed.
 
     Example:
@@ -83,13 +98,14 @@ def unpack(
     overwrite: bool = False,
     limit: int = _LIMIT,
 ) -> Packed:
-    """Unpacks a `.tflite.xz` file, and writes it only if it is a whole `.tflite` file.
+    """Decompress a `.tflite.xz` file, and write it only if it is a whole `.tflite` file.
 
     Args:
-        path: The packed file; it stays.
-        out: Where the `.tflite` file goes; without it, `path` without `.xz`.
-        overwrite: Whether a file that stands there may be replaced.
-        limit: How many bytes the `.tflite` file may have: a small archive can hold terabytes of zeros.
+        path: The `.tflite.xz` file; it is kept.
+        out: The `.tflite` file to write. Defaults to None: `path` without `.xz`.
+        overwrite: Whether a file that exists may be replaced. Defaults to False.
+        limit: How many bytes the `.tflite` file may have, since a small archive can hold terabytes of zeros.
+            Defaults to 2**30.
 
     Returns:
         Both sizes in bytes, and their ratio.
@@ -113,8 +129,7 @@ def unpack(
     """
     if not isinstance(path, str | os.PathLike) or not Path(path).is_file():
         raise ValueError(f"`path` must be a .tflite.xz file. Received: {path!r}")
-    if type(limit) is not int or limit < 1:
-        raise ValueError(f"`limit` must be a positive number of bytes. Received: {limit!r}")
+    limit = check_integer(limit, "limit", 1)
     out = os.fspath(path).removesuffix(".xz") if out is None else out
     target = checked_target(out, (".tflite",), overwrite=overwrite, name="out")
     packed = Path(path).read_bytes()
@@ -125,15 +140,15 @@ def unpack(
 
 
 def gzip_bytes(content: bytes) -> int:
-    """The size after gzip, which web servers and app packages use."""
+    """Return the size after gzip, which web servers and app packages use."""
     return len(gzip.compress(content, 9, mtime=0))
 
 
 def xz(content: bytes) -> bytes:
-    """The content as an `.xz` file.
+    """Return the content as an `.xz` file.
 
     Told that numbers of four bytes follow each other (`lp` and `pb`), xz makes float32 weights 8% smaller, and
-    int8 ones no larger. The dictionary is no larger than the content: who unpacks it needs as much memory.
+    int8 ones no larger. The dictionary is no larger than the content: decompression needs as much memory.
     """
     dictionary = min(max(len(content), 1 << 12), 1 << 26)
     coder = {"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 2, "pb": 2, "dict_size": dictionary}

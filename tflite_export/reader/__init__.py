@@ -1,1 +1,1 @@
-"""Reads `.tflite` files, every offset checked."""
+"""Reader of `.tflite` files that checks every offset."""

@@ -1,6 +1,6 @@
-"""Reads a `.tflite` file without running it: its tensors, its operators, the order of its inputs.
+"""The content of a `.tflite` file, without running it: its tensors, its operators, the order of its inputs.
 
-Any file, not only those that `export` wrote. What does not hold together is a ValueError before it is used.
+Any file, not only those that `export` wrote. What is inconsistent is a ValueError before it is used.
 """
 
 import os
@@ -34,7 +34,7 @@ THROUGH = ("DENSIFY", "DEQUANTIZE")  # a weight may pass through these on its wa
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator of a graph: its name, and the numbers of the tensors it reads and writes (-1: left out)."""
+    """Operator of a graph: its name, and the numbers of its input and output tensors (-1: left out)."""
 
     name: str
     inputs: tuple[int, ...]
@@ -43,7 +43,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph of the file. `inputs` and `outputs` are views of the file, with the numbers of tensors."""
+    """Graph of the file. `inputs` and `outputs` are views of the file, with the numbers of tensors."""
 
     tensors: tuple[Tensor, ...]
     inputs: np.ndarray[Any, np.dtype[Any]]
@@ -53,7 +53,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Signature:
-    """The names that inputs and outputs of a graph have, and the numbers of their tensors."""
+    """Names of the inputs and outputs of a graph, with the numbers of their tensors."""
 
     graph: int
     inputs: dict[str, int]
@@ -62,14 +62,14 @@ class Signature:
 
 @dataclass(frozen=True)
 class Model:
-    """What stands in a file. The first graph is the one that runs; others are bodies of loops, say."""
+    """Content of a file. The first graph is the one that runs; others are bodies of loops, say."""
 
     description: str
     graphs: tuple[Graph, ...]
     signatures: tuple[Signature, ...]
 
     def names(self) -> tuple[list[str], list[str]]:
-        """The names of the first graph's inputs and outputs: in its signature, or else those of the tensors."""
+        """Return the names of the first graph's inputs and outputs: in its signature, or else those of the tensors."""
         graph = self.graphs[0]
         names = {place: graph.tensors[place].name for place in (*graph.inputs.tolist(), *graph.outputs.tolist())}
         reads, writes = dict(names), dict(names)
@@ -82,7 +82,7 @@ class Model:
 
 
 def load(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a file that should be a `.tflite` file.
+    """Return the bytes of a file that should be a `.tflite` file.
 
     Raises:
         ValueError: There is no such file.
@@ -94,10 +94,10 @@ def load(path: str | os.PathLike[str]) -> bytes:
 
 
 def read(content: bytes | bytearray) -> Model:
-    """Reads and checks a file.
+    """Read and check a file.
 
     Raises:
-        ValueError: It is damaged, or no `.tflite` file.
+        ValueError: It is damaged, or not a `.tflite` file.
         ImportError: ai-edge-litert, which knows the names of the operators, is not installed.
     """
     require("ai_edge_litert")
@@ -113,11 +113,11 @@ def read(content: bytes | bytearray) -> Model:
 
 
 def in_order(content: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-    """The same file, its inputs and outputs listed in the given order of their signature names.
+    """Return the same file, its inputs and outputs listed in the given order of their signature names.
 
     The converter lists them in the order of a hash map, so `interpreter.get_input_details()[0]`, or
-    `input(0)` on a microcontroller, may be any of them: two inputs of one shape are then swapped without a
-    word. The lists hold tensor numbers; rewriting these in place leaves all else as it is.
+    `input(0)` on a microcontroller, may be any of them: two inputs of one shape are then swapped without an
+    error. The lists hold tensor numbers; rewriting these in place changes nothing else.
 
     Raises:
         ExportError: The file does not have exactly these inputs and outputs.
@@ -131,7 +131,7 @@ def in_order(content: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> b
 
 
 def weights(content: bytes) -> tuple[TensorSparsity, ...]:
-    """The kernels and embeddings of the file: what stands where an operator takes its weights."""
+    """Return the kernels and embeddings of the file: the constants where an operator takes its weights."""
     found = []
     for graph in read(content).graphs:
         places = {
@@ -148,12 +148,12 @@ def weights(content: bytes) -> tuple[TensorSparsity, ...]:
 
 
 def constants(model: Model) -> tuple[TensorSparsity, ...]:
-    """All tensors whose values stand in the file, weights or not."""
+    """Return all tensors whose values are in the file, weights or not."""
     return tuple(constant(tensor) for graph in model.graphs for tensor in graph.tensors if tensor.data is not None)
 
 
 def zeros(content: bytes) -> int:
-    """How many zeros all constant tensors hold that stand for real numbers, weights or not.
+    """Count the zeros in all constants of real numbers, weights or not.
 
     These are floating-point or quantized; a list of axes has zeros too, of another kind.
     """
@@ -162,12 +162,12 @@ def zeros(content: bytes) -> int:
 
 
 def operators(content: bytes) -> dict[str, int]:
-    """How often each operator stands in the file, the most frequent first. Custom ones go by their names."""
+    """Count each operator of the file, the most frequent first. Custom ones have their own names."""
     return count_operators(read(content))
 
 
 def count_operators(model: Model) -> dict[str, int]:
-    """As `operators`, of a file that was read."""
+    """Count each operator, as `operators`, of a file that was read."""
     # The body of a loop is a graph of its own.
     counts = Counter(operator.name for graph in model.graphs for operator in graph.operators)
     return dict(counts.most_common())

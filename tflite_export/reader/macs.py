@@ -1,4 +1,4 @@
-"""What the operators of a `.tflite` file multiply in one run (MACs), from the shapes in the file."""
+"""Multiply-accumulates (MACs) of one run of a `.tflite` file, from the shapes of its operators."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from tflite_export.reader.flatbuffer import THROUGH, Graph, Model, Operator
 from tflite_export.reader.tensors import Tensor, count_zeros
 
-# Operators that multiply nothing, as MACs are counted: element-wise ones, pooling, movement of data, lookups.
+# Operators without MACs, as these are counted: element-wise ones, pooling, movement of data, lookups.
 _FREE_NAMES = (
     "ABS ADD ADD_N ARG_MAX ARG_MIN ATAN2 AVERAGE_POOL_2D BATCH_TO_SPACE_ND BROADCAST_ARGS BROADCAST_TO CAST CEIL "
     "CONCATENATION COS CUMSUM DENSIFY DEPTH_TO_SPACE DEQUANTIZE DIV DYNAMIC_UPDATE_SLICE ELU EMBEDDING_LOOKUP EQUAL "
@@ -26,12 +26,12 @@ _FREE = frozenset(_FREE_NAMES.split())
 
 @dataclass(frozen=True)
 class Macs:
-    """What a file multiplies in one run.
+    """Multiply-accumulates of one run of a file.
 
     Attributes:
-        total: All products; None if those of some operator, or a size, are not known.
+        total: All products; None if those of some operator, or a size, are unknown.
         effective: Those with a weight that is not zero, likewise.
-        unknown: The operators whose products are not known.
+        unknown: The operators whose products are unknown.
     """
 
     total: int | None
@@ -43,10 +43,10 @@ Rule = Callable[[Sequence[Tensor | None], Tensor], list[tuple[int, int | None]]]
 
 
 def count_macs(model: Model) -> Macs:
-    """Counts the products of the first graph, the one that runs.
+    """Count the products of the first graph, the one that runs.
 
-    Control flow, custom operators and others whose work does not show in their shapes are not known. A convolution
-    counts each place of its window, those in the padding too.
+    The products of control flow, custom operators and others whose work does not follow from their shapes are unknown.
+    A convolution counts each place of its window, those in the padding too.
     """
     graph = model.graphs[0]
     total, effective = 0, 0
@@ -80,18 +80,22 @@ def _products(graph: Graph, operator: Operator) -> list[tuple[int, int | None]] 
         return None
     try:
         found = rule(reads, makes[0])
-    except (IndexError, AttributeError, ZeroDivisionError):  # the file comes from anybody: its shapes may be absurd
+    except (
+        IndexError,
+        AttributeError,
+        ZeroDivisionError,
+    ):  # the file may come from any source: its shapes may be absurd
         return None
     return [(times, None if place is None else operator.inputs[place]) for times, place in found]
 
 
 def _convolution(reads: Sequence[Any], made: Tensor) -> list[tuple[int, int | None]]:
-    """The last axis of what it makes is that of its filters; a window is multiplied at all other places."""
+    """The last axis of the output is that of the filters; a window is multiplied at all other places."""
     return [(math.prod(made.shape[:-1]), 1)]
 
 
 def _transposed(reads: Sequence[Any], made: Tensor) -> list[tuple[int, int | None]]:
-    """It reads the shape of its output, the filters and the image, each place of which is multiplied."""
+    """Its inputs are the shape of the output, the filters and the image, each place of which is multiplied."""
     return [(math.prod(reads[2].shape[:-1]), 1)]
 
 
@@ -100,7 +104,7 @@ def _dense(reads: Sequence[Any], made: Tensor) -> list[tuple[int, int | None]]:
 
 
 def _matmul(reads: Sequence[Any], made: Tensor) -> list[tuple[int, int | None]]:
-    """Of matrices that may be turned round: what is summed over has the size that is not that of the rows made."""
+    """Matrices that may be transposed: the axis that is summed over is the one that is not the rows of the output."""
     products = made.elements * math.prod(reads[0].shape[-2:]) // made.shape[-2]
     for place in (0, 1):
         if reads[place].data is not None:

@@ -1,20 +1,20 @@
-"""FlatBuffers tables read with every offset checked: what is in a damaged file cannot lead out of it.
+"""Reader of FlatBuffers tables that checks every offset: no offset of a damaged file leads out of it.
 
-The `flatbuffers` package trusts the file: it ends in `struct.error`, reads another place or asks for
-gigabytes. Its verifier exists in C++ only.
+The `flatbuffers` package trusts the file: it ends in `struct.error`, reads another place or asks for gigabytes. Its
+verifier exists in C++ only.
 """
 
 from typing import Any
 
 import numpy as np
 
-# Tables may share what they point to. Sane files do so a little; a file made to keep us busy, without end.
+# Tables may share what they point to. Valid files do so a little; a file made to keep the reader busy, without end.
 _REREADS = 64
 _SLACK = 1 << 16
 
 
 class Content:
-    """The bytes of a file, and how many of them were read.
+    """Bytes of a file, and a budget of how many may be read.
 
     Args:
         content: The bytes; views of a `bytearray` can be written to.
@@ -25,10 +25,10 @@ class Content:
         self._left = _REREADS * len(content) + _SLACK
 
     def at(self, position: int, size: int) -> int:
-        """The position again, if `size` bytes stand there.
+        """Return the position, if `size` bytes are there.
 
         Raises:
-            ValueError: They lie outside of the file, or the file makes us read it over and over.
+            ValueError: They are outside of the file, or the file is read over and over.
         """
         if position < 0 or size < 0 or position + size > len(self.bytes):
             raise self.error(f"it points to byte {position:,}, outside of it")
@@ -36,34 +36,34 @@ class Content:
         return position
 
     def spend(self, size: int) -> None:
-        """Counts bytes that are read."""
+        """Count bytes that are read."""
         self._left -= size
         if self._left < 0:
             raise self.error("too many of its parts point to the same place")
 
     def error(self, what: str) -> ValueError:
-        """For what is wrong with the file."""
+        """Return the error that says what is wrong with the file."""
         received = f"{len(self.bytes):,} bytes that begin with {bytes(self.bytes[:8])!r}"
         return ValueError(f"The file must be a .tflite file, whole and unchanged; {what}. Received: {received}")
 
     def uint(self, position: int, size: int) -> int:
-        """The unsigned number at a position."""
+        """Return the unsigned number at a position."""
         position = self.at(position, size)
         return int.from_bytes(self.bytes[position : position + size], "little")
 
     def root(self, identifier: bytes) -> "Table":
-        """The table with which the file begins."""
+        """Return the table with which the file begins."""
         if bytes(self.bytes[4:8]) != identifier:
             raise self.error(f"its bytes 4 to 7 are not {identifier!r}")
         return Table(self, self.uint(0, 4))
 
 
 class Table:
-    """A table. Its fields go by their number, from 0, in the order in which the schema lists them.
+    """Table of a file. Its fields are numbered from 0, in the order in which the schema lists them.
 
     Args:
         content: The file.
-        position: Where the table stands in it.
+        position: Where the table begins in it.
     """
 
     def __init__(self, content: Content, position: int):
@@ -74,7 +74,7 @@ class Table:
         self._end = content.uint(self._fields, 2)
 
     def _where(self, field: int, size: int) -> int | None:
-        """Where a field stands; None if it is left out."""
+        """Where a field is; None if it is left out."""
         entry = 4 + 2 * field
         if entry + 2 > self._end:
             return None
@@ -86,13 +86,13 @@ class Table:
         return None if where is None else where + self._content.uint(where, 4)
 
     def number(self, field: int, dtype: str, default: int = 0) -> int:
-        """An integer field of a NumPy type: "int8", "uint32"."""
+        """Return an integer field of a NumPy type: "int8", "uint32"."""
         kind = np.dtype(dtype).newbyteorder("<")
         where = self._where(field, kind.itemsize)
         return default if where is None else int(np.frombuffer(self._content.bytes, kind, 1, where)[0])
 
     def numbers(self, field: int, dtype: str) -> np.ndarray[Any, np.dtype[Any]]:
-        """A vector of numbers, as a view of the file; empty if it is left out."""
+        """Return a vector of numbers, as a view of the file; empty if it is left out."""
         kind = np.dtype(dtype).newbyteorder("<")
         where = self._target(field)
         if where is None:
@@ -102,16 +102,16 @@ class Table:
         return np.frombuffer(self._content.bytes, kind, size, start) if size else np.zeros(0, kind)
 
     def text(self, field: int) -> str:
-        """A string. Bytes that are no UTF-8 are replaced; LiteRT does not look at names either."""
+        """Return a string. Bytes that are not UTF-8 are replaced; LiteRT does not check names either."""
         return self.numbers(field, "uint8").tobytes().decode(errors="replace")
 
     def table(self, field: int) -> "Table | None":
-        """A table that this one points to."""
+        """Return a table that this one points to."""
         where = self._target(field)
         return None if where is None else Table(self._content, where)
 
     def tables(self, field: int) -> list["Table"]:
-        """A vector of tables."""
+        """Return a vector of tables."""
         where = self._target(field)
         if where is None:
             return []

@@ -1,4 +1,4 @@
-"""A tensor of a `.tflite` file: its values, as they are stored, and how many of them are zero."""
+"""Tensors of a `.tflite` file: their values, as they are stored, and how many of them are zero."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tflite_export.reader.weight_tables import TensorSparsity
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# How the types are stored: what NumPy reads, and bits. bfloat16 and the 8-bit floats are told apart by name only.
+# How the types are stored: the type in NumPy, and bits. bfloat16 and the 8-bit floats are known by name only.
 _STORED = {
     "float32": ("float32", 32),
     "float16": ("float16", 16),
@@ -36,24 +36,24 @@ _STORED = {
     "uint4": ("uint8", 4),
 }
 _FLOATS = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
-_INDICES = {1: "int32", 2: "uint16", 3: "uint8"}  # the kinds of vectors that tell where values stand
+_INDICES = {1: "int32", 2: "uint16", 3: "uint8"}  # the kinds of vectors of the places of values
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of a graph.
+    """Tensor of a graph.
 
     Attributes:
         name: Its name.
         shape: Its shape; -1 for an axis without a fixed size.
         dtype: Its type: "float32", "int8", "int4", "string".
-        data: The bytes of its values; None if the file has none, which is so for what the graph computes.
+        data: The bytes of its values; None if the file has none, as for activations.
         scales: Quantization: one scale for all, one per index along `axis`, or none.
-        zero_points: The integers that stand for 0, likewise.
-        axis: Along which axis the scales go.
-        blocks: Whether the scales go by blocks, and stand in a tensor of their own.
+        zero_points: The integers for 0, likewise.
+        axis: The axis of the scales.
+        blocks: Whether there is a scale per block, in a separate tensor.
         stored: How many values `data` holds, if zeros between them are left out; else None.
-        index_bytes: What it takes to tell where these values stand.
+        index_bytes: The bytes that the places of these values take.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Tensor:
 
     @property
     def elements(self) -> int:
-        """How many numbers it stands for."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
@@ -90,7 +90,7 @@ class Tensor:
         return self.is_float or bool(self.quantization)
 
     def values(self) -> Array:
-        """The stored numbers, in one row: small integers unpacked, zero points still in them."""
+        """Return the stored numbers, in one row: small integers unpacked, zero points not subtracted."""
         if self.data is None or self.dtype not in _STORED:
             return np.zeros(0, "uint8")
         kind, bits = _STORED[self.dtype]
@@ -107,7 +107,7 @@ class Tensor:
 
 
 def constant(tensor: Tensor) -> TensorSparsity:
-    """What is to be said about a tensor whose values stand in the file."""
+    """Return the description of a tensor whose values are in the file."""
     values = _without_sign_of_zero(tensor)
     zeros, elements = count_zeros(tensor), tensor.elements
     implied = tensor.stored is not None and tensor.stored < elements
@@ -126,7 +126,7 @@ def constant(tensor: Tensor) -> TensorSparsity:
 
 
 def count_zeros(tensor: Tensor) -> int:
-    """How many of a tensor's numbers stand for zero: those that are left out, and those at the zero point."""
+    """Count the zeros of a tensor: the elements that are left out, and those at the zero point."""
     if tensor.dtype not in _STORED:
         return 0
     values = _without_sign_of_zero(tensor)
@@ -139,7 +139,7 @@ def count_zeros(tensor: Tensor) -> int:
 
 
 def _without_sign_of_zero(tensor: Tensor) -> Array:
-    """The stored numbers; those that NumPy does not know as floats without the sign that -0 has."""
+    """The stored numbers; of floats that NumPy does not know, with 0 in place of -0."""
     values = tensor.values()
     if tensor.is_float and values.dtype.kind == "u":
         minus_zero = values.dtype.type(1 << (8 * values.itemsize - 1))
@@ -148,10 +148,10 @@ def _without_sign_of_zero(tensor: Tensor) -> Array:
 
 
 def read_tensor(file: Content, table: Table, buffers: Sequence[Array]) -> Tensor:
-    """Reads and checks an entry of a graph's list of tensors.
+    """Read and check an entry of a graph's list of tensors.
 
     Raises:
-        ValueError: Its parts do not fit each other.
+        ValueError: Its parts are inconsistent.
     """
     name, number = table.text(3), table.number(2, "uint32")
     shape, signature = table.numbers(0, "int32"), table.numbers(7, "int32")
@@ -168,7 +168,9 @@ def read_tensor(file: Content, table: Table, buffers: Sequence[Array]) -> Tensor
     if data is not None and (sparsity := table.table(6)) is not None:
         stored, index_bytes = _stored(file, sparsity, name, shape)
         if len(points) and (points != points[0]).any():
-            raise file.error(f"the sparse tensor {name!r} has several zero points, so what is left out is no number")
+            raise file.error(
+                f"the sparse tensor {name!r} has several zero points, so the value of what is left out is unknown"
+            )
     fixed = tuple(shape.tolist())
     if data is not None and dtype in _STORED:
         bits = _STORED[dtype][1]
@@ -203,11 +205,11 @@ def _quantization(file: Content, table: Table, name: str, shape: Array) -> tuple
 
 
 def _stored(file: Content, sparsity: Table, name: str, shape: Array) -> tuple[int, int]:
-    """How many values a tensor with zeros left out has, and what it takes to say where they are.
+    """How many values a tensor with zeros left out has, and how many bytes their places take.
 
-    A hierarchy of levels, as the schema's `SparsityParameters` tells: one for each axis, in the order of
-    traversal, then one for each axis of the blocks. A dense level multiplies what is above it by its size; a
-    sparse one lists, for all that is above it, which of its indices are there. LiteRT writes where these point.
+    A hierarchy of levels, as in the schema's `SparsityParameters`: one for each axis, in the order of traversal, then
+    one for each axis of the blocks. A dense level multiplies the count above it by its size; a sparse one lists, for
+    each entry above it, which of its indices are there. LiteRT writes where these point.
     """
     order, blocked, levels = sparsity.numbers(0, "int32"), sparsity.numbers(1, "int32"), sparsity.tables(2)
     extents, rank = shape.tolist(), len(shape)

@@ -1,28 +1,29 @@
-"""The constant tensors of a file as a reader wants to know them, and the table of them."""
+"""Descriptions of the constant tensors of a file, and the table of them."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tflite_export.printing import grid, shape_text
+from tflite_export.reporting import Table
 
-_ROWS = 12  # tensors that a printed table shows; the report holds all
+LARGEST = 12  # tensors that a printed table and a plot show; the report, and its page, have all
 
 
 @dataclass(frozen=True)
 class TensorSparsity:
-    """A constant tensor in the file: a weight, as a rule.
+    """Constant tensor of a file: a weight, as a rule.
 
     Attributes:
         name: Its name in the file.
         shape: Its shape in the file: LiteRT has other layouts than Keras.
         dtype: Its type: "float32", "int8", "int4".
-        elements: How many numbers it holds.
-        zeros: How many of them stand for zero: for quantized ones, those at the zero point.
-        distinct: How many different numbers it holds.
-        bytes: What it takes in the file.
+        elements: The number of its elements.
+        zeros: How many of them are zero: of quantized ones, those at the zero point.
+        distinct: The number of its distinct values.
+        bytes: Its size in the file, in bytes.
         stored_sparse: Whether zeros are left out in the file.
-        quantization: "per-tensor", "per-channel" or "per-block": what shares a scale; "" without scales.
+        quantization: "per-tensor", "per-channel" or "per-block": which elements share a scale; "" without scales.
     """
 
     name: str
@@ -46,20 +47,18 @@ class TensorSparsity:
         return self.dtype.startswith(("float", "bfloat")) or bool(self.quantization)
 
 
-def tensor_table(heading: str, tensors: Sequence[TensorSparsity], *, whole: bool) -> Any:
-    """A table of tensors in the file's order.
+def tensor_table(heading: str, tensors: Sequence[TensorSparsity], most: int | None = None) -> Table:
+    """Return a table of tensors in the file's order.
 
     Args:
         heading: What the tensors are.
         tensors: The tensors.
-        whole: Whether it shows all of them, or the largest.
+        most: How many of them it shows at most, the largest. Defaults to None: all.
     """
-    kept = sorted(range(len(tensors)), key=lambda place: -tensors[place].elements)
-    kept = sorted(kept if whole else kept[:_ROWS])
-    left = len(tensors) - len(kept)
+    shown = tensors if most is None else largest(tensors, most)
     rows = [
         (
-            tensor.name.partition(";")[0],  # the first of the names that the converter joins with ";"
+            short_name(tensor),
             shape_text(tensor.shape),
             _type(tensor),
             f"{tensor.zeros:,}",
@@ -67,10 +66,33 @@ def tensor_table(heading: str, tensors: Sequence[TensorSparsity], *, whole: bool
             f"{tensor.distinct:,}",
             f"{tensor.bytes:,}",
         )
-        for tensor in map(tensors.__getitem__, kept)
+        for tensor in shown
     ]
-    headings = (heading, "shape", "type", "zeros", "sparsity", "distinct", "bytes")
-    return grid(headings, rows, f"and {left} smaller" if left else "")
+    headings = (heading, "Shape", "Type", "Zeros", "Sparsity", "Distinct values", "Bytes")
+    smaller = len(tensors) - len(shown)
+    totals = [(f"and {smaller} smaller", *[""] * (len(headings) - 1))] if smaller else []
+    return Table(headings, rows, totals=totals)
+
+
+def largest(tensors: Sequence[TensorSparsity], most: int = LARGEST) -> list[TensorSparsity]:
+    """Return the tensors with the most elements, in the file's order."""
+    places = sorted(range(len(tensors)), key=lambda place: -tensors[place].elements)[:most]
+    return [tensors[place] for place in sorted(places)]
+
+
+def short_name(tensor: TensorSparsity) -> str:
+    """Return the first of the names that the converter joins with ";"."""
+    return tensor.name.partition(";")[0]
+
+
+def tensor_records(tensors: Sequence[TensorSparsity]) -> list[dict[str, Any]]:
+    """Return the tensors as data: their fields and the sparsity."""
+    return [dataclasses.asdict(tensor) | {"sparsity": tensor.sparsity} for tensor in tensors]
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape as "1 x 28 x 28"; "?" for an axis without a fixed size."""
+    return " x ".join("?" if size < 0 else str(size) for size in shape) or "scalar"
 
 
 def _type(tensor: TensorSparsity) -> str:

@@ -1,11 +1,14 @@
 """Horizontal bars, named: what every report can draw of itself."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Okabe and Ito's colours (2008), which people with any kind of colour vision tell apart.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00")
+from tflite_export.reporting.tables import printable
+
+# Okabe and Ito's colours (2008), which people with any kind of colour vision tell apart; black comes last.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Bars:
         title: What is shown.
         unit: Below the axis: what the values are, and their unit.
         names: Of the things, the first at the top.
-        series: By name, for the legend, a value for each thing; None where it is unknown. At most four series.
+        series: By name, for the legend, a value for each thing; None where it is unknown: no bar. At most eight series.
     """
 
     title: str
@@ -25,40 +28,100 @@ class Bars:
     series: Mapping[str, Sequence[float | None]]
 
     def draw(self, ax: Any = None) -> Any:
-        """Draws them on these axes of matplotlib, or on new ones; returns the axes.
+        """Draw the bars.
+
+        Args:
+            ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+
+        Returns:
+            The axes.
 
         Raises:
             ImportError: There is no matplotlib.
         """
-        if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError("Plots need matplotlib: pip install matplotlib. Received: no such package") from error
-            size = 7.0, 1.2 + max(len(self.names), 2) * (0.3 if len(self.names) <= 20 else 0.2)
-            ax = plt.subplots(figsize=size, layout="constrained")[1]
+        ax = axes_or_new(ax, bars_size(len(self.names) * max(1, len(self.series) / 2)))
         height = 0.8 / max(len(self.series), 1)
         for index, (label, values) in enumerate(self.series.items()):
-            places = [place - 0.4 + (index + 0.5) * height for place in range(len(self.names))]
-            known = [0.0 if value is None else value for value in values]
-            ax.barh(places, known, height, color=_COLOURS[index % len(_COLOURS)], label=_plain(label))
-        letters = "small" if len(self.names) <= 20 else "x-small"
-        ax.set_yticks(range(len(self.names)), [_plain(_short(name)) for name in self.names], fontsize=letters)
-        ax.set_ylim(max(len(self.names), 1) - 0.4, -0.6)
-        ax.tick_params(axis="y", length=0)
-        if len(self.series) > 1:
-            ax.legend(ncols=len(self.series), fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
-        ax.set_title(_plain(self.title), fontsize="medium", loc="left", pad=22 if len(self.series) > 1 else 6)
-        ax.set_xlabel(_plain(self.unit))
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(axis="x", color="#dddddd", linewidth=0.8)
-        ax.set_axisbelow(True)
+            known = [
+                (place - 0.4 + (index + 0.5) * height, value)
+                for place, (_, value) in enumerate(zip(self.names, values, strict=True))
+                if value is not None and math.isfinite(value)
+            ]
+            places, widths = [place for place, _ in known], [value for _, value in known]
+            ax.barh(places, widths, height, color=COLOURS[index % len(COLOURS)], label=plain_text(label))
+        name_bars(ax, self.names)
+        if len(self.series) < 2:
+            return tidy(ax, self.title, self.unit, legend=False)
+        return tidy(ax, self.title, self.unit)
+
+
+def axes_or_new(ax: Any = None, size: tuple[float, float] | None = None) -> Any:
+    """Return the axes that were passed, or those of a new figure, of this size in inches if one is given.
+
+    Raises:
+        ImportError: There is no matplotlib.
+    """
+    if ax is not None:
         return ax
+    check_matplotlib()
+    import matplotlib.pyplot as plt  # here, since only plots need it
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def _plain(text: str) -> str:
-    """A name as it is: matplotlib would take what stands between two dollar signs for mathematics."""
-    return text.replace("$", r"\$")
+def check_matplotlib() -> None:
+    """Raise an `ImportError` that says what to install, if there is no matplotlib."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "Plots need matplotlib: pip install 'keras-prune[plots]'. Received: no such package"
+        ) from error
+
+
+def tidy(ax: Any, title: str, xlabel: str, ylabel: str = "", grid: str = "x", legend: bool = True) -> Any:
+    """Say what is drawn, with the legend above where it hides nothing, and remove what says nothing.
+
+    Returns:
+        The axes.
+    """
+    handles = ax.get_legend_handles_labels()[0] if legend else []
+    if handles:
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.3, "borderpad": 0.0}
+        ax.legend(
+            ncols=min(len(handles), 4), fontsize="small", frameon=False, handlelength=1.4, columnspacing=1.4, **place
+        )
+    lines = math.ceil(len(handles) / 4)
+    ax.set_title(plain_text(title), fontsize="medium", loc="left", pad=6 + 16 * lines)
+    ax.set_xlabel(plain_text(xlabel))
+    ax.set_ylabel(plain_text(ylabel))
+    ax.spines[["top", "right"]].set_visible(False)
+    if grid:
+        ax.grid(axis=grid, color="#dddddd", linewidth=0.8)
+        ax.set_axisbelow(True)
+    return ax
+
+
+def plain_text(text: str) -> str:
+    """Return a name as it is: matplotlib would take what stands between two dollar signs for mathematics."""
+    return printable(text).replace("$", r"\$")
+
+
+def name_bars(ax: Any, names: Sequence[str]) -> None:
+    """Name horizontal bars, the first at the top, in letters that find room; long names are cut in the middle."""
+    ax.set_yticks(range(len(names)), [plain_text(_short(name)) for name in names], fontsize=letters(len(names)))
+    ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+
+
+def letters(count: int) -> str:
+    """Return the size of letters beside so many bars."""
+    return "small" if count <= 20 else "x-small"
+
+
+def bars_size(count: float) -> tuple[float, float]:
+    """Return the size of a figure for so many horizontal bars, in inches."""
+    return 7.0, 1.2 + max(count, 2) * (0.3 if count <= 20 else 0.2)
 
 
 def _short(name: str, limit: int = 36) -> str:

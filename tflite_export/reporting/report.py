@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tflite_export.reporting.bars import Bars
-from tflite_export.reporting.tables import Table, printable
+from tflite_export.reporting.tables import Table, escape_markdown, printable
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1d2733}"
@@ -19,14 +19,34 @@ _STYLE = (
     "td.number,th.number{text-align:right;white-space:nowrap}h1{font-size:24px}h2{font-size:18px}"
 )
 # Nothing may be loaded or run, whatever a name holds.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 class Report:
-    """What a function did or found. `print` shows tables as wide as the terminal, a notebook shows them as HTML.
+    """Result that is read: `print` shows tables as wide as the terminal, a notebook shows them as HTML.
 
-    A report is a frozen dataclass: whatever it shows is in its fields too. A subclass says what to show in `_tables`,
-    and, where that differs from the fields, in the other methods that begin with `_`.
+    A report is a frozen dataclass: whatever it shows is in its fields too. A subclass says what to show in `_tables`
+    and `_bars`, and, where that differs from the fields, in the other methods that begin with `_`.
+
+    Example:
+
+    ```python
+    @dataclasses.dataclass(frozen=True)
+    class Sizes(Report):
+        bytes: Mapping[str, int]
+
+        def _tables(self):
+            return [Table(("File", "Bytes"), [(name, f"{size:,}") for name, size in self.bytes.items()])]
+
+        def _rows(self):
+            return [{"file": name, "bytes": size} for name, size in self.bytes.items()]
+
+        def _facts(self):
+            return {"total": sum(self.bytes.values())}
+
+        def _bars(self):
+            return Bars("Files", "bytes", list(self.bytes), {"bytes": list(self.bytes.values())})
+    ```
     """
 
     def _tables(self) -> Sequence[Table]:
@@ -60,32 +80,37 @@ class Report:
         return "\n".join([*(table.text() for table in self._tables()), *map(printable, self._notes())])
 
     def records(self) -> list[dict[str, Any]]:
-        """The rows as data, a dictionary each: for `pandas.DataFrame(report.records())`, say."""
+        """Return the rows as data, a dictionary each: for `pandas.DataFrame(report.records())`, say."""
         return [dict(row) if isinstance(row, Mapping) else shallow(row) for row in self._rows()]
 
     def to_json(self) -> str:
-        """Everything as a JSON object: facts of the whole, and under `"records"` the rows."""
-        return json.dumps({**self._facts(), "records": self.records()}, indent=2, default=plain)
+        """Return everything as a JSON object: facts of the whole, and under `"records"` the rows.
+
+        What JSON has no word for is plain there: arrays and sets are lists, paths are strings, and NaN and infinity are
+        null.
+        """
+        return json.dumps(plain({**self._facts(), "records": self.records()}), indent=2, allow_nan=False)
 
     def to_markdown(self) -> str:
-        """The tables in Markdown, and the lines below them."""
-        parts = [
-            f"**{table.title}**\n\n{table.markdown()}" if table.title else table.markdown() for table in self._shown()
-        ]
-        return "\n\n".join([*parts, *map(printable, self._notes())])
+        """Return the tables in Markdown, and the lines below them."""
+        parts = []
+        for table in self._tables():
+            parts += [f"**{escape_markdown(printable(table.title))}**", table.markdown()]
+        notes = (escape_markdown(printable(line)) for line in self._notes())
+        return "\n\n".join(part for part in (*parts, *notes) if part not in ("", "****"))
 
     def to_html(self) -> str:
-        """A page that needs no other file, no network and no script."""
+        """Return a page that needs no other file, no network and no script."""
         title = html.escape(printable(next((table.title for table in self._tables() if table.title), "Report")))
         return (
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{self._repr_html_()}\n</body>\n</html>\n"
         )
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the main numbers as bars.
+        """Draw the main numbers as bars.
 
         Args:
             ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
@@ -100,35 +125,36 @@ class Report:
 
     def _repr_html_(self) -> str:
         parts = []
-        for table in self._shown():
-            parts += [f"<h2>{html.escape(printable(table.title))}</h2>"] if table.title else []
-            parts.append(table.html())
-        return "\n".join([*parts, *(f"<p>{html.escape(printable(line))}</p>" for line in self._notes() if line)])
-
-    def _shown(self) -> list[Table]:
-        return [table for table in self._tables() if table.rows or table.totals]
+        for table in self._tables():
+            parts += [f"<h2>{html.escape(printable(table.title))}</h2>" if table.title else "", table.html()]
+        notes = (f"<p>{html.escape(printable(line))}</p>" for line in self._notes() if line)
+        return "\n".join(filter(None, [*parts, *notes]))
 
     def _fields(self) -> list[str]:
         return [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]  # subclasses are dataclasses
 
 
 def shallow(row: Any) -> dict[str, Any]:
-    """The fields of a dataclass object, as they are."""
+    """Return the fields of a dataclass object, as they are."""
     return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold instead of a value that it cannot."""
+    """Return a value as JSON can hold it: `to_json` says how."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return shallow(value)
+        value = shallow(value)
     if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
-        return value.tolist()
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, set | frozenset):
+        return sorted((plain(each) for each in value), key=str)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
+        return plain(value.tolist())
     return str(value)

@@ -7,13 +7,15 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from tflite_export.reporting.layout import blocks, is_number
+
 WIDTH = 120  # where there is no terminal
 _LEAST = 60
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table. Columns of numbers are aligned to the right.
+    """Cells in rows and columns. Columns of numbers are aligned to the right.
 
     Args:
         headings: Of the columns. None: a list of facts, two columns without headings.
@@ -28,58 +30,49 @@ class Table:
     totals: Sequence[Sequence[str]] = ()
 
     def text(self, width: int | None = None) -> str:
-        """The table as text of at most `width` columns; by default those of the terminal, or 120 without one."""
-        from rich import box  # here, since most programs never print a table
-        from rich.console import Console
-        from rich.table import Table as Grid
+        """Return the table as text.
 
-        everything = [*self.rows, *self.totals]
-        if not everything and self.headings is None:
-            return printable(self.title)
-        grid: Any = Grid(box=box.SIMPLE_HEAD if self.headings else None, show_header=self.headings is not None)
-        for index, heading in enumerate(self.headings or ("", "")):
-            numbers = self.headings is not None and _is_number(index, everything)
-            # Names and words may be folded; a number that is cut would be another one.
-            grid.add_column(
-                printable(heading), justify="right" if numbers else "left", overflow="fold", no_wrap=numbers
-            )
-        for rows in (self.rows, self.totals):
-            grid.add_section()
-            for row in rows:
-                grid.add_row(*map(printable, row))
-        text = io.StringIO()
-        # Names come from files: they are no markup, and no codes for the terminal. `force_jupyter`: in a notebook rich
-        # would write to the cell.
-        Console(
-            file=text,
-            width=terminal_width() if width is None else width,
-            color_system=None,
-            force_terminal=False,
-            force_jupyter=False,
-            highlight=False,
-            markup=False,
-            emoji=False,
-        ).print(grid)
-        # A title of the grid itself would be folded to its width.
-        lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        return "\n".join([*filter(None, [printable(self.title)]), *lines])
+        Words are folded, numbers never. Where all columns do not fit side by side, the rest follow in a second table
+        below, which has the first column too.
+
+        Args:
+            width: Columns of the text. Defaults to those of the terminal, or 120 without one.
+        """
+        title = [printable(self.title)] if self.title else []
+        if self.empty:
+            return "\n".join(title)
+        headings, rows = self._flat()
+        columns = [[heading, *(row[index] for row in rows)] for index, heading in enumerate(headings)]
+        space, edges = (2, 2) if self.headings is None else (3, 4)  # as the grids below are drawn
+        found = blocks(columns, terminal_width() if width is None else width, space, edges)
+        grids = [self._grid(columns, block, index > 0) for index, block in enumerate(found)]
+        return "\n".join([*title, grids[0], *(grid.lstrip("\n") for grid in grids[1:])])
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no rows."""
+        return not self.rows and not self.totals
 
     def markdown(self) -> str:
-        """The table in Markdown, without its title."""
+        """Return the table in Markdown, without its title."""
+        if self.empty:
+            return ""
         headings, rows = self._flat()
 
         def line(cells: Sequence[str]) -> str:
-            return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
+            return "| " + " | ".join(map(escape_markdown, cells)) + " |"
 
-        ruler = line(["--:" if _is_number(index, rows) else "---" for index in range(len(headings))])
-        return "\n".join([line(headings), ruler, *map(line, rows)])
+        ruler = "| " + " | ".join("--:" if self._numbers(index, rows) else "---" for index in range(len(headings)))
+        return "\n".join([line(headings), f"{ruler} |", *map(line, rows)])
 
     def html(self) -> str:
-        """The table as an HTML element, without its title; cells of numbers have the class `number`."""
+        """Return the table as an HTML element, without its title; cells of numbers have the class `number`."""
+        if self.empty:
+            return ""
         headings, rows = self._flat()
+        marks = [' class="number"' if self._numbers(index, rows) else "" for index in range(len(headings))]
 
         def line(cells: Sequence[str], tag: str) -> str:
-            marks = [' class="number"' if _is_number(index, rows) else "" for index in range(len(cells))]
             pairs = zip(cells, marks, strict=True)
             return f"<tr>{''.join(f'<{tag}{mark}>{html.escape(cell)}</{tag}>' for cell, mark in pairs)}</tr>"
 
@@ -88,23 +81,60 @@ class Table:
         return f"<table>\n{head}<tbody>\n{body}\n</tbody>\n</table>"
 
     def _flat(self) -> tuple[list[str], list[list[str]]]:
+        """Headings and all rows, as they may be shown."""
         rows = [[printable(cell) for cell in row] for row in (*self.rows, *self.totals)]
         return [printable(heading) for heading in self.headings or ("", "")], rows
 
+    def _numbers(self, index: int, rows: Sequence[Sequence[str]]) -> bool:
+        return self.headings is not None and is_number([row[index] for row in rows])
+
+    def _grid(self, columns: Sequence[Sequence[str]], block: Sequence[tuple[int, int]], rest: bool) -> str:
+        """Some columns as text; of the rest, only rows that have something there."""
+        from rich import box  # here, since most programs never print a table
+        from rich.console import Console
+        from rich.table import Table as Grid
+
+        plain = self.headings is None
+        grid: Any = Grid(box=None if plain else box.SIMPLE_HEAD, show_header=not plain)
+        for index, width in block:
+            right = not plain and is_number(columns[index][1:])
+            grid.add_column(columns[index][0], justify="right" if right else "left", overflow="fold", width=width)
+        cells = [tuple(columns[index][1:]) for index, _ in block]
+        for number, row in enumerate(zip(*cells, strict=True)):
+            if number == len(self.rows):
+                grid.add_section()
+            if not rest or any(row[1:]):
+                grid.add_row(*row)
+        text = io.StringIO()
+        # Names come from files: they are no markup, and no codes for the terminal. `force_jupyter`: in a notebook rich
+        # would write to the cell. `legacy_windows`: there it would make lines shorter.
+        console = Console(
+            file=text,
+            width=sum(width + 3 for _, width in block) + 1,
+            color_system=None,
+            force_terminal=False,
+            force_jupyter=False,
+            legacy_windows=False,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+        console.print(grid)
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
 
 def terminal_width() -> int:
-    """Columns of the terminal, or of the variable COLUMNS; 120 if the output is no terminal."""
+    """Return the columns of the terminal, or of the variable COLUMNS; 120 if the output is no terminal."""
     return max(shutil.get_terminal_size((WIDTH, 24)).columns, _LEAST)
 
 
 def printable(text: str) -> str:
-    """Text without what a terminal would take for a command."""
+    """Return text without what a terminal would take for a command."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _is_number(column: int, rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the cells of a column are numbers: they begin with a digit, or are a dash or empty, and not all empty."""
-    cells = [row[column] for row in rows]
-    return any(cells) and all(
-        cell in ("", "-") or cell[:1].isdigit() or (cell[:1] in "+-" and cell[1:2].isdigit()) for cell in cells
-    )
+def escape_markdown(text: str) -> str:
+    """Return text that Markdown shows as it is: no column, HTML, emphasis or link begins in it."""
+    for letter in "\\|*":
+        text = text.replace(letter, f"\\{letter}")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")

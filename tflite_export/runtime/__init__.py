@@ -1,1 +1,1 @@
-"""Runs files in LiteRT: outputs, latency, comparison."""
+"""Files in LiteRT: outputs, latency, comparison."""

@@ -1,4 +1,4 @@
-"""`benchmark`: how long files take, side by side."""
+"""`benchmark`: the latency of files, side by side."""
 
 import os
 import tempfile
@@ -11,18 +11,19 @@ import numpy as np
 
 from tflite_export import subprocesses
 from tflite_export.errors import require
-from tflite_export.printing import grid, plain_text
 from tflite_export.reader import flatbuffer
+from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
-from tflite_export.runtime.trial_run import prove
+from tflite_export.runtime.trial_run import check_runs
 from tflite_export.timing import CallTime
+from tflite_export.validation import check_integer, is_integer
 
 _ROUNDS = 5  # processes among which the calls are divided
 
 
 @dataclass(frozen=True)
 class Timing(CallTime):
-    """How long one file takes with one number of threads: a `CallTime`, and
+    """Time of a call of one file with one number of threads: a `CallTime`, and
 
     Attributes:
         path: The file.
@@ -34,17 +35,17 @@ class Timing(CallTime):
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """How long files take. `print` shows a table.
+class Benchmark(Report):
+    """Report of the latency of files.
 
     Attributes:
-        timings: One for each number of threads and file, in the order in which they were given.
+        timings: One for each number of threads and file, in the order of the arguments.
     """
 
     timings: tuple[Timing, ...]
 
-    def __str__(self) -> str:
-        headings = ("file", "threads", "median ms", "p10", "p90", "ratio")
+    def _tables(self) -> list[Table]:
+        headings = ("File", "Threads", "Median ms", "p10 ms", "p90 ms", "Ratio to the first")
         rows = [
             (
                 timing.path.name,
@@ -54,7 +55,17 @@ class Benchmark:
             )
             for timing in self.timings
         ]
-        return plain_text(grid(headings, rows))
+        return [Table(headings, rows)]
+
+    def _bars(self) -> Bars:
+        several = len({timing.threads for timing in self.timings}) > 1
+        names = [f"{each.path.name}, threads: {each.threads}" if several else each.path.name for each in self.timings]
+        values = {
+            "10th percentile": [timing.p10_ms for timing in self.timings],
+            "median": [timing.median_ms for timing in self.timings],
+            "90th percentile": [timing.p90_ms for timing in self.timings],
+        }
+        return Bars("Time of a call", "ms", names, values)
 
 
 def benchmark(
@@ -64,18 +75,18 @@ def benchmark(
     threads: Sequence[int] = (1,),
     inputs: Any = None,
 ) -> Benchmark:
-    """Times `.tflite` files on this machine, in processes of their own.
+    """Time `.tflite` files on this machine, in subprocesses.
 
-    The files take turns, call by call, so that whatever else the machine does hits all of them alike. A bar
-    shows how far it is.
+    The files take turns, call by call, so that other load on the machine affects all of them alike. A progress bar is
+    shown in a terminal.
 
     Args:
-        paths: The files. The first is what the others are compared with.
-        runs: How many calls of each file are timed, after some that warm up.
-        threads: Numbers of threads; all files are timed with each.
-        inputs: What the files are called on, as `predict` takes it; the first sample is used, or as many as a
-            file's batch holds, and must suit all files. Without it each gets made-up numbers of its inputs' types
-            and shapes; ids are 0.
+        paths: The files. The others are compared with the first.
+        runs: How many calls of each file are timed, after some that warm up. Defaults to 100.
+        threads: Numbers of threads; all files are timed with each. Defaults to (1,).
+        inputs: The inputs of the calls, as `predict` takes them; the first sample is used, or as many as a file's
+            batch holds, and must be valid for all files. Defaults to None: synthetic inputs, normal numbers of each
+            file's types and shapes; ids are 0.
 
     Returns:
         Median, 10th and 90th percentile in milliseconds of each file, and the ratio to the first.
@@ -99,15 +110,16 @@ def benchmark(
     files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not files:
         raise ValueError(f"`paths` must name at least one file. Received: {paths!r}")
-    if type(runs) is not int or runs < 1:
-        raise ValueError(f"`runs` must be a positive integer. Received: {runs!r}")
-    counts = threads if isinstance(threads, list | tuple) else ()
-    if not counts or any(type(n) is not int or n < 1 for n in counts) or len(set(counts)) < len(counts):
-        raise ValueError(f"`threads` must be different positive integers, as (1, 4). Received: {threads!r}")
+    runs = check_integer(runs, "runs", 1)
+    counts = [int(n) for n in threads if is_integer(n, 1)] if isinstance(threads, list | tuple) else []
+    if not counts or len(set(counts)) < len(threads):
+        raise ValueError(
+            f"`threads` must be different whole numbers of at least 1, as (1, 4). Received: threads={threads!r}"
+        )
     require("ai_edge_litert")
     contents = [flatbuffer.load(file) for file in files]
     for file, content in zip(files, contents, strict=True):
-        prove(content, os.fspath(file))
+        check_runs(content, os.fspath(file))
     timings: list[Timing] = []
     with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
         arguments = []
@@ -129,7 +141,7 @@ def benchmark(
 def _inputs(content: bytes, inputs: Any) -> list[np.ndarray]:
     runner = Runner(content)
     if inputs is None:
-        return runner.invent()
+        return runner.synthetic_inputs()
     batches = runner.batches(inputs)
     return runner.calls(batches, [min(runner.batch or 1, len(batches[0]))])[0]
 

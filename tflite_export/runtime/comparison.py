@@ -1,13 +1,15 @@
-"""`compare`: how far the outputs of two files are apart, or those of a file and its Keras model."""
+"""`compare`: the difference between the outputs of two files, or of a file and its Keras model."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tflite_export.printing import grid, plain_text, shape_text
 from tflite_export.reader import flatbuffer
+from tflite_export.reader.weight_tables import shape_text
+from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import run
 
 if TYPE_CHECKING:
@@ -16,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OutputDifference:
-    """How far one output differs.
+    """Difference of one output.
 
     Attributes:
         name: Its name, in the first of the two where both have one.
         shape: Its shape, all samples together.
         max: The largest absolute difference; NaN if a value is NaN.
         mean: The mean absolute difference.
-        largest: The largest absolute value that the first gives, to judge these by.
-        agreement: In which fraction of the cases both have their largest value at the same place of the last
+        largest: The largest absolute value of the first, for scale.
+        agreement: The fraction of the cases in which both have their largest value at the same place of the last
             axis; None if that axis has one entry only.
     """
 
@@ -37,8 +39,8 @@ class OutputDifference:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """How far two models differ. `print` shows a table.
+class Comparison(Report):
+    """Report of the differences between two models.
 
     Attributes:
         a: The first file, or the name of the Keras model.
@@ -57,8 +59,8 @@ class Comparison:
         """The largest absolute difference of all outputs; NaN if a value is NaN."""
         return float(np.max([output.max for output in self.outputs]))
 
-    def __str__(self) -> str:
-        headings = ("output", "shape", "max difference", "mean", "largest value", "same argmax")
+    def _tables(self) -> list[Table]:
+        headings = ("Output", "Shape", "Max difference", "Mean difference", "Largest value", "Same argmax")
         rows = [
             (
                 output.name,
@@ -70,24 +72,38 @@ class Comparison:
             )
             for output in self.outputs
         ]
-        return plain_text(f"{self.a} and {self.b}, {self.samples:,} samples", grid(headings, rows))
+        return [Table(headings, rows, self._title())]
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {**super()._facts(), "max": self.max}
+
+    def _bars(self) -> Bars:
+        names = [output.name or f"output {place}" for place, output in enumerate(self.outputs)]
+        values = {
+            "maximum": [output.max for output in self.outputs],
+            "mean": [output.mean for output in self.outputs],
+        }
+        return Bars(self._title(), "absolute difference", names, values)
+
+    def _title(self) -> str:
+        return f"{self.a} and {self.b}, {self.samples:,} samples"
 
 
 def compare(
     a: "str | os.PathLike[str] | keras.Model", b: "str | os.PathLike[str] | keras.Model", data: Any
 ) -> Comparison:
-    """Runs two `.tflite` files, or a file and a Keras model, on the same data and compares the outputs.
+    """Run two `.tflite` files, or a file and a Keras model, on the same data and compare the outputs.
 
     Quantized inputs and outputs take and give real numbers, as in `predict`, so that an int8 file compares
     with a float32 one. Outputs are matched by name if both files name them alike, else by order.
 
     Args:
-        a: A file or a built Keras model: what the other is compared with.
+        a: A file or a built Keras model, with which the other is compared.
         b: The other.
         data: Real numbers, (samples, ...), as `predict` takes them.
 
     Returns:
-        Largest and mean absolute difference per output, and how often both choose the same class.
+        The largest and the mean absolute difference of each output, and how often both choose the same class.
 
     Raises:
         ValueError: A file is damaged or cannot be run, the data does not fit, or the outputs differ in number

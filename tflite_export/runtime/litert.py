@@ -1,4 +1,4 @@
-"""Runs `.tflite` files with LiteRT, batch by batch. Nothing here needs TensorFlow or Keras."""
+"""`predict` and `Runner`: `.tflite` files in LiteRT, batch by batch. Nothing here needs TensorFlow or Keras."""
 
 import math
 import os
@@ -11,20 +11,20 @@ import numpy as np
 from tflite_export.arrays import as_batch, call_sizes, is_list_of_batches, join, parts, same_length
 from tflite_export.errors import require
 from tflite_export.reader import flatbuffer
-from tflite_export.runtime.trial_run import prove
+from tflite_export.runtime.trial_run import check_runs
 
 _AT_ONCE = 32  # samples in a call of a file whose batch is not fixed
 
 
 def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> np.ndarray | list[np.ndarray]:
-    """Runs a `.tflite` file, from whomever, on every sample of a batch.
+    """Run a `.tflite` file from any source on every sample of a batch.
 
-    The file runs in this process, with one thread. The first time that a file is seen, its structure is
-    checked and it runs once in a process of its own, so that one that crashes LiteRT is an error here.
+    The file runs in this process, with one thread. The first time, its structure is checked and it runs once in a
+    subprocess, so that a file that crashes LiteRT is an error here.
 
-    Quantized inputs and outputs (int8, say, with a scale) take and give real numbers: floating-point inputs
-    are divided by the scale, rounded and clipped to the integers' range, outputs are turned back. Integer
-    tensors without a scale, such as ids, pass as they are.
+    Quantized inputs and outputs (int8, say, with a scale) take and give real numbers: floating-point inputs are
+    divided by the scale, rounded and clipped to the range of the integers, outputs are dequantized. Integer tensors
+    without a scale, such as ids, are unchanged.
 
     Args:
         path: A `.tflite` file whose inputs have a batch axis, as `export` writes them. One with a fixed batch of n
@@ -32,7 +32,7 @@ def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> 
         inputs: An array (samples, ...). For a file with several inputs a list of arrays in the order of the
             Keras model's inputs, or a dict by signature names (`ExportReport.inputs`). For a quantized input
             floating-point numbers, or integers of its own type, which are taken as quantized already.
-        raw: Whether quantized outputs stay the integers that the file computes.
+        raw: Whether to return quantized outputs as the integers that the file computes. Defaults to False.
 
     Returns:
         The output for all samples; a list of them, in the order of `ExportReport.outputs`, when there are
@@ -60,10 +60,10 @@ def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> 
 
 
 def run(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> list[np.ndarray]:
-    """All outputs of a file for all samples. See `predict`."""
+    """Return all outputs of a file for all samples. See `predict`."""
     require("ai_edge_litert")
     content = flatbuffer.load(path)
-    prove(content, os.fspath(path))
+    check_runs(content, os.fspath(path))
     try:
         return Runner(content).run(inputs, raw=raw)
     except RuntimeError as error:  # an id that no row of a table has, say
@@ -71,7 +71,7 @@ def run(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> list
 
 
 def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: str) -> np.ndarray:
-    """Real numbers as the integers that stand for them: `values / scale + zero_point`, rounded and clipped.
+    """Quantize real numbers: `values / scale + zero_point`, rounded and clipped.
 
     Ties go to even integers, as XNNPACK rounds them.
 
@@ -86,18 +86,17 @@ def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: str) -> n
 
 
 def dequantize(integers: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-    """The real numbers, float32, that integers stand for: `scale * (integers - zero_point)`."""
+    """Return the real numbers, float32, of quantized integers: `scale * (integers - zero_point)`."""
     return (integers.astype("float64") - zero_point).astype("float32") * np.float32(scale)
 
 
 class Runner:
-    """A loaded file.
+    """Loaded file.
 
     Args:
         model: The file, or its bytes.
-        xnnpack: Whether LiteRT may hand operators to XNNPACK, as it does by default, or must use its own
-            kernels.
-        threads: How many threads an operator may use.
+        xnnpack: Whether LiteRT may delegate operators to XNNPACK, or must use its own kernels. Defaults to True.
+        threads: How many threads an operator may use. Defaults to 1.
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes, *, xnnpack: bool = True, threads: int = 1):
@@ -125,31 +124,31 @@ class Runner:
         return fixed.pop() if fixed else None
 
     def run(self, inputs: Any, *, raw: bool = False, sizes: Sequence[int] | None = None) -> list[np.ndarray]:
-        """All outputs for all samples. See `predict`; `sizes` as in `calls`."""
+        """Return all outputs for all samples. See `predict`; `sizes` as in `calls`."""
         batches = self.batches(inputs)
         sizes = call_sizes(len(batches[0]), self.batch or _AT_ONCE) if sizes is None else sizes
         outputs = join([self.call(values) for values in self.calls(batches, sizes)], sizes, self.batch)
         return outputs if raw else self.real(outputs)
 
     def calls(self, batches: Sequence[np.ndarray], sizes: Sequence[int]) -> list[list[np.ndarray]]:
-        """The inputs of each call, of so many samples each, those of a fixed batch filled up."""
+        """Return the inputs of each call, of so many samples each, those of a fixed batch filled up."""
         return parts(batches, sizes, self.batch)
 
     def real(self, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Outputs as the file stores them, those that are quantized turned into real numbers."""
+        """Return outputs as real numbers, from those that the file stores."""
         return [
             output if (scale := _scale(detail)) is None else dequantize(output, *scale)
             for output, detail in zip(outputs, self._outputs, strict=True)
         ]
 
     def call(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The outputs of one call, all as the file stores them, whatever the shapes of its inputs."""
+        """Return the outputs of one call, as the file stores them, for inputs of any shapes."""
         self.set(values)
         self.invoke()
         return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
 
     def set(self, values: Sequence[np.ndarray]) -> None:
-        """Sets the inputs of the next calls."""
+        """Set the inputs of the next calls."""
         if any(tuple(detail["shape"]) != value.shape for detail, value in zip(self._inputs, values, strict=True)):
             for detail, value in zip(self._inputs, values, strict=True):
                 self._interpreter.resize_tensor_input(detail["index"], value.shape, strict=True)
@@ -159,22 +158,22 @@ class Runner:
             self._interpreter.set_tensor(detail["index"], value)
 
     def zeros(self) -> list[np.ndarray]:
-        """Inputs for one call that every file accepts: zeros, or what stands for zero."""
+        """Return inputs for one call that every file accepts: zeros, or the zero points."""
         return [
             np.full(detail["shape"], 0 if (scale := _scale(detail)) is None else scale[1], detail["dtype"])
             for detail in self._inputs
         ]
 
     def latencies(self, *, runs: int = 100, seconds: float = 1.0) -> list[float]:
-        """Seconds that single calls on the inputs set last take: `runs` of them, fewer when they are slow."""
+        """Time calls on the inputs set last: the seconds of `runs` of them, fewer when they are slow."""
         return time_calls([self], runs=runs, seconds=seconds)[0]
 
     def invoke(self) -> None:
-        """One call on the inputs set last."""
+        """Run one call on the inputs set last."""
         self._interpreter.invoke()
 
-    def invent(self, seed: int = 0) -> list[np.ndarray]:
-        """Inputs for one call, to measure with: normal numbers, any quantized integers, ids that are 0."""
+    def synthetic_inputs(self, seed: int = 0) -> list[np.ndarray]:
+        """Return inputs for one call: normal numbers, any quantized integers, ids that are 0."""
         rng, values = np.random.default_rng(seed), self.zeros()
         for place, detail in enumerate(self._inputs):
             dtype = np.dtype(detail["dtype"])
@@ -186,7 +185,7 @@ class Runner:
         return values
 
     def batches(self, inputs: Any) -> list[np.ndarray]:
-        """The user's inputs as one array per input of the file, of the type that it stores. See `predict`."""
+        """Return the user's inputs as one array per input of the file, of the type that it stores. See `predict`."""
         names, rank = self.names(), len(self._inputs[0]["shape"])
         _ = self.batch  # whether there is a batch axis at all
         if isinstance(inputs, Mapping):
@@ -205,11 +204,11 @@ class Runner:
         return batches
 
     def names(self) -> list[str]:
-        """The inputs' names in the signature; in a file without one, those of the tensors."""
+        """Return the inputs' names in the signature; in a file without one, those of the tensors."""
         return self._named(self._inputs, "get_input_details")
 
     def output_names(self) -> list[str]:
-        """The outputs' names, likewise."""
+        """Return the outputs' names, likewise."""
         return self._named(self._outputs, "get_output_details")
 
     def _named(self, listed: Sequence[Mapping[str, Any]], details: str) -> list[str]:
@@ -221,17 +220,17 @@ class Runner:
 
 
 def time_calls(runners: Sequence[Runner], *, runs: int, seconds: float = math.inf) -> list[list[float]]:
-    """Seconds that single calls take, on the inputs that each runner got last.
+    """Time single calls on the inputs that each runner got last.
 
     They take turns, so that a machine that slows down does so for all of them, each time in another order.
 
     Args:
         runners: The loaded files.
         runs: How many calls of each count; some more warm up.
-        seconds: About how long to go on at most; five calls of each are made in any case.
+        seconds: About how long to go on at most; five calls of each are made in any case. Defaults to no limit.
 
     Returns:
-        For each runner the time of each call.
+        For each runner the seconds of each call.
     """
     end = time.perf_counter() + 2 * seconds
     times: list[list[float]] = [[] for _ in runners]

@@ -1,4 +1,4 @@
-"""Whether LiteRT can run a file at all: tried in a process of its own before it runs in the caller's.
+"""A trial run of a file in a subprocess, before it runs in the process of the caller.
 
 LiteRT trusts the file. One that is damaged, or made to do harm, ends the process that loads it.
 """
@@ -11,21 +11,21 @@ from tflite_export import subprocesses
 from tflite_export.errors import ExportError
 from tflite_export.reader import flatbuffer
 
-_PROVEN: set[bytes] = set()  # of the contents that ran, by their hash
+_PASSED: set[bytes] = set()  # hashes of the contents that ran
 
 
-def prove(content: bytes, name: str) -> None:
-    """Reads a file and runs it once on zeros in a child; does nothing for one that was proven before.
+def check_runs(content: bytes, name: str) -> None:
+    """Check a file and run it once on zeros in a subprocess; do nothing for a content that passed before.
 
     Args:
         content: The bytes of the file.
-        name: What to call it in the error.
+        name: The name of the file, for the error.
 
     Raises:
         ValueError: It is damaged, or LiteRT cannot run it.
     """
     digest = hashlib.sha256(content).digest()
-    if digest in _PROVEN:
+    if digest in _PASSED:
         return
     flatbuffer.read(content)
     with tempfile.TemporaryDirectory(prefix="tflite_export_") as folder:
@@ -35,4 +35,4 @@ def prove(content: bytes, name: str) -> None:
             subprocesses.run("tflite_export.workers.trial_run", str(file), task="the run in LiteRT")
         except ExportError as error:
             raise ValueError(f"LiteRT must be able to run the file {name!r}, but {error}") from error
-    _PROVEN.add(digest)
+    _PASSED.add(digest)

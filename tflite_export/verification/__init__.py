@@ -1,1 +1,1 @@
-"""Whether a file computes what Keras does."""
+"""Checks that a file has the outputs of its Keras model."""

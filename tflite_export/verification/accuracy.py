@@ -11,12 +11,12 @@ from tflite_export.errors import ExportError
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes of samples, (samples,)."""
+    """Classes of samples, of shape (samples,)."""
 
     classes: np.ndarray[Any, np.dtype[Any]]
 
     def accuracy(self, outputs: Sequence[np.ndarray[Any, np.dtype[Any]]]) -> float:
-        """The fraction of the samples whose highest score, or whose sign of 0.5 with one score, is the class.
+        """Return the fraction of the samples whose class has the highest score; of one score, is `score > 0.5`.
 
         Raises:
             ExportError: The outputs are not one array of scores, (samples, classes).
@@ -33,7 +33,7 @@ class Labels:
 
 
 def checked_labels(labels: Any, samples: int | None) -> Labels | None:
-    """The labels, after a check.
+    """Return the labels, after a check.
 
     Args:
         labels: Of the user: integers (samples,) or (samples, 1), or one-hot rows (samples, classes); None: none.

@@ -1,4 +1,4 @@
-"""The checks that stand between a converted file and its place at the user's path."""
+"""The checks that a converted file must pass before it is written to the user's path."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from tflite_export.reader.weight_tables import TensorSparsity
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_LARGE = 1024  # numbers of a kernel that are worth fewer bits
+_LARGE = 1024  # elements: smaller kernels are not worth fewer bits
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a file is compared on.
+    """Inputs that a file is compared on, and the outputs of Keras.
 
     Attributes:
         inputs: For each input an array (samples, ...).
         names: Of the outputs.
         expected: Keras's outputs, (samples, ...).
         sizes: How many of them each call takes.
-        labelled: For each input the samples for which there are labels; none: no labels.
+        labelled: For each input the samples that have labels. Defaults to (), no labels.
     """
 
     inputs: Sequence[Array]
@@ -38,7 +38,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of a file showed.
+    """Result of running a file.
 
     Attributes:
         max_difference: The largest difference from Keras, relative to max(1, max|Keras's output|).
@@ -56,7 +56,7 @@ class Run:
 
 
 def check_finite(values: Sequence[Array], names: Sequence[str], what: str, note: str = "") -> None:
-    """To call before any difference is taken: `nan > tolerance` is false."""
+    """Raise an ExportError for NaN and infinity. To call before differences are taken: `nan > tolerance` is false."""
     for name, value in zip(names, values, strict=True):
         finite = np.isfinite(value)
         if not finite.all():
@@ -67,7 +67,7 @@ def check_finite(values: Sequence[Array], names: Sequence[str], what: str, note:
 
 
 def check_operators(operators: dict[str, int], allow: Collection[str], verify: bool) -> None:
-    """Custom operators need code that LiteRT alone does not have; TensorFlow's are among them ("Flex").
+    """Check for custom operators, which LiteRT cannot run; those of TensorFlow are among them ("Flex").
 
     Raises:
         ExportError: There are some that `allow` does not name, or the file cannot be verified because of them.
@@ -82,16 +82,16 @@ def check_operators(operators: dict[str, int], allow: Collection[str], verify: b
     if beyond and verify:
         raise ExportError(
             "LiteRT cannot run operators that are not its own, so that such a file cannot be verified here: pass "
-            f"verify=False, and try it where it shall run. Received: {', '.join(beyond)}"
+            f"verify=False, and test it in the program that has them. Received: {', '.join(beyond)}"
         )
 
 
 def check_zeros(kernels: Sequence[Kernel], found: int) -> None:
-    """Checks that the file, with `found` zeros in it, has at least as many as the model's kernels.
+    """Check that the file, with `found` zeros in it, has at least as many as the model's kernels.
 
     A total, since the converter transposes, splits and concatenates kernels. It multiplies the scale of a
     BatchNormalization that follows into a kernel, which keeps zeros. It stores equal tensors once, so equal
-    kernels count once here. All constants of the file count: those that are no kernels make the check milder.
+    kernels count once here. All constants of the file count: those that are no kernels make the check less strict.
     """
     expected = sum({kernel.values.tobytes(): kernel.zeros for kernel in kernels}.values())
     if found < expected:
@@ -101,7 +101,7 @@ def check_zeros(kernels: Sequence[Kernel], found: int) -> None:
 
 
 def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -> list[str]:
-    """A line for each kernel whose shared values are more in the file than in the model, so that it packs worse."""
+    """Return a warning for each kernel with more distinct values in the file than in the model: it compresses worse."""
     lines = []
     for kernel in kernels:
         same_size = [tensor.distinct for tensor in tensors if tensor.elements == kernel.values.size]
@@ -114,14 +114,14 @@ def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -
 
 
 def left_in_float(tensors: Sequence[TensorSparsity]) -> list[str]:
-    """A line about the large kernels of an int4 file that are still float32."""
+    """Return a warning about the large kernels of an int4 file that are still float32."""
     large = [tensor for tensor in tensors if tensor.dtype == "float32" and tensor.elements >= _LARGE]
     names = ", ".join(tensor.name.partition(";")[0] for tensor in large)
-    return [f"float32 still, since ai-edge-quantizer does not quantize what reads them: {names}"] if names else []
+    return [f"float32 still, since ai-edge-quantizer does not quantize their operators: {names}"] if names else []
 
 
 def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float) -> Run:
-    """Runs the file in a process without TensorFlow and compares.
+    """Run the file in a subprocess without TensorFlow and compare its outputs with Keras's.
 
     Raises:
         ExportError: LiteRT cannot run it, or its outputs are not those of Keras.

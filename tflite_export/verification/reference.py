@@ -1,4 +1,4 @@
-"""Keras's own outputs, which a file is compared with."""
+"""The outputs of Keras, which a file is compared with."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +21,9 @@ def sample_of(
     samples: int,
     batch: int | None,
     *,
-    made_up: bool,
+    synthetic: bool,
 ) -> Sample:
-    """The first samples, in whole batches, and what Keras makes of them.
+    """Return the first samples, in whole batches, with the outputs of Keras.
 
     Raises:
         ExportError: Not all of its outputs are finite.
@@ -31,25 +31,25 @@ def sample_of(
     first = [array[: whole_batches(samples, batch)] for array in batches]
     sizes = sizes_to_compare(len(first[0]), batch)
     names, expected = run_keras(model, structure, first, sizes, batch)
-    check_finite(expected, names, "the Keras model", " (made up: none were given)" if made_up else "")
+    check_finite(expected, names, "the Keras model", " (synthetic: none were given)" if synthetic else "")
     return Sample(first, names, expected, sizes)
 
 
 def output_names(model: "keras.Model", structure: Any, inputs: Sequence[Input], batch: int | None) -> list[str]:
-    """The names of the outputs, from a call on zeros, which suit every model: ids, flags and numbers."""
+    """Return the names of the outputs, from a call on zeros, which are valid as ids, flags and numbers."""
     size = batch or 1
     zeros = [np.zeros((size, *spec.shape), spec.dtype) for spec in inputs]
     return run_keras(model, structure, zeros, [size], batch)[0]
 
 
 def whole_batches(samples: int, batch: int | None) -> int:
-    """So many samples, or some more that fill the last batch."""
+    """Return this number of samples, rounded up to whole batches."""
     size = batch or 1
     return -(-samples // size) * size
 
 
 def sizes_to_compare(samples: int, batch: int | None) -> list[int]:
-    """How many samples each call of the comparison takes: a batch; if that is free, one, three, and all the others."""
+    """Return the samples of each call of the comparison: a batch; with a free batch one, three, and all the others."""
     if batch is not None:
         return call_sizes(samples, batch)
     return [size for size in (1, min(3, samples - 1), samples - 4) if size > 0]
@@ -58,11 +58,11 @@ def sizes_to_compare(samples: int, batch: int | None) -> list[int]:
 def run_keras(
     model: "keras.Model", structure: Any, batches: Sequence[np.ndarray], sizes: Sequence[int], batch: int | None
 ) -> tuple[list[str], list[np.ndarray]]:
-    """The names of the outputs and their values, from calls on the batches that the file gets too.
+    """Return the names of the outputs and their values, from calls on the batches that the file gets too.
 
     Args:
         model: Without masks.
-        structure: The nest in which its inputs stand.
+        structure: The structure of its inputs.
         batches: Its inputs, in flattened order.
         sizes: How many samples each call takes.
         batch: How many the file always gets; None: just these.
@@ -84,7 +84,7 @@ def run_keras(
 
 
 def predict(model: "keras.Model", structure: Any, batches: Sequence[np.ndarray], batch: int | None) -> list[np.ndarray]:
-    """Keras's outputs for many samples: in large batches, unless the model is built for `batch` of them."""
+    """Return Keras's outputs for many samples: in large batches, unless the model is built for `batch` of them."""
     import keras
 
     if batch is not None and any(tensor.shape[0] is not None for tensor in getattr(model, "inputs", None) or ()):
@@ -96,7 +96,7 @@ def predict(model: "keras.Model", structure: Any, batches: Sequence[np.ndarray],
 
 @contextmanager
 def _state_kept(model: "keras.Model") -> Iterator[None]:
-    """A layer may count its calls, and a subclassed model is the user's own."""
+    """Restore the model's state afterwards: a layer may count its calls, and a subclassed model is the user's."""
     state = [variable.numpy() for variable in model.non_trainable_variables]
     try:
         yield

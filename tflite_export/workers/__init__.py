@@ -1,1 +1,1 @@
-"""Programs for subprocesses: `python -m tflite_export.workers.NAME`."""
+"""Programs that run in subprocesses: `python -m tflite_export.workers.NAME`."""

@@ -1,7 +1,6 @@
-"""The child that times files: `python -m tflite_export.workers.benchmark RUNS THREADS TIMES.npz FILE INPUTS.npz ...`.
+"""Worker that times files: `python -m tflite_export.workers.benchmark RUNS THREADS TIMES.npz FILE INPUTS.npz ...`.
 
-A process of its own for each round: where the files lie in memory differs from process to process, and so
-does their speed.
+Each round is a new process: where the files are in memory differs from process to process, and so does their speed.
 """
 
 import sys
@@ -14,7 +13,7 @@ from tflite_export.workers.trial_run import limit_memory
 
 
 def main(runs: str, threads: str, target: str, *files: str) -> None:
-    """Loads all files, then calls them in turn."""
+    """Load all files, then call them in turn."""
     limit_memory()
     try:
         runners = []

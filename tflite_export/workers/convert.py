@@ -1,4 +1,4 @@
-"""The child that converts: `python -m tflite_export.workers.convert SAVED_MODEL FILE SETTINGS`.
+"""Worker that converts: `python -m tflite_export.workers.convert SAVED_MODEL FILE SETTINGS`.
 
 The settings are those of `convert.Settings` and the arguments of `_set`, as a JSON object.
 """
@@ -18,7 +18,7 @@ _UNUSED = ("keras", "tf_keras", "jax", "pandas", "scipy", "sklearn")
 
 
 def main(saved_model: str, file: str, settings: str) -> None:
-    """Converts a SavedModel, or ends with a message."""
+    """Convert a SavedModel, or end with a message."""
     import tensorflow as tf
 
     # Keras saves the same function under two signatures; two would give the file two copies of the graph.
@@ -26,7 +26,7 @@ def main(saved_model: str, file: str, settings: str) -> None:
     _set(converter, **json.loads(settings))
     try:
         content = converter.convert()
-    except Exception as error:  # the converter raises its own kinds, ValueError and what MLIR throws
+    except Exception as error:  # the converter raises its own kinds, ValueError and the errors of MLIR
         fail(readable(str(error)))
     else:
         Path(file).write_bytes(content)
@@ -44,10 +44,10 @@ def _set(
     batch: int | None,
     allow: list[str],
 ) -> None:
-    """Sets up the converter.
+    """Set up the converter.
 
-    LiteRT runs builtin operators alone: what needs TensorFlow's ("Flex") or custom ones does not load, so that these
-    must be allowed.
+    LiteRT alone runs builtin operators only: a file with TensorFlow's ("Flex") or custom ones does not load, so that
+    these must be allowed.
     """
     import tensorflow as tf
 
@@ -85,10 +85,9 @@ def _samples(representative: str, names: list[str], batch: int) -> Iterator[dict
 
 
 def readable(message: str) -> str:
-    """What the converter says, without pages of MLIR.
+    """Return the message of the converter, without pages of MLIR.
 
-    The operators that it cannot express stand one a line after "Details:", as `tf.Erfinv(tensor<1x4xf32>) ->
-    ...`.
+    The operators that it cannot express follow "Details:", one a line, as `tf.Erfinv(tensor<1x4xf32>) -> ...`.
     """
     lacking = list(dict.fromkeys(re.findall(r"^\s*(tf\.(\w+)\(tensor.*?) : \{", message, re.MULTILINE)))
     if not lacking:

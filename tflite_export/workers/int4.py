@@ -1,7 +1,7 @@
-"""The child that quantizes weights to four bits: `python -m tflite_export.workers.int4 FLOAT_FILE FILE PER_CHANNEL`.
+"""Worker that quantizes weights to four bits: `python -m tflite_export.workers.int4 FLOAT_FILE FILE PER_CHANNEL`.
 
-TensorFlow's converter has no int4; Google's ai-edge-quantizer has, and rewrites a float32 file. Its scales go by
-channel or by tensor here: those by block break on pruned weights.
+TensorFlow's converter has no int4; Google's ai-edge-quantizer has, and rewrites a float32 file. Scales are per channel
+or per tensor here: those per block break on pruned weights.
 """
 
 import sys
@@ -16,7 +16,7 @@ _INTEGER_WITH_ONE_SCALE = ("FULLY_CONNECTED",)
 
 
 def main(source: str, target: str, per_channel: str) -> None:
-    """Quantizes a file, or ends with a message."""
+    """Quantize a file, or end with a message."""
     from ai_edge_quantizer import qtyping, quantizer
 
     by_channel = per_channel == "True"

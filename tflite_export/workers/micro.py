@@ -1,4 +1,6 @@
-"""The child that runs a file in TensorFlow Lite Micro: `... _micro FILE INPUTS.npz OUTPUTS.npz CALLS OUTPUTS`."""
+"""Worker that runs a file in TensorFlow Lite Micro:
+`python -m tflite_export.workers.micro FILE INPUTS.npz OUTPUTS.npz CALLS OUTPUTS`.
+"""
 
 import os
 import re
@@ -17,7 +19,7 @@ _ARENA = 1 << 26  # more than any microcontroller has
 
 
 def main(file: str, source: str, target: str, calls: str, outputs: str) -> None:
-    """Runs the file on each sample."""
+    """Run the file on each sample."""
     from tflite_micro import runtime
 
     limit_memory()
@@ -40,17 +42,17 @@ def main(file: str, source: str, target: str, calls: str, outputs: str) -> None:
     _, said = _listen(interpreter.print_allocations)
     found = re.search(r"Arena allocation total (\d+) bytes", said)
     if found is None:
-        fail(f"it does not tell the size of its arena. Received: {said!r}")
+        fail(f"it does not report the size of its arena. Received: {said!r}")
     else:
         np.savez(target, arena=int(found[1]), **results)
 
 
 class _Failed(Exception):
-    """What TensorFlow Lite Micro said, and its exception."""
+    """The messages of TensorFlow Lite Micro, and its exception."""
 
 
 def _listen(function: Callable[[], Any]) -> tuple[Any, str]:
-    """What a function returns, and what the C++ code below it wrote to standard error."""
+    """The result of a function, and the text that its C++ code wrote to standard error."""
     saved = os.dup(2)
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)

@@ -1,4 +1,4 @@
-"""The child that exports a model of another backend: `python -m tflite_export.workers.other_backends FOLDER`."""
+"""Worker that exports a model of another backend: `python -m tflite_export.workers.other_backends FOLDER`."""
 
 import pickle
 import sys
@@ -10,16 +10,16 @@ from tflite_export.subprocesses import fail
 
 
 def main(name: str) -> None:
-    """Loads the model, exports it, and leaves the report or the error."""
+    """Load the model, export it, and leave the report or the error."""
     import keras
 
     from tflite_export.export import export
 
     folder = Path(name)
-    options = pickle.loads((folder / OPTIONS).read_bytes())  # written by our own parent
+    options = pickle.loads((folder / OPTIONS).read_bytes())  # written by the process that started this one
     try:
         model = keras.models.load_model(folder / MODEL, compile=False)
-    except Exception as error:  # whatever the classes of a user do
+    except Exception as error:  # whatever custom classes raise
         fail(
             "the model cannot be loaded in another process, where only Keras is imported. Save it as a .keras file "
             "and call export in a process with KERAS_BACKEND=tensorflow that imports its classes. "

@@ -1,4 +1,4 @@
-"""The child that tries a file: `python -m tflite_export.workers.trial_run FILE` runs it once, on zeros."""
+"""Worker of a trial run: `python -m tflite_export.workers.trial_run FILE` runs the file once, on zeros."""
 
 import contextlib
 import faulthandler
@@ -8,11 +8,11 @@ import sys
 from tflite_export.runtime.litert import Runner
 from tflite_export.subprocesses import fail
 
-_SECONDS = 120  # a loop without end looks like a slow model; no model that one waits for takes so long
+_SECONDS = 120  # an endless loop cannot be told from a slow model; no useful model takes so long
 
 
 def main(file: str) -> None:
-    """Loads the file and calls it."""
+    """Load the file and call it."""
     limit_memory()
     faulthandler.dump_traceback_later(_SECONDS, exit=True)
     try:
@@ -24,7 +24,7 @@ def main(file: str) -> None:
 
 
 def limit_memory() -> None:
-    """No more than the machine has: a damaged shape can ask for terabytes, and would take down others."""
+    """Limit this process to the memory of the machine: a damaged shape can ask for terabytes, at the cost of others."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # where there is no such limit
         import resource
 

@@ -1,6 +1,6 @@
-"""The child that runs a file: `python -m tflite_export.workers.verify FILE INPUTS.npz OUTPUTS.npz`.
+"""Worker that runs a file: `python -m tflite_export.workers.verify FILE INPUTS.npz OUTPUTS.npz`.
 
-It imports NumPy and LiteRT alone, as a program on a phone would: TensorFlow cannot lend the file an operator.
+It imports only NumPy and LiteRT, as a program on a phone would: no operator can come from TensorFlow.
 """
 
 import os
@@ -17,7 +17,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def main(file: str, inputs: str, outputs: str) -> None:
-    """Runs all samples with XNNPACK and without, those with labels with it, then times single calls.
+    """Run all samples with XNNPACK and without, those with labels with it, then time single calls.
 
     INPUTS holds `input_0`, `input_1`, ..., the `sizes` of the calls, and `labelled_0`, ..., if there are labels.
     """
@@ -58,7 +58,7 @@ def _named(name: str, values: list[np.ndarray[Any, np.dtype[Any]]]) -> dict[str,
 
 
 def _peak_memory() -> int:
-    """The most that this process has held so far, in bytes; 0 where the system does not tell."""
+    """The peak memory of this process so far, in bytes; 0 where the system does not report it."""
     if not _STATUS.exists():
         return 0
     (line,) = [line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:")]

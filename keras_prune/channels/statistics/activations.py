@@ -1,4 +1,4 @@
-"""The values of channels that layers read, condensed batch by batch: no activations are kept."""
+"""Statistics of the inputs of layers, channel by channel, summed up batch by batch: no activations are kept."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from keras_prune.tracing.trace import Trace
 
 
 class Readings:
-    """What every layer reads.
+    """Statistics of the inputs of every layer.
 
     Args:
         copy: The model.
@@ -39,7 +39,7 @@ class Readings:
         _measure(copy.model, tensors, batches)
 
     def of(self, binding: Binding) -> ActivationStats | None:
-        """What is read at each position of a binding; None where it is not seen, as inside of an attention layer."""
+        """Return the statistics at each position of a binding; None where there are none, as inside of attention."""
         found = list(self._read_by(binding))
         if not found:
             return None
@@ -51,7 +51,7 @@ class Readings:
         return ActivationStats(mean(lambda tensor: tensor.magnitude), np.sqrt(squares), mean(lambda tensor: tensor.off))
 
     def samples(self, binding: Binding) -> np.ndarray | None:
-        """For each sample and position the mean value of the channel there; None likewise."""
+        """Return for each sample and position the mean value of the channel there; None likewise."""
         found = list(self._read_by(binding))
         return np.concatenate([tensor.samples_at(binding.labels) for tensor in found]) if found else None
 
@@ -117,7 +117,7 @@ class _Tensor:
 
 
 def _places(unique: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Where the labels are in a sorted array; anywhere for FIXED, whose scores nobody asks for."""
+    """Where the labels are in a sorted array; anywhere for FIXED, whose scores are not used."""
     return np.minimum(np.searchsorted(unique, labels), len(unique) - 1)
 
 

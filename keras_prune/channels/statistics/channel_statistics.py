@@ -1,4 +1,4 @@
-"""`ChannelStatistics`: what importances may ask for beside the weights; measured when first asked for, and once."""
+"""`ChannelStatistics`: what importance criteria may ask for besides weights, measured once, when first asked for."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -19,23 +19,23 @@ from keras_prune.tracing.binding import Binding
 
 
 class ChannelStatistics:
-    """What a model does on data, channel by channel.
+    """Statistics of the channels of a model on data, for importance criteria.
 
-    Everything is measured on a copy of the model as it runs in inference: dropout is off, BatchNormalization uses its
-    moving statistics, and regularisation is no part of the loss. Each quantity is measured for all channels when it is
-    first asked for: `effects` with a forward and a backward pass over the data, `activations` and `samples` together
-    with a forward pass, `loss_changes` with a forward pass for each channel.
+    Everything is measured on a copy of the model in inference mode: dropout is off, BatchNormalization uses its moving
+    statistics, and regularisation is no part of the loss. Each quantity is measured for all channels when it is first
+    asked for: `effects` with a forward and a backward pass over the data, `activations` and `samples` together with a
+    forward pass, `loss_changes` with a forward pass for each channel.
 
     Args:
         analysis: The channels.
         model: The model. It is only read.
-        data: As `prune_channels` takes it.
-        loss: Likewise.
+        data: As `prune_channels` takes it. Defaults to None: nothing can be measured.
+        loss: Likewise. Defaults to None: the loss that the model was compiled with.
 
     Example:
 
     ```python
-    def least_rise(binding, statistics):  # channels without which the loss falls go first
+    def least_rise(binding, statistics):  # channels without which the loss falls are removed first
         return statistics.loss_changes(binding) if binding.role == "in" else None
 
     importance = ChannelImportance(least_rise, normalize="none")
@@ -50,7 +50,7 @@ class ChannelStatistics:
         self._readers = [member for group in self._groups for member in group.members if member.role == "in"]
 
     def effects(self, binding: Binding) -> np.ndarray:
-        """How much each channel contributes to the loss of each batch, to first order.
+        """Return how much each channel contributes to the loss of each batch, to first order.
 
         Array of shape (batches, positions), for each position along the binding's axis: Σ w·∂loss/∂w over all weights,
         in any layer, that read the channel at that position. Without the channel the loss falls by about that much.
@@ -58,26 +58,26 @@ class ChannelStatistics:
         return _at(binding, self._effects)
 
     def mean_effect(self, binding: Binding, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """The mean over the batches of `function(effects)`, for each position: what `ModelStatistics` offers too."""
+        """Return the mean over the batches of `function(effects)`, for each position, as `ModelStatistics` does."""
         return function(self.effects(binding)).mean(axis=0)
 
     def loss_changes(self, binding: Binding) -> np.ndarray:
-        """How much the loss rises without the channel at each position along the binding's axis.
+        """Return how much the loss rises without the channel at each position along the axis.
 
-        Of channels that cannot go it is not measured: 0. It takes one evaluation of all the data for each channel.
+        It takes one evaluation of all the data for each channel; channels that cannot be removed are not measured: 0.
         """
         return _at(binding, self._changes)
 
     def activations(self, binding: Binding) -> ActivationStats | None:
-        """What the layer reads at each position along the binding's axis: `magnitude` and `off`, see `ActivationStats`.
+        """Return statistics of the layer's inputs at each position along the binding's axis: see `ActivationStats`.
 
-        None for bindings that read nothing (of role `"out"` or `"through"`), or inside of a layer, where it is not
-        seen: the heads that the output projection of an attention layer reads.
+        None for bindings that read nothing (of role `"out"` or `"through"`), or inside of a layer, where they cannot be
+        measured: the heads that the output projection of an attention layer reads.
         """
         return self._readings.of(binding) if binding.role == "in" else None
 
     def samples(self, binding: Binding) -> np.ndarray | None:
-        """The mean value in each sample of the channel at each position: shape (samples, positions).
+        """Return the mean value in each sample of the channel at each position: shape (samples, positions).
 
         None where `activations` is.
         """

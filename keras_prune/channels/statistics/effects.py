@@ -16,9 +16,9 @@ from keras_prune.tracing.labels import FIXED
 def measure_effects(
     copy: Runnable, readers: Sequence[Binding], atoms: int, batches: Batches, loss: Any, loss_weights: Any
 ) -> np.ndarray:
-    """For each batch and channel, Σ w·∂loss/∂w over the weights that read the channel.
+    """Return for each batch and channel Σ w·∂loss/∂w over the weights that read the channel.
 
-    To first order that is how much the loss of the batch falls when the channel is taken away; exactly, the gradient
+    To first order that is how much the loss of the batch falls when the channel is removed; exactly, the gradient
     with respect to a factor, now 1, in front of the channel wherever it is read.
 
     Args:

@@ -1,4 +1,4 @@
-"""The loss without each channel, by taking it away and evaluating: exact, and as dear as that."""
+"""The loss without each channel, by removing it and evaluating: exact, and expensive."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,20 +17,20 @@ from keras_prune.reporting.progress import track
 def measure_loss_changes(
     copy: Runnable, groups: Sequence[ChannelGroup], atoms: int, batches: Batches, loss: Any, loss_weights: Any
 ) -> np.ndarray:
-    """For each channel that can go, how much the loss rises with zeros in the weights that read it.
+    """Return for each channel that can be removed how much the loss rises with zeros in the weights that read it.
 
     The batches are held in memory, as every channel is evaluated on all of them.
 
     Args:
         copy: The model.
-        groups: Whose channels are taken away.
+        groups: The groups whose channels are removed.
         atoms: Number of channels.
         batches: Inputs and targets.
         loss: As `compile` takes it.
         loss_weights: Likewise.
 
     Returns:
-        Float64 array of size `atoms`: 0 for channels that cannot go.
+        Float64 array of size `atoms`: 0 for channels that cannot be removed.
 
     Raises:
         ValueError: The loss cannot be computed, or is not finite.

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,98 +14,13 @@ import numpy as np
 import tflite_export
 from keras_prune import _keras
 from keras_prune.costs.model_cost import cost
-from keras_prune.insight.comparison.rows import SHOWN, ModelRow, decimal
-from keras_prune.insight.comparison.scoring import Judge
+from keras_prune.insight.comparison.rows import ModelComparison, ModelRow
+from keras_prune.insight.comparison.scoring import Scorer
 from keras_prune.insight.comparison.timing import call_times, outputs_of
 from keras_prune.masking.masked_weights import plain_weights
 from keras_prune.measurement.batches import check_inputs, shapes
 from keras_prune.reporting.progress import track
-from keras_prune.reporting.tables import html_table, markdown_table, table
-
-_COLUMNS = 5  # models side by side in a line of text
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelComparison:
-    """What `compare` found. Its `str` is a table, in a notebook too.
-
-    Args:
-        rows: The models, in the order in which they were given.
-    """
-
-    rows: tuple[ModelRow, ...]
-
-    def ratio(self, row: ModelRow, name: str) -> float | None:
-        """What a number is of that of the first row; a latency, of the first that was measured alike. None: not known.
-
-        Args:
-            row: One of the rows.
-            name: A name in `row.values()`.
-        """
-        base, value = (each.values().get(name) for each in (self._base(row, name), row))
-        return value / base if value is not None and base else None
-
-    def records(self) -> list[dict[str, Any]]:
-        """A flat dictionary for each model, for `pandas.DataFrame(comparison.records())`: all numbers, and the ratio
-        of each as `"macs_ratio"`."""
-        found = []
-        for row in self.rows:
-            record: dict[str, Any] = {"model": row.name, "kind": row.kind}
-            for name, value in row.values().items():
-                record |= {name: value, f"{name}_ratio": self.ratio(row, name)}
-            found.append(record | {"bytes_of": row.bytes_of, "latency_in": row.latency_in})
-        return found
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        return markdown_table(*self._table(self.rows))
-
-    def html(self) -> str:
-        """The table as an HTML element."""
-        return html_table(*self._table(self.rows))
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draws the ratios to the first row as bars, on these axes of matplotlib or new ones; returns the axes."""
-        from keras_prune.plots.comparison import plot_models  # here, since only plots need matplotlib
-
-        return plot_models(self, ax)
-
-    def _repr_html_(self) -> str:
-        return self.html()
-
-    def __str__(self) -> str:
-        rest, parts = self.rows[1:], []
-        for start in range(0, max(len(rest), 1), _COLUMNS - 1):
-            shown = (self.rows[0], *rest[start : start + _COLUMNS - 1])
-            parts.append(table("Models" if not start else "", *self._table(shown)))
-        return "\n".join(parts) + self._notes()
-
-    def _table(self, rows: Sequence[ModelRow]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        scores = list(dict.fromkeys(name for row in self.rows for name in row.scores))
-        lines = [(name, *(self._cell(row, name, decimal) for row in rows)) for name in scores]
-        for heading, name, write, fits in SHOWN:
-            if any(fits(row) for row in self.rows):
-                cells = [self._cell(row, name, write) if fits(row) else "-" for row in rows]
-                lines.append((heading, *cells))
-        return ("", *(row.name for row in rows)), lines
-
-    def _cell(self, row: ModelRow, name: str, write: Callable[[float], str]) -> str:
-        value, ratio = row.values().get(name), self.ratio(row, name)
-        if value is None:
-            return "-"
-        return write(value) if ratio is None or row is self._base(row, name) else f"{write(value)} ({ratio:.2f})"
-
-    def _base(self, row: ModelRow, name: str) -> ModelRow:
-        time = name in ("latency_ms", "ns_per_parameter")
-        return next(each for each in self.rows if not time or each.latency_in == row.latency_in)
-
-    def _notes(self) -> str:
-        lines = [f"In brackets: the ratio to '{self.rows[0].name}'."]
-        if any(row.bytes_of == "weights" for row in self.rows):
-            lines.append("Bytes are those of the file; of a Keras model those of its weights, as they are stored.")
-        if {"Keras", "LiteRT"} <= {row.latency_in for row in self.rows}:
-            lines.append("Calls of Keras and of LiteRT do not compare: the ratio is to the first of the same kind.")
-        return "".join(f"\n{line}" for line in lines)
+from keras_prune.validation import check_integer
 
 
 def compare(
@@ -120,37 +35,40 @@ def compare(
     runs: int = 50,
     export: bool = False,
 ) -> ModelComparison:
-    """Puts Keras models and `.tflite` files side by side: quality, size, work and time, with ratios to the first.
+    """Compare Keras models and `.tflite` files: quality, size, work and time, with ratios to the first.
 
-    Each is judged by its outputs on all of `x`, with the same loss and metrics, those of Keras as those of a file.
+    All are scored by their outputs on all of `x`, with the same loss and metrics, those of Keras as those of a file.
     (Penalties that layers add to the loss are not in it.) The models are only read.
 
     Args:
         models: By name: built Keras models, with masks or without, and paths of `.tflite` files.
-        x: Inputs, as all of them take them: an array, or lists or dicts of arrays. None: nothing is run.
-        y: The targets, as `fit` takes them: of models with several outputs a list or dict. None: nothing is judged.
-        loss: As `compile` takes it, for several outputs too. By default that of the first model that is compiled; else
+        x: Inputs, as all of the models take them: an array, or lists or dicts of arrays. Defaults to None: nothing is
+            run.
+        y: The targets, as `fit` takes them: of models with several outputs a list or dict. Defaults to None: there are
+            no scores.
+        loss: As `compile` takes it, for several outputs too. Defaults to that of the first model that is compiled; else
             there is none.
-        metrics: A name, `keras.metrics.Metric` or function, or lists or dicts of them, as `compile` takes them. By
-            default those of the first model that is compiled; else accuracy, if `y` holds the numbers of classes and
-            the one output their scores.
-        batch_size: Samples in a batch, for Keras models. Files take one at a time.
-        latency: Whether to time calls with one sample, the first of `x`: of Keras models `predict_on_batch`, which has
-            the overhead of a call from Python in it; of files LiteRT with one thread. Only calls of the same kind
-            compare: see `export`.
-        runs: How many calls are timed; the median counts.
+        metrics: A name, `keras.metrics.Metric` or function, or lists or dicts of them, as `compile` takes them.
+            Defaults to those of the first model that is compiled; else accuracy, if `y` holds class indices and the one
+            output their scores.
+        batch_size: Samples in a batch, for Keras models. Files take one at a time. Defaults to 256.
+        latency: Whether to time calls with one sample, the first of `x`: of Keras models `predict_on_batch`, which
+            includes the overhead of a call from Python; of files LiteRT with one thread. Only calls of the same kind
+            compare: see `export`. Defaults to True.
+        runs: How many calls are timed; the median counts. Defaults to 50.
         export: Whether to export Keras models too, as float32 files that are then deleted, and take their size and
             latency, which compare with those of other files. It takes seconds for each. Everything else is that of the
-            Keras model.
+            Keras model. Defaults to False.
 
     Returns:
-        A `ModelComparison`: `print` shows a table; `records()`, `markdown()`, `html()`.
+        A `ModelComparison`: print it for a table; `records()` has the numbers, `plot()` draws the ratios.
 
     Raises:
         ValueError: No models; one that is not built; a file that is missing, damaged or no `.tflite` file; data of the
-            wrong shape or length; a loss or metric that is not known, or cannot be computed from the outputs.
+            wrong shape or length; a loss or metric that Keras does not know, or that cannot be computed from the
+            outputs.
         TypeError: Something that is neither a model nor a path.
-        ImportError: Files need the package tflite_export, with LiteRT.
+        ImportError: There is a file, or `export=True`, and LiteRT is not installed.
 
     Example:
 
@@ -160,9 +78,10 @@ def compare(
     comparison.records()[1]["effective_macs_ratio"]  # 0.5
     ```
     """
-    check_arguments(models, x, y, batch_size, runs)
+    check_arguments(models, x, y)
+    batch_size, runs = check_integer(batch_size, "batch_size", 1), check_integer(runs, "runs", 1)
     given = {name: model for name, model in models.items() if isinstance(model, keras.Model)}
-    judge = Judge(list(given.values()), loss, metrics)
+    scorer = Scorer(list(given.values()), loss, metrics)
     files = {name: os.fspath(model) for name, model in models.items() if not isinstance(model, keras.Model)}
     rows = {name: _row_of_file(name, path) for name, path in files.items()}  # before anything takes long
     for name, model in given.items():
@@ -176,8 +95,8 @@ def compare(
             if name in given:
                 outputs = outputs_of(given[name], x, batch_size)
             else:
-                outputs = judge.arranged(_outputs_of_file(files[name], x))
-            rows[name] = dataclasses.replace(rows[name], scores=judge.scores(targets, outputs))
+                outputs = scorer.arranged(_outputs_of_file(files[name], x))
+            rows[name] = dataclasses.replace(rows[name], scores=scorer.scores(targets, outputs))
     with tempfile.TemporaryDirectory(prefix="keras_prune_") as folder:
         if export:
             for index, (name, model) in enumerate(given.items()):
@@ -192,8 +111,8 @@ def compare(
     return ModelComparison(tuple(rows.values()))
 
 
-def check_arguments(models: Any, x: Any, y: Any, batch_size: Any, runs: Any) -> None:
-    """Raises unless these are models, data of one length and numbers."""
+def check_arguments(models: Any, x: Any, y: Any) -> None:
+    """Raise unless these are models, and data of one length."""
     if not isinstance(models, Mapping) or not models:
         raise ValueError(f"`models` must be a dictionary of at least one model by name. Received: {models!r}")
     for name, model in models.items():
@@ -202,9 +121,6 @@ def check_arguments(models: Any, x: Any, y: Any, batch_size: Any, runs: Any) -> 
                 "`models` must hold Keras models and paths of .tflite files by name. "
                 f"Received: {name!r}: {type(model).__name__}"
             )
-    for argument, value in (("batch_size", batch_size), ("runs", runs)):
-        if type(value) is not int or value < 1:
-            raise ValueError(f"`{argument}` must be a positive integer. Received: {value!r}")
     if y is not None and x is None:
         raise ValueError("`y` are the targets of `x`: pass both. Received: y without x")
     lengths = {len(leaf) if np.ndim(leaf) else 0 for leaf in keras.tree.flatten((x, y)) if leaf is not None}
@@ -217,6 +133,7 @@ def check_arguments(models: Any, x: Any, y: Any, batch_size: Any, runs: Any) -> 
 
 
 def _row_of_model(name: str, model: keras.Model) -> ModelRow:
+    """Size and work of a Keras model, whose weights are compressed as they are stored."""
     costs = cost(model)
     size, zip_stream, non_zeros = 0, zlib.compressobj(9, wbits=31), 0
     for weight in plain_weights(model):
@@ -238,6 +155,7 @@ def _row_of_model(name: str, model: keras.Model) -> ModelRow:
 
 
 def _row_of_file(name: str, path: str) -> ModelRow:
+    """Size and work of a file."""
     found = tflite_export.inspect(path)
     return ModelRow(
         name=name,
@@ -254,6 +172,7 @@ def _row_of_file(name: str, path: str) -> ModelRow:
 
 
 def _outputs_of_file(path: str, x: Any) -> list[np.ndarray]:
+    """All outputs of a file for all samples."""
     outputs = tflite_export.predict(path, x)
     return outputs if isinstance(outputs, list) else [outputs]
 
@@ -261,7 +180,7 @@ def _outputs_of_file(path: str, x: Any) -> list[np.ndarray]:
 def _timed(
     rows: Mapping[str, ModelRow], models: Mapping[str, keras.Model], files: Mapping[str, str], x: Any, runs: int
 ) -> dict[str, ModelRow]:
-    """The rows with their latency: that of the file if there is one."""
+    """The rows with their latency: that of the file where there is one."""
     live = {name: model for name, model in models.items() if name not in files}
     times = dict(zip(live, call_times(list(live.values()), x, runs), strict=True)) if live else {}
     if files:
@@ -274,4 +193,5 @@ def _timed(
 
 
 def _first(x: Any) -> Any:
+    """The first sample."""
     return keras.tree.map_structure(lambda leaf: np.asarray(leaf[:1]), x)

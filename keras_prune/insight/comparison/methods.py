@@ -16,25 +16,27 @@ from keras_prune.insight.comparison.rows import ModelRow, count, decimal, percen
 from keras_prune.layers import prune_layers
 from keras_prune.masking.masked_weights import find_masked
 from keras_prune.masking.wrapping import strip_pruning, wrap_pruning
+from keras_prune.plots.methods import plot_methods
 from keras_prune.reporting.progress import track
-from keras_prune.reporting.tables import html_table, markdown_table, table
 from keras_prune.tracing.checks import check_model
+from keras_prune.validation import check_integer, is_fraction
 from keras_prune.weights.prune import prune_weights
+from tflite_export.reporting import Report, Table
 
 DENSE, CONTROL = "dense", "control"
 
 
 @dataclasses.dataclass(frozen=True)
 class MethodPoint:
-    """One pruned model, or why there is none.
+    """Pruned model, or the reason why there is none.
 
     Args:
         method: `"weights"`, `"channels"`, `"layers"`; `"dense"`, the model as it was given; `"control"`, that model
-            trained on for as long as the pruned ones.
-        asked: The fraction of the parameters that was to be left; None for these two.
-        left: The fraction that is left: of weights those that no mask prunes. None: see `reason`.
+            fine-tuned for as long as the pruned ones.
+        asked: The fraction of the parameters that was to be kept; None for these two.
+        left: The fraction that was kept: of weights those that no mask prunes. None: see `reason`.
         row: What `compare` says of it, likewise.
-        reason: Why this size cannot be reached; else empty.
+        reason: Why this size cannot be reached. Defaults to "": it was reached.
     """
 
     method: str
@@ -50,12 +52,12 @@ class MethodPoint:
 
 
 @dataclasses.dataclass(frozen=True)
-class MethodComparison:
-    """What `compare_methods` found. Its `str` is a table, in a notebook too.
+class MethodComparison(Report):
+    """Methods of pruning side by side: what `compare_methods` returns. Its `str` is a table, in a notebook too.
 
     Args:
         model: Name of the model.
-        epochs: For how long each model was trained on.
+        epochs: For how long each model was fine-tuned.
         points: Every model, those that could not be made too.
         models: The models by name of their points, without masks and not compiled.
     """
@@ -65,56 +67,30 @@ class MethodComparison:
     points: tuple[MethodPoint, ...]
     models: Mapping[str, keras.Model] = dataclasses.field(repr=False)
 
-    def records(self) -> list[dict[str, Any]]:
-        """A flat dictionary for each point, for `pandas.DataFrame(comparison.records())`."""
-        names = list(next(point.row for point in self.points if point.row is not None).values())
-        found = []
-        for point in self.points:
-            record = {"method": point.method, "asked": point.asked, "left": point.left, "reason": point.reason}
-            found.append(record | (dict.fromkeys(names) if point.row is None else point.row.values()))
-        return found
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        return markdown_table(*self._table())
-
-    def html(self) -> str:
-        """The table as an HTML element."""
-        return html_table(*self._table())
-
-    def plot(self, axes: Any = None) -> Any:
-        """Draws quality against size, and against latency where it was measured.
+    def plot(self, ax: Any = None, cost: str = "compressed_bytes") -> Any:
+        """Draw the quality against a cost, a line for each method: see `keras_prune.plots.plot_methods`.
 
         Args:
-            axes: Two axes of matplotlib, or None for a new figure.
+            ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+            cost: A name of a cost in `records()`: `"macs"`, say. Defaults to `"compressed_bytes"`.
 
         Returns:
-            The two axes.
+            The axes.
         """
-        from keras_prune.plots.methods import plot_methods  # here, since only plots need matplotlib
+        return plot_methods(self, ax, cost)
 
-        return plot_methods(self, axes)
-
-    def _repr_html_(self) -> str:
-        return self.html()
-
-    def __str__(self) -> str:
-        text = table(f"'{self.model}' pruned, then trained on for {self.epochs} epochs", *self._table())
-        reasons = [f"  {point.name}: {point.reason}" for point in self.points if point.reason]
-        return text + "".join(f"\n{line}" for line in ["Not reached:", *reasons] if reasons)
-
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    def _tables(self) -> Sequence[Table]:
         records = self.records()
         scores = next(point.row for point in self.points if point.row is not None).scores
         columns: list[tuple[str, str, Callable[[float], str]]] = [
-            ("asked", "asked", percent),
-            ("left", "left", percent),
+            ("To keep", "asked", percent),
+            ("Kept", "left", percent),
             *((name, name, decimal) for name in scores),
-            ("parameters", "parameters", count),
-            ("non-zeros", "non_zeros", count),
+            ("Parameters", "parameters", count),
+            ("Non-zeros", "non_zeros", count),
             ("MACs", "macs", count),
-            ("bytes", "bytes", count),
-            ("gzip", "compressed_bytes", count),
+            ("Bytes", "bytes", count),
+            ("After gzip", "compressed_bytes", count),
             ("ms", "latency_ms", decimal),
         ]
         columns = [each for each in columns if each[1] != "latency_ms" or any(row["latency_ms"] for row in records)]
@@ -122,7 +98,23 @@ class MethodComparison:
             (row["method"], *("-" if row[name] is None else write(row[name]) for _, name, write in columns))
             for row in records
         ]
-        return ("method", *(heading for heading, _, _ in columns)), lines
+        headings = ("Method", *(heading for heading, _, _ in columns))
+        return [Table(headings, lines, f"'{self.model}' pruned, then fine-tuned for {self.epochs} epochs")]
+
+    def _notes(self) -> Sequence[str]:
+        reasons = [f"  {point.name}: {point.reason}" for point in self.points if point.reason]
+        return ["Not reached:", *reasons] if reasons else []
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        names = list(next(point.row for point in self.points if point.row is not None).values())
+        found = []
+        for point in self.points:
+            record = {"method": point.method, "asked": point.asked, "left": point.left, "reason": point.reason}
+            found.append(record | (dict.fromkeys(names) if point.row is None else point.row.values()))
+        return found
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {"model": self.model, "epochs": self.epochs}
 
 
 def compare_methods(
@@ -141,41 +133,43 @@ def compare_methods(
     export: bool = False,
     seed: int | None = None,
 ) -> MethodComparison:
-    """Prunes one trained model by weights, by channels and by layers, and puts the results side by side.
+    """Compare pruning of weights, of channels and of layers: one trained model, at equal sizes.
 
-    At each point all methods leave the same fraction of the model's parameters: of weights, that many are not pruned by
+    At each point all methods keep the same fraction of the model's parameters: of weights, that many are not pruned by
     masks (`prune_weights`, the same sparsity in each layer, rounded to whole weights there); of channels and layers,
     the smaller model has at most that many (`prune_channels`, `prune_layers` with `Budget(params=...)`). Layers are
-    coarse, so often less is left than was asked. Each result is trained on for the same number of epochs with a new
+    coarse, so often less is kept than was asked. Each result is fine-tuned for the same number of epochs with a new
     optimizer of the same settings. So is the control, the dense model: what it gains, pruning does not explain. A size
-    that a method cannot reach is told with its reason.
+    that a method cannot reach is reported with the reason.
 
     Args:
-        model: A trained Sequential or Functional model without masks. It is not changed.
-        data: What models are trained on, as `fit` takes it: `(x, y)`, or a dataset that can be read more than once.
-        validation_data: `(x, y)` as arrays, which all are judged on, for a model with one output.
-        methods: Any of `"weights"`, `"channels"` and `"layers"`.
-        points: Fractions of the parameters to leave, in (0, 1).
-        epochs: How long each is trained on; 0 for not at all.
-        batch_size: Of `(x, y)`.
-        optimizer: As `compile` takes it. By default as the model was compiled with, at the learning rate that it has
-            now; else Adam.
-        loss: As `compile` takes it. By default what the model was compiled with.
-        metrics: As `compare` takes them.
-        importance: What each method ranks by, if not its default: `{"channels": "taylor"}`. Data for it are `data`.
+        model: Trained Sequential or Functional model without masks. It is not changed.
+        data: What models are fine-tuned with, as `fit` takes it: `(x, y)`, or a dataset that can be read more than
+            once.
+        validation_data: `(x, y)` as arrays, which all are scored on, for a model with one output.
+        methods: Any of `"weights"`, `"channels"` and `"layers"`. Defaults to all three.
+        points: Fractions of the parameters to keep, in (0, 1). Defaults to `(0.5, 0.25, 0.1)`.
+        epochs: How long each is fine-tuned; 0 for not at all. Defaults to 1.
+        batch_size: Of `(x, y)`. Defaults to 32.
+        optimizer: As `compile` takes it. Defaults to the one that the model was compiled with, at the learning rate
+            that it has now; else Adam.
+        loss: As `compile` takes it. Defaults to the one that the model was compiled with.
+        metrics: As `compare` takes them. Defaults to those that the model was compiled with.
+        importance: Importance criterion by method: `{"channels": "taylor"}`. Data for it are `data`. Defaults to None:
+            the default of each method.
         export: Whether each is exported as a float32 `.tflite` file, of which sizes and latency are then taken;
-            otherwise sizes are those of the weights, and no latency is measured. It takes seconds for each.
-        seed: Each training starts with this random state, set for the whole program; None: with the one that is.
+            otherwise sizes are those of the weights, and no latency is measured. It takes seconds for each. Defaults to
+            False.
+        seed: Random state at the start of each training, set for the whole program. Defaults to None: it is not set.
 
     Returns:
-        A `MethodComparison`: `print` shows a table, `plot()` draws it, `models` has the models, `records()` the
-        numbers.
+        A `MethodComparison`: print it for a table, `plot()` draws it, `models` has the models, `records()` the numbers.
 
     Raises:
         ValueError: A subclassed, unbuilt or masked model, an unknown method, a point outside (0, 1), no loss, or data
             that do not fit, as `compare` says.
         TypeError: `model` is no Keras model.
-        ImportError: `export` needs the package tflite_export, with TensorFlow and LiteRT.
+        ImportError: `export=True`, and TensorFlow or LiteRT is not installed.
 
     Example:
 
@@ -187,11 +181,12 @@ def compare_methods(
     ```
     """
     check_model(model)
-    chosen = _checked(methods, points, epochs, batch_size, importance)
+    chosen = _checked(methods, points, importance)
+    epochs, batch_size = check_integer(epochs, "epochs"), check_integer(batch_size, "batch_size", 1)
     compiled = _keras.compiled_loss(model)
     loss = loss if loss is not None or compiled is None else compiled[0]
     if loss is None:
-        raise ValueError("Training on needs a loss: pass `loss`, or compile the model with one. Received: loss=None")
+        raise ValueError("Fine-tuning needs a loss: pass `loss`, or compile the model with one. Received: loss=None")
     metrics = metrics if metrics is not None else _keras.compiled_metrics(model)[0]
     x, y = _validation(validation_data)
     if len(model.outputs) != 1:
@@ -199,10 +194,11 @@ def compare_methods(
             f"Methods are compared on models with one output. Received: '{model.name}' with {len(model.outputs)}"
         )
     settings = _settings(model, optimizer)
-    check_arguments({DENSE: model}, x, y, 1, 1)
-    compare({DENSE: model}, _head(x), _head(y), loss=loss, metrics=metrics, latency=False)  # whatever is wrong, now
+    check_arguments({DENSE: model}, x, y)
+    compare({DENSE: model}, _head(x), _head(y), loss=loss, metrics=metrics, latency=False)  # what is wrong shows now
 
     def train(small: keras.Model) -> keras.Model:
+        """The model fine-tuned, without masks."""
         if seed is not None:
             keras.utils.set_random_seed(seed)
         if epochs:
@@ -237,10 +233,11 @@ def compare_methods(
 
 
 class Unreachable(Exception):
-    """A method cannot make a model that small; the message says why."""
+    """Error of a method that cannot make a model that small; the message says why."""
 
 
 def _by_weights(model: keras.Model, point: float, importance: Any, data: Any, loss: Any) -> tuple[keras.Model, float]:
+    """A model with that fraction of its parameters not pruned by masks, and the fraction that it has."""
     masked = find_masked(wrap_pruning(model))
     prunable, parameters = sum(each.size for each in masked), model.count_params()
     sparsity = (1 - point) * parameters / max(prunable, 1)
@@ -248,13 +245,14 @@ def _by_weights(model: keras.Model, point: float, importance: Any, data: Any, lo
         least = (parameters - prunable) / parameters
         raise Unreachable(f"{parameters - prunable:,} parameters have no masks, {least:.1%} of all: biases, say")
     pruned = prune_weights(model, sparsity, importance=importance or "magnitude", data=data, loss=loss)
-    gone = sum(each.size - int(np.count_nonzero(each.kept())) for each in find_masked(pruned))
-    return pruned, (parameters - gone) / parameters
+    zeros = sum(each.size - int(np.count_nonzero(each.kept())) for each in find_masked(pruned))
+    return pruned, (parameters - zeros) / parameters
 
 
 def _by_budget(
     prune: Callable[..., Any], model: keras.Model, point: float, importance: Any, data: Any, loss: Any
 ) -> tuple[keras.Model, float]:
+    """A smaller model with at most that fraction of the parameters, and the fraction that it has."""
     budget = Budget(params=float(point))
     try:
         small = prune(model, budget=budget, importance=importance or "l2", data=data, loss=loss).model
@@ -272,22 +270,20 @@ _METHODS: dict[str, Any] = {
 }
 
 
-def _checked(methods: Any, points: Any, epochs: Any, batch_size: Any, importance: Any) -> dict[str, Any]:
+def _checked(methods: Any, points: Any, importance: Any) -> dict[str, Any]:
+    """The functions of the chosen methods by name."""
     names = [methods] if isinstance(methods, str) else list(methods)
     if not names or not set(names) <= set(_METHODS):
         raise ValueError(f"`methods` must be some of {list(_METHODS)}. Received: {methods!r}")
     if not set(importance or {}) <= set(names):
-        raise ValueError(f"`importance` is by method, of {names}. Received: {importance!r}")
-    fractions = all(isinstance(point, int | float) and 0 < point < 1 for point in points)
-    if not fractions or not 0 < len(set(points)) == len(points):
+        raise ValueError(f"`importance` must be a dictionary by method, of {names}. Received: {importance!r}")
+    if not all(is_fraction(point, zero=False) for point in points) or not 0 < len(set(points)) == len(points):
         raise ValueError(f"`points` must be different fractions of the parameters in (0, 1). Received: {points!r}")
-    for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if type(value) is not int or value < least:
-            raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
     return {name: _METHODS[name] for name in names}
 
 
 def _validation(data: Any) -> tuple[Any, Any]:
+    """Inputs and targets."""
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise ValueError(f"`validation_data` must be arrays `(x, y)`. Received: {type(data).__name__}")
     return data[0], data[1]
@@ -301,4 +297,5 @@ def _settings(model: keras.Model, optimizer: Any) -> dict[str, Any]:
 
 
 def _head(arrays: Any) -> Any:
+    """The first two samples."""
     return keras.tree.map_structure(lambda leaf: leaf[:2], arrays)

@@ -1,4 +1,4 @@
-"""What outputs are judged by, those of Keras and those of files alike."""
+"""Loss and metrics of outputs, those of Keras models and those of files alike."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from keras_prune import _keras
 from keras_prune.measurement.metrics import Unrun, scores_of
 
 
-class Judge:
-    """Loss and metrics, without compiling the models of users.
+class Scorer:
+    """Loss and metrics that are computed from outputs, without compiling any model.
 
     Args:
-        models: Those that are judged. What is not passed is what the first of them was compiled with that was compiled.
-            Outputs without a structure and names have those of the first that says what it computes.
+        models: Those that are scored. A loss or metrics that are not passed are those of the first that is compiled.
+            Outputs without a structure and names get those of the first model that has a graph.
         loss: As `compile` takes it.
         metrics: Likewise, or a single one: names, `keras.metrics.Metric` objects or functions.
 
@@ -38,13 +38,13 @@ class Judge:
         self._names = list(getattr(graphs[0], "output_names", [])) if graphs else []  # a Sequential has none
 
     def arranged(self, outputs: Sequence[np.ndarray]) -> Any:
-        """The outputs of a file, which are a list, as those of the models."""
+        """Return the outputs of a file, which are a list, in the structure of those of the models."""
         if self._structure is not None and len(keras.tree.flatten(self._structure)) == len(outputs):
             return keras.tree.pack_sequence_as(self._structure, list(outputs))
         return outputs[0] if len(outputs) == 1 else list(outputs)
 
     def scores(self, targets: Any, outputs: Any) -> dict[str, float]:
-        """The loss, if there is one, and the metrics, by name.
+        """Return the loss, if there is one, and the metrics, by name.
 
         Args:
             targets: An array, or a list or dict of one for each output.
@@ -67,20 +67,20 @@ class Judge:
 
 
 def _check(get: Callable[[Any], Any], given: Any, argument: str, words: tuple[str, ...]) -> None:
-    """Raises unless Keras knows each; `words` are those that mean another one for each shape of outputs."""
+    """Raise unless Keras knows each; `words` are those that mean another function for each shape of outputs."""
     for identifier in keras.tree.flatten(given):
         if identifier is None or str(identifier).lower() in words:
             continue
         try:
-            known = callable(get(identifier))
+            valid = callable(get(identifier))
         except (ValueError, TypeError):
-            known = False
-        if not known:
+            valid = False
+        if not valid:
             raise ValueError(f"`{argument}` must be known to Keras, or be functions. Received: {identifier!r}")
 
 
 def _are_classes(targets: Any, outputs: Any) -> bool:
-    """Whether these are numbers of classes, and scores of as many classes."""
+    """Whether these are class indices, and scores of as many classes."""
     if not isinstance(targets, np.ndarray) or not isinstance(outputs, np.ndarray):
         return False
     if outputs.ndim != 2 or targets.dtype.kind not in "iu" or targets.size != len(outputs):

@@ -1,4 +1,4 @@
-"""Models of users are run, and stay as they are: what they give, and how long one call takes."""
+"""Outputs and call times of models, which are left as they were."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ WARM_UP = 5  # calls: the first compiles, the next find memory
 
 
 def outputs_of(model: keras.Model, x: Any, batch_size: int) -> Any:
-    """All outputs of a model for all samples, as it returns them: an array, or a list or dict of arrays."""
+    """Return all outputs of a model for all samples, as it returns them: an array, or a list or dict of arrays."""
     with _untouched(model):
         return keras.tree.map_structure(np.asarray, model.predict(x, batch_size=batch_size, verbose=0))
 
 
 def call_times(models: Sequence[keras.Model], x: Any, runs: int) -> list[float]:
-    """The median of the milliseconds that `predict_on_batch` takes for the first sample.
+    """Return the median of the milliseconds that `predict_on_batch` takes for the first sample.
 
     The models take turns, call by call, so that whatever else the machine does hits all of them alike.
     """

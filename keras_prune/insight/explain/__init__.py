@@ -1,4 +1,4 @@
-"""`explain`: which weights, channels, heads or layers went, and why; as a table and as a page."""
+"""`explain`: which weights, channels, heads or layers were removed, and why; as a table and as a page."""
 
 from keras_prune.insight.explain.channels import ExplainedGroup
 from keras_prune.insight.explain.explain import explain

@@ -1,4 +1,4 @@
-"""Channels that went: filters, units, heads, whole of them."""
+"""Removed channels: filters, units, heads."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.prune import ChannelChoice
 from keras_prune.insight.explain.ranking import Cut, find_cut, positions_text, ranks, score_text
 
-# By the word with which a rule names a sort of channels.
+# By the name that a rule gives a kind of channel.
 _UNITS = {
     "filters": "filters",
     "units": "units",
@@ -28,19 +28,19 @@ _UNITS = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExplainedGroup:
-    """What went of one channel group, and why.
+    """What was removed of one channel group, and why.
 
     Args:
         group: Its name, as in the analysis: `"attention:num_heads"`.
-        unit: What its channels are: `"filters"`, `"units"`, `"heads"`, or `"channels"` of several sorts.
-        producers: Paths of the layers that make them.
-        scores: The score of each channel, higher = keep; None if none of them can go.
-        ranks: The rank of each among those that can go, 1 = lowest, so the first to go; 0 for those that must stay;
-            None likewise.
-        gone: For each channel, whether it went.
-        cut: Where the scores were cut, of those channels that can go.
-        reason: Why these went, or none.
-        reasons: Of each channel, why it went or stayed.
+        unit: What its channels are: `"filters"`, `"units"`, `"heads"`, or `"channels"` of several kinds.
+        producers: Paths of the layers whose outputs they are.
+        scores: The score of each channel, higher = keep; None if none of them can be removed.
+        ranks: The rank of each among those that can be removed, 1 = lowest, so removed first; 0 for those that cannot
+            be removed; None likewise.
+        pruned: Boolean vector: which channels were removed.
+        cut: The boundary between the scores removed and kept, of those channels that can be removed.
+        reason: Why these were removed, or none.
+        reasons: Of each channel, why it was removed or kept.
     """
 
     group: str
@@ -48,43 +48,53 @@ class ExplainedGroup:
     producers: tuple[str, ...]
     scores: np.ndarray | None
     ranks: np.ndarray | None
-    gone: np.ndarray
+    pruned: np.ndarray
     cut: Cut
     reason: str
     reasons: tuple[str, ...]
 
-    HEADINGS: ClassVar = ("Group", "Of", "Went", "Which", "Highest went", "Lowest kept", "Overlap", "Why")
+    HEADINGS: ClassVar = (
+        "Group",
+        "Channels before",
+        "Removed",
+        "Positions removed",
+        "Highest score removed",
+        "Lowest score kept",
+        "Overlap",
+        "Why",
+    )
 
     @property
     def name(self) -> str:
+        """The name of the group."""
         return self.group
 
     @property
     def before(self) -> int:
         """Number of channels before."""
-        return self.gone.size
+        return self.pruned.size
 
     @property
     def after(self) -> int:
-        """Number of channels left."""
+        """Number of channels kept."""
         return self.cut.kept
 
     @property
     def frozen(self) -> str:
-        """Why none could go; empty if some could."""
+        """Why none can be removed; empty if some can."""
         return self.reason if self.scores is None else ""
 
     @property
     def removed(self) -> tuple[int, ...]:
-        """The positions of the channels that went."""
-        return tuple(np.flatnonzero(self.gone).tolist())
+        """The positions of the channels that were removed."""
+        return tuple(np.flatnonzero(self.pruned).tolist())
 
     def cells(self) -> tuple[str, ...]:
-        """A row of the table."""
+        """Return a row of the table."""
         cut = self.cut
         return (
             self.group,
-            f"{self.gone.size} {self.unit}",
+            f"{self.pruned.size} {self.unit}",
             str(cut.removed),
             f"[{positions_text(self.removed)}]" if cut.removed else "none",
             score_text(cut.highest_removed),
@@ -94,16 +104,16 @@ class ExplainedGroup:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """The same as data: a record for each channel."""
+        """Return the same as data: a record for each channel."""
         return [
             {
                 "group": self.group,
                 "unit": self.unit,
                 "channel": index,
-                "removed": bool(self.gone[index]),
+                "removed": bool(self.pruned[index]),
                 "score": None if self.scores is None else float(self.scores[index]),
                 "rank": None if self.ranks is None else int(self.ranks[index]) or None,
-                "of": self.gone.size,
+                "of": self.pruned.size,
                 "reason": reason,
             }
             for index, reason in enumerate(self.reasons)
@@ -117,14 +127,14 @@ def explain_channels(
     choice: ChannelChoice | None = None,
     asked: Mapping[str, int | None] | None = None,
 ) -> tuple[ExplainedGroup, ...]:
-    """What went of each channel group.
+    """Return what was removed of each channel group.
 
     Args:
-        analysis: The channels of the model before.
-        plan: Which went; made for this model.
-        scores: The scores of the groups of which some can go.
-        choice: How they were chosen, if that is known.
-        asked: By name of the group how many should be left, if that is known.
+        analysis: The channels of the original model.
+        plan: Which were removed; made for this model.
+        scores: The scores of the groups of which some can be removed.
+        choice: How they were chosen. Defaults to None: unknown.
+        asked: By name of the group how many should be kept. Defaults to None: unknown.
     """
     units = _units(analysis)
     limits = None if choice is None else choice.limits
@@ -142,42 +152,44 @@ def _explain(
     limits: Limits | None,
     asked: Mapping[str, int | None],
 ) -> ExplainedGroup:
-    gone = np.zeros(group.size, bool)
-    gone[list(removed)] = True
-    if scores is None:  # none can go
-        reason, cut = f"must stay: {group.frozen}", Cut(0, group.size, None, None, 0)
+    """The explanation of one group."""
+    pruned = np.zeros(group.size, bool)
+    pruned[list(removed)] = True
+    if scores is None:  # none can be removed
+        reason, cut = _fixed(group.frozen), Cut(0, group.size, None, None, 0)
         return ExplainedGroup(
-            group.name, unit, group.producers, None, None, gone, cut, reason, tuple(map(_must_stay, group.reasons))
+            group.name, unit, group.producers, None, None, pruned, cut, reason, tuple(map(_fixed, group.reasons))
         )
     free = group.free
-    cut = dataclasses.replace(find_cut(scores[free], gone[free]), kept=int(np.count_nonzero(~gone)))
+    cut = dataclasses.replace(find_cut(scores[free], pruned[free]), kept=int(np.count_nonzero(~pruned)))
     ranked = np.zeros(group.size, np.int64)
     ranked[free] = ranks(scores[free])
     left = asked.get(group.name)
     want = cut.removed if limits is None or left is None else group.size - left
-    went, held = _why_went(group, cut, limits), _why_held(group, cut, limits, want)
-    above = "stays: higher scores than those that went" if cut.removed else f"stays: {held or 'nothing went'}"
+    why, held = _why_removed(group, cut, limits), _why_kept(group, cut, limits, want)
+    above = f"kept: {'higher scores than those removed' if cut.removed else held or 'nothing was removed'}"
 
     def reason_of(index: int) -> str:
-        if gone[index]:
-            return went
+        if pruned[index]:
+            return why
         if group.reasons[index]:
-            return _must_stay(group.reasons[index])
+            return _fixed(group.reasons[index])
         if held and ranked[index] <= max(want, cut.removed):
-            return f"stays, though its rank is {ranked[index]}: {held}"
-        return above if ranked[index] > cut.removed else f"stays, though its rank is {ranked[index]}"
+            return f"kept, though its rank is {ranked[index]}: {held}"
+        return above if ranked[index] > cut.removed else f"kept, though its rank is {ranked[index]}"
 
-    reason = "; ".join(filter(None, (went, held))) or "nothing went"
+    reason = "; ".join(filter(None, (why, held))) or "nothing was removed"
     reasons = tuple(map(reason_of, range(group.size)))
-    return ExplainedGroup(group.name, unit, group.producers, scores, ranked, gone, cut, reason, reasons)
+    return ExplainedGroup(group.name, unit, group.producers, scores, ranked, pruned, cut, reason, reasons)
 
 
-def _must_stay(reason: str) -> str:
-    return f"must stay: {reason}"
+def _fixed(reason: str) -> str:
+    """Why a channel cannot be removed."""
+    return f"cannot be removed: {reason}"
 
 
-def _why_went(group: ChannelGroup, cut: Cut, limits: Limits | None) -> str:
-    """Why these channels went; empty if none did."""
+def _why_removed(group: ChannelGroup, cut: Cut, limits: Limits | None) -> str:
+    """Why these channels were removed; empty if none was."""
     if not cut.removed:
         return ""
     if cut.overlap:
@@ -193,38 +205,42 @@ def _why_went(group: ChannelGroup, cut: Cut, limits: Limits | None) -> str:
     return f"among the lowest scores of {others} together"
 
 
-def _why_held(group: ChannelGroup, cut: Cut, limits: Limits | None, want: int) -> str:
-    """What kept channels that would have gone, as far as it is known; empty if nothing did."""
+def _why_kept(group: ChannelGroup, cut: Cut, limits: Limits | None, want: int) -> str:
+    """Why channels of low scores were kept all the same, as far as the limits say; empty if none was."""
     if limits is None:
         return ""
     if limits.has_own(group) and limits.own(group) is None:
-        return "`ratios` lets it stay"
+        return "`ratios` excludes it from pruning"
     most, rounded = limits.largest(group), limits.rounded(group, want)
     found = []
     if most <= want:
-        must = "" if group.free.all() else f", {int(np.count_nonzero(~group.free))} must stay"
+        fixed = int(np.count_nonzero(~group.free))
+        others = f", {fixed} cannot be removed" if fixed else ""
         asked = f"{want} were asked for, " if most < want else ""
         found.append(
-            f"{asked}at most {most} may go (max_ratio={limits.max_ratio:g}, min_channels={limits.min_channels}{must})"
+            f"{asked}at most {most} may be removed "
+            f"(max_ratio={limits.max_ratio:g}, min_channels={limits.min_channels}{others})"
         )
     if rounded < min(most, want):
-        found.append(f"{min(most, want)} were to go, but round_to={limits.round_to} keeps a multiple")
+        found.append(f"{min(most, want)} were to be removed, but round_to={limits.round_to} keeps a multiple")
     if cut.removed < rounded:
-        found.append(f"{rounded - cut.removed} came back, since a layer would have had none left")
+        found.append(f"{rounded - cut.removed} were kept after all, since a layer would have had no channel left")
     if not cut.removed and not found:
-        found.append("nothing was asked of it" if limits.scope == "group" else "its scores are above those that went")
+        found.append(
+            "no pruning of it was asked for" if limits.scope == "group" else "its scores are above those removed"
+        )
     return "; ".join(found)
 
 
 def _units(analysis: ChannelAnalysis) -> list[str]:
     """What the channels of each group are."""
     atoms = analysis.trace.found.atoms
-    sorts: dict[int, set[str]] = {}
+    kinds: dict[int, set[str]] = {}
     for (_, key), (_, minted) in analysis.trace.found.minted.items():
         for channel in set(atoms.roots(minted).tolist()):
-            sorts.setdefault(channel, set()).add(_UNITS.get(key, "units" if key.startswith("cell") else "channels"))
+            kinds.setdefault(channel, set()).add(_UNITS.get(key, "units" if key.startswith("cell") else "channels"))
     found = []
     for group in analysis.groups:
-        words = set().union(*(sorts.get(channel, set()) for channel in group.channels.tolist()))
+        words = set().union(*(kinds.get(channel, set()) for channel in group.channels.tolist()))
         found.append(words.pop() if len(words) == 1 else "channels")
     return found

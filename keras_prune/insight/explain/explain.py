@@ -1,4 +1,4 @@
-"""`explain`: what was pruned of a model, and why."""
+"""`explain`: what was removed of a model, and why."""
 
 import dataclasses
 from typing import Any
@@ -43,31 +43,32 @@ def explain(
     data: Any = None,
     loss: Any = None,
 ) -> Explanation:
-    """Says which weights, channels, heads or layers a pruned model lacks, with their scores, ranks and the reason.
+    """Return which weights, channels, heads or layers were removed from a model, with scores, ranks and reasons.
 
-    What the result of `prune_channels` or `prune_layers` knows is taken from there. Else the scores are computed on
-    `before`, by the functions that prune, and compared with what went: the *overlap* counts what went though it is
-    not among as many lowest scores. Where it is 0, the scores explain what went; where it is not, something else
-    decided, and the reason says what is known of it: a pattern, limits, another criterion, or training in between.
+    Scores and limits are those of the result of `prune_channels` or `prune_layers`, if that is passed. Otherwise the
+    scores are computed on `before`, by the functions that prune, and compared with what was removed: the *overlap*
+    counts what was removed though it is not among as many lowest scores. Where it is 0, the scores explain what was
+    removed; where it is not, something else decided, and the reason says what: a pattern, limits, another criterion, or
+    training in between.
 
     Args:
-        before: The model before. It is only read.
-        after: What was made of it: the same model with zeros or masks (`prune_weights`, `PruningSchedule`,
-            `strip_pruning`); what `prune_channels` or `prune_layers` returned; or a smaller model. Of a smaller model
-            without `plan` it is found out which channels went, if it was not trained since.
-        plan: The plan by which the smaller model was made, if `after` is the model itself.
-        importance: What scores: as in `prune_weights`, `prune_channels` or `prune_layers`. Default: what the result of
-            `prune_channels` or `prune_layers` says; else the default of the function that prunes: `"magnitude"` for
-            weights, `"l2"` for channels and layers.
-        data: What the importance is measured on, as in these functions.
+        before: The original model. It is only read.
+        after: The pruned model: the same with zeros or masks (`prune_weights`, `PruningSchedule`, `strip_pruning`);
+            what `prune_channels` or `prune_layers` returned; or a smaller model. If it is a smaller model without
+            `plan`, the removed channels are found by comparing weights, which works if it was not trained since.
+        plan: The plan by which the smaller model was made, if `after` is the model itself. Defaults to None.
+        importance: Importance criterion, as in `prune_weights`, `prune_channels` or `prune_layers`. Defaults to that of
+            the result of `prune_channels` or `prune_layers`; else to the default of the function that prunes:
+            `"magnitude"` for weights, `"l2"` for channels and layers.
+        data: What the importance is measured on, as in these functions. Defaults to None.
         loss: Likewise.
 
     Returns:
-        An `Explanation`: print it for a table; `.records()`, and `.save_html(path)` for a page with plots.
+        An `Explanation`: print it for a table; `records()` has the numbers, `save_html(path)` writes a page with plots.
 
     Raises:
-        ValueError: The models do not belong together, it cannot be found out what went (the message says what to
-            pass), a plan for another model, an importance, data or loss where the result has its own scores, or an
+        ValueError: The models do not belong together, the removed channels cannot be found (the message says what to
+            pass), a plan for another model, an importance, data or loss where the result has the scores, or an
             importance that cannot be measured.
         TypeError: An argument of another type.
 
@@ -76,7 +77,7 @@ def explain(
     ```python
     print(explain(model, prune_weights(model, 0.5)))
     why = explain(model, prune_channels(model, 0.5, round_to=2))
-    why.parts[0].removed  # positions of the units that went
+    why.parts[0].removed  # positions of the removed units
     why.save_html("why.html")
     ```
     """
@@ -96,15 +97,16 @@ def explain(
 
 
 def _of_weights(before: keras.Model, after: keras.Model, importance: Any, data: Any, loss: Any) -> Explanation:
+    """The explanation of zeros or masks."""
     chosen = "magnitude" if importance is None else importance
     parts = explain_weights(before, after, chosen, data, loss)
-    size = sum(part.gone.size for part in parts)
-    went, overlap = (sum(getattr(part.cut, name) for part in parts) for name in ("removed", "overlap"))
+    size = sum(part.pruned.size for part in parts)
+    removed, overlap = (sum(getattr(part.cut, name) for part in parts) for name in ("removed", "overlap"))
     facts = (
-        ("Weights that went", f"{went:,} of {size:,} prunable ones ({went / max(size, 1):.1%})"),
-        ("Weight arrays touched", f"{sum(part.cut.removed > 0 for part in parts)} of {len(parts)}"),
+        ("Weights removed", f"{removed:,} of {size:,} prunable ones ({removed / max(size, 1):.1%})"),
+        ("Weight arrays pruned", f"{sum(part.cut.removed > 0 for part in parts)} of {len(parts)}"),
         _scored(name_of(chosen), importance is None),
-        ("Overlap", f"{overlap:,} went that are not among the lowest scores of their array" if overlap else "none"),
+        ("Overlap", f"{overlap:,} removed that are not among the lowest scores of their array" if overlap else "none"),
     )
     return Explanation(before.name, "weights", name_of(chosen), parts, facts)
 
@@ -112,6 +114,7 @@ def _of_weights(before: keras.Model, after: keras.Model, importance: Any, data: 
 def _of_channels(
     before: keras.Model, plan: ChannelPlan, result: PrunedChannels | None, importance: Any, data: Any, loss: Any
 ) -> Explanation:
+    """The explanation of a smaller model with fewer channels."""
     analysis = analyze_channels(before)
     plan.keep(analysis)  # raises if it is for another model
     choice = None if result is None else result.choice
@@ -123,10 +126,10 @@ def _of_channels(
         scores = score_groups(analysis, score, before, data, loss)
     asked = {} if result is None else {group.name: group.asked for group in result.report.groups}
     parts = explain_channels(analysis, plan, scores, choice, asked)
-    size, went = sum(part.gone.size for part in parts), sum(part.cut.removed for part in parts)
+    size, removed = sum(part.pruned.size for part in parts), sum(part.cut.removed for part in parts)
     facts: Facts = (
-        ("Channels that went", f"{went:,} of {size:,} ({went / max(size, 1):.1%})"),
-        ("Groups touched", f"{sum(part.cut.removed > 0 for part in parts)} of {len(parts)}"),
+        ("Channels removed", f"{removed:,} of {size:,} ({removed / max(size, 1):.1%})"),
+        ("Groups pruned", f"{sum(part.cut.removed > 0 for part in parts)} of {len(parts)}"),
         _scored(name_of(score.score), choice is None and importance is None),
     )
     if choice is not None:
@@ -139,6 +142,7 @@ def _of_channels(
 def _of_layers(
     before: keras.Model, plan: LayerPlan, report: LayerReport | None, importance: Any, data: Any, loss: Any
 ) -> Explanation:
+    """The explanation of a smaller model with fewer layers."""
     analysis = analyze_layers(before)
     removed = planned(analysis, plan)
     default = report is None and importance is None
@@ -159,7 +163,7 @@ def _of_layers(
 
 
 def _limits(limits: Limits) -> Facts:
-    """The limits that were asked for, but for those that are so by default."""
+    """The limits that were asked for, except those that are the default."""
     fields = {each.name: each.default for each in dataclasses.fields(limits)}
     names = ("round_to", "min_channels", "max_ratio")
     said = [f"{name}={getattr(limits, name):g}" for name in names if getattr(limits, name) != fields[name]]
@@ -168,16 +172,19 @@ def _limits(limits: Limits) -> Facts:
 
 
 def _scored(name: str, default: bool) -> tuple[str, str]:
-    return "Scores", f"{name} (the default: what decided is not recorded)" if default else name
+    """The fact that names the importance criterion."""
+    return "Scores", f"{name} (the default: the criterion that decided is not recorded)" if default else name
 
 
 def _costs(report: ChannelReport | LayerReport) -> Facts:
+    """Parameters and multiply-accumulates before and after."""
     parameters = change(report.parameters_before, report.parameters_after)
-    unknown = [("MACs are not known of", line) for line in unknown_macs(report.macs.unknown)]
+    unknown = [("MACs are unknown of", line) for line in unknown_macs(report.macs.unknown)]
     return (("Parameters", parameters), ("MACs", str(report.macs)), *unknown)
 
 
 def _check(before: Any, after: Any, plan: Any, importance: Any, data: Any, loss: Any) -> None:
+    """Raise unless these are models, results and plans that belong together."""
     results = (PrunedChannels, PrunedLayers)
     if not isinstance(before, keras.Model):
         raise TypeError(f"`before` must be a Keras model. Received: before={before!r}")
@@ -193,12 +200,12 @@ def _check(before: Any, after: Any, plan: Any, importance: Any, data: Any, loss:
     scored = isinstance(after, PrunedLayers) or (isinstance(after, PrunedChannels) and after.choice is not None)
     if scored and not (importance is None and data is None and loss is None):
         raise ValueError(
-            "The result has the scores that decided: leave `importance`, `data` and `loss` out. To score it anew, pass "
-            f"`after=result.model, plan=result.plan`. Received: importance={importance!r}"
+            "The result has the scores that decided: leave `importance`, `data` and `loss` out. To score it again, "
+            f"pass `after=result.model, plan=result.plan`. Received: importance={importance!r}"
         )
     if id(before) == id(after):
         raise ValueError(
-            "`before` and `after` are the same model: keep a copy of what it was. (A subclassed model is pruned in "
+            "`before` and `after` are the same model: keep a copy of the original. (A subclassed model is pruned in "
             f"place.) Received: the model '{before.name}' twice"
         )
     pairs: list[tuple[str, Any]] = [("before", before), ("after", getattr(after, "model", after))]

@@ -1,53 +1,55 @@
-"""`Explanation`: what went and why, as a table, as data and as a page."""
+"""`Explanation`: what was removed and why, as a table, as data and as a page."""
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_prune.insight.explain.html import page
-from keras_prune.insight.explain.parts import Findings
-from keras_prune.reporting.tables import table
+from keras_prune.insight.explain.parts import Kind, Part
+from keras_prune.plots.explanation import plot_explanation
 from keras_prune.storage import check_target, write_text
+from tflite_export.reporting import Report, Table
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Explanation(Findings):
-    """What was pruned of a model, and why: what `explain` returns. Its `str` is a table.
+class Explanation(Report):
+    """What was removed of a model, and why: what `explain` returns. Its `str` is a table.
 
     Args:
-        model: Name of the model before.
-        kind: What went: `"weights"`, `"channels"` or `"layers"`.
-        importance: Name of the criterion of the scores; empty if there are none.
+        model: Name of the original model.
+        kind: What was removed: `"weights"`, `"channels"` or `"layers"`.
+        importance: Name of the importance criterion of the scores; empty if there are none.
         parts: For each weight array an `ExplainedWeight`, for each channel group an `ExplainedGroup`, or for each
             candidate an `ExplainedLayer`, in the order of the model.
-        facts: What is to be said of the whole model: names and values.
+        facts: Names and values of what is true of the whole model.
     """
 
-    def __str__(self) -> str:
-        lines = [f"{name}: {value}" for name, value in self.facts]
-        if not self.parts:
-            return "\n".join([self.title, *lines])
-        text = table(self.title, self.parts[0].HEADINGS, [part.cells() for part in self.parts])
-        return "\n".join([text, *lines])
+    model: str
+    kind: Kind
+    importance: str
+    parts: tuple[Part, ...]
+    facts: tuple[tuple[str, str], ...]
 
-    def records(self) -> list[dict[str, Any]]:
-        """The same as data, for `pandas.DataFrame` say: a record for each weight array, channel or layer."""
-        return [record for part in self.parts for record in part.records()]
+    @property
+    def title(self) -> str:
+        """What the table and the page are headed."""
+        return f"{self.kind.capitalize()} removed from '{self.model}'"
 
     def to_html(self) -> str:
-        """A page with tables and plots that needs no other file, no network and no script.
+        """Return a page with tables and plots that needs no other file, no network and no script.
 
         Raises:
             ImportError: There is no matplotlib.
         """
-        return page(self)
+        return page(self.title, self.kind, self.facts, self.parts, self.plot)
 
     def save_html(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Writes that page.
+        """Write that page to a file.
 
         Args:
             path: Where to: it ends in ".html".
-            overwrite: Whether a file that is there may be replaced.
+            overwrite: Whether an existing file may be replaced. Defaults to False.
 
         Raises:
             ValueError: Another ending, a folder that does not exist, or a file that does.
@@ -55,3 +57,18 @@ class Explanation(Findings):
         """
         target = check_target(path, ".html", overwrite)
         write_text(target, self.to_html())
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw what was removed of the whole model: see `keras_prune.plots.plot_explanation`."""
+        return plot_explanation(self, ax)
+
+    def _tables(self) -> Sequence[Table]:
+        headings = self.parts[0].HEADINGS if self.parts else None
+        return [Table(headings, [part.cells() for part in self.parts], self.title), Table(None, self.facts)]
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        """A record for each weight array, channel or layer."""
+        return [record for part in self.parts for record in part.records()]
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {"model": self.model, "kind": self.kind, "importance": self.importance, "facts": self.facts}

@@ -1,4 +1,4 @@
-"""Plots as images inside of a page."""
+"""Plots as images inside a page."""
 
 import base64
 import html
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def figure(draw: Callable[[Any], Any], size: tuple[float, float], alt: str) -> str:
-    """An `<img>` that holds its own data.
+    """Return an `<img>` that holds its own data.
 
     The drawing is an SVG file inside of it, not a part of the page: so no name in it can become a part of the page, and
     the ids of several drawings do not meet.

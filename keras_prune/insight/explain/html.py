@@ -1,24 +1,21 @@
-"""An explanation as one page of HTML that needs nothing else: no file, no network, no script."""
+"""Explanation as one page of HTML that needs nothing else: no file, no network, no script."""
 
-from functools import partial, singledispatch
+from collections.abc import Callable, Sequence
+from functools import singledispatch
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from keras_prune.insight.explain.channels import ExplainedGroup
 from keras_prune.insight.explain.figures import figure
-from keras_prune.insight.explain.parts import Findings, Part
+from keras_prune.insight.explain.parts import Kind, Part
 from keras_prune.insight.explain.ranking import score_text
 from keras_prune.insight.explain.weights import ExplainedWeight
-from keras_prune.plots import plot_channels, plot_mask, plot_ranks, plot_scores
-from keras_prune.plots.bars import share_bars
-from keras_prune.plots.style import REMOVED, bars_size, check_matplotlib, tidy
+from keras_prune.plots import plot_mask, plot_ranks, plot_scores
+from keras_prune.plots.style import bars_size, check_matplotlib
 from keras_prune.reporting.progress import track
-from keras_prune.reporting.tables import html_table
+from tflite_export.reporting import Table
+from tflite_export.reporting.report import CONTENT_POLICY
 
-# Nothing may be loaded or run, whatever a name holds.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _OPEN = 6  # of so many parts the details are unfolded
 _STYLE = """
 :root { --ink: #1d2733; --soft: #5b6875; --line: #dde3e8; --paper: #ffffff; --tint: #f5f7f9; }
@@ -51,44 +48,50 @@ td:first-child { font-weight: 600; min-width: 9em; }
 footer { margin-top: 40px; color: var(--soft); font-size: 13px; }
 """
 _LEADS = {
-    "weights": "Each weight has a score, and the lowest go. The threshold is the score from which on all stayed; the "
-    "overlap counts the weights that went though they are not among as many lowest scores of their array.",
-    "channels": "Each channel has a score, and of those that may go the lowest go first. Channels that layers share go "
-    "together, as a group. The overlap counts those that went though they are not among as many lowest.",
-    "layers": "Each layer, or branch beside a shortcut, that can be left out has a score, and the lowest go first.",
+    "weights": "Each weight has a score, and the lowest are removed. The threshold is the score from which on all were "
+    "kept; the overlap counts the weights that were removed though they are not among as many lowest scores of their "
+    "array.",
+    "channels": "Each channel has a score, and of those that can be removed the lowest are removed. Channels that "
+    "layers share are removed together, as a group. The overlap counts those that were removed though they are not "
+    "among as many lowest scores.",
+    "layers": "Each layer, or branch beside a shortcut, that can be left out has a score, and the lowest are removed.",
 }
 
 
-def page(explanation: Findings) -> str:
-    """The page.
+def page(
+    title: str, kind: Kind, facts: Sequence[tuple[str, str]], parts: Sequence[Part], plot: Callable[[Any], Any]
+) -> str:
+    """Return the page of an explanation.
 
     Args:
-        explanation: What it shows.
+        title: Of the page.
+        kind: What was removed.
+        facts: What is true of the whole model.
+        parts: What was removed of each part of the model.
+        plot: Draws the whole model on the axes that it is given.
 
     Raises:
         ImportError: There is no matplotlib.
     """
     check_matplotlib()
-    facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in explanation.facts)
-    parts = explanation.parts
+    listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     sections = [_section(part, len(parts) <= _OPEN) for part in track(parts, len(parts), "Plots")]
-    title = escape(explanation.title)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
+<title>{escape(title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{title}</h1>
-<p>{escape(_LEADS[explanation.kind])}</p>
-<dl>{facts}</dl>
+<h1>{escape(title)}</h1>
+<p>{escape(_LEADS[kind])}</p>
+<dl>{listed}</dl>
 <h2>Layer by layer</h2>
-{_overview(explanation)}
+{_overview(title, kind, parts, plot)}
 {_table(parts)}
 {_details(sections)}
 <footer>Made by keras_prune. This page needs no other file and no network.</footer>
@@ -98,44 +101,25 @@ def page(explanation: Findings) -> str:
 """
 
 
-def _table(parts: tuple[Part, ...]) -> str:
+def _table(parts: Sequence[Part]) -> str:
+    """The table of all parts."""
     if not parts:
-        return "<p>The model has nothing of this kind that could go.</p>"
-    return f'<div class="card">{html_table(parts[0].HEADINGS, [part.cells() for part in parts])}</div>'
+        return "<p>The model has nothing of this kind that can be removed.</p>"
+    return f'<div class="card">{Table(parts[0].HEADINGS, [part.cells() for part in parts]).html()}</div>'
 
 
-def _details(sections: list[str]) -> str:
+def _details(sections: Sequence[str]) -> str:
+    """The sections of the parts that have one."""
     found = "\n".join(section for section in sections if section)
     return f"<h2>In detail</h2>\n{found}" if found else ""
 
 
-def _overview(explanation: Findings) -> str:
-    """A plot of the whole model."""
-    parts: Any = explanation.parts
-    draw = {"weights": _draw_weights, "channels": _draw_channels, "layers": _draw_layers}[explanation.kind]
-    scored = [part for part in parts if explanation.kind != "layers" or part.score is not None]
+def _overview(title: str, kind: Kind, parts: Sequence[Any], plot: Callable[[Any], Any]) -> str:
+    """A plot of the whole model; empty if nothing has a score."""
+    scored = [part for part in parts if kind != "layers" or part.score is not None]
     if not scored:
         return ""
-    size = 11.0, bars_size(len(scored))[1]
-    return f'<div class="card">{figure(partial(draw, explanation), size, explanation.title)}</div>'
-
-
-def _draw_weights(explanation: Findings, ax: Any) -> None:
-    parts: Any = explanation.parts
-    total = sum(part.cut.removed for part in parts) / sum(part.gone.size for part in parts)
-    share_bars(ax, [part.name for part in parts], [part.share for part in parts], [REMOVED] * len(parts), total)
-    tidy(ax, "Share that went of each weight array", "weights that went, %")
-
-
-def _draw_channels(explanation: Findings, ax: Any) -> None:
-    plot_channels(explanation, ax)
-
-
-def _draw_layers(explanation: Findings, ax: Any) -> None:
-    every: Any = explanation.parts
-    parts = [part for part in every if part.score is not None]
-    scores, gone = np.array([part.score for part in parts]), np.array([part.removed for part in parts])
-    plot_ranks(scores, gone, ax, names=[part.name for part in parts], title=f"Scores ({explanation.importance})")
+    return f'<div class="card">{figure(plot, (11.0, bars_size(len(scored))[1]), title)}</div>'
 
 
 @singledispatch
@@ -146,28 +130,30 @@ def _section(part: Part, unfold: bool) -> str:
 
 @_section.register
 def _of_weight(part: ExplainedWeight, unfold: bool) -> str:
+    """The scores and the mask of a weight array."""
     if not part.cut.removed:
         return ""
-    scores, gone = part.scores[part.alive], part.gone[part.alive]
+    scores, pruned = part.scores[part.alive], part.pruned[part.alive]
     plots = [
         figure(
-            lambda ax: plot_scores(scores, gone, ax, threshold=part.cut.threshold, title="Scores"),
+            lambda ax: plot_scores(scores, pruned, ax, threshold=part.cut.threshold, title="Scores"),
             (5.8, 3.6),
             f"Histogram of the scores of {part.name}",
         ),
         figure(lambda ax: plot_mask(part.kept, ax, axes=part.axes), (5.0, 3.6), f"Mask of {part.name}"),
     ]
-    return _fold(part, f"{part.share:.1%} went: {part.reason}", f'<div class="plots">{"".join(plots)}</div>', unfold)
+    return _fold(part, f"{part.share:.1%} removed: {part.reason}", f'<div class="plots">{"".join(plots)}</div>', unfold)
 
 
 @_section.register
 def _of_group(part: ExplainedGroup, unfold: bool) -> str:
+    """The scores of the channels of a group, and a table of all channels."""
     if part.scores is None:
         return ""
     free = part.ranks != 0
-    scores, gone = part.scores[free], part.gone[free]
+    scores, pruned = part.scores[free], part.pruned[free]
     plot = figure(
-        lambda ax: plot_ranks(scores, gone, ax, title="Scores by rank", unit=part.unit),
+        lambda ax: plot_ranks(scores, pruned, ax, title="Scores by rank", unit=part.unit),
         (8.0, 3.2),
         f"Scores of the {part.unit} of {part.group}, lowest first",
     )
@@ -176,18 +162,19 @@ def _of_group(part: ExplainedGroup, unfold: bool) -> str:
             str(row["channel"]),
             "-" if row["rank"] is None else str(row["rank"]),
             score_text(row["score"]),
-            "went" if row["removed"] else "stays",
+            "removed" if row["removed"] else "kept",
             row["reason"],
         )
         for row in sorted(part.records(), key=lambda row: row["rank"] or len(part.reasons) + 1)
     ]
-    listed = html_table(("Position", "Rank", "Score", "State", "Why"), rows)
+    listed = Table(("Position", "Rank", "Score", "State", "Why"), rows).html()
     every = f"<details><summary>All {part.before} {part.unit}</summary><div>{listed}</div></details>"
-    made = ", ".join(part.producers)
-    text = f"{part.cut.removed} of {part.before} {part.unit} went: {part.reason}"
-    return _fold(part, text, f"<p>Made by {escape(made)}.</p>{plot}{every}", unfold)
+    layers = ", ".join(part.producers)
+    text = f"{part.cut.removed} of {part.before} {part.unit} removed: {part.reason}"
+    return _fold(part, text, f"<p>Outputs of {escape(layers)}.</p>{plot}{every}", unfold)
 
 
 def _fold(part: Part, text: str, content: str, unfold: bool) -> str:
+    """A section that can be folded."""
     heading = f"<summary>{escape(part.name)} <span>{escape(text)}</span></summary>"
     return f"<details{' open' if unfold else ''}>{heading}<div>{content}</div></details>"

@@ -1,4 +1,4 @@
-"""Layers and branches that went."""
+"""Removed layers and branches."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -12,19 +12,19 @@ from keras_prune.reporting.numbers import number
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExplainedLayer:
-    """What became of one layer or branch, and why.
+    """Whether one layer or branch was removed, and why.
 
     Args:
         candidate: Its name, as in the analysis.
         kind: `"branch"`, `"layer"` or `"model"`.
         layers: Paths of its layers.
-        parameters: Number of weights that go with it.
-        macs: Multiply-accumulates that go with it; None if they are not known.
-        score: How much it matters, higher = keep; None if it was not ranked.
-        rank: 1 = lowest score, so the first to go; None likewise.
+        parameters: Number of parameters that are removed with it.
+        macs: Multiply-accumulates that are removed with it; None if they are unknown.
+        score: Its importance, higher = keep; None if it was not ranked.
+        rank: 1 = lowest score, so removed first; None likewise.
         of: How many were ranked.
-        removed: Whether it went.
-        reason: Why it went or stayed.
+        removed: Whether it was removed.
+        reason: Why it was removed or kept.
     """
 
     candidate: str
@@ -42,10 +42,11 @@ class ExplainedLayer:
 
     @property
     def name(self) -> str:
+        """The name of the candidate."""
         return self.candidate
 
     def cells(self) -> tuple[str, ...]:
-        """A row of the table."""
+        """Return a row of the table."""
         return (
             self.candidate,
             self.kind,
@@ -54,25 +55,25 @@ class ExplainedLayer:
             number(self.macs),
             score_text(self.score),
             number(self.rank),
-            "went" if self.removed else "stays",
+            "removed" if self.removed else "kept",
             self.reason,
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """The same as data: one record."""
+        """Return the same as data: one record."""
         return [dataclasses.asdict(self)]
 
 
 def explain_layers(report: LayerReport) -> tuple[ExplainedLayer, ...]:
-    """What became of each layer and branch that could go.
+    """Return whether each layer and branch that can be left out was removed, and why.
 
     Args:
-        report: What was done.
+        report: Of the pruning.
     """
     scored = [each for each in report.candidates if each.score is not None]
     order = ranks(np.array([each.score for each in scored], np.float64)).tolist()
     rank = {each.name: place for each, place in zip(scored, order, strict=True)}
-    went = sum(each.removed for each in scored)
+    removed = sum(each.removed for each in scored)
     return tuple(
         ExplainedLayer(
             each.name,
@@ -84,17 +85,18 @@ def explain_layers(report: LayerReport) -> tuple[ExplainedLayer, ...]:
             rank.get(each.name),
             len(scored),
             each.removed,
-            _reason(each, report, rank.get(each.name), went),
+            _reason(each, report, rank.get(each.name), removed),
         )
         for each in report.candidates
     )
 
 
-def _reason(candidate: CandidateReport, report: LayerReport, rank: int | None, went: int) -> str:
+def _reason(candidate: CandidateReport, report: LayerReport, rank: int | None, removed: int) -> str:
+    """Why a candidate was removed or kept, of so many that were removed."""
     if candidate.note:
-        return f"went {candidate.note}" if candidate.removed else candidate.note
+        return f"removed {candidate.note}" if candidate.removed else candidate.note
     if rank is None:
         return f"asked for by name: {report.asked}" if candidate.removed else "not asked for"
     if candidate.removed:
-        return f"one of the {went} lowest scores" if rank <= went else "the rest of its branch went"
-    return "those of lower scores were enough" if went else "nothing was asked for"
+        return f"one of the {removed} lowest scores" if rank <= removed else "the rest of its branch was removed"
+    return "removing those of lower scores was enough" if removed else "no pruning was asked for"

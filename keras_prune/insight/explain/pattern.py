@@ -1,4 +1,4 @@
-"""Which selection may have made a mask that the scores alone do not explain: n of every m weights, or whole blocks."""
+"""Patterns of masks that scores alone do not explain: n of every m weights, or whole blocks."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ _ENOUGH = 8  # groups or blocks: fewer may look like a pattern by chance
 
 @dataclasses.dataclass(frozen=True)
 class Pattern:
-    """A pattern that a mask has.
+    """Pattern that a mask has.
 
     Args:
-        selection: What makes such masks.
+        selection: The selection that makes such masks.
         sparsity: The target at which it makes one of as many entries.
         text: What it is called.
     """
@@ -28,7 +28,7 @@ class Pattern:
     text: str
 
     def explains(self, scores: np.ndarray, kept: np.ndarray, alive: np.ndarray, axes: Axes) -> bool:
-        """Whether the selection, with these scores, makes this very mask.
+        """Return whether the selection, with these scores, makes this very mask.
 
         Args:
             scores: Higher = keep.
@@ -42,7 +42,7 @@ class Pattern:
 
 
 def find_patterns(kept: np.ndarray, axes: Axes) -> Iterator[Pattern]:
-    """The patterns that a mask has, the most telling first.
+    """Yield the patterns that a mask has, the most specific first.
 
     Args:
         kept: The mask, True = kept, in the shape of the weight.

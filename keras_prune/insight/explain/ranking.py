@@ -1,4 +1,4 @@
-"""Scores, ranks, and where they were cut: the same for weights, channels and layers."""
+"""Scores, ranks, and the boundary between removed and kept: the same for weights, channels and layers."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:
-    """The rank of each score, 1 = lowest, so the first to go; of equal ones the last goes first.
+    """Return the rank of each score, 1 = lowest, so removed first; of equal scores the last has the lowest rank.
 
     Args:
         scores: Float array of any shape.
@@ -22,14 +22,14 @@ def ranks(scores: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """Where the scores of what went end, and where those of what stayed begin.
+    """Boundary between the scores of what was removed and of what was kept.
 
     Args:
-        removed: How many went.
-        kept: How many stayed.
-        highest_removed: The highest score of those that went; None if none did.
-        lowest_kept: The lowest score of those that stayed; None if none did.
-        overlap: How many of those that went are not among as many lowest scores. 0: the scores alone explain it.
+        removed: How many were removed.
+        kept: How many were kept.
+        highest_removed: The highest score of those removed; None if none was.
+        lowest_kept: The lowest score of those kept; None if none was.
+        overlap: How many of those removed are not among as many lowest scores. 0: the scores alone explain it.
     """
 
     removed: int
@@ -40,38 +40,38 @@ class Cut:
 
     @property
     def threshold(self) -> float | None:
-        """The score from which on everything stayed, if the scores explain what went; else None."""
+        """The score from which on everything was kept, if the scores explain what was removed; else None."""
         return None if self.overlap or not self.removed else self.lowest_kept
 
 
-def find_cut(scores: np.ndarray, gone: np.ndarray) -> Cut:
-    """Compares the scores of what went and what stayed.
+def find_cut(scores: np.ndarray, pruned: np.ndarray) -> Cut:
+    """Compare the scores of what was removed and what was kept.
 
     Args:
         scores: Vector of floats.
-        gone: For each, whether it went.
+        pruned: Boolean vector of the same length: what was removed.
     """
-    went, stayed = scores[gone], scores[~gone]
+    removed, kept = scores[pruned], scores[~pruned]
     overlap = 0
-    if went.size and stayed.size:
-        edge = np.partition(scores, went.size - 1)[went.size - 1]
-        overlap = int(np.count_nonzero(went > edge))
+    if removed.size and kept.size:
+        edge = np.partition(scores, removed.size - 1)[removed.size - 1]
+        overlap = int(np.count_nonzero(removed > edge))
     return Cut(
-        removed=went.size,
-        kept=stayed.size,
-        highest_removed=float(went.max()) if went.size else None,
-        lowest_kept=float(stayed.min()) if stayed.size else None,
+        removed=removed.size,
+        kept=kept.size,
+        highest_removed=float(removed.max()) if removed.size else None,
+        lowest_kept=float(kept.min()) if kept.size else None,
         overlap=overlap,
     )
 
 
 def score_text(score: float | None) -> str:
-    """A score with four digits; a dash if there is none."""
+    """Return a score with four digits; a dash if there is none."""
     return "-" if score is None else f"{score:.4g}"
 
 
 def positions_text(positions: tuple[int, ...], limit: int = 12) -> str:
-    """Positions in short: "0-3, 7"; after some ranges only how many more there are."""
+    """Return positions in short: "0-3, 7"; after some ranges only how many more there are."""
     ranges: list[list[int]] = []
     for position in positions:
         if ranges and position == ranges[-1][-1] + 1:

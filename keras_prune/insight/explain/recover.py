@@ -1,4 +1,4 @@
-"""Which channels went, found out from two models alone: the values of the weights that stayed say where they were."""
+"""Removed channels, found from two models alone: the values of the weights that were kept say where they were."""
 
 import keras
 import numpy as np
@@ -12,18 +12,18 @@ from keras_prune.tracing.labels import FIXED
 
 
 def recover_plan(analysis: ChannelAnalysis, before: keras.Model, after: keras.Model) -> ChannelPlan:
-    """The plan by which `after` was made of `before`, if it was not trained since.
+    """Return the plan by which `after` was made of `before`, if it was not trained since.
 
-    A value that one position of an axis alone has tells where it comes from. What was found is carried out once more,
-    and must give the same weights.
+    A value that only one position of an axis has says where it comes from. The plan that was found is carried out
+    again, and must give the same weights.
 
     Args:
         analysis: The channels of `before`.
-        before: The model.
+        before: The original model.
         after: The smaller one.
 
     Raises:
-        ValueError: It cannot be found out.
+        ValueError: The plan cannot be found.
     """
     old, new = list(before.weights), list(after.weights)
     if len(old) != len(new) or any(len(a.shape) != len(b.shape) for a, b in zip(old, new, strict=True)):
@@ -43,14 +43,14 @@ def recover_plan(analysis: ChannelAnalysis, before: keras.Model, after: keras.Mo
     try:
         again = rebuild(analysis.trace, plan.keep(analysis))
     except ValueError as error:
-        raise _unknown(before, after, "the weights that are left do not say where they were") from error
+        raise _unknown(before, after, "the weights that were kept do not say where they were") from error
     if not _equal(again, after):
-        raise _unknown(before, after, "the weights that are left are not those that they were, as after training")
+        raise _unknown(before, after, "the weights that were kept have other values, as after training")
     return plan
 
 
 def _kept_channels(member: Binding, smaller: keras.Variable, channels: np.ndarray) -> np.ndarray:
-    """The channels of a group, by position, that are seen in a weight of the smaller model."""
+    """The channels of a group, by position, that a weight of the smaller model still has."""
     if member.rescale is not None:  # its values were changed
         return np.empty(0, np.int64)
     values, rest = (_rows(each, member.axis) for each in (member.weight, smaller))
@@ -60,6 +60,7 @@ def _kept_channels(member: Binding, smaller: keras.Variable, channels: np.ndarra
 
 
 def _rows(weight: keras.Variable, axis: int) -> np.ndarray:
+    """The values as a matrix with a row for each position of the axis."""
     values = _keras.as_numpy(weight)
     return np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
 
@@ -78,7 +79,7 @@ def _origins(rows: np.ndarray, rest: np.ndarray) -> np.ndarray:
 
 
 def _equal(again: keras.Model, after: keras.Model) -> bool:
-    """Whether the models have the same weights; statistics that are not trained may have been estimated anew."""
+    """Whether the models have the same weights; statistics that are not trained may have been estimated again."""
     for one, other in zip(again.weights, after.weights, strict=True):
         if tuple(one.shape) != tuple(other.shape):
             return False
@@ -89,8 +90,9 @@ def _equal(again: keras.Model, after: keras.Model) -> bool:
 
 
 def _unknown(before: keras.Model, after: keras.Model, why: str) -> ValueError:
+    """The error that says what to pass instead."""
     return ValueError(
-        f"It cannot be seen from the two models what went, since {why}. Pass the result of `prune_channels` or "
+        f"The two models alone do not show what was removed, since {why}. Pass the result of `prune_channels` or "
         "`prune_layers` as `after`, or its plan, `plan=result.plan`. "
         f"Received: '{before.name}' with {before.count_params():,} parameters, '{after.name}' with "
         f"{after.count_params():,}"

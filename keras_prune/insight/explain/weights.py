@@ -1,4 +1,4 @@
-"""Single weights that went: a model, and the same with zeros."""
+"""Removed weights: a model, and the same with zeros."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -22,23 +22,23 @@ from keras_prune.selection.layout import Axes
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExplainedWeight:
-    """What went of one weight array, and why.
+    """What was removed of one weight array, and why.
 
     Args:
         layer: Path of the layer: `"encoder/conv1"`.
         weight: Name of the weight in its layer: `"kernel"`.
         scores: The score of each entry, higher = keep: float array in the shape of the weight.
-        gone: Boolean array of the same shape: which entries went.
-        alive: Boolean array: which were not zero already in the model before.
+        pruned: Boolean array of the same shape: which entries were removed.
+        alive: Boolean array: which entries were not zero already in the original model.
         axes: How the weight is a matrix.
-        cut: Where the scores were cut.
-        reason: Why these went.
+        cut: The boundary between the scores removed and kept.
+        reason: Why these were removed.
     """
 
     layer: str
     weight: str
     scores: np.ndarray
-    gone: np.ndarray
+    pruned: np.ndarray
     alive: np.ndarray
     axes: Axes
     cut: Cut
@@ -47,28 +47,29 @@ class ExplainedWeight:
     HEADINGS: ClassVar = (
         "Weight",
         "Shape",
-        "Of",
-        "Went",
-        "Share",
-        "Highest went",
-        "Lowest kept",
+        "Entries",
+        "Removed",
+        "Share removed",
+        "Highest score removed",
+        "Lowest score kept",
         "Overlap",
         "Why",
     )
 
     @property
     def name(self) -> str:
+        """Path of the weight: `"encoder/conv1/kernel"`."""
         return f"{self.layer}/{self.weight}"
 
     @property
     def kept(self) -> np.ndarray:
-        """Boolean array: which entries are left."""
-        return self.alive & ~self.gone
+        """Boolean array: which entries were kept."""
+        return self.alive & ~self.pruned
 
     @property
     def share(self) -> float:
-        """Fraction of the entries that went; those that were zero before do not count as gone."""
-        return self.cut.removed / self.gone.size
+        """Fraction of the entries that was removed; those that were zero before do not count."""
+        return self.cut.removed / self.pruned.size
 
     @property
     def ranks(self) -> np.ndarray:
@@ -78,12 +79,12 @@ class ExplainedWeight:
         return found
 
     def cells(self) -> tuple[str, ...]:
-        """A row of the table."""
+        """Return a row of the table."""
         cut = self.cut
         return (
             self.name,
-            "x".join(map(str, self.gone.shape)),
-            f"{self.gone.size:,}",
+            "x".join(map(str, self.pruned.shape)),
+            f"{self.pruned.size:,}",
             f"{cut.removed:,}",
             f"{self.share:.1%}",
             score_text(cut.highest_removed),
@@ -93,13 +94,13 @@ class ExplainedWeight:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """The same as data: one record."""
+        """Return the same as data: one record."""
         return [
             {
                 "layer": self.layer,
                 "weight": self.weight,
-                "shape": self.gone.shape,
-                "size": self.gone.size,
+                "shape": self.pruned.shape,
+                "size": self.pruned.size,
                 "zeros_before": int(np.count_nonzero(~self.alive)),
                 **dataclasses.asdict(self.cut),
                 "reason": self.reason,
@@ -110,13 +111,13 @@ class ExplainedWeight:
 def explain_weights(
     before: keras.Model, after: keras.Model, importance: str | Importance, data: Any, loss: Any
 ) -> tuple[ExplainedWeight, ...]:
-    """What went of each prunable weight array of a model.
+    """Return what was removed of each prunable weight array of a model.
 
     Args:
-        before: The model.
+        before: The original model.
         after: The same with zeros, or with masks.
-        importance: How the weights are scored.
-        data: What that is measured on.
+        importance: The importance criterion.
+        data: What it is measured on.
         loss: Likewise.
 
     Raises:
@@ -128,25 +129,25 @@ def explain_weights(
     parts = []
     for weight, new, unit in track(sides, len(sides), "Scores of weights"):
         alive = weight.kept()
-        gone = alive & ~new.kept()
+        pruned = alive & ~new.kept()
         scores = np.array(function(SingleWeights(unit), statistics))
         if not np.isfinite(scores).all():
             raise ValueError(f"Scores must be finite. Received: NaN or infinite ones of '{weight.path}'")
-        cut = find_cut(scores[alive], gone[alive])
-        axes = find_axes(weight.held.layer, weight.held.name, gone.ndim)
-        parts.append(ExplainedWeight(weight.layer, weight.name, scores, gone, alive, axes, cut, ""))
+        cut = find_cut(scores[alive], pruned[alive])
+        axes = find_axes(weight.held.layer, weight.held.name, pruned.ndim)
+        parts.append(ExplainedWeight(weight.layer, weight.name, scores, pruned, alive, axes, cut, ""))
     together = _cut_together(parts)
     return tuple(dataclasses.replace(part, reason=_reason(part, together)) for part in parts)
 
 
 def has_same_shapes(before: keras.Model, after: keras.Model) -> bool:
-    """Whether both have the same prunable weights, of the same shapes."""
+    """Return whether both models have the same prunable weights, of the same shapes."""
     old, new = ([tuple(each.weight.shape) for each in _weights(side)] for side in (before, after))
     return old == new
 
 
 def _weights(model: keras.Model) -> list[MaskedWeight]:
-    """The prunable weights; where there is no mask, the weight says itself what is zero.
+    """The prunable weights; where there is no mask, the zeros of the weight stand for it.
 
     Copies of a model are matched by this order: Keras numbers layers that were given no name, so names may differ.
     """
@@ -161,12 +162,10 @@ def _weights(model: keras.Model) -> list[MaskedWeight]:
 def _scored(
     before: keras.Model, after: keras.Model, importance: str | Importance, data: Any, loss: Any
 ) -> tuple[list[MaskedWeight], ModelStatistics | None]:
-    """The weights that are scored, and what is measured of them."""
+    """The weights that are scored, and their statistics."""
     if importance == "random":
-        raise ValueError(
-            "Scores of chance are drawn anew each time: they explain nothing. Received: importance='random'"
-        )
-    if importance == "movement":  # it is added up in the model that was trained
+        raise ValueError("Random scores are drawn again each time: they explain nothing. Received: importance='random'")
+    if importance == "movement":  # it is accumulated in the model that was trained
         return _weights(after), ModelStatistics(after)
     if importances.needs_data(importance):
         if data is None:
@@ -176,7 +175,7 @@ def _scored(
         masked = bool(find_masked(before))
         if not masked and not _keras.is_graph(before):
             raise ValueError(
-                "What data tell is measured on a copy with masks, and a subclassed model cannot be copied. "
+                "Such an importance is measured on a copy with masks, and a subclassed model cannot be copied. "
                 f"Received: '{before.name}' of class {type(before).__name__} with importance={importance!r}"
             )
         model = before if masked else wrap_pruning(before)
@@ -185,7 +184,7 @@ def _scored(
 
 
 def _cut_together(parts: list[ExplainedWeight]) -> bool:
-    """Whether one threshold explains what went of all weights."""
+    """Whether one threshold explains what was removed of all weights."""
     touched = [part for part in parts if part.cut.removed]
     if len(touched) < 2 or any(part.cut.overlap for part in touched):
         return False
@@ -194,9 +193,10 @@ def _cut_together(parts: list[ExplainedWeight]) -> bool:
 
 
 def _reason(part: ExplainedWeight, together: bool) -> str:
+    """Why these were removed."""
     cut = part.cut
     if not cut.removed:
-        return "nothing went"
+        return "nothing was removed"
     if together:
         return "the lowest scores of all weights together"
     if not cut.overlap:
@@ -208,5 +208,5 @@ def _reason(part: ExplainedWeight, together: bool) -> str:
     where = f"a {patterns[0].text}; " if patterns else ""
     return (
         f"{where}{cut.overlap:,} of them are not among the {cut.removed:,} lowest scores: another criterion decided, "
-        "or training in between"
+        "or the model was trained in between"
     )

@@ -1,4 +1,5 @@
-"""What a scan for sensitivity takes away: part of the weights of a layer, or of the channels of a group, and back."""
+"""Ablations of a scan for sensitivity: part of the weights of a layer, or of the channels of a group, removed for as
+long as one evaluation takes."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from keras_prune.channels.groups import ChannelAnalysis, analyze_channels
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.rebuild import rebuild
-from keras_prune.channels.removal_order import Queue
+from keras_prune.channels.removal_order import RemovalOrder
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.channels.statistics.flat_copy import make_runnable
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
@@ -29,7 +30,7 @@ from keras_prune.weights.rule import PruningRule
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """What is pruned alone.
+    """Layer or channel group that is pruned alone.
 
     Args:
         name: Path of a layer, or name of a channel group.
@@ -45,13 +46,17 @@ class Unit:
 
 
 class WeightScan:
-    """Prunes the weights of single layers, as `prune_weights(model, targets={layer: ratio})` does.
+    """Copy of a model in which weights of one layer are zeroed, as `prune_weights(model, targets={layer: ratio})` does.
 
     Args:
         model: It is only read.
         importance: As in `prune_weights`.
         data: Likewise.
         loss: Likewise.
+
+    Attributes:
+        running: The copy.
+        units: Its layers.
     """
 
     def __init__(self, model: keras.Model, importance: Any, data: Any, loss: Any):
@@ -78,7 +83,7 @@ class WeightScan:
 
     @contextmanager
     def without(self, unit: Unit, ratio: float) -> Iterator[keras.Model]:
-        """While this holds, a part of a layer's weights is zero; it yields the model to evaluate."""
+        """Zero a part of a layer's weights; yield the model to evaluate, and restore the weights."""
         pairs = self._twins[unit.name]
         if not set(self._scores) <= {weight.path for weight, _ in pairs}:
             self._scores = {}
@@ -93,6 +98,7 @@ class WeightScan:
                 twin.weight.assign(values)
 
     def _keep(self, weight: MaskedWeight, ratio: float) -> np.ndarray:
+        """The mask of a weight at this ratio."""
         unit = SingleWeights(weight)
         if weight.path not in self._scores:
             self._scores[weight.path] = self._score(unit, self._statistics)
@@ -107,16 +113,20 @@ class WeightScan:
 
 
 class ChannelScan:
-    """Removes channels of single groups, as `prune_channels(model, ratios={producer: ratio})` does.
+    """Copy of a model without some channels of one group, as `prune_channels(model, ratios={producer: ratio})` does.
 
-    Zeros where the channels are read give the same outputs as the smaller model, without one; where the rules are not
-    exact, the smaller model is built.
+    Zeros where the channels are inputs give the same outputs as the smaller model; where the rules are not exact, the
+    smaller model is built.
 
     Args:
         model: It is only read.
         importance: As in `prune_channels`.
         data: Likewise.
         loss: Likewise.
+
+    Attributes:
+        running: The copy.
+        units: Its channel groups.
     """
 
     def __init__(self, model: keras.Model, importance: Any, data: Any, loss: Any):
@@ -130,9 +140,9 @@ class ChannelScan:
 
     @contextmanager
     def without(self, unit: Unit, ratio: float) -> Iterator[keras.Model]:
-        """While this holds, a part of a group's channels is gone; it yields the model to evaluate."""
+        """Remove a part of a group's channels; yield the model to evaluate, and restore them."""
         limits = Limits(ratios=dict.fromkeys(unit.patterns, ratio))
-        plan = Queue(self._analysis, limits, self._scores).plan(0)
+        plan = RemovalOrder(self._analysis, limits, self._scores).plan(0)
         found = self._analysis.trace.found
         if found.readers or any(self._groups[name].inexact for name in plan.removed):
             small = rebuild(self._analysis.trace, plan.keep(self._analysis))
@@ -146,12 +156,12 @@ class ChannelScan:
             self._assign(whole)
 
     def _slices(self, plan: ChannelPlan) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-        """The weights that read the channels, by identity: as they are, and with zeros there."""
+        """The weights that the channels are inputs of, by identity: as they are, and with zeros there."""
         whole: dict[int, np.ndarray] = {}
         zeroed: dict[int, np.ndarray] = {}
         for name, places in plan.removed.items():
             group = self._groups[name]
-            gone = group.channels[list(places)]
+            removed = group.channels[list(places)]
             for member in group.members:
                 if not member.mutes:
                     continue
@@ -159,10 +169,11 @@ class ChannelScan:
                 if key not in whole:
                     whole[key] = np.array(_keras.as_numpy(member.weight))
                     zeroed[key] = whole[key].copy()
-                np.moveaxis(zeroed[key], member.axis, 0)[np.isin(member.labels, gone)] = 0
+                np.moveaxis(zeroed[key], member.axis, 0)[np.isin(member.labels, removed)] = 0
         return whole, zeroed
 
     def _assign(self, values: Mapping[int, np.ndarray]) -> None:
+        """Write these values into the copy."""
         for key, array in values.items():
             self._twins[key].assign(array)
 
@@ -171,8 +182,8 @@ Scan = WeightScan | ChannelScan
 
 
 def channel_units(analysis: ChannelAnalysis) -> list[Unit]:
-    """The channel groups that `ratios` can tell apart. Groups of the same layers, such as the heads of an attention
-    and their dimensions, are one unit: its name has no sort."""
+    """Return the channel groups that `ratios` can tell apart. Groups of the same layers, such as the heads of an
+    attention and their dimensions, are one unit, named without the kind of channel."""
     groups = [group for group in analysis.groups if not group.frozen]
     paths = [path for group in analysis.groups for path in group.producers]
     owners: dict[str, set[int]] = {}
@@ -195,5 +206,6 @@ def channel_units(analysis: ChannelAnalysis) -> list[Unit]:
 
 
 def _frozen(layer: keras.Layer) -> list[str]:
+    """The names of its prunable weights that are not trained."""
     weights = find_prunable(inner_layer(layer)).weights
     return [name for name, weight in weights.items() if not weight.trainable]

@@ -1,4 +1,4 @@
-"""What was measured, in a JSON file that is whole at any time: a scan that was killed goes on from it."""
+"""Measured numbers in a JSON file that is complete at any time: an interrupted scan continues from it."""
 
 import json
 import os
@@ -10,10 +10,10 @@ KEY = "measured"
 
 
 class MeasuredFile:
-    """Numbers by name and ratio.
+    """Numbers by name and ratio, in a file.
 
     Args:
-        path: The file; it is made by the first `write`.
+        path: The file; it is created at once.
         mark: Fingerprint of what the numbers depend on.
 
     Attributes:
@@ -29,10 +29,10 @@ class MeasuredFile:
         if self._path.exists():
             self._read()
         else:
-            self.write()  # so that a folder that cannot be written is known now, and not after the first measurement
+            self.write()  # so that a folder that cannot be written shows now, and not after the first measurement
 
     def write(self) -> None:
-        """Writes all values."""
+        """Write all values."""
         content: dict[str, dict[str, float]] = {}
         for (name, ratio), value in self.values.items():
             content.setdefault(name, {})[repr(ratio)] = value
@@ -42,6 +42,7 @@ class MeasuredFile:
             raise ValueError(f"The cache cannot be written. Received: cache='{self._path}' ({error})") from error
 
     def _read(self) -> None:
+        """Read all values."""
         try:
             mark, found = read_plan(self._path, KEY, dict)
             values = {(name, float(ratio)): float(value) for name, row in found.items() for ratio, value in row.items()}
@@ -50,6 +51,6 @@ class MeasuredFile:
         if mark != self._mark:
             raise ValueError(
                 "The cache holds measurements of another model, of other data or with other settings: name another "
-                f"file, or remove this one. Received: cache='{self._path}', made for {mark}, and now it is {self._mark}"
+                f"file, or remove this one. Received: cache='{self._path}', made for {mark}; now it is {self._mark}"
             )
         self.values = values

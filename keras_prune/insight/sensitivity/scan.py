@@ -1,9 +1,9 @@
-"""`sensitivity`: how the accuracy falls when a single layer, or a single group of channels, is pruned."""
+"""`sensitivity`: how the accuracy falls when one layer, or one channel group, is pruned alone."""
 
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -13,8 +13,10 @@ from keras_prune.insight.sensitivity.cache import MeasuredFile
 from keras_prune.measurement.evaluation import BATCH_SIZE, Evaluation, Mode
 from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
 from keras_prune.patterns import check_patterns, matches
+from keras_prune.plots.sensitivity import plot_sensitivity
 from keras_prune.reporting.progress import track
-from keras_prune.reporting.tables import table
+from keras_prune.validation import check_choice, check_number, is_fraction
+from tflite_export.reporting import Report, Table
 
 Kind = Literal["weights", "channels"]
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -22,7 +24,7 @@ RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 @dataclasses.dataclass(frozen=True)
 class SensitivityCurve:
-    """The metric with one layer or channel group pruned, and all others whole.
+    """Metric of the model with one layer or channel group pruned, and no other.
 
     Args:
         name: Path of the layer, or name of the group.
@@ -38,15 +40,15 @@ class SensitivityCurve:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sensitivity:
-    """What `sensitivity` found. Its `str` is a table of layers and ratios.
+class Sensitivity(Report):
+    """Metric by layer and ratio: what `sensitivity` returns. Its `str` is a table.
 
     Args:
         kind: `"weights"` or `"channels"`.
         metric: Name of the metric.
         higher_is_better: Whether it should be high.
         baseline: The metric of the whole model.
-        levels: The ratios: how much was pruned of each layer or group, ascending.
+        levels: The ratios: the fractions that were pruned of each layer or group, ascending.
         curves: One for each layer or group, in the order of the model.
     """
 
@@ -58,7 +60,7 @@ class Sensitivity:
     curves: tuple[SensitivityCurve, ...]
 
     def highest(self, max_drop: float) -> dict[str, float]:
-        """By name of the layer or group, how much of it alone can go.
+        """Return the fraction of each layer or group that can be pruned alone, by name.
 
         Args:
             max_drop: How far the metric may be worse than the baseline, in its own units, at least 0.
@@ -69,14 +71,13 @@ class Sensitivity:
         Raises:
             ValueError: `max_drop` is negative or no number.
         """
-        if isinstance(max_drop, bool) or not isinstance(max_drop, int | float) or not max_drop >= 0:
-            raise ValueError(f"`max_drop` must be a number, at least 0. Received: max_drop={max_drop!r}")
+        max_drop = check_number(max_drop, "max_drop", 0.0)
         return {curve.name: self._highest(curve, max_drop) for curve in self.curves}
 
     def targets(self, max_drop: float) -> dict[str, float]:
-        """The sparsity of each layer that `highest` gives, for `targets=` of `prune_weights` or `PruningSchedule`.
+        """Return the per-layer sparsity that `highest` gives, for `targets=` of `prune_weights` or `PruningSchedule`.
 
-        Together they cost more than each alone: the metric may drop by more than `max_drop`.
+        With all layers pruned together the metric may drop by more than `max_drop`.
 
         Args:
             max_drop: As in `highest`.
@@ -87,7 +88,7 @@ class Sensitivity:
         return self._by_pattern("weights", "ratios(max_drop)", max_drop)
 
     def ratios(self, max_drop: float) -> dict[str, float]:
-        """The same for the channel groups: `ratios=` of `prune_channels`.
+        """Return the same for the channel groups: `ratios=` of `prune_channels`.
 
         Args:
             max_drop: As in `highest`.
@@ -98,24 +99,45 @@ class Sensitivity:
         return self._by_pattern("channels", "targets(max_drop)", max_drop)
 
     def drop(self, value: float) -> float:
-        """How much worse than the baseline a value of the metric is; NaN is infinitely worse."""
+        """Return how much worse than the baseline a value of the metric is; NaN is infinitely worse."""
         if math.isnan(value):
             return math.inf
         return self.baseline - value if self.higher_is_better else value - self.baseline
 
     def plot(self, ax: Any = None, highlight: int = 6) -> Any:
-        """Draws the curves; see `keras_prune.plots.sensitivity.plot_sensitivity`."""
-        from keras_prune.plots.sensitivity import plot_sensitivity  # here, since it needs matplotlib
+        """Draw the curves: see `keras_prune.plots.plot_sensitivity`.
 
+        Args:
+            ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+            highlight: How many of the most sensitive are in colour, at most 8. Defaults to 6.
+
+        Returns:
+            The axes.
+        """
         return plot_sensitivity(self, ax, highlight)
 
-    def __str__(self) -> str:
+    def _tables(self) -> Sequence[Table]:
         size = "Weights" if self.kind == "weights" else "Channels"
         headings = ("Layer" if self.kind == "weights" else "Group", size, *(f"{ratio:.4g}" for ratio in self.levels))
         rows = [(curve.name, f"{curve.size:,}", *(f"{value:.4g}" for value in curve.values)) for curve in self.curves]
-        return table(f"{self.metric} with part of the {self.kind} gone; whole: {self.baseline:.4g}", headings, rows)
+        title = f"{self.metric} by fraction of the {self.kind} removed; unpruned: {self.baseline:.4g}"
+        return [Table(headings, rows, title)]
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        """A record for each layer or group and ratio."""
+        return [
+            {"name": curve.name, "size": curve.size, "ratio": ratio, "value": value, "drop": self.drop(value)}
+            for curve in self.curves
+            for ratio, value in zip(self.levels, curve.values, strict=True)
+        ]
+
+    def _facts(self) -> Mapping[str, Any]:
+        names = ("kind", "metric", "higher_is_better", "baseline", "levels")
+        patterns = {curve.name: curve.patterns for curve in self.curves}
+        return {**{name: getattr(self, name) for name in names}, "patterns": patterns}
 
     def _highest(self, curve: SensitivityCurve, max_drop: float) -> float:
+        """The highest ratio such that the metric holds there and at all lower ones."""
         held = 0.0
         for ratio, value in zip(self.levels, curve.values, strict=True):
             if not self.drop(value) <= max_drop + 1e-9:  # 0.9 - 0.8 is more than 0.1
@@ -124,10 +146,10 @@ class Sensitivity:
         return held
 
     def _by_pattern(self, kind: Kind, other: str, max_drop: float) -> dict[str, float]:
+        """What `highest` returns, by name pattern."""
         if self.kind != kind:
             raise ValueError(
-                f"Sensitivity to the loss of {self.kind} has no such result: use `{other}`. "
-                f"Received: kind={self.kind!r}"
+                f"This sensitivity is to the pruning of {self.kind}: use `{other}`. Received: kind={self.kind!r}"
             )
         highest = self.highest(max_drop)
         return {pattern: highest[curve.name] for curve in self.curves for pattern in curve.patterns}
@@ -147,30 +169,33 @@ def sensitivity(
     batch_size: int = BATCH_SIZE,
     cache: str | os.PathLike[str] | None = None,
 ) -> Sensitivity:
-    """Measures how much each layer, or each group of channels, can lose while all others stay whole.
+    """Measure the sensitivity of a model to the pruning of each layer, or of each channel group, alone.
 
-    Nothing is trained: a curve says how a model reacts at once (Li et al. 2017, "Pruning filters for efficient
+    Nothing is fine-tuned: a curve shows how the metric falls at once (Li et al. 2017, "Pruning filters for efficient
     ConvNets"; Han et al. 2015). Each number is that of `prune_weights(model, targets={layer: ratio})`, or of
     `prune_channels(model, ratios={producer: ratio})`, evaluated; but weights are zeroed in one compiled copy, which
-    takes no more than the evaluation itself. The model is only read.
+    takes no more time than the evaluation itself. The model is only read.
 
     Args:
-        model: A built model without masks; for weights also one with masks, or a subclassed one.
+        model: Built model without masks; for weights also one with masks, or a subclassed one.
         data: `(x, y)` or `(x, y, sample_weight)`, or batches of them that can be read more than once. They are held in
-            memory. Some hundred samples show the sensitive layers; the smaller the drop that matters, the more.
-        kind: `"weights"`: single weights of a layer are zeroed. `"channels"`: filters, units or heads go.
-        ratios: The fractions that are tried, each in (0, 1).
+            memory. Some hundred samples show the sensitive layers; small drops need more.
+        kind: `"weights"` (the default): weights of a layer are zeroed. `"channels"`: filters, units or heads are
+            removed.
+        ratios: The fractions that are tried, each in (0, 1). Defaults to 0.1, 0.2, ... 0.9.
         metric: Name of a metric that the model was compiled with; `"loss"`, without penalties of weights; or a Keras
-            metric. Default: the first metric that the model was compiled with, or else the loss.
-        mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by the metric or its name.
-        importance: Which weights or channels go first; names as in `prune_weights` or `prune_channels`. Default:
-            `"magnitude"`, or `"l2"`. One that needs data is measured on `data`.
-        loss: As `compile` takes it. Default: the one that the model was compiled with.
-        layers: Name pattern, or several: only these layers are tried. Default: all that can be pruned.
-        batch_size: Samples in a batch, where `data` are arrays.
-        cache: A JSON file to which each number is written when it was measured: a scan that was killed goes on where
-            it was, and one that is repeated takes what is there. It holds a fingerprint of the model, the data and the
-            settings, `ratios` and `layers` apart.
+            metric. Defaults to the first metric that the model was compiled with, or else the loss.
+        mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` (the default) to tell by the metric or its
+            name.
+        importance: Importance criterion, by which the lowest are pruned first; names as in `prune_weights` or
+            `prune_channels`. Defaults to `"magnitude"`, or `"l2"` for channels. One that needs data is measured on
+            `data`.
+        loss: As `compile` takes it. Defaults to the one that the model was compiled with.
+        layers: Name pattern, or several: only these layers are tried. Defaults to all that can be pruned.
+        batch_size: Samples in a batch, where `data` are arrays. Defaults to 256.
+        cache: JSON file to which each number is written as soon as it is measured: an interrupted scan continues from
+            it, and a repeated one takes what is there. It holds a fingerprint of the model, the data and the settings,
+            except `ratios` and `layers`. Defaults to None: no file.
 
     Returns:
         A `Sensitivity`. Print it for a table; `plot()` draws its curves.
@@ -200,11 +225,10 @@ def sensitivity(
 
 
 def make_scan(model: keras.Model, data: Any, kind: Kind, importance: Any, loss: Any) -> Scan:
-    """A copy of the model to prune in."""
+    """Return a copy of the model to prune in, with its layers or channel groups."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model={model!r}")
-    if kind not in ("weights", "channels"):
-        raise ValueError(f'`kind` must be "weights" or "channels". Received: kind={kind!r}')
+    check_choice(kind, "kind", ("weights", "channels"))
     if kind == "weights":
         return WeightScan(model, "magnitude" if importance is None else importance, data, loss)
     return ChannelScan(model, "l2" if importance is None else importance, data, loss)
@@ -220,10 +244,18 @@ def measure(
     settings: tuple[Any, ...] = (),
     before_each: Callable[[], None] = lambda: None,
 ) -> Sensitivity:
-    """Prunes each unit at each level, and evaluates.
+    """Prune each unit at each level, and evaluate.
 
     Args:
+        scan: The copy of the model to prune in.
+        units: What is pruned alone.
+        levels: The fractions that are pruned.
+        kind: `"weights"` or `"channels"`.
+        evaluation: What computes the metric.
+        cache: As in `sensitivity`. Defaults to None: no file.
+        settings: What the numbers depend on besides the model and the data, for the cache. Defaults to ().
         before_each: Called before each evaluation. What it raises ends the scan; the cache keeps what was measured.
+            Defaults to a function that does nothing.
     """
     known = {}
     if cache is not None:
@@ -251,14 +283,15 @@ def measure(
 
 
 def _checked_ratios(ratios: Any) -> tuple[float, ...]:
-    listed = list(ratios) if isinstance(ratios, Sequence) and not isinstance(ratios, str) else None
-    numbers = [isinstance(each, int | float) and not isinstance(each, bool) and 0 < each < 1 for each in listed or ()]
-    if not numbers or not all(numbers):
+    """The fractions in ascending order."""
+    listed = list(ratios) if isinstance(ratios, Sequence) and not isinstance(ratios, str) else []
+    if not listed or not all(is_fraction(each, zero=False) for each in listed):
         raise ValueError(f"`ratios` must be fractions in (0, 1), at least one. Received: ratios={ratios!r}")
-    return tuple(sorted({float(each) for each in listed or ()}))
+    return tuple(sorted(map(float, set(listed))))
 
 
 def _chosen(units: Sequence[Unit], layers: Any) -> list[Unit]:
+    """The units of which a layer has one of these names."""
     if layers is None:
         return list(units)
     patterns = [layers] if isinstance(layers, str) else layers

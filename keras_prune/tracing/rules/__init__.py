@@ -1,4 +1,4 @@
-"""How channels flow through each kind of layer: one short rule each, found by the exact class."""
+"""Rules: how channels flow through each kind of layer, one short function each, found by the exact class."""
 
 from keras_prune.tracing.rules import (
     applications,

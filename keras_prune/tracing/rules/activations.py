@@ -26,5 +26,5 @@ def apply_activation(call: RuleContext, function: Callable[..., Any] | None, mad
 
 
 def is_elementwise(function: Callable[..., Any] | None) -> bool:
-    """Whether a function of Keras maps each entry of a tensor alone. Of others it is not known."""
+    """Whether a function of Keras maps each entry of a tensor alone. Of others it is unknown."""
     return function is None or function in _ELEMENTWISE or type(function) in _ELEMENTWISE_LAYERS

@@ -1,4 +1,4 @@
-"""Attention with projections: heads go as a whole, and dimensions of all heads together."""
+"""Attention with projections: heads are removed as a whole, and dimensions from all heads together."""
 
 import math
 from typing import Any
@@ -19,7 +19,7 @@ def multi_head_attention(call: RuleContext) -> list[np.ndarray]:
     settings = call.operation.get_config()
     heads = call.mint("num_heads", settings["num_heads"])
     keys = call.mint("key_dim", settings["key_dim"])
-    # Values of the same dimension go with the keys: Keras on JAX (3.15) can run no others.
+    # Dimensions of values of the same size are removed with the keys': Keras on JAX (3.15) can run no others.
     same = settings["value_dim"] in (None, settings["key_dim"])
     values = keys if same else call.mint("value_dim", settings["value_dim"])
     made = _project(call, {"query": heads, "key": heads}, keys, values)
@@ -33,7 +33,7 @@ def multi_head_attention(call: RuleContext) -> list[np.ndarray]:
 
 @register_rule(layers.GroupQueryAttention)
 def grouped_query_attention(call: RuleContext) -> list[np.ndarray]:
-    """Every key has as many queries as the others: either goes with all of its own, or one query of each key goes."""
+    """Every key has as many queries as the others: a key is removed with all of its own, or one query of each key."""
     layer = call.operation
     keys, queries = layer.num_key_value_heads, layer.num_query_heads // layer.num_key_value_heads
     if keys >= queries:  # whichever leaves the finer choice
@@ -57,15 +57,15 @@ def _given(call: RuleContext) -> dict[str, np.ndarray]:
     if given["key"] is None:
         given["key"] = given["value"]
     if not all(isinstance(labels, Labels) for labels in given.values()) or len(call.args) > 3:
-        raise Unsupported("it is called in a way that is not known")
+        raise Unsupported("it is called in an unknown way")
     return given
 
 
 def _project(call: RuleContext, heads: dict[str, np.ndarray], keys: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Binds the kernels; returns the channels of the output.
 
-    The scores are the products of query and key, divided by the root of the number of their dimensions. What a
-    dimension that goes would have added is missing in them, no more: the query is multiplied by what the root changes.
+    The scores are the products of query and key, divided by the root of the number of their dimensions. A removed
+    dimension is missing in the products, no more: the query is multiplied by what the root changes.
     """
 
     def root(kept: Kept) -> float:
@@ -96,7 +96,7 @@ def _project(call: RuleContext, heads: dict[str, np.ndarray], keys: np.ndarray, 
 
 
 def _dimensions(call: RuleContext, heads: np.ndarray, dimensions: np.ndarray, kept: Kept) -> int:
-    """How many dimensions each head has left.
+    """How many dimensions of each head are kept.
 
     Keras on TensorFlow (3.15) takes a bias of as many heads of one dimension as there are time steps for one of the
     time steps: rather an error than a wrong model.
@@ -149,7 +149,7 @@ def attention(call: RuleContext) -> list[np.ndarray]:
     query, value, *rest = call.args[0] if call.args else call.kwargs["inputs"]
     key = rest[0] if rest else value
     if not all(isinstance(labels, Labels) for labels in (query, key, value)) or len(call.args) > 1:
-        raise Unsupported("it is called in a way that is not known")
+        raise Unsupported("it is called in an unknown way")
     channels = call.vector(query)
     call.unite(channels, call.vector(key))
     if isinstance(call.operation, layers.AdditiveAttention):

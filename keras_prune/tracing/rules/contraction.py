@@ -1,7 +1,7 @@
 """Products of activations, summed over an axis: einsum and all that can be written as one.
 
 Channels along an axis that is summed are read: without one, its products are missing in the sum, no more. Channels
-along an axis that stays pass through.
+along an axis of the result pass through.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ def contract(call: RuleContext, operands: Sequence[Operand], written: str) -> np
     """The labels of a product, whose axes have the letters `written`.
 
     Raises:
-        Unsupported: Channels meet entries that must stay, or lie along several axes of the product.
+        Unsupported: Channels meet entries that must be kept, or lie along several axes of the product.
     """
     channels = [_channels(call, operand) for operand in operands]
     _count(call, operands, channels, written)
@@ -71,7 +71,7 @@ def _channels(call: RuleContext, operand: Operand) -> tuple[str, np.ndarray]:
 def _count(
     call: RuleContext, operands: Sequence[Operand], channels: Sequence[tuple[str, np.ndarray]], written: str
 ) -> None:
-    """Two factors at a time is what backends multiply; of more the order is not known."""
+    """Two factors at a time is what backends multiply; of more the order is unknown."""
     if len(operands) > 2:
         call.contract(None)
     if len(operands) != 2:
@@ -101,7 +101,7 @@ def _factors(call: RuleContext) -> list[tuple[np.ndarray, Shape]]:
         elif hasattr(leaf, "shape"):
             found.append((fixed(tuple(leaf.shape)), tuple(leaf.shape)))
         else:
-            raise Unsupported("it is called in a way that is not known")
+            raise Unsupported("it is called in an unknown way")
     return found
 
 
@@ -138,7 +138,7 @@ def matmul(call: RuleContext) -> np.ndarray:
 
 @register_operation("numpy.Dot", "numpy.Tensordot", "numpy.Inner")
 def tensordot(call: RuleContext) -> np.ndarray:
-    """No axis stays that both have: two tensors of the graph would multiply each sample with all others."""
+    """No axis of both is in the result: two tensors of the graph would multiply each sample with all others."""
     if len(call.inputs) == 1:  # by a constant
         call.contract(_products(call, _summed(call)))
     else:
@@ -187,7 +187,7 @@ def dot_product_attention(call: RuleContext) -> np.ndarray:
     """Attention without projections: query, key and value have axes of samples, positions, heads and dimensions."""
     given = [call.argument(place, name) for place, name in enumerate(("query", "key", "value"))]
     if not all(isinstance(labels, Labels) for labels in given):
-        raise Unsupported("it is called in a way that is not known")
+        raise Unsupported("it is called in an unknown way")
     query, key, value = given
     others = [labels for labels in call.inputs if not any(labels is each for each in given)]
     if any(has_channels(labels) for labels in others):

@@ -123,7 +123,7 @@ Operand = tuple[np.ndarray, tuple[int | None, ...]]  # labels, and the shape wit
 
 
 def _operands(call: RuleContext) -> list[Operand]:
-    """All operands; arrays that are no tensors of the graph have no channels that can go."""
+    """All operands; arrays that are no tensors of the graph have no channels to remove."""
     operands: list[Operand] = []
     for leaf in keras.tree.flatten((call.args, call.kwargs)):
         if isinstance(leaf, Labels):
@@ -137,7 +137,7 @@ def _merge(call: RuleContext, operands: list[Operand]) -> np.ndarray:
     """Unites the channels at the same places, and leaves alone those that meet an axis of size 1.
 
     A tensor of size 1 along the axis of the other's channels is a gate for all of them: it merges with none, and its
-    own channel must stay, since the result no longer tells of it.
+    own channel must be kept, since the result no longer tells of it.
     """
     rank = max(given.ndim for given, _ in operands)
     wide = [given.reshape((1,) * (rank - given.ndim) + given.shape) for given, _ in operands]
@@ -150,7 +150,7 @@ def _merge(call: RuleContext, operands: list[Operand]) -> np.ndarray:
         if index == leading:
             continue
         if unknown[index] & set(along):
-            raise Unsupported("sizes are involved that are not known before the model runs")
+            raise Unsupported("sizes are involved that are unknown before the model runs")
         gate = along and all(other.shape[axis] == 1 for axis in along)
         apart = any(main.shape[axis] == 1 < other.shape[axis] for axis in axes[index])
         if not (gate or apart):

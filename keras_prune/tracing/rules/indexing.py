@@ -1,4 +1,4 @@
-"""Parts of tensors: split, indexed, sliced, taken. If they are parts of the channels, the places are counted anew."""
+"""Parts of tensors: split, indexed, sliced, taken. If they are parts of the channels, the places are counted again."""
 
 from collections.abc import Callable, Sequence
 
@@ -56,16 +56,16 @@ def get_item(call: RuleContext) -> np.ndarray:
     index = keys[place]
     if isinstance(index, int):
         call.freeze(channels[index], f"{call.kind} takes it by its number")
-    anew = _index_anew(call, channels, index)
-    if anew is not None:
-        call.rewrite(1, "key", lambda kept: (*keys[:place], anew(kept), *keys[place + 1 :]))
+    renumbered = _renumbered(call, channels, index)
+    if renumbered is not None:
+        call.rewrite(1, "key", lambda kept: (*keys[:place], renumbered(kept), *keys[place + 1 :]))
     if isinstance(index, int):
         return call.fixed()
     return call.spread(channels[index], sum(not isinstance(each, int) for each in keys[:place]))
 
 
-def _index_anew(call: RuleContext, channels: np.ndarray, index: int | slice) -> Callable[[Kept], int | slice] | None:
-    """What an index of channels must be among those that are left; None if it says the same."""
+def _renumbered(call: RuleContext, channels: np.ndarray, index: int | slice) -> Callable[[Kept], int | slice] | None:
+    """What an index of channels must be among those that are kept; None if it is the same."""
     if isinstance(index, int):
         before = channels[: index % len(channels)]
         return lambda kept: kept.count(before)
@@ -78,7 +78,7 @@ def _index_anew(call: RuleContext, channels: np.ndarray, index: int | slice) -> 
         return lambda kept: slice(*(kept.count(end) for end in ends))
     if places.step < 0 or len(places) * places.step != len(channels) or places.start >= places.step:
         raise Unsupported("it takes channels at a distance, but not from all")
-    blocks = channels.reshape(-1, places.step)  # one of each is taken: the others go with it
+    blocks = channels.reshape(-1, places.step)  # one of each is taken: the others are removed with it
     call.unite(blocks, blocks[:, :1])
     return None
 

@@ -34,7 +34,7 @@ def stack_along(call: RuleContext) -> np.ndarray:
 
 @register_operation("numpy.Stack")
 def stack(call: RuleContext) -> np.ndarray:
-    """A new axis; the channels at the same place of each tensor go together."""
+    """A new axis; the channels at the same place of each tensor are united."""
     return np.stack(_parts(call), axis=call.operation.axis)
 
 
@@ -60,5 +60,5 @@ def _parts(call: RuleContext) -> Sequence[np.ndarray]:
     """The tensors in order; a constant has no channels."""
     leaves = keras.tree.flatten((call.args, call.kwargs))
     if not all(isinstance(leaf, Labels) or np.ndim(leaf) for leaf in leaves):
-        raise Unsupported("it is called in a way that is not known")
+        raise Unsupported("it is called in an unknown way")
     return [np.asarray(leaf) if isinstance(leaf, Labels) else fixed(tuple(leaf.shape)) for leaf in leaves]

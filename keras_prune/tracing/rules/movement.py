@@ -63,7 +63,7 @@ def expand_dims(call: RuleContext) -> np.ndarray:
 @register_operation("numpy.Squeeze")
 def squeeze(call: RuleContext) -> np.ndarray:
     axis = call.operation.axis
-    if axis is None:  # not those that are 1 because their size is not known
+    if axis is None:  # not those that are 1 because their size is unknown
         axis = tuple(index for index, size in enumerate(call.input_shapes[0]) if size == 1)
     return np.squeeze(call.inputs[0], tuple(axis) if isinstance(axis, list) else axis)
 
@@ -121,7 +121,7 @@ def repeat(call: RuleContext) -> np.ndarray:
 
 @register_operation("numpy.Pad")
 def pad(call: RuleContext) -> np.ndarray:
-    """Entries that are added are none of the channels, and stay."""
+    """Entries that are added are none of the channels, and are kept."""
     widths, mode = call.operation.pad_width, call.operation.mode
     axis, channels = call.channels(call.inputs[0])
     if axis is None:
@@ -172,15 +172,15 @@ def _reshape(call: RuleContext, inputs: np.ndarray) -> np.ndarray:
     if len(unknown) > 1 and has_channels(inputs):
         channels = call.varying(inputs)
         if channels and channels[-1] < max(unknown):
-            raise Unsupported("sizes are involved that are not known before the model runs")
+            raise Unsupported("sizes are involved that are unknown before the model runs")
     shape = call.fixed().shape
     return np.reshape(inputs, shape) if inputs.size == np.prod(shape) else _reshape_end(call, inputs)
 
 
 def _reshape_end(call: RuleContext, inputs: np.ndarray) -> np.ndarray:
-    """A size that is not known is merged with known ones, as that of the batch with the windows of an image, or split.
+    """An unknown size is merged with known ones, as that of the batch with the windows of an image, or split.
 
-    Where the last axes of both tensors have equally many entries, those stay in their order, whatever lies before them.
+    Where the last axes of both tensors have equally many entries, these keep their order, whatever lies before them.
     """
     read, made = call.input_shapes[0], call.output_shapes[0]
     first = min(call.varying(inputs), default=-1)  # of the axes that must be among the last
@@ -190,16 +190,16 @@ def _reshape_end(call: RuleContext, inputs: np.ndarray) -> np.ndarray:
             if None not in (*end, *new) and np.prod(end) == np.prod(new):
                 return np.broadcast_to(inputs[(0,) * axis].reshape(new), call.fixed().shape)
     if has_channels(inputs):
-        raise Unsupported("sizes are involved that are not known before the model runs")
+        raise Unsupported("sizes are involved that are unknown before the model runs")
     return call.fixed()
 
 
 def _rewrite_shape(call: RuleContext, key: str, target: Any, labels: np.ndarray, skip: int) -> None:
-    """Writes the sizes that are left into the target of a reshape, where it names sizes."""
+    """Writes the kept sizes into the target of a reshape, where it names sizes."""
 
     def shape(kept: Kept) -> tuple[int, ...]:
         sizes = kept.shape(labels)[skip:]
-        # Only what changed: what is not known here is 1 in the labels.
+        # Only what changed: an unknown size is 1 in the labels.
         before = labels.shape[skip:]
         return tuple(
             old if old == -1 or now == was else now for old, now, was in zip(target, sizes, before, strict=True)

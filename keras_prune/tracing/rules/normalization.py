@@ -51,7 +51,7 @@ def normalization_operation(call: RuleContext) -> np.ndarray:
 
 @register_rule(layers.GroupNormalization)
 def group_normalization(call: RuleContext) -> np.ndarray:
-    """Every group loses the channels at the same places; groups of one channel go with it."""
+    """Every group loses the channels at the same places; groups of one channel are removed with it."""
     layer = call.operation
     channels = call.vector(call.inputs[0], layer.axis)
     groups = len(channels) if layer.groups == -1 else layer.groups
@@ -76,7 +76,7 @@ def normalization(call: RuleContext) -> np.ndarray:
 def _over(
     call: RuleContext, what: str, axis: int | Sequence[int] | None, weights: Sequence[keras.Variable | None] = ()
 ) -> np.ndarray:
-    """Statistics over some axes: they change when channels there go. Weights have these axes and no other."""
+    """Statistics over some axes: they change when channels there are removed. Weights have these axes and no other."""
     inputs = call.inputs[0]
     axes = axes_of(axis, call.inputs[0].ndim)
     if axes != sorted(axes) and any(weight is not None for weight in weights):

@@ -67,7 +67,7 @@ def convolutional(call: RuleContext) -> list[np.ndarray]:
 def _sequence(call: RuleContext) -> np.ndarray:
     sequence = call.argument(0, "sequences")
     if not isinstance(sequence, Labels) or len(call.args) > 2:
-        raise Unsupported("it is called in a way that is not known")
+        raise Unsupported("it is called in an unknown way")
     return sequence
 
 
@@ -93,7 +93,7 @@ def _bind(
 def _outputs(
     call: RuleContext, states: list[np.ndarray], last: np.ndarray | None = None, axis: int = -1
 ) -> list[np.ndarray]:
-    """The labels of the output and, if it returns them, of the states; those it begins with go together with them."""
+    """The labels of the output and, if it returns them, of the states; the initial states are united with them."""
     begin = [leaf for leaf in keras.tree.flatten(call.argument(1, "initial_state")) if leaf is not None]
     if begin and (len(begin) != len(states) or not all(isinstance(state, Labels) for state in begin)):
         raise Unsupported("its initial state is a constant")

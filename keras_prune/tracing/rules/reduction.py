@@ -1,8 +1,8 @@
 """Sums, means and the like over some axes.
 
 Over other axes than that of the channels each channel is reduced alone. A sum over the channels reads them: without
-one, it is missing in the sum, no more. A mean or a maximum over fewer channels is another, and marked inexact. What
-says which channel it was, or is nothing without one of them, lets them stay.
+one, it is missing in the sum, no more. A mean or a maximum over fewer channels is another, and marked inexact. An
+operation that tells which channel it was, or that means nothing without one of them, keeps them.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Where rules are kept: one for each operation, found by its exact class."""
+"""The registry of rules: one for each operation, found by its exact class."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,16 +13,17 @@ _RULES: dict[type, Rule] = {}
 
 
 def register_rule(*classes: type) -> Callable[[R], R]:
-    """Says how channels flow through a layer, so that `prune_channels` can prune around and in it.
+    """Register a rule: how channels flow through a custom layer, so that `prune_channels` prunes around and in it.
 
     A rule is a function of a `RuleContext`: one use of the layer in a model. It returns the labels of the layer's
     outputs. It is found by the layer's exact class, since a subclass may compute anything; a later rule for the same
-    class replaces the earlier one. Without a rule, the channels that reach a layer stay.
+    class replaces the earlier one. Without a rule, the channels that reach a layer are kept.
 
-    A number of channels in the layer's configuration is told of by `call.resize("units", channels)`; channels that the
-    layer makes by `call.mint`. A layer that sums over channels, or multiplies some with others, without a weight that
-    says how much each counts, says so by `call.read()`. What it multiplies it tells by `call.multiply`, and best before
-    it may raise `Unsupported`: MACs are counted from that, and one that tells nothing counts as multiplying nothing.
+    In a rule, `call.mint` makes new channels, `call.bind` ties the axes of weights to channels, `call.resize("units",
+    channels)` declares a number of channels in the layer's configuration. A layer that sums over channels, or
+    multiplies some with others, without weights for them, declares it by `call.read()`. `call.multiply` declares what
+    it multiplies, best before it may raise `Unsupported`: MACs are counted from that, and a rule that declares nothing
+    counts as multiplying nothing.
 
     Args:
         *classes: Subclasses of `keras.Layer` (or of `keras.Operation`).
@@ -31,7 +32,7 @@ def register_rule(*classes: type) -> Callable[[R], R]:
         A decorator, which returns the rule unchanged.
 
     Raises:
-        TypeError: Something else than a class was passed.
+        TypeError: An argument is not a class.
 
     Example:
 
@@ -63,10 +64,10 @@ def register_rule(*classes: type) -> Callable[[R], R]:
 
 
 def find_rule(operation: Any) -> Rule | None:
-    """The rule for this operation's exact class, if there is one."""
+    """Return the rule for this operation's exact class, if there is one."""
     return _RULES.get(type(operation))
 
 
 def register_operation(*names: str) -> Callable[[R], R]:
-    """`register_rule` for `keras.ops` operations, by module and class: `"numpy.Add"`. This Keras may lack some."""
+    """`register_rule` for `keras.ops` operations, by module and class: `"numpy.Add"`; unknown names are skipped."""
     return register_rule(*_keras.operation_classes(*names))

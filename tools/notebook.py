@@ -1,4 +1,4 @@
-"""Makes examples/mnist_cnn.ipynb from docs/tutorial.md: `python docs/notebook.py`. Its Python blocks are the cells."""
+"""Makes examples/mnist_cnn.ipynb from docs/tutorial.md: `python tools/notebook.py`. Its Python blocks are the cells."""
 
 import json
 import re

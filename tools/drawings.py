@@ -1,17 +1,20 @@
-"""Draws the pictures of the pages, with matplotlib (extra `plots`): `python docs/drawings.py` writes docs/images."""
+"""Draws the pictures of the pages, with matplotlib (extra `plots`): `python tools/drawings.py` writes docs/images."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
 import keras_prune as kp
 from keras_prune.plots.style import COLOURS
 
-IMAGES = Path(__file__).parent / "images"
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / "docs" / "images"
 BLUE, ORANGE, GREEN, RED = COLOURS[:4]
 GREY = "#d8d8d8"
 Cells = list[list[str]]  # colours, row by row
@@ -47,8 +50,42 @@ def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend
     )
 
 
+def overview() -> Figure:
+    """What the package is for, at a glance: zeros or fewer channels, and a file that was checked."""
+    figure, axes = canvas(42.5, 14)
+    rng = np.random.default_rng(3)
+    removed = {1, 3, 4}
+    label(axes, 4.3, 3, "trained Keras model", size=14)
+    cells(axes, 1, 4, [[BLUE] * 6 for _ in range(6)])
+    arrow(axes, (7.5, 6), (11.5, 3.5))
+    arrow(axes, (7.5, 8), (11.5, 10.7))
+    kept = np.zeros(24, bool)
+    kept[rng.permutation(24)[:8]] = True
+    axes.text(18.8, 1.3, "masks", fontsize=16, fontweight="bold", va="center")
+    cells(axes, 12, 1, np.where(kept, BLUE, GREY).reshape(4, 6).tolist())
+    axes.text(18.8, 3.7, "weights become zero\nwhile fit runs:\na smaller download", fontsize=13.5, va="center")
+    axes.text(18.8, 9.3, "channels", fontsize=16, fontweight="bold", va="center")
+    for column in range(6):
+        for row in range(4):
+            if column in removed:
+                place = {"facecolor": "white", "edgecolor": RED, "linewidth": 0.8, "linestyle": (0, (2, 2))}
+                axes.add_patch(Rectangle((12.1 + column, 9.1 + row), 0.8, 0.8, **place))
+            else:
+                cells(axes, 12 + column, 9 + row, [[BLUE]])
+    axes.text(18.8, 11.7, "filters, units, heads\nare removed:\na smaller, faster model", fontsize=13.5, va="center")
+    arrow(axes, (28.8, 3.7), (32, 6))
+    arrow(axes, (28.8, 10.3), (32, 8))
+    page = [(33, 3.5), (38, 3.5), (40, 5.5), (40, 10.5), (33, 10.5)]
+    axes.add_patch(Polygon(page, closed=True, facecolor="white", edgecolor="#555", linewidth=1.5))
+    axes.add_patch(Polygon([(38, 3.5), (38, 5.5), (40, 5.5)], closed=True, facecolor=GREY, edgecolor="#555"))
+    axes.plot([34.5, 36, 38.5], [7.6, 9.2, 6.4], color=GREEN, linewidth=5, solid_capstyle="round")
+    label(axes, 36.5, 2.5, "checked .tflite file", size=14)
+    label(axes, 36.5, 12.2, "written only if LiteRT\ncomputes what Keras does", size=13.5)
+    return figure
+
+
 def masks() -> Figure:
-    """weight * mask, with a real selection: the half of the smallest magnitude goes."""
+    """weight * mask, with a real selection: the half of the smallest magnitude is pruned."""
     weights = np.array([[0.9, -0.1, 0.3, -0.7], [0.2, 0.8, -0.4, 0.1], [-0.6, 0.0, 0.5, -0.2]])
     kept = np.abs(weights) >= np.sort(np.abs(weights).ravel())[weights.size // 2]
     figure, axes = canvas(19, 5)
@@ -120,14 +157,14 @@ def chain() -> Figure:
     label(axes, 19, 1, "kernel of conv2")
     for x in (6.3, 14.3):
         arrow(axes, (x, 4.5), (x + 2.4, 4.5))
-    label(axes, 25.2, 4.5, "one channel:\na filter,\nwhat scales it,\nand what reads it", RED, 9)
+    label(axes, 25.2, 4.5, "one channel:\na filter,\nits scale and offset,\nand the weights of it\nin the next layer", RED, 9)
     label(axes, 3.5, 6.8, "a filter is a column", size=9)
-    label(axes, 19, 7.8, "what reads it is a row", size=9)
+    label(axes, 19, 7.8, "the weights of an input are a row", size=9)
     return figure
 
 
 def groups() -> Figure:
-    """Labels that meet in a sum go together."""
+    """Labels that meet in a sum are removed together."""
     figure, axes = canvas(27, 7.8)
     stem, branch = ["0", "1", "2", "3"], ["4", "5", "6", "7"]
     label(axes, 3, 1, "stem")
@@ -142,7 +179,7 @@ def groups() -> Figure:
     cells(axes, 15.5, 3.7, [[BLUE, ORANGE]], [["0", "4"]])
     for index in range(1, 4):
         cells(axes, 15.5 + 2.9 * index, 3.7, [[BLUE, ORANGE]], [[str(index), str(index + 4)]])
-    label(axes, 21, 6.4, "label 1 goes only together with label 5", "#555", 9)
+    label(axes, 21, 6.4, "label 1 is removed only together with label 5", "#555", 9)
     return figure
 
 
@@ -170,15 +207,45 @@ def movement() -> Figure:
     arrow(axes, (13.3, 4.6), (17.6, 4.6))
     label(axes, 23, 2.6, "flattened")
     row(axes, 18, 4.1, flat)
-    label(axes, 23, 6, "label 3 is read by two rows of the Dense kernel", "#555", 9)
+    label(axes, 23, 6, "two rows of the Dense kernel belong to label 3", "#555", 9)
     return figure
+
+
+def badges() -> dict[str, str]:
+    """README's licence and versions, as small pictures by file name: from pyproject.toml, so they are true."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    low, high = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", project["requires-python"]).groups()
+    (keras,) = (need.removeprefix("keras>=") for need in project["dependencies"] if need.startswith("keras>="))
+    texts = {
+        "licence": project["license"],
+        "python": f"3.{low} to 3.{int(high) - 1}",
+        "keras": f"{keras} or later",
+    }
+    names = {"licence": "Licence", "python": "Python", "keras": "Keras"}
+    return {f"badge-{key}.svg": badge(names[key], text) for key, text in texts.items()}
+
+
+def badge(name: str, text: str) -> str:
+    """A flat label of two colours, as SVG."""
+    left, right = (6.6 * len(part) + 14 for part in (name, text))
+    style = 'font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" fill="white" text-anchor="middle"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right:.0f}" height="20" role="img" '
+        f'aria-label="{name}: {text}">'
+        f'<rect width="{left + right:.1f}" height="20" rx="3" fill="#555"/>'
+        f'<path d="M{left:.1f} 0h{right - 3:.1f}a3 3 0 0 1 3 3v14a3 3 0 0 1 -3 3h-{right - 3:.1f}z" fill="{BLUE}"/>'
+        f'<g {style}><text x="{left / 2:.1f}" y="14">{name}</text>'
+        f'<text x="{left + right / 2:.1f}" y="14">{text}</text></g></svg>\n'
+    )
 
 
 def main() -> None:
     # Text as text, and the same file each time.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "keras_prune", "font.family": "sans-serif"})
     IMAGES.mkdir(exist_ok=True)
-    for draw in (masks, step, schedules, chain, groups, movement):
+    for name, picture in badges().items():
+        (IMAGES / name).write_text(picture, encoding="utf-8")
+    for draw in (overview, masks, step, schedules, chain, groups, movement):
         draw().savefig(IMAGES / f"{draw.__name__}.svg", metadata={"Date": None})
 
 

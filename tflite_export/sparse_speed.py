@@ -1,15 +1,17 @@
-"""`check_sparse_speed`: which zeros make a model faster, which only make its file smaller, and what to change."""
+"""`check_sparse_speed`: which kernels run faster because of their zeros, and which only make a smaller file."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tflite_export.conversion.modes import MODES
 from tflite_export.conversion.sparse import IN_BLOCKS, WORTH, reason_against
 from tflite_export.keras_models.kernels import Kernel, kernels_of
 from tflite_export.keras_models.xnnpack_sparse import ENOUGH, obstacles
 from tflite_export.preparation import prepare
-from tflite_export.printing import grid, plain_text, shape_text
+from tflite_export.reader.weight_tables import shape_text
+from tflite_export.reporting import Bars, Report, Table
 
 if TYPE_CHECKING:
     import keras
@@ -25,16 +27,16 @@ _BREAK_EVEN_INT8 = 0.86  # its dense int8 kernel is fast: with 75% zeros the spa
 
 @dataclass(frozen=True)
 class KernelSpeed:
-    """What the zeros of one kernel are good for.
+    """Effect of the zeros of one kernel.
 
     Attributes:
         layer: The name of its layer.
         shape: Its shape in Keras.
         sparsity: The fraction that is zero.
         in_blocks: The fraction of the zeros of a Dense kernel that stand in whole blocks of four inputs; 0 for others.
-        faster_on: The runtimes that skip its zeros and gain by it.
+        faster_on: The runtimes that skip its zeros and are faster for it.
         smaller: Whether a file without its zeros is smaller.
-        advice: What to change, so that it is faster; "" if nothing.
+        advice: What to change to make it faster; "" if nothing.
     """
 
     layer: str
@@ -47,27 +49,30 @@ class KernelSpeed:
 
     @property
     def effect(self) -> Literal["faster", "smaller", "nothing"]:
-        """What the zeros bring."""
+        """The effect of the zeros."""
         return "faster" if self.faster_on else "smaller" if self.smaller else "nothing"
 
 
 @dataclass(frozen=True)
-class SparseSpeed:
-    """Which zeros of a model make it faster. `print` shows a table.
+class SparseSpeed(Report):
+    """Report of the effect of zeros, kernel by kernel.
 
     Attributes:
         kernels: One entry for each kernel.
-        obstacles: What keeps XNNPACK from its sparse 1x1 convolutions, if the model has such.
+        obstacles: What prevents sparse 1x1 convolutions in XNNPACK; empty also for a model without 1x1 convolutions.
     """
 
     kernels: tuple[KernelSpeed, ...]
     obstacles: tuple[str, ...]
 
-    def __str__(self) -> str:
-        headings = ("kernel", "shape", "zeros", "in 1x4 blocks", "effect")
+    def _tables(self) -> list[Table]:
+        headings = ("Kernel", "Shape", "Zeros", "Zeros in 1x4 blocks", "Effect")
         rows = [
             (k.layer, shape_text(k.shape), f"{k.sparsity:.1%}", f"{k.in_blocks:.0%}", k.effect) for k in self.kernels
         ]
+        return [Table(headings, rows)]
+
+    def _notes(self) -> list[str]:
         lines = [
             f"{kernel.layer}: faster on {' and '.join(kernel.faster_on)}" for kernel in self.kernels if kernel.faster_on
         ]
@@ -75,14 +80,29 @@ class SparseSpeed:
         if self.obstacles:
             lines += ["In the way of sparse 1x1 convolutions on ARM and WebAssembly:"]
             lines += [f"  {line}" for line in self.obstacles]
-        return plain_text(grid(headings, rows), *lines)
+        return lines
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [dataclasses.asdict(kernel) | {"effect": kernel.effect} for kernel in self.kernels]
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {"obstacles": self.obstacles}
+
+    def _bars(self) -> Bars:
+        values = {
+            "zeros": [kernel.sparsity for kernel in self.kernels],
+            "zeros in 1x4 blocks": [kernel.sparsity * kernel.in_blocks for kernel in self.kernels],
+        }
+        return Bars(
+            "Zeros of each kernel", "fraction of its weights", [kernel.layer for kernel in self.kernels], values
+        )
 
 
 def check_sparse_speed(model: "keras.Model") -> SparseSpeed:
-    """Tells which layers of a model will run faster because of their zeros, on which runtime, and which only shrink.
+    """Report which layers of a model run faster because of their zeros, on which runtime, and which only shrink.
 
     Zeros at single places make a file smaller (`export(sparse=True)`, or any file once it is packed) and no faster.
-    There are three exceptions, and this looks for them in the kernels as they are:
+    There are three exceptions, which are searched for in the kernels:
 
     - Dense layers with zeros in blocks of four inputs (`keras_prune.LITERT_1X4`), in float32 with `sparse=True`: LiteRT
       skips them on every processor, and gains from about 62% zeros on.
@@ -100,7 +120,7 @@ def check_sparse_speed(model: "keras.Model") -> SparseSpeed:
         For each kernel the runtimes that gain, and what to change for others to do so.
 
     Raises:
-        ValueError: `model` is no built keras.Model.
+        ValueError: `model` is not a built keras.Model.
 
     Example:
 
@@ -131,7 +151,9 @@ def check_sparse_speed(model: "keras.Model") -> SparseSpeed:
         elif kernel.pointwise:
             rows.append(_pointwise(kernel, zeros, in_the_way))
         else:
-            rows.append(_row(kernel, (), "no runtime skips its zeros; keras_prune.prune_channels makes it smaller"))
+            rows.append(
+                _row(kernel, (), "no runtime skips its zeros; keras_prune.prune_channels removes channels instead")
+            )
     return SparseSpeed(tuple(rows), in_the_way)
 
 
