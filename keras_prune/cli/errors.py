@@ -7,8 +7,8 @@ from collections.abc import Sequence
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 EXIT_CODES = """exit codes:
   0  success
-  1  failure, or the answer is no: an exported file whose outputs differ from the
-     model's, a goal that was not met
+  1  failure, or the answer is no: an exported file whose outputs differ from
+     those of the model, a goal that was not met
   2  bad usage or bad input: an option, a file or data that cannot be used
 """
 _LONGEST = 1000  # Keras puts whole configurations into its messages
