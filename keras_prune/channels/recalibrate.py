@@ -53,7 +53,7 @@ def recalibrate_statistics(model: keras.Model, batches: Batches) -> None:
 
 
 def _run(model: keras.Model, inputs: Any) -> Any:
-    return _keras.call_graph(model, inputs, _training_if_normalising)
+    return _keras.call_graph(model, inputs, lambda node: _training_if_normalising(node.operation))
 
 
 def _training_if_normalising(operation: Any) -> Callable[..., Any]:

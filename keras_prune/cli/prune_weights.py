@@ -41,6 +41,7 @@ plain model with zeros.
 
 selections:
   percentile     prune exactly the fraction --sparsity of each layer (default)
+  global         prune exactly the fraction --sparsity of all layers together
   2:4, N:M       keep N weights of each M in a row along the inputs
   4x1, RxC       prune whole blocks of R inputs and C outputs
   threshold=V    prune weights with |w| < V
@@ -57,7 +58,7 @@ selections:
         "--sparsity",
         type=fraction,
         metavar="F",
-        help="fraction of the weights to prune, in [0, 1) (default: none; needed by percentile and RxC)",
+        help="fraction of the weights to prune, in [0, 1) (default: none; needed by percentile, global and RxC)",
     )
     parser.add_argument(
         "--selection",
