@@ -33,6 +33,7 @@ if keras.backend.backend() == "jax" and "XLA_FLAGS" not in os.environ:
     del os.environ["XLA_FLAGS"]
 
 
+os.environ["COLUMNS"] = "120"  # tables are as wide as the terminal, which pytest-xdist passes on to its processes
 pytest_plugins = ["support.autoprune_runs"]  # fixtures of several folders
 
 # How long an example takes depends on what else the machine does, and on whether Keras compiles something first.

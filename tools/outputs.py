@@ -12,10 +12,12 @@ import re
 import sys
 import tempfile
 
+os.environ["COLUMNS"] = "120"  # as in tests/conftest.py
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Absolute, since pages are run in another folder.
 sys.path[:] = [str(ROOT), str(ROOT / "tests"), *map(os.path.abspath, sys.path)]
 
+import keras  # noqa: E402
 from support.pages import blocks  # noqa: E402
 
 OUTPUT = re.compile(r"^```output\n.*?^```$", re.S | re.M)
@@ -23,6 +25,8 @@ OUTPUT = re.compile(r"^```output\n.*?^```$", re.S | re.M)
 
 def printed(text: str) -> list[str]:
     """Run the blocks of a page in one namespace, and return what those print that say what they print."""
+    keras.backend.clear_session()  # as before each test: names of layers count from the start
+    keras.utils.set_random_seed(0)
     names: dict[str, object] = {}
     found = []
     for block in blocks(text):

@@ -94,7 +94,7 @@ REPORTS = {
     "compare": (COMPARED, ["a.tflite and the Keras model b, 50 samples", "scores", "96.00%", "50 x 3"], 2, 4),
     "sparse_speed": (SPEED, ["dense: faster on LiteRT float32", "conv: prune channels", "it has no Conv2D"], 2, 4),
     "micro": (MICRO, ["model.tflite on TensorFlow Lite Micro", "1,234 bytes", "0.25 (5 samples)"], 0, 2),
-    "refused": (REFUSED, ["it does not read float16 weights", "4,000 bytes"], 0, 2),
+    "refused": (REFUSED, ["it does not read float16 weights", "4,000 bytes"], 0, 1),
     "pack": (PACKED, ["4,000 bytes", "1,000 bytes, 4.00 times smaller"], 0, 2),
 }
 

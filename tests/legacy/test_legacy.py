@@ -216,7 +216,7 @@ def test_schedules_of_users_are_custom_objects(tmp_path):
     name = "prune_low_magnitude_one"
     weights = {name: dense("one", 3, 2) | state(name, [np.ones((3, 2))])}
     path = write(tmp_path / "model.h5", sequential(pruned), weights)
-    with pytest.raises(ValueError, match="pruning schedule of class 'Own' is not known"):
+    with pytest.raises(ValueError, match="pruning schedule of class 'Own' is unknown"):
         kp.load_legacy(path)
     assert isinstance(kp.load_legacy(path, {"Own": Own}).layers[0].pruning_schedule, Own)
 

@@ -126,5 +126,5 @@ def test_masks_are_split_over_devices_as_their_weights_are(tmp_path):
 def test_movement_that_each_device_sees_a_part_of_is_refused(tmp_path):
     done = run(tmp_path / "never.npz", 2, "movement")
     assert done.returncode == 1
-    assert "Each device sees a part of the movement of weights" in done.stderr
+    assert "Each device has a part of the movement of weights" in done.stderr
     assert "Received: 2 devices, MirroredStrategy" in done.stderr
