@@ -77,6 +77,7 @@ def float64():
     keras.config.set_floatx("float64")
     yield
     keras.config.set_floatx(before)
+    keras.config.set_dtype_policy(before)  # else Keras goes on with the one that was made meanwhile
 
 
 @pytest.mark.parametrize("build", [residual, gate, shared, nested, recurrent], ids=lambda build: build.__name__)

@@ -32,6 +32,7 @@ def double_precision():
     keras.config.set_floatx("float64")
     yield
     keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")  # else Keras goes on with the one that was made meanwhile
 
 
 @pytest.mark.slow
