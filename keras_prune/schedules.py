@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from keras_prune.validation import check_integer, check_number, check_sparsity
+from keras_prune.validation import check_number, check_sparsity, check_step
 
 SparsitySchedule = Callable[[int], float]
 
@@ -44,7 +44,7 @@ class ConstantSparsity:
 
     def __post_init__(self) -> None:
         _set(self, target_sparsity=check_sparsity(self.target_sparsity, "target_sparsity"))
-        _set(self, begin_step=check_integer(self.begin_step, "begin_step"))
+        _set(self, begin_step=check_step(self.begin_step, "begin_step"))
 
     @property
     def final_sparsity(self) -> float:
@@ -87,7 +87,7 @@ class RampSchedule:
         for name in ("final_sparsity", "initial_sparsity"):
             _set(self, **{name: check_sparsity(getattr(self, name), name)})
         for name in ("begin_step", "end_step"):
-            _set(self, **{name: check_integer(getattr(self, name), name)})
+            _set(self, **{name: check_step(getattr(self, name), name)})
         if self.begin_step > self.end_step:
             raise ValueError(
                 "`begin_step` must not be greater than `end_step`. "
@@ -213,7 +213,7 @@ class StepDecay(RampSchedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _set(self, jumps=check_integer(self.jumps, "jumps", minimum=1))
+        _set(self, jumps=check_step(self.jumps, "jumps", minimum=1))
 
     def curve(self, progress: float) -> float:
         return math.floor(progress * self.jumps) / self.jumps

@@ -1,7 +1,7 @@
 """Checks of arguments, the same for every function: each returns a plain Python value or raises.
 
-Numbers of NumPy count as numbers, and 3.0 as a whole one; booleans and text do not. All messages say what is allowed
-and end in "Received: ...".
+Numbers of NumPy count as numbers; booleans and text do not. Counts are integers; steps, which are often computed by a
+division, may also be 3.0. All messages say what is allowed and end in "Received: ...".
 """
 
 import math
@@ -18,8 +18,9 @@ def is_number(value: Any) -> bool:
 
 
 def is_integer(value: Any, minimum: int | None = None) -> bool:
-    """Whether `value` is a whole number, also as 3.0, of at least `minimum`."""
-    return is_number(value) and value == int(value) and (minimum is None or value >= minimum)
+    """Whether `value` is an integer, perhaps of NumPy, of at least `minimum`; 3.0 is none."""
+    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return integer and (minimum is None or int(value) >= minimum)
 
 
 def is_fraction(value: Any, *, zero: bool = True) -> bool:
@@ -31,11 +32,22 @@ def check_integer(value: Any, name: str, minimum: int = 0, maximum: int | None =
     """Returns `value` as an int.
 
     Raises:
-        ValueError: It is not a whole number of at least `minimum`, and at most `maximum` if there is one.
+        ValueError: It is not an integer of at least `minimum`, and at most `maximum` if there is one.
     """
     if not is_integer(value, minimum) or (maximum is not None and value > maximum):
         span = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-        raise ValueError(f"`{name}` must be a whole number {span}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be an integer {span}. Received: {name}={value!r}")
+    return int(value)
+
+
+def check_step(value: Any, name: str, minimum: int = 0) -> int:
+    """Returns `value`, a number of steps, epochs or rounds, as an int.
+
+    Raises:
+        ValueError: It is not a whole number, perhaps as 3.0, of at least `minimum`.
+    """
+    if not is_number(value) or value != int(value) or value < minimum:
+        raise ValueError(f"`{name}` must be a whole number of at least {minimum}. Received: {name}={value!r}")
     return int(value)
 
 
@@ -43,11 +55,11 @@ def check_pair(value: Any, name: str, minimum: int = 0) -> tuple[int, int]:
     """Returns `value` as a tuple of two ints.
 
     Raises:
-        ValueError: It is not a sequence of two whole numbers of at least `minimum`.
+        ValueError: It is not a sequence of two integers of at least `minimum`.
     """
     pair = isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) == 2
     if not pair or not all(is_integer(each, minimum) for each in value):
-        raise ValueError(f"`{name}` must be two whole numbers of at least {minimum}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be two integers of at least {minimum}. Received: {name}={value!r}")
     return int(value[0]), int(value[1])
 
 

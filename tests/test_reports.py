@@ -80,7 +80,7 @@ def test_what_finds_no_room_follows_below_with_the_first_column(width):
 
 def test_a_table_that_fits_is_in_one_piece_and_no_wider_than_its_cells():
     text = Table(("Name", "Number"), [("one", "1"), ("eleven", "11")]).text(120)
-    assert [line.strip() for line in text.splitlines() if "─" not in line] == [
+    assert [line.strip() for line in text.splitlines() if "--" not in line] == [
         "",
         "Name     Number",
         "one           1",

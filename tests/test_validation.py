@@ -14,6 +14,7 @@ from keras_prune.validation import (
     check_number,
     check_pair,
     check_sparsity,
+    check_step,
     is_fraction,
     is_integer,
     is_number,
@@ -36,25 +37,34 @@ NO_NUMBERS = [
     (3,),
     {},
 ]
-WHOLE = [3, 3.0, np.int8(3), np.uint64(3), np.float16(3), np.float64(3.0), fractions.Fraction(3)]
+INTEGERS = [3, np.int8(3), np.uint64(3)]
+WHOLE = [*INTEGERS, 3.0, np.float16(3), np.float64(3.0), fractions.Fraction(3)]
 
 
 @pytest.mark.parametrize("bad", NO_NUMBERS, ids=repr)
 def test_what_is_no_number_is_refused_by_each_check(bad):
     assert not any(check(bad) for check in (is_number, is_integer, is_fraction))
-    for check in (check_integer, check_number, check_fraction, check_sparsity):
-        with pytest.raises(ValueError, match=rf"^`size` must be a .*\. Received: size={re.escape(repr(bad))}$"):
+    for check in (check_integer, check_step, check_number, check_fraction, check_sparsity):
+        with pytest.raises(ValueError, match=rf"^`size` must be an? .*\. Received: size={re.escape(repr(bad))}$"):
             check(bad, "size")
 
 
 @pytest.mark.parametrize("value", WHOLE, ids=repr)
-def test_whole_numbers_become_ints_and_numbers_floats(value):
+def test_steps_may_be_any_whole_number_and_counts_are_integers(value):
     assert is_number(value)
-    assert is_integer(value, 3)
-    assert not is_integer(value, 4)
-    assert type(check_integer(value, "size", minimum=3, maximum=3)) is int
+    assert type(check_step(value, "size", minimum=3)) is int
     assert type(check_number(value, "size")) is float
-    assert check_integer(value, "size") == check_number(value, "size") == 3
+    assert check_step(value, "size") == check_number(value, "size") == 3
+    with pytest.raises(ValueError, match=r"`size` must be a whole number of at least 4\. Received: size="):
+        check_step(value, "size", minimum=4)
+    if value in INTEGERS and isinstance(value, int | np.integer):
+        assert is_integer(value, 3)
+        assert not is_integer(value, 4)
+        assert type(check_integer(value, "size", minimum=3, maximum=3)) is int
+    else:
+        assert not is_integer(value)
+        with pytest.raises(ValueError, match=r"`size` must be an integer of at least 0\. Received: size="):
+            check_integer(value, "size")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +78,7 @@ def test_whole_numbers_become_ints_and_numbers_floats(value):
     ],
 )
 def test_integers_out_of_range(value, limits, allowed):
-    message = f"`steps` must be a whole number {allowed}. Received: steps={value!r}"
+    message = f"`steps` must be an integer {allowed}. Received: steps={value!r}"
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
         check_integer(value, "steps", **limits)
 
@@ -109,7 +119,7 @@ def test_a_sparsity_may_be_an_array_of_one_number():
     assert check_sparsity(np.array(0.25)) == 0.25
 
 
-@pytest.mark.parametrize("good", [(4, 1), [4, 1], (4.0, np.int64(1))], ids=repr)
+@pytest.mark.parametrize("good", [(4, 1), [4, 1], (np.int32(4), np.int64(1))], ids=repr)
 def test_pairs(good):
     found = check_pair(good, "shape", minimum=1)
     assert found == (4, 1)
@@ -117,10 +127,10 @@ def test_pairs(good):
 
 
 @pytest.mark.parametrize(
-    "bad", [4, (4,), (4, 1, 1), (4, 0), (4, 1.5), (4, True), (4, "1"), "41", b"41", None], ids=repr
+    "bad", [4, (4,), (4, 1, 1), (4, 0), (4.0, 1), (4, 1.5), (4, True), (4, "1"), "41", b"41", None], ids=repr
 )
 def test_bad_pairs(bad):
-    message = f"`shape` must be two whole numbers of at least 1. Received: shape={bad!r}"
+    message = f"`shape` must be two integers of at least 1. Received: shape={bad!r}"
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
         check_pair(bad, "shape", minimum=1)
 

@@ -10,18 +10,18 @@ from typing import Any
 
 
 def is_integer(value: Any, minimum: int) -> bool:
-    """Whether `value` is a whole number, also as 3.0, of at least `minimum`."""
-    return _is_number(value) and value == int(value) and value >= minimum
+    """Whether `value` is an integer, perhaps of NumPy, of at least `minimum`; 3.0 is none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= minimum
 
 
 def check_integer(value: Any, name: str, minimum: int) -> int:
     """Return `value` as an int.
 
     Raises:
-        ValueError: It is not a whole number of at least `minimum`.
+        ValueError: It is not an integer of at least `minimum`.
     """
     if not is_integer(value, minimum):
-        raise ValueError(f"`{name}` must be a whole number of at least {minimum}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}")
     return int(value)
 
 

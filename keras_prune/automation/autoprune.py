@@ -24,7 +24,7 @@ from keras_prune.measurement.evaluation import Evaluation, Mode
 from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
 from keras_prune.measurement.loss import find_loss
 from keras_prune.tracing.checks import check_model
-from keras_prune.validation import check_choice, check_fraction, check_integer, check_number
+from keras_prune.validation import check_choice, check_fraction, check_number, check_step
 
 MODES = (None, "float16", "dynamic", "int8", "int16x8")
 
@@ -140,7 +140,7 @@ def autoprune(
         ("sensitivity_samples", sensitivity_samples, 1),
         ("seed", seed, 0),
     ):
-        check_integer(value, name, minimum=least)
+        check_step(value, name, minimum=least)
     if check_choice(search, "search", ("greedy", "optuna")) == "optuna":
         find_optuna()
     _check_budget(budget, kinds, quantize, model)

@@ -16,7 +16,7 @@ from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.measurement.metric_direction import MODES, Mode, lower_is_better
 from keras_prune.reporting.records import Records
 from keras_prune.selection import Percentile, Selection
-from keras_prune.validation import check_choice, check_fraction, check_integer, check_number, check_sparsity
+from keras_prune.validation import check_choice, check_fraction, check_number, check_sparsity, check_step
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
@@ -158,15 +158,15 @@ class HoldAccuracy(keras.callbacks.Callback):
         self.monitor, self.relative, self.verbose = monitor, relative, verbose
         self.max_drop = check_number(max_drop, "max_drop", minimum=0)
         self.baseline = None if baseline is None else check_number(baseline, "baseline")
-        self.baseline_epochs = check_integer(baseline_epochs, "baseline_epochs", minimum=1)
+        self.baseline_epochs = check_step(baseline_epochs, "baseline_epochs", minimum=1)
         self.step = check_fraction(step, "step", zero=False)
         self.resolution = check_fraction(resolution, "resolution", zero=False)
-        self.patience = check_integer(patience, "patience", minimum=1)
+        self.patience = check_step(patience, "patience", minimum=1)
         self.max_sparsity = check_sparsity(max_sparsity, "max_sparsity")
         if self.rule.selection.max_sparsity is not None:
             self.max_sparsity = min(self.max_sparsity, self.rule.selection.max_sparsity)
         self.data, self.loss = data, loss
-        self.data_batches = check_integer(data_batches, "data_batches", minimum=1)
+        self.data_batches = check_step(data_batches, "data_batches", minimum=1)
         self.backup = None if backup is None else Backup(backup)
         self.decisions: Records[Decision] = Records()
         self._given_baseline = self.baseline

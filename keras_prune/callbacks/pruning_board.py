@@ -11,7 +11,7 @@ from keras_prune.callbacks.board_events import EventFile, check_tensorboard, gre
 from keras_prune.masking.mask_image import mask_image
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked
 from keras_prune.measurement.weight_statistics import values_of
-from keras_prune.validation import check_integer, is_integer
+from keras_prune.validation import check_step, is_integer
 
 _SMALLEST = 64  # dots; smaller images are drawn larger
 
@@ -65,7 +65,7 @@ class PruningBoard(keras.callbacks.Callback):
             )
         self.log_dir = os.path.join(os.fspath(log_dir), "pruning")
         self.update_freq = update_freq if isinstance(update_freq, str) else int(update_freq)
-        self.images = images if isinstance(images, bool) else check_integer(images, "images")
+        self.images = images if isinstance(images, bool) else check_step(images, "images")
         self._weights: list[MaskedWeight] = []
         self._file: EventFile | None = None
         self._written: int | None = None

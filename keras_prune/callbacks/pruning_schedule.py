@@ -17,7 +17,7 @@ from keras_prune.masking.masked_weights import MaskedWeight, apply_masks
 from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.schedules import ConstantSparsity, SparsitySchedule
 from keras_prune.selection import Percentile, Selection
-from keras_prune.validation import check_integer, check_sparsity
+from keras_prune.validation import check_sparsity, check_step
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.regrowth import Regrowth
 from keras_prune.weights.rule import PruningRule, Targets
@@ -127,8 +127,8 @@ class PruningSchedule(_keras.BackgroundCallback):
         default = self.rule.selection.default_sparsity
         self.schedule = ConstantSparsity(default) if schedule is None and default is not None else schedule
         self.data, self.loss = data, loss
-        self.data_batches = check_integer(data_batches, "data_batches", minimum=1)
-        self.frequency = check_integer(frequency, "frequency", minimum=1)
+        self.data_batches = check_step(data_batches, "data_batches", minimum=1)
+        self.frequency = check_step(frequency, "frequency", minimum=1)
         self._schedules = self._schedules_by_target()
         timing = schedule if self.rule.selection.needs_sparsity else self.rule.selection.schedule
         self.begin_step: int = getattr(timing, "begin_step", 0)

@@ -11,7 +11,7 @@ from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.request import ChannelRequest
 from keras_prune.costs.budget import Budget
 from keras_prune.costs.counting import Costs, total
-from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs
+from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_notes
 from keras_prune.reporting.numbers import change, number
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Work
@@ -103,7 +103,7 @@ class ChannelReport(ReportedMacs, Report):
             *([] if self.budget is None else [f"Asked: {self.budget}"]),
             *_listed("No channel can be removed from:", [f"{name}: {why}" for name, why in self.frozen.items()]),
             *_listed("The kept channels change in:", [f"{name}: {why}" for name, why in self.inexact.items()]),
-            *_listed("MACs are unknown for:", unknown_macs(self.macs.unknown)),
+            *unknown_macs_notes(self.macs.unknown),
             *unknown_notes(self.unknown),
         ]
 

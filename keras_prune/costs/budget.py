@@ -1,7 +1,6 @@
 """Budgets: what a smaller model may cost, and the shortest part of a removal order without which it does."""
 
 import dataclasses
-import numbers
 from collections.abc import Callable, Mapping
 
 import keras
@@ -48,7 +47,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name, value in self.given.items():
-            amount = isinstance(value, numbers.Integral) and is_integer(value, 1)  # 1.0 could mean all of it
+            amount = is_integer(value, 1)  # 1.0 could mean all of it
             if not is_fraction(value, zero=False) and (name == "latency" or not amount):
                 allowed = "a fraction in (0, 1)" + ("" if name == "latency" else ", or a positive integer")
                 raise ValueError(f"A budget must be {allowed}. Received: {name}={value!r}")

@@ -79,11 +79,6 @@ def macs_change(before: Costs, whole: Kept, after: Costs, kept: Kept) -> MacsCha
     )
 
 
-def unknown_macs_lines(unknown: Mapping[str, str]) -> str:
-    """`unknown_macs_notes` as text that begins on a new line."""
-    return "".join(f"\n{line}" for line in unknown_macs_notes(unknown))
-
-
 def unknown_macs_notes(unknown: Mapping[str, str]) -> list[str]:
     """Lines for a report: of which operations the MACs are unknown, and why. Empty if of none."""
     return ["MACs are unknown for:", *(f"  {line}" for line in unknown_macs(unknown))] if unknown else []

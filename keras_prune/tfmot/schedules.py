@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_prune import schedules as core
-from keras_prune.validation import check_integer, check_sparsity
+from keras_prune.validation import check_sparsity, check_step
 
 
 class PruningSchedule:
@@ -68,9 +68,9 @@ class _TimedSchedule(PruningSchedule):
         return in_range and (now - self.begin_step) % self.frequency == 0, self.sparsity_at(now)
 
     def _set_steps(self, begin_step: Any, end_step: Any, frequency: Any) -> None:
-        self.begin_step = check_integer(begin_step, "begin_step")
-        self.end_step = check_integer(end_step, "end_step", minimum=-1)
-        self.frequency = check_integer(frequency, "frequency", minimum=1)
+        self.begin_step = check_step(begin_step, "begin_step")
+        self.end_step = check_step(end_step, "end_step", minimum=-1)
+        self.frequency = check_step(frequency, "frequency", minimum=1)
         if 0 <= self.end_step < self.begin_step:
             raise ValueError(
                 "`begin_step` must not be greater than `end_step`. "
@@ -143,7 +143,7 @@ class PolynomialDecay(_TimedSchedule):
         power: float = 3,
         frequency: int = 100,
     ):
-        check_integer(end_step, "end_step")  # a decay needs an end
+        check_step(end_step, "end_step")  # a decay needs an end
         self._set_steps(begin_step, end_step, frequency)
         self._decay = core.PolynomialDecay(
             initial_sparsity=initial_sparsity,

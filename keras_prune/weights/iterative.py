@@ -14,7 +14,7 @@ from keras_prune.masking.masked_weights import find_masked, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.reporting.records import Records
 from keras_prune.selection import Percentile, Selection
-from keras_prune.validation import check_choice, check_fraction, check_integer, check_sparsity
+from keras_prune.validation import check_choice, check_fraction, check_sparsity, check_step
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rewind import RewindPoint
 from keras_prune.weights.rule import PruningRule
@@ -189,7 +189,7 @@ def _sparsities(final: float | None, rounds: int | None, fraction: float | None)
     if rounds is not None and fraction is not None:
         raise ValueError(f"Pass `rounds` or `fraction`, not both. Received: rounds={rounds!r}, fraction={fraction!r}")
     if rounds is not None:
-        rounds = check_integer(rounds, "rounds", minimum=1)
+        rounds = check_step(rounds, "rounds", minimum=1)
     if final is None:
         if rounds is None:
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_prune.selection.top_k import Scores, keep_highest
-from keras_prune.validation import check_fraction, check_integer
+from keras_prune.validation import check_fraction, check_integer, check_step
 
 if TYPE_CHECKING:
     from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
@@ -33,7 +33,7 @@ class Regrowth(abc.ABC):
     needs_data = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "end_step", check_integer(self.end_step, "end_step", minimum=1))
+        object.__setattr__(self, "end_step", check_step(self.end_step, "end_step", minimum=1))
         object.__setattr__(self, "fraction", check_fraction(self.fraction, "fraction", zero=False))
 
     @abc.abstractmethod

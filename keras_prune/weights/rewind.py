@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_prune.masking.masked_weights import find_masked
-from keras_prune.validation import check_integer
+from keras_prune.validation import check_step
 from keras_prune.weights.snapshot import Snapshot
 
 
@@ -42,7 +42,7 @@ class RewindPoint(keras.callbacks.Callback):
 
     def __init__(self, step: int):
         super().__init__()
-        self.step = check_integer(step, "step", minimum=1)
+        self.step = check_step(step, "step", minimum=1)
         self.taken_at: int | None = None
         self.snapshot: Snapshot | None = None
         self._at_epoch_begin = 0

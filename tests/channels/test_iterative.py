@@ -74,7 +74,7 @@ def test_each_model_is_made_from_the_one_before_as_it_was_trained():
     ("arguments", "message"),
     [
         ({"steps": 0, "ratio": 0.5}, "`steps`"),
-        ({"steps": 2.5, "ratio": 0.5}, "`steps`"),
+        ({"steps": 2.0, "ratio": 0.5}, "`steps`"),
         ({"steps": 2}, "Pass `ratio`"),
         ({"steps": 2, "ratio": 1.0}, r"\[0, 1\)"),
         ({"steps": 2, "budget": kp.Budget(latency=0.5)}, "cannot be reached in steps"),

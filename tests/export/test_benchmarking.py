@@ -55,12 +55,12 @@ def test_benchmark_on_inputs(tflite_files):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"runs": 0}, "`runs` must be a whole number of at least 1. Received: runs=0"),
-        ({"runs": True}, "`runs` must be a whole number of at least 1. Received: runs=True"),
+        ({"runs": 0}, "`runs` must be an integer of at least 1. Received: runs=0"),
+        ({"runs": True}, "`runs` must be an integer of at least 1. Received: runs=True"),
         ({"threads": 2}, r"`threads` must be different whole numbers of at least 1, as \(1, 4\). Received: threads=2"),
         ({"threads": (1, 1)}, r"Received: threads=\(1, 1\)"),
         ({"threads": (1, 1.0)}, r"Received: threads=\(1, 1.0\)"),
-        ({"threads": (1, 2.5)}, r"Received: threads=\(1, 2.5\)"),
+        ({"threads": (1, 2.0)}, r"Received: threads=\(1, 2.0\)"),
         ({"threads": (True,)}, r"Received: threads=\(True,\)"),
         ({"threads": ()}, r"Received: threads=\(\)"),
     ],

@@ -243,7 +243,7 @@ def test_a_signature_builds_a_sequential_model(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, r"`batch_size` must be a whole number of at least 1. Received: batch_size=0"),
+        ({"batch_size": 0}, r"`batch_size` must be an integer of at least 1. Received: batch_size=0"),
         ({"batch_size": True}, r"`batch_size` must be .* Received: batch_size=True"),
         ({"allow": "flex"}, r"`allow` must be a tuple of some of \['flex', 'custom'\]. Received: allow='flex'"),
         ({"allow": ("all",)}, r"Received: allow=\('all',\)"),

@@ -116,7 +116,7 @@ def test_what_is_no_tflite_file(tmp_path):
     for arguments in ((tmp_path / "none.tflite.xz",), (None,)):
         with pytest.raises(ValueError, match=r"`path` must be a .tflite.xz file. Received: "):
             tflite_export.unpack(*arguments)
-    with pytest.raises(ValueError, match=r"`limit` must be a whole number of at least 1. Received: limit=0"):
+    with pytest.raises(ValueError, match=r"`limit` must be an integer of at least 1. Received: limit=0"):
         tflite_export.unpack(packed, limit=0)
 
 

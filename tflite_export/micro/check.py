@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,9 +52,6 @@ class MicroReport(Report):
         elif not self.problems:
             rows.append(("not run", "no problem is known; to run it: pip install keras-prune[micro]"))
         return [Table(None, rows, self._title())]
-
-    def _facts(self) -> Mapping[str, Any]:
-        return {**super()._facts(), "problems": self.problems}
 
     def _bars(self) -> Bars:
         names = ("file (flash memory)", "arena (RAM)")

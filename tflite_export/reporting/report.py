@@ -68,7 +68,7 @@ class Report:
     def _facts(self) -> Mapping[str, Any]:
         """What is true of the whole, as data, for `to_json`. Defaults to all fields except those of `records`."""
         rows = self._rows()
-        return {name: getattr(self, name) for name in self._fields() if getattr(self, name) is not rows}
+        return {name: getattr(self, name) for name in self._fields() if not rows or getattr(self, name) is not rows}
 
     def _bars(self) -> Bars:
         """What `plot` draws."""

@@ -95,7 +95,9 @@ class Table:
         from rich.table import Table as Grid
 
         plain = self.headings is None
-        grid: Any = Grid(box=None if plain else box.SIMPLE_HEAD, show_header=not plain)
+        # ASCII: the codec of a Windows console, or of a file that output is sent to, may have no lines.
+        rule = box.Box(str(box.SIMPLE_HEAD).replace("─", "-"), ascii=True)
+        grid: Any = Grid(box=None if plain else rule, show_header=not plain)
         for index, width in block:
             right = not plain and is_number(columns[index][1:])
             grid.add_column(columns[index][0], justify="right" if right else "left", overflow="fold", width=width)
