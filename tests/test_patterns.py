@@ -96,8 +96,8 @@ def test_bad_n_and_m_are_refused(n, m):
 
 
 def test_numbers_of_numpy_make_patterns_and_blocks():
-    assert repr(kp.NByM(np.int64(2), 4.0)) == repr(kp.NByM(2, 4))
-    assert repr(kp.Block([np.int32(4), 1.0])) == repr(kp.Block((4, 1)))
+    assert repr(kp.NByM(np.int64(2), np.uint8(4))) == repr(kp.NByM(2, 4))
+    assert repr(kp.Block([np.int32(4), np.int8(1)])) == repr(kp.Block((4, 1)))
 
 
 def small_cnn():

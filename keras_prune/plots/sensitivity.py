@@ -20,7 +20,7 @@ def plot_sensitivity(found: Any, ax: Any = None, highlight: int = 6) -> Any:
         The axes.
 
     Raises:
-        ValueError: `highlight` is no whole number in [0, 8].
+        ValueError: `highlight` is no integer in [0, 8].
         ImportError: There is no matplotlib.
 
     Example:

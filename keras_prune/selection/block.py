@@ -30,7 +30,7 @@ class Block(Selection):
         pooling: The score of a block: the `"mean"` or the `"max"` of the scores in it. Defaults to `"mean"`.
 
     Raises:
-        ValueError: A shape that is not a pair of whole numbers of at least 1, or another pooling.
+        ValueError: A shape that is not a pair of integers of at least 1, or another pooling.
 
     Example:
 

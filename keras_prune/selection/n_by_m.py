@@ -30,7 +30,7 @@ class NByM(Selection):
             `NByM(3, 4)`.)
 
     Raises:
-        ValueError: `n` and `m` are not whole numbers with 1 <= n < m; when pruning starts, a weight with fewer than `m`
+        ValueError: `n` and `m` are not integers with 1 <= n < m; when pruning starts, a weight with fewer than `m`
             inputs, or a target above `1 - n/m`.
 
     Example:

@@ -121,7 +121,9 @@ def test_wrong_paths(tmp_path, path, message):
 )
 def test_wrong_numbers(old_file, arguments):
     ((name, value),) = arguments.items()
-    with pytest.raises(ValueError, match=rf"`{name}` must be a .*number of at least .*Received: {name}={value}"):
+    with pytest.raises(
+        ValueError, match=rf"`{name}` must be an? .*(number|integer) of at least .*Received: {name}={value}"
+    ):
         tflite_export.export(small_model(), old_file, overwrite=True, **arguments)
 
 
