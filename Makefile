@@ -43,9 +43,10 @@ proof: $(VENV)/.test
 known-models: $(VENV)/.test
 	KERAS_BACKEND=tensorflow $(BIN)/python tools/known_models.py
 
-# Random graphs other than those of the suite, and more: some tens of minutes.
+# Random graphs, damaged files, wrong arguments and killed processes, other than those of the suite, and more: an hour or
+# two. Some of them: `make fuzz FUZZ=tests/fuzz/test_wrong_arguments.py`.
 fuzz: $(VENV)/.test
-	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/channels/test_fuzz.py -s
+	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest $(or $(FUZZ),tests/channels/test_fuzz.py tests/fuzz) -s
 
 # Style, types, who imports whom (pyproject.toml), spelling, and the words of the field (tools/words.txt).
 lint: $(VENV)/.dev

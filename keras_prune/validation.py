@@ -6,8 +6,12 @@ division, may also be 3.0. All messages say what is allowed and end in "Received
 
 import math
 import numbers
+import os
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Literal
+
+import keras
+import numpy as np
 
 _EPSILON = 1e-9  # 0.7 * 10 is 6.999...: a fraction that was meant to be whole
 
@@ -109,6 +113,74 @@ def check_sparsity(value: Any, name: str = "sparsity") -> float:
             f"`{name}` must be a number in [0, 1): at least one weight is always kept. Received: {name}={value!r}"
         )
     return number
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """Returns `value` as a bool.
+
+    Raises:
+        ValueError: It is no boolean: text such as "no" would count as true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
+    return bool(value)
+
+
+def check_verbose(value: Any) -> int:
+    """Returns `verbose` as an int.
+
+    Raises:
+        ValueError: It is neither a boolean nor an integer of at least 0.
+    """
+    return int(value) if isinstance(value, bool | np.bool_) else check_integer(value, "verbose")
+
+
+def check_text(value: Any, name: str) -> str:
+    """Returns `value`.
+
+    Raises:
+        ValueError: It is no text, or an empty one.
+    """
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"`{name}` must be a name. Received: {name}={value!r}")
+    return value
+
+
+def check_path(value: Any, name: str) -> str:
+    """Returns a path as text.
+
+    Raises:
+        ValueError: It is neither text nor a `pathlib.Path`, or empty.
+    """
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ValueError(f"`{name}` must be a path, as text or a `pathlib.Path`. Received: {name}={value!r}")
+    return path
+
+
+def check_array(value: Any, name: str, kind: Literal["f", "b"]) -> np.ndarray:
+    """Returns an array of finite floats ("f"), or one of booleans ("b"), also of those that are given as 0 and 1.
+
+    Raises:
+        ValueError: It is none.
+    """
+    array = np.asarray(value) if isinstance(value, np.ndarray | list | tuple) else None
+    if array is None or array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+        raise ValueError(f"`{name}` must be an array of finite numbers. Received: {name}={value!r}")
+    if kind == "b" and not np.isin(array, (0, 1)).all():
+        raise ValueError(f"`{name}` must be an array of booleans. Received: {name}={value!r}")
+    return array.astype(np.float64 if kind == "f" else bool)
+
+
+def check_layer(value: Any, name: str = "model") -> keras.Layer:
+    """Returns `value`.
+
+    Raises:
+        TypeError: It is no Keras model or layer.
+    """
+    if not isinstance(value, keras.Layer):
+        raise TypeError(f"`{name}` must be a Keras model or layer. Received: {name}={value!r}")
+    return value
 
 
 def check_choice(value: Any, name: str, allowed: Collection[Any]) -> Any:

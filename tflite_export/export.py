@@ -26,7 +26,7 @@ from tflite_export.preparation import prepare
 from tflite_export.reader import flatbuffer
 from tflite_export.report import ExportReport, report_of
 from tflite_export.storage import checked_target, write
-from tflite_export.validation import check_choice, check_integer, check_number, check_subset
+from tflite_export.validation import check_flag, check_integer, check_number, check_subset
 from tflite_export.verification.accuracy import checked_labels
 from tflite_export.verification.checks import Run, Sample, check_operators, check_zeros, run_file
 from tflite_export.verification.reference import output_names, predict, sample_of, whole_batches
@@ -150,7 +150,8 @@ def export(
     samples = check_integer(samples, "samples", 1)
     batch_size = None if batch_size is None else check_integer(batch_size, "batch_size", 1)
     allowed = check_subset(allow, "allow", ALLOWED)
-    check_choice(verify, "verify", (True, False))
+    verify = check_flag(verify, "verify")
+    per_channel = None if per_channel is None else check_flag(per_channel, "per_channel")
     if not verify and labels is not None:
         raise ValueError("The accuracy for `labels` is measured by the check. Received: labels with verify=False")
     signature = checked_signature(signature, batch_size)

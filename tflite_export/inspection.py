@@ -20,6 +20,7 @@ from tflite_export.reader.weight_tables import (
     tensor_table,
 )
 from tflite_export.reporting import Bars, Report, Table
+from tflite_export.validation import check_flag
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,7 @@ def inspect(path: str | os.PathLike[str], *, compressed: bool = True) -> FileRep
     pathlib.Path("model.html").write_text(report.to_html(), encoding="utf-8")
     ```
     """
+    compressed = check_flag(compressed, "compressed")
     content = flatbuffer.load(path)
     model = flatbuffer.read(content)
     graph, names = model.graphs[0], model.names()

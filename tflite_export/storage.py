@@ -4,6 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
+from tflite_export.validation import check_flag
+
 
 def checked_target(path: str | os.PathLike[str], suffixes: tuple[str, ...], *, overwrite: bool, name: str) -> Path:
     """Return where to write. A link is followed, so that its target is replaced and not the link.
@@ -13,6 +15,7 @@ def checked_target(path: str | os.PathLike[str], suffixes: tuple[str, ...], *, o
     """
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"`{name}` must be a path. Received: {path!r}")
+    check_flag(overwrite, "overwrite")
     received = os.fspath(path)
     target = Path(os.path.realpath(path))
     if not os.fspath(path).endswith(suffixes):

@@ -8,6 +8,8 @@ import numbers
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
+
 
 def is_integer(value: Any, minimum: int) -> bool:
     """Whether `value` is an integer, perhaps of NumPy, of at least `minimum`; 3.0 is none."""
@@ -36,6 +38,17 @@ def check_number(value: Any, name: str, minimum: float) -> float:
     return float(value)
 
 
+def check_flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool.
+
+    Raises:
+        ValueError: It is no boolean: text such as "no" would count as true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
+    return bool(value)
+
+
 def check_choice(value: Any, name: str, allowed: Sequence[Any], where: str = "") -> Any:
     """Return `value`.
 
@@ -59,7 +72,11 @@ def check_subset(value: Any, name: str, allowed: Sequence[str]) -> tuple[str, ..
     Raises:
         ValueError: It is no collection, or holds something that is not in `allowed`.
     """
-    if isinstance(value, str) or not isinstance(value, Collection) or not all(each in allowed for each in value):
+    if (
+        isinstance(value, str)
+        or not isinstance(value, Collection)
+        or not all(isinstance(each, str) and each in allowed for each in value)
+    ):
         raise ValueError(f"`{name}` must be a tuple of some of {list(allowed)}. Received: {name}={value!r}")
     return tuple(value)
 

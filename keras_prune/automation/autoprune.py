@@ -10,7 +10,7 @@ import keras
 from keras_prune.automation.clock import Clock
 from keras_prune.automation.folder import check_folder
 from keras_prune.automation.goal import Goal, shrunk_by_zeros
-from keras_prune.automation.job import Job, check_optimizer
+from keras_prune.automation.job import Job
 from keras_prune.automation.journal import Journal
 from keras_prune.automation.methods import costs_of
 from keras_prune.automation.result import AutopruneResult, result_of
@@ -23,8 +23,9 @@ from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.evaluation import Evaluation, Mode
 from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
 from keras_prune.measurement.loss import find_loss
+from keras_prune.measurement.training import check_optimizer, check_training_data
 from keras_prune.tracing.checks import check_model
-from keras_prune.validation import check_choice, check_fraction, check_number, check_step
+from keras_prune.validation import check_choice, check_fraction, check_number, check_step, check_verbose
 
 MODES = (None, "float16", "dynamic", "int8", "int16x8")
 
@@ -147,7 +148,8 @@ def autoprune(
     check_optimizer(optimizer)
     folder = check_folder(output)
     find_loss(model, loss)
-    _check_training(train_data, model)
+    verbose = check_verbose(verbose)
+    check_training_data(train_data, "train_data", model)
     running = copy_to_measure(model)[1]
     evaluation = Evaluation(running, model, validation_data, metric, mode, loss)
     settings = (max_drop, mode, str(budget), kinds, quantize, fine_tune_epochs, _unnamed(optimizer), loss)
@@ -200,13 +202,6 @@ def _unnamed(thing: Any) -> Any:
     if isinstance(thing, dict):
         return {key: _unnamed(each) for key, each in thing.items() if key != "name"}
     return thing
-
-
-def _check_training(data: Any, model: keras.Model) -> None:
-    try:
-        next(iter(Batches(data, model, with_targets=True)))
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"`train_data`: {error}") from error
 
 
 def _training_fingerprint(data: Any, model: keras.Model) -> Any:

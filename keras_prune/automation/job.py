@@ -127,16 +127,6 @@ class Job:
         return _as_model_takes(model, _first_inputs(Batches(self.train_data, model, with_targets=True)))
 
 
-def check_optimizer(optimizer: Any) -> None:
-    """Raise a `ValueError` if Keras has no such optimizer."""
-    if optimizer is None or isinstance(optimizer, keras.optimizers.Optimizer):
-        return
-    try:
-        keras.optimizers.get(optimizer)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"`optimizer` must be one of Keras. Received: optimizer={optimizer!r} ({error})") from error
-
-
 def _first_inputs(batches: Iterable[Any]) -> Any:
     """Return the inputs of the first samples, joined."""
     found, count = [], 0

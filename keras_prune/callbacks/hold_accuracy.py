@@ -15,8 +15,18 @@ from keras_prune.masking.masked_weights import apply_masks, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.measurement.metric_direction import MODES, Mode, lower_is_better
 from keras_prune.reporting.records import Records
-from keras_prune.selection import Percentile, Selection
-from keras_prune.validation import check_choice, check_fraction, check_number, check_sparsity, check_step
+from keras_prune.selection import Selection
+from keras_prune.validation import (
+    check_choice,
+    check_flag,
+    check_fraction,
+    check_number,
+    check_path,
+    check_sparsity,
+    check_step,
+    check_text,
+    check_verbose,
+)
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
@@ -148,14 +158,15 @@ class HoldAccuracy(keras.callbacks.Callback):
         verbose: int = 0,
     ):
         super().__init__()
-        self.rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen)
+        self.rule = PruningRule.of(selection, importance, targets, prune_frozen)
         if not self.rule.selection.needs_sparsity:
             raise ValueError(
                 "HoldAccuracy decides how much is pruned, so its selection must take a sparsity, like `Percentile()`. "
                 f"Received: selection={selection!r}"
             )
         self.mode = check_choice(mode, "mode", MODES)
-        self.monitor, self.relative, self.verbose = monitor, relative, verbose
+        self.monitor, self.relative = check_text(monitor, "monitor"), check_flag(relative, "relative")
+        self.verbose = check_verbose(verbose)
         self.max_drop = check_number(max_drop, "max_drop", minimum=0)
         self.baseline = None if baseline is None else check_number(baseline, "baseline")
         self.baseline_epochs = check_step(baseline_epochs, "baseline_epochs", minimum=1)
@@ -167,7 +178,7 @@ class HoldAccuracy(keras.callbacks.Callback):
             self.max_sparsity = min(self.max_sparsity, self.rule.selection.max_sparsity)
         self.data, self.loss = data, loss
         self.data_batches = check_step(data_batches, "data_batches", minimum=1)
-        self.backup = None if backup is None else Backup(backup)
+        self.backup = None if backup is None else Backup(check_path(backup, "backup"))
         self.decisions: Records[Decision] = Records()
         self._given_baseline = self.baseline
 

@@ -11,7 +11,7 @@ from keras_prune.callbacks.board_events import EventFile, check_tensorboard, gre
 from keras_prune.masking.mask_image import mask_image
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked
 from keras_prune.measurement.weight_statistics import values_of
-from keras_prune.validation import check_step, is_integer
+from keras_prune.validation import check_path, check_step, is_integer
 
 _SMALLEST = 64  # dots; smaller images are drawn larger
 
@@ -59,11 +59,11 @@ class PruningBoard(keras.callbacks.Callback):
     ):
         super().__init__()
         check_tensorboard()
-        if update_freq != "epoch" and not is_integer(update_freq, 1):
+        if not is_integer(update_freq, 1) and not (isinstance(update_freq, str) and update_freq == "epoch"):
             raise ValueError(
                 f'`update_freq` must be "epoch" or a whole number of at least 1. Received: update_freq={update_freq!r}'
             )
-        self.log_dir = os.path.join(os.fspath(log_dir), "pruning")
+        self.log_dir = os.path.join(check_path(log_dir, "log_dir"), "pruning")
         self.update_freq = update_freq if isinstance(update_freq, str) else int(update_freq)
         self.images = images if isinstance(images, bool) else check_step(images, "images")
         self._weights: list[MaskedWeight] = []

@@ -16,7 +16,7 @@ from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import MaskedWeight, apply_masks
 from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.schedules import ConstantSparsity, SparsitySchedule
-from keras_prune.selection import Percentile, Selection
+from keras_prune.selection import Selection
 from keras_prune.validation import check_sparsity, check_step
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.regrowth import Regrowth
@@ -123,7 +123,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         loss: Any = None,
     ):
         super().__init__()
-        self.rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen, regrowth)
+        self.rule = PruningRule.of(selection, importance, targets, prune_frozen, regrowth)
         default = self.rule.selection.default_sparsity
         self.schedule = ConstantSparsity(default) if schedule is None and default is not None else schedule
         self.data, self.loss = data, loss

@@ -2,13 +2,22 @@
 
 import os
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
 from keras_prune.callbacks.pruning_schedule import IN_THIS_FIT, PruningSchedule
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, masked_sparsity
-from keras_prune.validation import check_sparsity
+from keras_prune.measurement.metric_direction import MODES, Mode
+from keras_prune.validation import (
+    check_choice,
+    check_flag,
+    check_number,
+    check_path,
+    check_sparsity,
+    check_text,
+    check_verbose,
+)
 
 
 class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
@@ -65,16 +74,18 @@ class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
         verbose: int = 0,
         save_best_only: bool = True,
         save_weights_only: bool = False,
-        mode: Literal["auto", "min", "max"] = "auto",
+        mode: Mode = "auto",
         initial_value_threshold: float | None = None,
     ):
+        if initial_value_threshold is not None:
+            check_number(initial_value_threshold, "initial_value_threshold")
         super().__init__(
-            filepath,
-            monitor=monitor,
-            verbose=verbose,
-            save_best_only=save_best_only,
-            save_weights_only=save_weights_only,
-            mode=mode,
+            check_path(filepath, "filepath"),
+            monitor=check_text(monitor, "monitor"),
+            verbose=check_verbose(verbose),
+            save_best_only=check_flag(save_best_only, "save_best_only"),
+            save_weights_only=check_flag(save_weights_only, "save_weights_only"),
+            mode=check_choice(mode, "mode", MODES),
             initial_value_threshold=initial_value_threshold,
         )
         self.sparsity = None if sparsity is None else check_sparsity(sparsity)

@@ -9,6 +9,7 @@ from keras_prune.channels.limits import Limits, Scope
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget
+from keras_prune.validation import check_flag
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ class ChannelRequest:
 
     def __post_init__(self) -> None:
         self._check_asked()
+        check_flag(self.strict, "strict")
         if not isinstance(self.importance, ChannelImportance):
             object.__setattr__(self, "importance", ChannelImportance(self.importance))
         if self.ratios is None:

@@ -14,7 +14,7 @@ from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.wrapper import attach_clusters, detach_clusters
 from keras_prune.masking.wrapping import wrap_pruning
 from keras_prune.patterns import Predicate, as_predicate, check_patterns, matches
-from keras_prune.validation import check_choice, check_integer
+from keras_prune.validation import check_choice, check_flag, check_integer, check_layer
 
 Clusters = int | Mapping[str, int | None]
 _MOST = 2**31 - 1  # assignments are int32
@@ -77,11 +77,11 @@ def cluster_weights(
     len(np.unique(plain.layers[0].kernel))  # at most 17
     ```
     """
-    if not isinstance(model, keras.Layer):
-        raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
+    check_layer(model)
     if not model.built:
         raise ValueError(f"An unbuilt model or layer has no weights to cluster. Received: '{model.name}', not built")
     _check_clusters(clusters)
+    preserve_zeros = check_flag(preserve_zeros, "preserve_zeros")
     check_choice(start, "start", START)
     found = dict(_find_codebooks(model, clusters, layers, preserve_zeros, start))
     if not found:

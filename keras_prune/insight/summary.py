@@ -13,6 +13,7 @@ from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_
 from keras_prune.masking.prunable import Prunable, find_prunable
 from keras_prune.masking.wrapper import ATTRIBUTE, CLUSTERS
 from keras_prune.plots.sparsity import plot_sparsity
+from keras_prune.validation import check_layer
 from tflite_export.reporting import Report, Table
 
 
@@ -190,8 +191,7 @@ def summary(model: keras.Layer) -> SparsitySummary:
     report.prunable_sparsity  # 0.5
     ```
     """
-    if not isinstance(model, keras.Layer):
-        raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
+    check_layer(model)
     if not model.built:
         raise ValueError(f"An unbuilt model has no weights to count. Received: '{model.name}', not built")
     layers = walk_layers(model) if isinstance(model, keras.Model) else [(model.name, model)]

@@ -18,6 +18,7 @@ from keras_prune.masking.masked_weights import apply_masks, find_masked, walk_la
 from keras_prune.tfmot.prune import wrap_layers
 from keras_prune.tfmot.schedules import deserialize_schedule
 from keras_prune.tfmot.wrapper import check_settings
+from keras_prune.validation import check_path
 
 # What tfmot's wrapper stored besides the weights of its layer.
 _STATE = re.compile(r"(^|/)prune_low_magnitude_[^/]*/(mask|threshold|pruning_step)(_\d+)?:0$")
@@ -52,7 +53,9 @@ def load_legacy(path: str | pathlib.Path, custom_objects: Mapping[str, Any] | No
     model = load_legacy("old.h5")
     ```
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(check_path(path, "path"))
+    if custom_objects is not None and not isinstance(custom_objects, Mapping):
+        raise TypeError(f"`custom_objects` must be a dictionary by name. Received: custom_objects={custom_objects!r}")
     objects = dict(custom_objects or {})
     if not path.is_file():
         raise FileNotFoundError(f"`path` must be a file. Received: path='{path}'")

@@ -15,6 +15,7 @@ from keras_prune.masking.layouts import find_axes
 from keras_prune.masking.prunable import Held, find_prunable
 from keras_prune.masking.wrapper import ATTRIBUTE, PruningMasks, PruningWrapper
 from keras_prune.selection.layout import Axes
+from keras_prune.validation import check_layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,8 +157,7 @@ def apply_masks(model: keras.Layer) -> None:
         apply_masks(model)
     ```
     """
-    if not isinstance(model, keras.Layer):
-        raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
+    check_layer(model)
     for weight in find_masked(model):
         weight.apply()
 
@@ -176,6 +176,10 @@ def stateless_apply_masks(
     Returns:
         The new values of the trainable variables.
 
+    Raises:
+        TypeError: `model` is no Keras model or layer.
+        ValueError: The values are not those of the model: of another number, or another shape.
+
     Example:
 
     ```python
@@ -183,6 +187,15 @@ def stateless_apply_masks(
     trainable = stateless_apply_masks(model, trainable, non_trainable)
     ```
     """
+    check_layer(model)
+    given = {"trainable_variables": trainable_variables, "non_trainable_variables": non_trainable_variables}
+    for name, values in given.items():
+        variables = getattr(model, name)
+        if not isinstance(values, Sequence) or [np.shape(v) for v in values] != [tuple(v.shape) for v in variables]:
+            raise ValueError(
+                f"`{name}` must be the values of `model.{name}`: {len(variables)} of them, in that order. "
+                f"Received: {name}={type(values).__name__} of {len(values) if isinstance(values, Sequence) else 'none'}"
+            )
     weight_at = {id(variable): index for index, variable in enumerate(model.trainable_variables)}
     state_at = {id(variable): index for index, variable in enumerate(model.non_trainable_variables)}
 

@@ -16,6 +16,7 @@ from keras_prune import _keras
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
 from keras_prune.masking.clusters import WeightClusters
 from keras_prune.masking.prunable import Weights, find_prunable
+from keras_prune.validation import check_layer
 
 ATTRIBUTE = "pruning_masks"
 _NOT_SHAPES = {"training", "mask"}
@@ -90,6 +91,7 @@ class PruningWrapper(keras.layers.Wrapper):
     """
 
     def __new__(cls, layer: keras.Layer, **kwargs: Any) -> Self:
+        check_layer(layer, "layer")
         wrapper = super().__new__(cls, layer, **kwargs)
 
         # Keras reads a layer's call arguments (`training`, `mask`, several inputs) from the signature of `call`.

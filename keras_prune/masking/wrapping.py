@@ -12,6 +12,7 @@ from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.pruned_model import drop_masks, keep_masks
 from keras_prune.masking.wrapper import ATTRIBUTE, PruningWrapper, attach_masks, detach_clusters, detach_masks
 from keras_prune.patterns import Predicate, as_predicate
+from keras_prune.validation import check_flag, check_layer
 
 
 def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = False) -> keras.Layer:
@@ -46,6 +47,7 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
     ```
     """
     _check_model(model)
+    check_flag(movement, "movement")
     if not isinstance(model, keras.Model):
         return _wrap_layer(model, as_predicate(layers, [model.name]), movement)
     chosen = as_predicate(layers, [path for path, _ in walk_layers(model)])
@@ -147,8 +149,7 @@ def prunable_paths(model: keras.Model) -> list[str]:
 
 
 def _check_model(model: Any) -> None:
-    if not isinstance(model, keras.Layer):
-        raise TypeError(f"`model` must be a Keras model or layer. Received: model={model!r}")
+    check_layer(model)
     if isinstance(model, keras.Model) and not model.built:
         raise ValueError(
             "The model has no weights yet: call it on data, call `build`, or begin it with `keras.Input`. "

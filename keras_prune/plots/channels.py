@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_prune.plots.style import FIXED, KEPT, REMOVED, axes_or_new, bars_size, name_bars, tidy
+from keras_prune.plots.style import FIXED, KEPT, REMOVED, axes_or_new, bars_size, check_drawn, name_bars, tidy
 
 
 def plot_channels(report: Any, ax: Any = None) -> Any:
@@ -17,6 +17,7 @@ def plot_channels(report: Any, ax: Any = None) -> Any:
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
 
     Example:
 
@@ -24,6 +25,9 @@ def plot_channels(report: Any, ax: Any = None) -> Any:
     plot_channels(kp.prune_channels(model, 0.5).report)
     ```
     """
+    check_drawn(
+        report, "report", "`prune_channels(...).report`, or what `explain` returns of channels", "plot", "model"
+    )
     groups = report.groups if hasattr(report, "groups") else report.parts
     ax = axes_or_new(ax, bars_size(len(groups)))
     places = range(len(groups))

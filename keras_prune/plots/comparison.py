@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from keras_prune.plots.style import check_drawn
 from tflite_export.reporting import Bars
 
 _SIZES = "parameters non_zeros macs effective_macs compressed_bytes latency_ms"
@@ -19,6 +20,7 @@ def plot_models(comparison: Any, ax: Any = None) -> Any:
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
 
     Example:
 
@@ -26,6 +28,7 @@ def plot_models(comparison: Any, ax: Any = None) -> Any:
     plot_models(kp.compare({"dense": model, "pruned": kp.prune_weights(model, 0.5)}))
     ```
     """
+    check_drawn(comparison, "comparison", "what `compare` returned", "rows", "ratio")
     rows = comparison.rows
     scores = dict.fromkeys(name for row in rows for name in row.scores)
     names = [name for name in (*scores, *_SIZES.split()) if any(comparison.ratio(row, name) for row in rows)]

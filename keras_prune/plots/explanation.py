@@ -7,7 +7,7 @@ import numpy as np
 from keras_prune.plots.bars import share_bars
 from keras_prune.plots.channels import plot_channels
 from keras_prune.plots.ranks import plot_ranks
-from keras_prune.plots.style import REMOVED, axes_or_new, bars_size, tidy
+from keras_prune.plots.style import REMOVED, axes_or_new, bars_size, check_drawn, tidy
 
 
 def plot_explanation(explanation: Any, ax: Any = None) -> Any:
@@ -23,6 +23,7 @@ def plot_explanation(explanation: Any, ax: Any = None) -> Any:
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
 
     Example:
 
@@ -30,6 +31,7 @@ def plot_explanation(explanation: Any, ax: Any = None) -> Any:
     plot_explanation(kp.explain(model, kp.prune_weights(model, 0.5)))
     ```
     """
+    check_drawn(explanation, "explanation", "what `explain` returned", "kind", "parts")
     if explanation.kind == "channels":
         return plot_channels(explanation, ax)
     return (_plot_weights if explanation.kind == "weights" else _plot_layers)(explanation, ax)

@@ -7,6 +7,7 @@ import numpy as np
 from keras_prune.masking.mask_image import mask_image
 from keras_prune.plots.style import KEPT, axes_or_new, tidy
 from keras_prune.selection.layout import Axes
+from keras_prune.validation import check_array, check_text
 
 
 def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, title: str = "Mask") -> Any:
@@ -26,6 +27,7 @@ def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, tit
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
 
     Example:
 
@@ -34,7 +36,9 @@ def plot_mask(kept: np.ndarray, ax: Any = None, *, axes: Axes | None = None, tit
     plot_mask(keras.ops.convert_to_numpy(kernel) != 0)
     ```
     """
-    kept = np.asarray(kept, bool)
+    kept, title = check_array(kept, "kept", "b"), check_text(title, "title")
+    if axes is not None and not isinstance(axes, Axes):
+        raise TypeError(f"`axes` must be `Axes`, of a masked weight. Received: axes={axes!r}")
     view = mask_image(kept, axes)
     ax = axes_or_new(ax, (4.5, 4.0))
     from matplotlib.colors import LinearSegmentedColormap  # here, since only plots need it

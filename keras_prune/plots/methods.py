@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_prune.plots.style import COST_LABELS, axes_or_new, look, tidy
+from keras_prune.plots.style import COST_LABELS, axes_or_new, check_drawn, look, tidy
 from keras_prune.validation import check_choice
 
 COSTS = ("compressed_bytes", "bytes", "parameters", "non_zeros", "macs", "effective_macs", "latency_ms")
@@ -24,6 +24,7 @@ def plot_methods(comparison: Any, ax: Any = None, cost: str = "compressed_bytes"
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
         ValueError: Another cost, or one that is unknown of every model.
 
     Example:
@@ -33,6 +34,7 @@ def plot_methods(comparison: Any, ax: Any = None, cost: str = "compressed_bytes"
     plot_methods(kp.compare_methods(model, (x, y), (x, y), methods=["weights"], points=[0.5]), cost="non_zeros")
     ```
     """
+    check_drawn(comparison, "comparison", "what `compare_methods` returned", "points", "models")
     check_choice(cost, "cost", COSTS)
     shown = [point for point in comparison.points if point.row is not None and getattr(point.row, cost) is not None]
     if not shown:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_prune.plots.style import COLOURS, COST_LABELS, axes_or_new, plain_text, tidy
+from keras_prune.plots.style import COLOURS, COST_LABELS, axes_or_new, check_drawn, plain_text, tidy
 
 
 def plot_pareto(found: Any, ax: Any = None) -> Any:
@@ -17,7 +17,9 @@ def plot_pareto(found: Any, ax: Any = None) -> Any:
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
     """
+    check_drawn(found, "found", "a `ParetoFront`: `autoprune(...).front`", "front", "candidates")
     ax = axes_or_new(ax)
     front = found.front
     others = [each for each in found.candidates if each not in front]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_prune.plots.style import KEPT, REMOVED, axes_or_new, bars_size, name_bars, plain_text, tidy
+from keras_prune.validation import check_array, check_text
 
 
 def plot_ranks(
@@ -32,6 +33,8 @@ def plot_ranks(
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
+        ValueError: The arrays have different lengths.
 
     Example:
 
@@ -40,7 +43,13 @@ def plot_ranks(
     plot_ranks(first.scores, first.pruned)
     ```
     """
-    scores, pruned = np.asarray(scores, np.float64), np.asarray(pruned, bool)
+    scores, pruned = check_array(scores, "scores", "f"), check_array(pruned, "pruned", "b")
+    title, unit = check_text(title, "title"), check_text(unit, "unit")
+    if scores.ndim != 1 or scores.shape != pruned.shape or (names is not None and len(names) != len(scores)):
+        raise ValueError(
+            "`scores`, `pruned` and `names` must be of one length. Received: scores of shape "
+            f"{scores.shape}, pruned of shape {pruned.shape}, names={names!r}"
+        )
     order = np.argsort(scores, kind="stable")
     ax = axes_or_new(ax, (6.0, 3.2) if names is None else bars_size(len(scores)))
     draw = ax.bar if names is None else ax.barh

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_prune.plots.style import KEPT, REMOVED, axes_or_new, tidy
+from keras_prune.validation import check_array, check_number, check_text
 
 _BINS = 60
 _WIDE = 50.0  # scores that spread further than this, over their median, are drawn on a logarithmic axis
@@ -27,6 +28,7 @@ def plot_scores(
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
         ValueError: The arrays have different shapes.
 
     Example:
@@ -36,7 +38,12 @@ def plot_scores(
     plot_scores(first.scores, first.pruned, threshold=first.cut.threshold)
     ```
     """
-    scores, pruned = np.asarray(scores, np.float64), np.asarray(pruned, bool)
+    scores, pruned, title = (
+        check_array(scores, "scores", "f"),
+        check_array(pruned, "pruned", "b"),
+        check_text(title, "title"),
+    )
+    threshold = None if threshold is None else check_number(threshold, "threshold")
     if scores.shape != pruned.shape:
         raise ValueError(f"`pruned` must have the shape of `scores`. Received: {pruned.shape} and {scores.shape}")
     ax = axes_or_new(ax, (6.0, 3.2))

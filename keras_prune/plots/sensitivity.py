@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_prune.plots.style import COLOURS, axes_or_new, look, plain_text
+from keras_prune.plots.style import COLOURS, axes_or_new, check_drawn, look, plain_text
 from keras_prune.validation import check_choice
 
 GREY = "#BBBBBB"
@@ -22,6 +22,7 @@ def plot_sensitivity(found: Any, ax: Any = None, highlight: int = 6) -> Any:
     Raises:
         ValueError: `highlight` is no integer in [0, 8].
         ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
 
     Example:
 
@@ -30,6 +31,7 @@ def plot_sensitivity(found: Any, ax: Any = None, highlight: int = 6) -> Any:
     plot_sensitivity(kp.sensitivity(model, (x, y)))
     ```
     """
+    check_drawn(found, "found", "what `sensitivity` returned", "curves", "levels")
     check_choice(highlight, "highlight", range(len(COLOURS) + 1))
     ax = axes_or_new(ax)
     count = len(found.curves) if len(found.curves) <= len(COLOURS) else highlight

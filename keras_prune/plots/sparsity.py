@@ -4,7 +4,7 @@ import collections
 from typing import Any
 
 from keras_prune.plots.bars import share_bars
-from keras_prune.plots.style import FIXED, KEPT, axes_or_new, bars_size, tidy
+from keras_prune.plots.style import FIXED, KEPT, axes_or_new, bars_size, check_drawn, tidy
 
 
 def plot_sparsity(summary: Any, ax: Any = None) -> Any:
@@ -20,6 +20,7 @@ def plot_sparsity(summary: Any, ax: Any = None) -> Any:
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
 
     Example:
 
@@ -27,6 +28,7 @@ def plot_sparsity(summary: Any, ax: Any = None) -> Any:
     plot_sparsity(kp.summary(kp.prune_weights(model, 0.5))).figure.savefig("sparsity.png")
     ```
     """
+    check_drawn(summary, "summary", "what `keras_prune.summary(model)` returns", "layers", "prunable_sparsity")
     weights = [weight for layer in summary.layers for weight in layer.weights]
     ax = axes_or_new(ax, bars_size(len(weights)))
     count = collections.Counter(weight.layer for weight in weights)

@@ -1,5 +1,7 @@
 """What all plots share: axes to draw on, and colours, markers and lines that everybody tells apart."""
 
+from typing import Any
+
 from tflite_export.reporting.bars import (
     COLOURS,
     axes_or_new,
@@ -21,6 +23,7 @@ __all__ = [
     "REMOVED",
     "axes_or_new",
     "bars_size",
+    "check_drawn",
     "check_matplotlib",
     "letters",
     "look",
@@ -46,6 +49,12 @@ COST_LABELS = {
     "effective_macs": "multiply-accumulates with a weight that is not zero",
     "latency_ms": "latency, ms",
 }
+
+
+def check_drawn(value: Any, name: str, maker: str, *parts: str) -> None:
+    """Raise a `TypeError` unless a value has the parts of what `maker` returns."""
+    if isinstance(value, type) or not all(hasattr(value, part) for part in parts):
+        raise TypeError(f"`{name}` must be {maker}. Received: {name}={value!r}")
 
 
 def look(index: int) -> dict[str, str]:

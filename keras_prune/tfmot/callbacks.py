@@ -1,5 +1,6 @@
 """The callbacks of tfmot: `UpdatePruningStep` prunes, `PruningSummaries` writes sparsities for TensorBoard."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras_prune.callbacks import pruning_schedule
 from keras_prune.masking.masked_weights import find_masked
 from keras_prune.schedules import ConstantSparsity
 from keras_prune.tfmot.groups import Group, group_weights
+from keras_prune.validation import check_path
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.update import update_masks
 
@@ -128,7 +130,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         - `on_train_end`: closes the files.
 
     Raises:
-        ValueError: `log_dir` is no text, or empty.
+        ValueError: `log_dir` is no path.
         ImportError: When training starts: TensorFlow or TensorBoard is not installed.
 
     Example:
@@ -138,9 +140,8 @@ class PruningSummaries(keras.callbacks.TensorBoard):
     ```
     """
 
-    def __init__(self, log_dir: str, update_freq: Any = "epoch", **kwargs: Any):
-        if not isinstance(log_dir, str) or not log_dir:
-            raise ValueError(f"`log_dir` must be the name of a folder. Received: log_dir={log_dir!r}")
+    def __init__(self, log_dir: str | os.PathLike[str], update_freq: Any = "epoch", **kwargs: Any):
+        log_dir = check_path(log_dir, "log_dir")
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
         self._metrics_writer: Any = None
 

@@ -62,6 +62,11 @@ def prune_low_magnitude(
     ```
     """
     settings = check_settings(pruning_schedule, block_size, block_pooling_type, sparsity_m_by_n)
+    if pruning_policy is not None and not isinstance(pruning_policy, PruningPolicy):
+        raise ValueError(
+            "`pruning_policy` must be a policy, such as `PruneForLatencyOnXNNPack()`. "
+            f"Received: pruning_policy={pruning_policy!r}"
+        )
     if isinstance(to_prune, list) and all(isinstance(layer, keras.Layer) for layer in to_prune):
         return [_wrap_layer(layer, settings, {}) for layer in to_prune]
     if not isinstance(to_prune, keras.Layer):

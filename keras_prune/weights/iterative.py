@@ -13,7 +13,7 @@ from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import find_masked, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.reporting.records import Records
-from keras_prune.selection import Percentile, Selection
+from keras_prune.selection import Selection
 from keras_prune.validation import check_choice, check_fraction, check_sparsity, check_step
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rewind import RewindPoint
@@ -113,7 +113,7 @@ class IterativeMagnitude:
         data: Any = None,
         loss: Any = None,
     ):
-        self._rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen)
+        self._rule = PruningRule.of(selection, importance, targets, prune_frozen)
         if final_sparsity is not None:
             self._rule.refuse_sparsity(f"final_sparsity={final_sparsity!r}")
         if self._rule.selection.needs_sparsity:

@@ -8,7 +8,7 @@ from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import apply_masks, find_masked
 from keras_prune.masking.wrapping import prunable_paths, strip_pruning, wrap_pruning
 from keras_prune.measurement.weight_statistics import ModelStatistics
-from keras_prune.selection import Percentile, Selection
+from keras_prune.selection import Selection
 from keras_prune.validation import check_sparsity
 from keras_prune.weights.rule import PruningRule, Targets
 from keras_prune.weights.update import update_masks
@@ -63,7 +63,7 @@ def prune_weights(
     pruned = prune_weights(model, 0.8, targets="erk", importance="taylor", data=(x, y), loss="mse")
     ```
     """
-    rule = PruningRule(selection or Percentile(), importance, targets or {}, prune_frozen)
+    rule = PruningRule.of(selection, importance, targets, prune_frozen)
     if rule.selection.schedule is not None:
         raise ValueError(
             "Without training there is no step that a threshold could follow: it must be a number. "

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_prune.masking.masked_weights import find_masked
-from keras_prune.validation import check_step
+from keras_prune.validation import check_layer, check_step
 from keras_prune.weights.snapshot import Snapshot
 
 
@@ -88,6 +88,8 @@ def copy_masks(source: keras.Model, target: keras.Model) -> None:
     copy_masks(ticket, control)
     ```
     """
+    for name, model in (("source", source), ("target", target)):
+        check_layer(model, name)
     pairs = find_masked(source), find_masked(target)
     shapes = tuple([tuple(weight.weight.shape) for weight in weights] for weights in pairs)
     if not shapes[0] or shapes[0] != shapes[1]:

@@ -12,7 +12,7 @@ from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked
 from keras_prune.patterns import check_patterns, matches
 from keras_prune.selection import Percentile, Selection
-from keras_prune.validation import check_sparsity
+from keras_prune.validation import check_flag, check_sparsity
 from keras_prune.weights.allocation import erk
 from keras_prune.weights.regrowth import Regrowth
 
@@ -45,7 +45,16 @@ class PruningRule:
     prune_frozen: bool
     regrowth: Regrowth | None = None
 
+    @classmethod
+    def of(
+        cls, selection: Any, importance: Any, targets: Any, prune_frozen: Any, regrowth: Any = None
+    ) -> "PruningRule":
+        """The rule of arguments as users give them, None for the default."""
+        selection = Percentile() if selection is None else selection
+        return cls(selection, importance, {} if targets is None else targets, prune_frozen, regrowth)
+
     def __post_init__(self) -> None:
+        check_flag(self.prune_frozen, "prune_frozen")
         if not isinstance(self.selection, Selection):
             raise TypeError(
                 "`selection` must be a Selection, such as `Percentile()` or `Threshold(0.01)`. "

@@ -60,8 +60,11 @@ def axes_or_new(ax: Any = None, size: tuple[float, float] | None = None) -> Any:
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: `ax` is something else.
     """
     if ax is not None:
+        if not hasattr(ax, "barh"):
+            raise TypeError(f"`ax` must be axes of matplotlib. Received: ax={ax!r}")
         return ax
     check_matplotlib()
     import matplotlib.pyplot as plt  # here, since only plots need it

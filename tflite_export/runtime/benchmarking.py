@@ -107,9 +107,9 @@ def benchmark(
     print(tflite_export.benchmark(["dense64.tflite", "dense8.tflite"], runs=20))
     ```
     """
-    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths) if isinstance(paths, Sequence) else []
     if not files:
-        raise ValueError(f"`paths` must name at least one file. Received: {paths!r}")
+        raise ValueError(f"`paths` must name at least one file. Received: paths={paths!r}")
     runs = check_integer(runs, "runs", 1)
     counts = [int(n) for n in threads if is_integer(n, 1)] if isinstance(threads, list | tuple) else []
     if not counts or len(set(counts)) < len(threads):

@@ -12,6 +12,7 @@ from tflite_export.arrays import as_batch, call_sizes, is_list_of_batches, join,
 from tflite_export.errors import require
 from tflite_export.reader import flatbuffer
 from tflite_export.runtime.trial_run import check_runs
+from tflite_export.validation import check_flag
 
 _AT_ONCE = 32  # samples in a call of a file whose batch is not fixed
 
@@ -55,7 +56,7 @@ def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> 
     labels = tflite_export.predict("model.tflite", x).argmax(-1)
     ```
     """
-    outputs = run(path, inputs, raw=raw)
+    outputs = run(path, inputs, raw=check_flag(raw, "raw"))
     return outputs[0] if len(outputs) == 1 else outputs
 
 

@@ -20,7 +20,7 @@ from keras_prune.insight.comparison.timing import call_times, outputs_of
 from keras_prune.masking.masked_weights import plain_weights
 from keras_prune.measurement.batches import check_inputs, shapes
 from keras_prune.reporting.progress import track
-from keras_prune.validation import check_integer
+from keras_prune.validation import check_flag, check_integer
 
 
 def compare(
@@ -80,6 +80,7 @@ def compare(
     """
     check_arguments(models, x, y)
     batch_size, runs = check_integer(batch_size, "batch_size", 1), check_integer(runs, "runs", 1)
+    latency, export = check_flag(latency, "latency"), check_flag(export, "export")
     given = {name: model for name, model in models.items() if isinstance(model, keras.Model)}
     scorer = Scorer(list(given.values()), loss, metrics)
     files = {name: os.fspath(model) for name, model in models.items() if not isinstance(model, keras.Model)}

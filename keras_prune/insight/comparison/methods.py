@@ -16,10 +16,11 @@ from keras_prune.insight.comparison.rows import ModelRow, count, decimal, percen
 from keras_prune.layers import prune_layers
 from keras_prune.masking.masked_weights import find_masked
 from keras_prune.masking.wrapping import strip_pruning, wrap_pruning
+from keras_prune.measurement.training import check_optimizer, check_training_data
 from keras_prune.plots.methods import plot_methods
 from keras_prune.reporting.progress import track
 from keras_prune.tracing.checks import check_model
-from keras_prune.validation import check_integer, is_fraction
+from keras_prune.validation import check_flag, check_integer, is_fraction
 from keras_prune.weights.prune import prune_weights
 from tflite_export.reporting import Report, Table
 
@@ -183,6 +184,8 @@ def compare_methods(
     check_model(model)
     chosen = _checked(methods, points, importance)
     epochs, batch_size = check_integer(epochs, "epochs"), check_integer(batch_size, "batch_size", 1)
+    export = check_flag(export, "export")
+    seed = None if seed is None else check_integer(seed, "seed", 0, 2**32 - 1)
     compiled = _keras.compiled_loss(model)
     loss = loss if loss is not None or compiled is None else compiled[0]
     if loss is None:
@@ -193,7 +196,9 @@ def compare_methods(
         raise ValueError(
             f"Methods are compared on models with one output. Received: '{model.name}' with {len(model.outputs)}"
         )
+    check_optimizer(optimizer)
     settings = _settings(model, optimizer)
+    check_training_data(data, "data", model)
     check_arguments({DENSE: model}, x, y)
     compare({DENSE: model}, _head(x), _head(y), loss=loss, metrics=metrics, latency=False)  # what is wrong shows now
 
@@ -272,13 +277,18 @@ _METHODS: dict[str, Any] = {
 
 def _checked(methods: Any, points: Any, importance: Any) -> dict[str, Any]:
     """The functions of the chosen methods by name."""
-    names = [methods] if isinstance(methods, str) else list(methods)
-    if not names or not set(names) <= set(_METHODS):
-        raise ValueError(f"`methods` must be some of {list(_METHODS)}. Received: {methods!r}")
-    if not set(importance or {}) <= set(names):
-        raise ValueError(f"`importance` must be a dictionary by method, of {names}. Received: {importance!r}")
-    if not all(is_fraction(point, zero=False) for point in points) or not 0 < len(set(points)) == len(points):
-        raise ValueError(f"`points` must be different fractions of the parameters in (0, 1). Received: {points!r}")
+    names = [methods] if isinstance(methods, str) else list(methods) if isinstance(methods, Sequence) else []
+    if not names or not all(isinstance(name, str) and name in _METHODS for name in names):
+        raise ValueError(f"`methods` must be some of {list(_METHODS)}. Received: methods={methods!r}")
+    if importance is not None and (not isinstance(importance, Mapping) or not set(importance) <= set(names)):
+        raise ValueError(
+            f"`importance` must be a dictionary by method, of {names}. Received: importance={importance!r}"
+        )
+    listed = points if isinstance(points, Sequence) and not isinstance(points, str | bytes) else ()
+    if not all(is_fraction(point, zero=False) for point in listed) or not 0 < len(set(listed)) == len(listed):
+        raise ValueError(
+            f"`points` must be different fractions of the parameters in (0, 1). Received: points={points!r}"
+        )
     return {name: _METHODS[name] for name in names}
 
 

@@ -15,7 +15,7 @@ from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, m
 from keras_prune.patterns import check_patterns, matches
 from keras_prune.plots.sensitivity import plot_sensitivity
 from keras_prune.reporting.progress import track
-from keras_prune.validation import check_choice, check_number, is_fraction
+from keras_prune.validation import check_choice, check_number, check_path, is_fraction
 from tflite_export.reporting import Report, Table
 
 Kind = Literal["weights", "channels"]
@@ -260,7 +260,7 @@ def measure(
     known = {}
     if cache is not None:
         mark = fingerprint(model_fingerprint(evaluation.model), data_fingerprint(evaluation.batches), settings)
-        file = MeasuredFile(cache, mark)
+        file = MeasuredFile(check_path(cache, "cache"), mark)
         known = file.values
     todo = [(unit, level) for unit in units for level in levels if (unit.name, level) not in known]
     for unit, level in track(todo, len(todo), f"Sensitivity: {len(todo)} evaluations"):
