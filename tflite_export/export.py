@@ -126,7 +126,8 @@ def export(
         A report: sizes, differences from Keras, the zeros in each weight, operators, latency.
 
     Raises:
-        ValueError: An argument is not as described.
+        ValueError: An argument is not as described; or without `overwrite` a file has appeared at `path` meanwhile,
+            which is kept.
         ImportError: TensorFlow, ai-edge-litert or, for `"int4"`, ai-edge-quantizer is not installed.
         ExportError: The model cannot be converted, its outputs are not finite, or the file differs from it.
         OSError: The file cannot be written: the disk is full, say.
@@ -173,7 +174,7 @@ def export(
             "allow": allowed,
             "verify": verify,
         }
-        return export_on_tensorflow(stripped, Path(path), target, options)
+        return export_on_tensorflow(stripped, Path(path), target, overwrite, options)
     given = representative_data if inputs is None else inputs
     structure = structure_of(model, given if signature is None else signature)
     specs = inputs_of(model, structure, batch_size, signature)
@@ -213,7 +214,7 @@ def export(
         folder = Path(name)
         conversion = Conversion(stripped, structure, specs, outputs, representative, batch_size, folder)
         content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance, notes)
-    write(target, content)
+    write(target, content, overwrite=overwrite)
     return report_of(
         Path(path),
         content,

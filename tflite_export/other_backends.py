@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 MODEL, OPTIONS, FILE, RESULT = "model.keras", "options.pickle", "model.tflite", "result.pickle"
 
 
-def export_on_tensorflow(model: "keras.Model", path: Path, target: Path, options: dict[str, Any]) -> ExportReport:
+def export_on_tensorflow(
+    model: "keras.Model", path: Path, target: Path, overwrite: bool, options: dict[str, Any]
+) -> ExportReport:
     """Export a model through a `.keras` file, which a subprocess loads on TensorFlow.
 
     Args:
         model: A model after `prepare`. Custom classes must be found by a program that imports only Keras.
         path: Where the user wants the file.
         target: The same, checked.
-        options: The arguments of `export`.
+        overwrite: Whether a file there may be replaced.
+        options: The other arguments of `export`.
 
     Raises:
         ValueError: As `export` raises it.
@@ -47,7 +50,7 @@ def export_on_tensorflow(model: "keras.Model", path: Path, target: Path, options
         result = pickle.loads((folder / RESULT).read_bytes())  # written by our own worker
         if isinstance(result, Exception):
             raise result
-        write(target, (folder / FILE).read_bytes())
+        write(target, (folder / FILE).read_bytes(), overwrite=overwrite)
     return dataclasses.replace(result, path=path)
 
 
