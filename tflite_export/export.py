@@ -1,7 +1,6 @@
 """`export`: write a Keras model as a `.tflite` file, once it was run and compared."""
 
 import os
-import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from tflite_export.other_backends import export_on_tensorflow
 from tflite_export.preparation import prepare
 from tflite_export.reader import flatbuffer
 from tflite_export.report import ExportReport, report_of
+from tflite_export.scratch import temporary_folder
 from tflite_export.storage import checked_target, write
 from tflite_export.validation import check_choice, check_integer, check_number, check_subset
 from tflite_export.verification.accuracy import checked_labels
@@ -210,8 +210,7 @@ def export(
     else:
         notes.append("not verified: the file was neither run in LiteRT nor compared with Keras (verify=False)")
         outputs = output_names(stripped, structure, specs, batch_size)
-    with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         conversion = Conversion(stripped, structure, specs, outputs, representative, batch_size, folder)
         content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance, notes)
     write(target, content, overwrite=overwrite)

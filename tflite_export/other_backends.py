@@ -2,12 +2,12 @@
 
 import dataclasses
 import pickle
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tflite_export import subprocesses
 from tflite_export.report import ExportReport
+from tflite_export.scratch import temporary_folder
 from tflite_export.storage import write
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def export_on_tensorflow(
 
     arrays = ("inputs", "labels", "representative_data")
     as_numpy = {name: keras.tree.map_structure(_as_numpy, options[name]) for name in arrays}
-    with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         model.save(folder / MODEL)
         (folder / OPTIONS).write_bytes(pickle.dumps(options | as_numpy))
         environment = {"KERAS_BACKEND": "tensorflow"}

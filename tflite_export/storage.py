@@ -5,6 +5,7 @@ is there after a kill or a power cut, see the old file or the new one, whole.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -79,7 +80,7 @@ def write_together(files: Sequence[tuple[Path, Save]], *, overwrite: bool) -> No
 
 def temporary_beside(target: Path) -> Path:
     """Return a name for a file beside `target`, with the same ending: Keras and NumPy choose the format by it."""
-    return target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    return target.with_name(f".{secrets.token_hex(4)}.tmp.{target.name}")
 
 
 def _place(temporary: Path, target: Path) -> None:
@@ -109,12 +110,15 @@ def _place(temporary: Path, target: Path) -> None:
 def to_disk(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk, where the system can tell."""
     folder = path.is_dir()
-    with contextlib.suppress(OSError if folder else ()):  # not all systems can for folders
+    try:
         descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if not folder and error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def _way_back(target: Path, stack: contextlib.ExitStack) -> Callable[[], None] | None:
