@@ -54,6 +54,9 @@ from . import (
 )
 from .automation.autoprune import autoprune as autoprune
 from .callbacks import (
+    AtomicBackup as AtomicBackup,
+)
+from .callbacks import (
     HoldAccuracy as HoldAccuracy,
 )
 from .callbacks import (

@@ -3,9 +3,10 @@
 import json
 import os
 import pathlib
-import secrets
 from collections.abc import Callable
 from typing import Any
+
+from tflite_export.storage import write_together
 
 
 def check_target(path: str | os.PathLike[str], suffix: str, overwrite: bool) -> pathlib.Path:
@@ -22,26 +23,23 @@ def check_target(path: str | os.PathLike[str], suffix: str, overwrite: bool) -> 
     return target
 
 
-def write_with(path: str | os.PathLike[str], save: Callable[[pathlib.Path], object]) -> None:
-    """Lets `save` write a temporary file and renames it: readers see the old file or the new one, never a part."""
-    target = pathlib.Path(os.path.realpath(path))
-    # The same ending: Keras and NumPy choose the format by it.
-    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
-    try:
-        save(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+def write_with(path: str | os.PathLike[str], save: Callable[[pathlib.Path], object], *, overwrite: bool = True) -> None:
+    """Lets `save` write a temporary file and puts it in place: readers see the old file or the new one, never a part.
+
+    Raises:
+        ValueError: Without `overwrite` a file has appeared there; it is kept.
+    """
+    write_together([(pathlib.Path(os.path.realpath(path)), save)], overwrite=overwrite)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file atomically."""
-    write_with(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = True) -> None:
+    """Writes a text file, likewise."""
+    write_with(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), overwrite=overwrite)
 
 
-def write_plan(path: str | pathlib.Path, content: dict[str, Any]) -> None:
-    """Writes a plan as JSON, atomically."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
+def write_plan(path: str | pathlib.Path, content: dict[str, Any], *, overwrite: bool = True) -> None:
+    """Writes a plan as JSON, likewise."""
+    write_text(path, json.dumps(content, indent=1) + "\n", overwrite=overwrite)
 
 
 def read_plan(path: str | pathlib.Path, key: str, kind: type) -> tuple[str, Any]:

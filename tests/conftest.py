@@ -75,7 +75,7 @@ def _conversions(request, _converter):
     """Conversions save the import of TensorFlow, except those of one file, which start as at a user's."""
     with pytest.MonkeyPatch.context() as patch:
         if keras.backend.backend() == "tensorflow" and hasattr(os, "fork") and request.path.name != "test_export.py":
-            patch.setattr("tflite_export.subprocesses.subprocess", _converter)
+            patch.setattr("tflite_export.subprocesses.execute", _converter.run)
         yield
 
 

@@ -1,7 +1,6 @@
 """`export`: write a Keras model as a `.tflite` file, once it was run and compared."""
 
 import os
-import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from tflite_export.other_backends import export_on_tensorflow
 from tflite_export.preparation import prepare
 from tflite_export.reader import flatbuffer
 from tflite_export.report import ExportReport, report_of
+from tflite_export.scratch import temporary_folder
 from tflite_export.storage import checked_target, write
 from tflite_export.validation import check_flag, check_integer, check_number, check_subset
 from tflite_export.verification.accuracy import checked_labels
@@ -126,7 +126,8 @@ def export(
         A report: sizes, differences from Keras, the zeros in each weight, operators, latency.
 
     Raises:
-        ValueError: An argument is not as described.
+        ValueError: An argument is not as described; or without `overwrite` a file has appeared at `path` meanwhile,
+            which is kept.
         ImportError: TensorFlow, ai-edge-litert or, for `"int4"`, ai-edge-quantizer is not installed.
         ExportError: The model cannot be converted, its outputs are not finite, or the file differs from it.
         OSError: The file cannot be written: the disk is full, say.
@@ -174,7 +175,7 @@ def export(
             "allow": allowed,
             "verify": verify,
         }
-        return export_on_tensorflow(stripped, Path(path), target, options)
+        return export_on_tensorflow(stripped, Path(path), target, overwrite, options)
     given = representative_data if inputs is None else inputs
     structure = structure_of(model, given if signature is None else signature)
     specs = inputs_of(model, structure, batch_size, signature)
@@ -210,11 +211,10 @@ def export(
     else:
         notes.append("not verified: the file was neither run in LiteRT nor compared with Keras (verify=False)")
         outputs = output_names(stripped, structure, specs, batch_size)
-    with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         conversion = Conversion(stripped, structure, specs, outputs, representative, batch_size, folder)
         content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance, notes)
-    write(target, content)
+    write(target, content, overwrite=overwrite)
     return report_of(
         Path(path),
         content,

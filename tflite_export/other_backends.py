@@ -2,12 +2,12 @@
 
 import dataclasses
 import pickle
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tflite_export import subprocesses
 from tflite_export.report import ExportReport
+from tflite_export.scratch import temporary_folder
 from tflite_export.storage import write
 
 if TYPE_CHECKING:
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 MODEL, OPTIONS, FILE, RESULT = "model.keras", "options.pickle", "model.tflite", "result.pickle"
 
 
-def export_on_tensorflow(model: "keras.Model", path: Path, target: Path, options: dict[str, Any]) -> ExportReport:
+def export_on_tensorflow(
+    model: "keras.Model", path: Path, target: Path, overwrite: bool, options: dict[str, Any]
+) -> ExportReport:
     """Export a model through a `.keras` file, which a subprocess loads on TensorFlow.
 
     Args:
         model: A model after `prepare`. Custom classes must be found by a program that imports only Keras.
         path: Where the user wants the file.
         target: The same, checked.
-        options: The arguments of `export`.
+        overwrite: Whether a file there may be replaced.
+        options: The other arguments of `export`.
 
     Raises:
         ValueError: As `export` raises it.
@@ -33,8 +36,7 @@ def export_on_tensorflow(model: "keras.Model", path: Path, target: Path, options
 
     arrays = ("inputs", "labels", "representative_data")
     as_numpy = {name: keras.tree.map_structure(_as_numpy, options[name]) for name in arrays}
-    with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         model.save(folder / MODEL)
         (folder / OPTIONS).write_bytes(pickle.dumps(options | as_numpy))
         environment = {"KERAS_BACKEND": "tensorflow"}
@@ -47,7 +49,7 @@ def export_on_tensorflow(model: "keras.Model", path: Path, target: Path, options
         result = pickle.loads((folder / RESULT).read_bytes())  # written by our own worker
         if isinstance(result, Exception):
             raise result
-        write(target, (folder / FILE).read_bytes())
+        write(target, (folder / FILE).read_bytes(), overwrite=overwrite)
     return dataclasses.replace(result, path=path)
 
 

@@ -1,10 +1,19 @@
-"""Writing files in one step, at a place that was checked before any work was done."""
+"""Writing files in one step, at a place that was checked before any work was done.
 
+A file is written under a temporary name beside its place, reaches the disk, and is then put in place: readers, and what
+is there after a kill or a power cut, see the old file or the new one, whole.
+"""
+
+import contextlib
+import errno
 import os
 import secrets
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tflite_export.validation import check_flag
+
+Save = Callable[[Path], object]
 
 
 def checked_target(path: str | os.PathLike[str], suffixes: tuple[str, ...], *, overwrite: bool, name: str) -> Path:
@@ -27,11 +36,102 @@ def checked_target(path: str | os.PathLike[str], suffixes: tuple[str, ...], *, o
     return target
 
 
-def write(target: Path, content: bytes) -> None:
-    """Write a file in one step: a program that opens `target` sees the old file or the new one, whole."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+def write(target: Path, content: bytes, *, overwrite: bool) -> None:
+    """Write a file in one step.
+
+    Raises:
+        ValueError: Without `overwrite` a file has appeared at `target`; it is as it was.
+    """
+    write_together([(target, lambda temporary: temporary.write_bytes(content))], overwrite=overwrite)
+
+
+def write_together(files: Sequence[tuple[Path, Save]], *, overwrite: bool) -> None:
+    """Write files, all or none.
+
+    A kill between two of them can leave the first ones only: no system puts several in place at once.
+
+    Args:
+        files: For each the path, and what writes the file to the path that it gets.
+        overwrite: Whether files that are there may be replaced.
+
+    Raises:
+        ValueError: Without `overwrite` a file has appeared at one of the paths; it is as it was, and no file is
+            written.
+    """
+    with contextlib.ExitStack() as stack:
+        pairs = []
+        for target, save in files:
+            temporary = temporary_beside(target)
+            stack.callback(temporary.unlink, missing_ok=True)
+            save(temporary)
+            to_disk(temporary)
+            pairs.append((temporary, target))
+        with contextlib.ExitStack() as undo:
+            for temporary, target in pairs:
+                last = target is pairs[-1][1]  # nothing can fail after it: it needs no way back
+                back = _way_back(target, stack) if overwrite and not last else None
+                if overwrite:
+                    os.replace(temporary, target)
+                else:
+                    _place(temporary, target)
+                if not last:
+                    undo.callback(back or target.unlink)
+            undo.pop_all()
+    for folder in {target.parent for target, _ in files}:
+        to_disk(folder)
+
+
+def temporary_beside(target: Path) -> Path:
+    """Return a name for a file beside `target`, with the same ending: Keras and NumPy choose the format by it."""
+    return target.with_name(f".{secrets.token_hex(4)}.tmp.{target.name}")
+
+
+def _place(temporary: Path, target: Path) -> None:
+    """Give a file its name, unless there is a file of that name.
+
+    Raises:
+        ValueError: There is one.
+    """
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        if os.name == "nt":
+            os.rename(temporary, target)  # replaces nothing there
+            return
+        try:
+            os.link(temporary, target)  # never replaces
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links: the name is taken with an empty file, then replaced
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            os.replace(temporary, target)
+    except FileExistsError:
+        raise ValueError(
+            "A file has appeared where the output was to be written, and is kept: nothing was written. Choose another "
+            f"path, or pass overwrite=True. Received: {os.fspath(target)!r}"
+        ) from None
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk, where the system can tell."""
+    folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not folder and error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
+def _way_back(target: Path, stack: contextlib.ExitStack) -> Callable[[], None] | None:
+    """Return what brings back the file that is at `target` now; None if there is none."""
+    if not target.exists():
+        return None
+    kept = temporary_beside(target)
+    stack.callback(kept.unlink, missing_ok=True)
+    try:
+        os.link(target, kept)
+    except OSError:  # no hard links
+        kept.write_bytes(target.read_bytes())
+    return lambda: os.replace(kept, target)

@@ -8,9 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tflite_export.errors import ExportError
+from tflite_export.scratch import ends_with_us, temporary_folder
 
 _FAILED = 3  # the exit code of a worker that has written its whole message to the end of standard error
 _MARK = "tflite_export: "
@@ -30,7 +31,7 @@ def run(module: str, *arguments: str, task: str, environment: Mapping[str, str] 
     """
     line = command(module, *arguments)
     variables = _environment() | dict(environment or {})
-    done = subprocess.run(line, env=variables, capture_output=True, text=True, errors="replace", check=False)
+    done = execute(line, variables)
     if done.returncode == 0:
         return
     if done.returncode < 0:
@@ -39,6 +40,23 @@ def run(module: str, *arguments: str, task: str, environment: Mapping[str, str] 
     if done.returncode == _FAILED and _MARK in done.stderr:
         raise ExportError(f"{task} failed: {done.stderr.rpartition(_MARK)[2].strip()}")
     raise ExportError(f"{task} failed. Received: exit code {done.returncode}{_tail(done.stderr)}")
+
+
+def execute(line: Sequence[str], env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end. It does not outlive this process, nor do the temporary files that it makes."""
+    with temporary_folder() as folder:
+        process = subprocess.Popen(
+            line,
+            env={**env, "TMPDIR": str(folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        with ends_with_us(process):
+            output, errors = process.communicate()
+        return subprocess.CompletedProcess(line, process.returncode, output, errors)
 
 
 def command(module: str, *arguments: str) -> list[str]:

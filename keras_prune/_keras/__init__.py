@@ -3,6 +3,7 @@
 Checked with Keras 3.15. Everything else in this package uses Keras's public interface.
 """
 
+from keras_prune._keras.backup import BackupCallback, first_epoch
 from keras_prune._keras.graphs import (
     FUNCTIONAL,
     call_graph,
@@ -52,6 +53,7 @@ from keras_prune._keras.training import (
 __all__ = [
     "FUNCTIONAL",
     "BackgroundCallback",
+    "BackupCallback",
     "application_classes",
     "as_numpy",
     "attention_projections",
@@ -65,6 +67,7 @@ __all__ = [
     "copy_lambda",
     "copy_operation",
     "ends_in_background",
+    "first_epoch",
     "flatten",
     "gradients_shown",
     "graph_ends",

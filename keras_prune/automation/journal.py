@@ -113,7 +113,7 @@ class Journal:
             self._read()
         else:
             make_folder(folder)
-            self._write()
+            self._write(overwrite=False)  # two searches that begin at once in one folder: the second is refused
 
     def find(self, name: str) -> Decision | None:
         """Return the decision about this candidate; None if it was not tried yet."""
@@ -126,14 +126,14 @@ class Journal:
             self.candidates[candidate.name] = candidate
         self._write()
 
-    def _write(self) -> None:
+    def _write(self, overwrite: bool = True) -> None:
         content = {
             "fingerprint": self._mark,
             **self._head,
             "decisions": [dataclasses.asdict(each) for each in self.decisions],
             "candidates": [row_of(each) for each in self.candidates.values()],
         }
-        write_plan(self.folder / JOURNAL, content)
+        write_plan(self.folder / JOURNAL, content, overwrite=overwrite)
 
     def _read(self) -> None:
         file = self.folder / JOURNAL

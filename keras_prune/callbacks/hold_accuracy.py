@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from keras_prune import _keras
+from keras_prune.callbacks.atomic_backup import IN_THIS_FIT as BACKUP_IN_THIS_FIT
 from keras_prune.callbacks.hold_backup import Backup
 from keras_prune.callbacks.pruning_schedule import IN_THIS_FIT as SCHEDULE_IN_THIS_FIT
 from keras_prune.importance import Importance
@@ -71,7 +73,7 @@ class HoldAccuracy(keras.callbacks.Callback):
 
     The model is selected by the monitored metric, so that value is optimistic: evaluate the model on other data.
 
-    With `backup`, a run that is killed is resumed by `BackupAndRestore`, listed after this callback. Do not combine it
+    With `backup`, a run that is killed is resumed by `AtomicBackup`, listed after this callback. Do not combine it
     with `PruningSchedule`, or with `EarlyStopping(restore_best_weights=True)`, which restores another model. List it
     before callbacks that read `logs["sparsity"]`. `decisions` lists a `Decision` for each epoch.
 
@@ -264,10 +266,15 @@ class HoldAccuracy(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._first_epoch and self.backup is not None and _keras.first_epoch(self.model):
+            self._resume(_keras.first_epoch(self.model) - 1)  # killed after the last epoch: this run had none
         if self._best is not None and self.baseline is not None:
             self._best.restore(self.model)
             self._best = None  # as large as the model
         if self.backup is not None:
+            # The model's own backup goes first: with that alone, a run killed here would resume without this state.
+            if (of_model := self.params.get(BACKUP_IN_THIS_FIT)) is not None and of_model.delete_checkpoint:
+                of_model.clear()
             self.backup.clear()
         if self.baseline is None or not any(made.decision in ("held", "failed") for made in self.decisions):
             warnings.warn(

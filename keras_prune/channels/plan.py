@@ -30,14 +30,18 @@ class ChannelPlan:
     fingerprint: str
     removed: Mapping[str, tuple[int, ...]]
 
-    def save(self, path: str | pathlib.Path) -> None:
+    def save(self, path: str | pathlib.Path, overwrite: bool = True) -> None:
         """Write the plan as JSON.
 
         Args:
             path: The file.
+            overwrite: Whether a file that exists may be replaced, as in Keras's `model.save`. Defaults to True.
+
+        Raises:
+            ValueError: The file exists, and `overwrite` is False.
         """
         removed = {name: list(positions) for name, positions in self.removed.items()}
-        write_plan(path, {"fingerprint": self.fingerprint, "removed": removed})
+        write_plan(path, {"fingerprint": self.fingerprint, "removed": removed}, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> "ChannelPlan":

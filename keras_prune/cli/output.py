@@ -1,12 +1,11 @@
 """Output files: the path is checked before the work starts; the file is written under a temporary name and moved."""
 
 import os
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keras_prune.cli.errors import BadInput
-from keras_prune.storage import write_with
+from tflite_export.storage import temporary_beside, write_together
 
 
 class Target:
@@ -30,7 +29,7 @@ class Target:
         self._refuse_existing()
         if self._real.is_dir():
             raise BadInput(f"The output must be a file, not a folder. Received: {path!r}")
-        temporary = self._real.with_name(f".{secrets.token_hex(4)}.tmp")
+        temporary = temporary_beside(self._real)
         try:
             temporary.touch(exist_ok=False)
             temporary.unlink()
@@ -41,15 +40,23 @@ class Target:
             ) from error
 
     def write(self, save: Callable[[Path], object]) -> Path:
-        """Let `save` write a file under a temporary name, and move it here: complete, or not at all."""
-
-        def save_if_free(temporary: Path) -> None:
-            save(temporary)
-            self._refuse_existing()
-
-        write_with(self._real, save_if_free)
-        return self.path
+        """Let `save` write a file under a temporary name, and put it here: complete, or not at all."""
+        (path,) = write_outputs([(self, save)])
+        return path
 
     def _refuse_existing(self) -> None:
         if self._real.exists() and not self._overwrite:
             raise BadInput(f"The output exists: pass --overwrite to replace it. Received: {os.fspath(self.path)!r}")
+
+
+def write_outputs(outputs: Sequence[tuple[Target, Callable[[Path], object]]]) -> tuple[Path, ...]:
+    """Write several outputs of one command, all or none, and return their paths."""
+    files = [(target._real, save) for target, save in outputs]
+    overwrite = all(target._overwrite for target, _ in outputs)  # one option of the command
+    try:
+        write_together(files, overwrite=overwrite)
+    except ValueError:
+        for target, _ in outputs:
+            target._refuse_existing()
+        raise
+    return tuple(target.path for target, _ in outputs)

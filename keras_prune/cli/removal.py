@@ -18,6 +18,7 @@ from keras_prune.cli.options import (
     model_of,
     target_of,
 )
+from keras_prune.cli.output import write_outputs
 from keras_prune.cli.results import Result
 
 
@@ -57,7 +58,7 @@ def run_removal(args: argparse.Namespace, load: Callable[[str], Any], prune: Cal
     plan = None if args.plan is None else load(args.plan)
     model = model_of(args, compile=args.data is not None and args.loss is None)
     result = prune(model, data_of(args, model), plan)
-    written = [target.write(result.model.save)]
+    outputs = [(target, result.model.save)]
     if plan_target is not None:
-        written.append(plan_target.write(result.plan.save))
-    return Result(result.report, written=tuple(written))
+        outputs.append((plan_target, result.plan.save))
+    return Result(result.report, written=write_outputs(outputs))

@@ -1,21 +1,20 @@
 """Budgets of latency: what one call of the exported `.tflite` file takes on this machine, and the search for it."""
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 
 import tflite_export
 from keras_prune.costs.bisection import lowest
+from tflite_export.scratch import temporary_folder
 
 PROBES = 7  # models exported and timed in a search: each halves what is left of it
 
 
 def milliseconds(model: keras.Model) -> float:
     """Milliseconds of one call of the exported file, the median over several."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = tflite_export.export(model, Path(folder) / "model.tflite", sparse=False)
+    with temporary_folder("keras_prune_") as folder:
+        report = tflite_export.export(model, folder / "model.tflite", sparse=False)
         return float(report.timings[0].median_ms)
 
 

@@ -6,7 +6,6 @@ its methods say what each part becomes. Copies with masks or without (`copy_mode
 channels, and without models inside are its subclasses.
 """
 
-import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from keras import ops
 
 from keras_prune import _keras
 from keras_prune.graph.structure import Graph
+from tflite_export.scratch import temporary_folder
 
 Replace = Callable[[str, keras.Layer], keras.Layer]
 
@@ -121,9 +121,9 @@ def copy_learnt(source: keras.Layer, target: keras.Layer) -> None:
     """Copy to `target` what `source` learnt besides its variables, or from them, as preprocessing layers do."""
     for old, new in _parts(source, target):
         if hasattr(old, "save_assets"):
-            with tempfile.TemporaryDirectory() as folder:
-                old.save_assets(folder)
-                new.load_assets(folder)
+            with temporary_folder("keras_prune_") as folder:
+                old.save_assets(str(folder))
+                new.load_assets(str(folder))
         if hasattr(old, "finalize_state"):
             new.finalize_state()
 

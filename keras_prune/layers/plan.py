@@ -18,9 +18,18 @@ class LayerPlan:
     fingerprint: str
     removed: tuple[str, ...]
 
-    def save(self, path: str | pathlib.Path) -> None:
-        """Write the plan to a file, as JSON."""
-        write_plan(path, {"fingerprint": self.fingerprint, "removed_layers": list(self.removed)})
+    def save(self, path: str | pathlib.Path, overwrite: bool = True) -> None:
+        """Write the plan as JSON.
+
+        Args:
+            path: The file.
+            overwrite: Whether a file that exists may be replaced, as in Keras's `model.save`. Defaults to True.
+
+        Raises:
+            ValueError: The file exists, and `overwrite` is False.
+        """
+        content = {"fingerprint": self.fingerprint, "removed_layers": list(self.removed)}
+        write_plan(path, content, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> "LayerPlan":

@@ -4,7 +4,6 @@ import json
 import pathlib
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from keras_prune.tfmot.prune import wrap_layers
 from keras_prune.tfmot.schedules import deserialize_schedule
 from keras_prune.tfmot.wrapper import check_settings
 from keras_prune.validation import check_path
+from tflite_export.scratch import temporary_folder
 
 # What tfmot's wrapper stored besides the weights of its layer.
 _STATE = re.compile(r"(^|/)prune_low_magnitude_[^/]*/(mask|threshold|pruning_step)(_\d+)?:0$")
@@ -61,8 +61,8 @@ def load_legacy(path: str | pathlib.Path, custom_objects: Mapping[str, Any] | No
         raise FileNotFoundError(f"`path` must be a file. Received: path='{path}'")
     translation = Translation(_read_config(path), objects)
     settings = {wrapped.path: _read_settings(wrapped, objects) for wrapped in translation.wrapped}
-    with tempfile.TemporaryDirectory() as folder:
-        copy = pathlib.Path(folder) / "model.h5"
+    with temporary_folder("keras_prune_") as folder:
+        copy = folder / "model.h5"
         shutil.copyfile(path, copy)
         try:
             masks = _rewrite(copy, translation)

@@ -54,6 +54,23 @@ def test_files_are_replaced_only_when_told(folder, run):
     assert not [name for name in os.listdir() if name.startswith(".")]  # nothing half-written
 
 
+@pytest.mark.parametrize("late", ["small.keras", "plan.json"])
+def test_an_output_that_appears_meanwhile_is_kept_and_none_is_written(folder, run, monkeypatch, late):
+    before = set(os.listdir())
+    save = kp.channels.ChannelPlan.save
+    monkeypatch.setattr(
+        kp.channels.ChannelPlan, "save", lambda *words: (folder / late).write_text("mine") and save(*words)
+    )
+    words = ("prune", "channels", "model.keras", "-o", "small.keras", "--ratio", "0.25", "--save-plan", "plan.json")
+    code, _, err = run(*words)
+    assert code == 2
+    assert err.endswith(f"The output exists: pass --overwrite to replace it. Received: '{late}'\n")
+    assert (folder / late).read_text() == "mine"
+    assert set(os.listdir()) == before | {late}
+    assert run(*words, "--overwrite")[0] == 0
+    assert kp.channels.ChannelPlan.load("plan.json").removed
+
+
 @pytest.mark.parametrize(
     ("output", "why"),
     [

@@ -8,6 +8,7 @@ import pytest
 
 import tflite_export
 from tflite_export import ExportError
+from tflite_export.conversion import convert
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tflite_export converts with TensorFlow"
@@ -121,15 +122,25 @@ def test_wrong_paths(tmp_path, path, message):
 )
 def test_wrong_numbers(old_file, arguments):
     ((name, value),) = arguments.items()
-    with pytest.raises(
-        ValueError, match=rf"`{name}` must be an? .*(number|integer) of at least .*Received: {name}={value}"
-    ):
+    message = rf"`{name}` must be an? (?:number|integer) of at least .*Received: {name}={value}"
+    with pytest.raises(ValueError, match=message):
         tflite_export.export(small_model(), old_file, overwrite=True, **arguments)
 
 
 def test_a_file_is_not_replaced_unasked(old_file):
     with pytest.raises(ValueError, match=r"`path` must not exist, unless overwrite=True. Received: .*model.tflite"):
         tflite_export.export(small_model(), old_file)
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path, scratch, monkeypatch):
+    path = tmp_path / "model.tflite"
+    in_order = convert.flatbuffer.in_order
+    monkeypatch.setattr(convert.flatbuffer, "in_order", lambda *_: path.write_text("mine") and in_order(*_))
+    with pytest.raises(ValueError, match=r"A file has appeared .*is kept.* Received: '.*model.tflite'"):
+        tflite_export.export(small_model(), path)
+    assert path.read_text() == "mine"
+    assert os.listdir(tmp_path) == ["model.tflite"]
+    assert os.listdir(scratch) == []
 
 
 def test_missing_packages(old_file, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from support import tflite_files as made
 
 import tflite_export
+from tflite_export.packaging import xz
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
 
@@ -133,3 +134,17 @@ def test_where_the_file_may_go(archive, tmp_path):
     tflite_export.unpack(packed, link)
     assert link.is_symlink()
     assert (tmp_path / "real.tflite").read_bytes() == path.read_bytes()
+
+
+def test_a_file_that_appears_meanwhile_is_kept(archive, monkeypatch):
+    path, packed = archive
+    read = xz.flatbuffer.read
+    for appears, work in ((packed, lambda: tflite_export.pack(path)), (path, lambda: tflite_export.unpack(packed))):
+        content = appears.read_bytes()
+        appears.unlink()
+        monkeypatch.setattr(xz.flatbuffer, "read", lambda *_: appears.write_text("mine") and read(*_))  # noqa: B023
+        with pytest.raises(ValueError, match="A file has appeared"):
+            work()
+        assert appears.read_text() == "mine"
+        appears.write_bytes(content)
+    assert len(list(path.parent.iterdir())) == 2

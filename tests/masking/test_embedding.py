@@ -12,6 +12,7 @@ from support import tflite_files as made
 
 import tflite_export
 from tflite_export.micro import check, operators
+from tflite_export.packaging import c_array
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "guides" / "microcontrollers.md"
@@ -73,6 +74,14 @@ def test_what_stands_there_stays(tflite_files, tmp_path):
     with pytest.raises(ValueError, match=r"Received: 5 bytes"):
         tflite_export.to_c_array(tmp_path / "noise.tflite", tmp_path / "noise.cc")
     assert not list(tmp_path.glob("noise.[ch]*"))
+
+
+@pytest.mark.parametrize("late", ["data.h", "data.cc"])
+def test_a_file_that_appears_meanwhile_is_kept(tflite_files, tmp_path, monkeypatch, late):
+    monkeypatch.setattr(c_array, "_header", lambda *_: (tmp_path / late).write_text("mine") and "new")
+    with pytest.raises(ValueError, match=rf"A file has appeared .* Received: '.*{late}'"):
+        tflite_export.to_c_array(tflite_files[1]["int8"], tmp_path / "data.cc")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {late: "mine"}
 
 
 # What the methods are called in TensorFlow Lite Micro's header; those whose names one would not guess.

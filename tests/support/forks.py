@@ -63,14 +63,17 @@ class Forks:
 
 
 class Converter(Forks):
-    """Stands for the module `subprocess` in `tflite_export.subprocesses`; what is no conversion it leaves to that."""
+    """Stands for `execute` of `tflite_export.subprocesses`; what is no conversion it leaves to that."""
 
     def __init__(self, address):
-        super().__init__("conversions", address)
+        from tflite_export.subprocesses import execute
 
-    def run(self, line, *, env, **settings):
+        super().__init__("conversions", address)
+        self._execute = execute
+
+    def run(self, line, env):
         if line[:4] != [sys.executable, "-P", "-m", MODULE]:
-            return subprocess.run(line, env=env, **settings)
+            return self._execute(line, env)
         if not os.path.exists(self._address):
             self.start(env)
         return self.ask(line, line[4:], env, None)
@@ -184,7 +187,7 @@ def programs(converter):
 
     import tflite_export.subprocesses
 
-    tflite_export.subprocesses.subprocess = Converter(converter)
+    tflite_export.subprocesses.execute = Converter(converter).run
 
     def run(words):
         np.random.seed()  # noqa: NPY002  # as in a new process, and not as in the other forks

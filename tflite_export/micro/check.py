@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tflite_export.reader.flatbuffer import Graph, Model
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
 from tflite_export.runtime.trial_run import check_runs
+from tflite_export.scratch import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,8 @@ def _hybrid(graph: Graph) -> list[str]:
 
 def _run(content: bytes, calls: list[list[np.ndarray]], outputs: int) -> tuple[int, list[list[np.ndarray]]]:
     """The size of the arena, and the outputs of each call, as the file stores them."""
-    with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
-        file, source, target = (Path(name) / each for each in ("model.tflite", "inputs.npz", "outputs.npz"))
+    with temporary_folder() as folder:
+        file, source, target = (folder / each for each in ("model.tflite", "inputs.npz", "outputs.npz"))
         file.write_bytes(content)
         arrays: dict[str, Any] = {f"{i}_{j}": x for i, call in enumerate(calls) for j, x in enumerate(call)}
         np.savez(source, **arrays)

@@ -1,12 +1,13 @@
 """`to_c_array`: a `.tflite` file as C source, for a program without a file system."""
 
+import functools
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tflite_export.reader import flatbuffer
-from tflite_export.storage import checked_target, write
+from tflite_export.storage import checked_target, write_together
 
 _SOURCES = (".c", ".cc", ".cpp")
 _ROW = 12
@@ -57,7 +58,8 @@ def to_c_array(
         Where the header and the source are, the array's name and its length in bytes.
 
     Raises:
-        ValueError: `path` is not a whole `.tflite` file, `name` is not a name in C, or `out` cannot be written to.
+        ValueError: `path` is not a whole `.tflite` file, `name` is not a name in C, or `out` cannot be written to, at
+            the begin or in the end; then neither file is written.
         ImportError: ai-edge-litert is not installed.
 
     Example:
@@ -82,9 +84,14 @@ def to_c_array(
     elif not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or _is_keyword(name):
         raise ValueError(f"`name` must be a name in C that begins with a letter. Received: {name!r}")
     title = re.sub(r"[^\w. -]", "_", Path(path).name)  # no end of the comment in it
-    write(header, _header(title, name, len(content)).encode())
-    write(source, _source(title, name, header.name, content).encode())
+    texts = {header: _header(title, name, len(content)), source: _source(title, name, header.name, content)}
+    files = [(file, functools.partial(_save, text)) for file, text in texts.items()]
+    write_together(files, overwrite=overwrite)
     return CArray(Path(out).with_suffix(".h"), Path(out), name, len(content))
+
+
+def _save(text: str, path: Path) -> None:
+    path.write_bytes(text.encode())
 
 
 def _is_keyword(name: str) -> bool:

@@ -87,7 +87,7 @@ def pack(path: str | os.PathLike[str], out: str | os.PathLike[str] | None = None
     target = checked_target(out, (".tflite.xz",), overwrite=overwrite, name="out")
     flatbuffer.read(content)
     packed = xz(content)
-    write(target, packed)
+    write(target, packed, overwrite=overwrite)
     return Packed(Path(out), len(content), len(packed))
 
 
@@ -135,7 +135,7 @@ def unpack(
     packed = Path(path).read_bytes()
     content = _decompress(packed, limit, os.fspath(path))
     flatbuffer.read(content)
-    write(target, content)
+    write(target, content, overwrite=overwrite)
     return Packed(Path(out), len(content), len(packed))
 
 

@@ -1,7 +1,6 @@
 """`benchmark`: the latency of files, side by side."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from tflite_export.reader import flatbuffer
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
 from tflite_export.runtime.trial_run import check_runs
+from tflite_export.scratch import temporary_folder
 from tflite_export.timing import CallTime
 from tflite_export.validation import check_integer, is_integer
 
@@ -121,14 +121,14 @@ def benchmark(
     for file, content in zip(files, contents, strict=True):
         check_runs(content, os.fspath(file))
     timings: list[Timing] = []
-    with tempfile.TemporaryDirectory(prefix="tflite_export_") as name:
+    with temporary_folder() as folder:
         arguments = []
         for place, content in enumerate(contents):
-            file, values = Path(name) / f"{place}.tflite", Path(name) / f"{place}.npz"
+            file, values = folder / f"{place}.tflite", folder / f"{place}.npz"
             file.write_bytes(content)
             np.savez(values, *_inputs(content, inputs))
             arguments += [str(file), str(values)]
-        times = _times(runs, counts, arguments, Path(name) / "times.npz")
+        times = _times(runs, counts, arguments, folder / "times.npz")
         for number in counts:
             calls = [CallTime.of(number, seconds) for seconds in times[number]]
             timings += [

@@ -4,12 +4,11 @@ LiteRT trusts the file. One that is damaged, or made to do harm, ends the proces
 """
 
 import hashlib
-import tempfile
-from pathlib import Path
 
 from tflite_export import subprocesses
 from tflite_export.errors import ExportError
 from tflite_export.reader import flatbuffer
+from tflite_export.scratch import temporary_folder
 
 _PASSED: set[bytes] = set()  # hashes of the contents that ran
 
@@ -28,8 +27,8 @@ def check_runs(content: bytes, name: str) -> None:
     if digest in _PASSED:
         return
     flatbuffer.read(content)
-    with tempfile.TemporaryDirectory(prefix="tflite_export_") as folder:
-        file = Path(folder) / "model.tflite"
+    with temporary_folder() as folder:
+        file = folder / "model.tflite"
         file.write_bytes(content)
         try:
             subprocesses.run("tflite_export.workers.trial_run", str(file), task="the run in LiteRT")

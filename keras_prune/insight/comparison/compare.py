@@ -2,10 +2,8 @@
 
 import dataclasses
 import os
-import tempfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,6 +19,7 @@ from keras_prune.masking.masked_weights import plain_weights
 from keras_prune.measurement.batches import check_inputs, shapes
 from keras_prune.reporting.progress import track
 from keras_prune.validation import check_flag, check_integer
+from tflite_export.scratch import temporary_folder
 
 
 def compare(
@@ -98,10 +97,10 @@ def compare(
             else:
                 outputs = scorer.arranged(_outputs_of_file(files[name], x))
             rows[name] = dataclasses.replace(rows[name], scores=scorer.scores(targets, outputs))
-    with tempfile.TemporaryDirectory(prefix="keras_prune_") as folder:
+    with temporary_folder("keras_prune_") as folder:
         if export:
             for index, (name, model) in enumerate(given.items()):
-                files[name] = os.fspath(Path(folder) / f"{index}.tflite")
+                files[name] = os.fspath(folder / f"{index}.tflite")
                 tflite_export.export(model, files[name])
                 size = tflite_export.inspect(files[name])
                 rows[name] = dataclasses.replace(

@@ -56,7 +56,7 @@ class Explanation(Report):
             ImportError: There is no matplotlib.
         """
         target = check_target(path, ".html", overwrite)
-        write_text(target, self.to_html())
+        write_text(target, self.to_html(), overwrite=overwrite)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw what was removed of the whole model: see `keras_prune.plots.plot_explanation`."""

@@ -29,15 +29,16 @@ class MeasuredFile:
         if self._path.exists():
             self._read()
         else:
-            self.write()  # so that a folder that cannot be written shows now, and not after the first measurement
+            # Now, so that a folder that cannot be written shows before the first measurement.
+            self.write(overwrite=False)
 
-    def write(self) -> None:
+    def write(self, overwrite: bool = True) -> None:
         """Write all values."""
         content: dict[str, dict[str, float]] = {}
         for (name, ratio), value in self.values.items():
             content.setdefault(name, {})[repr(ratio)] = value
         try:
-            write_plan(self._path, {"fingerprint": self._mark, KEY: content})
+            write_plan(self._path, {"fingerprint": self._mark, KEY: content}, overwrite=overwrite)
         except OSError as error:
             raise ValueError(f"The cache cannot be written. Received: cache='{self._path}' ({error})") from error
 
