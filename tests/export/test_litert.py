@@ -6,7 +6,7 @@ import pytest
 from support import tflite_files as made
 
 import tflite_export
-from tflite_export.runtime import litert, trial_run
+from tflite_export.runtime import ports, trial_run
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
 

@@ -82,7 +82,8 @@ def micro_resolver(path: str | os.PathLike[str]) -> str:
         A type `ModelOpResolver` and a function `RegisterOps`, to be pasted into a C++ file.
 
     Raises:
-        ValueError: There is no such file, it is damaged, or TensorFlow Lite Micro lacks some of its operators.
+        ValueError: There is no such file, it is damaged, or TensorFlow Lite Micro lacks some of its
+            operators, refuses its weights or computes wrong values from them.
         ImportError: ai-edge-litert is not installed.
 
     Example:
@@ -96,11 +97,18 @@ def micro_resolver(path: str | os.PathLike[str]) -> str:
     print(tflite_export.micro_resolver("model.tflite"))
     ```
     """
-    names = flatbuffer.operators(flatbuffer.load(path))
+    model = flatbuffer.read(flatbuffer.load(path))
+    names = flatbuffer.count_operators(model)
     if lacking := [name for name in names if method(name) is None]:
         raise ValueError(
             "TensorFlow Lite Micro must have all operators of the file. "
             f"Received: {os.fspath(path)!r} with {', '.join(lacking)}"
+        )
+    if problems := (*find_refused(model), *find_wrong(model), *find_sparse(model)):
+        raise ValueError(
+            "TensorFlow Lite Micro must be able to run the file; "
+            f'quantize=None, or quantize="int8" with `representative_data`, makes such files. '
+            f"Received: {os.fspath(path)!r}: {'; '.join(problems)}"
         )
     calls = "\n".join(f"  TF_LITE_ENSURE_STATUS(resolver.{method(name)}());" for name in sorted(names))
     return (

@@ -15,8 +15,6 @@ from tflite_export.reader.weight_tables import TensorSparsity
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_LARGE = 1024  # elements: smaller kernels are not worth fewer bits
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -141,13 +139,6 @@ def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -
                 "that, and a BatchNormalization that the converter multiplies into the kernel"
             )
     return lines
-
-
-def left_in_float(tensors: Sequence[TensorSparsity]) -> list[str]:
-    """Return a warning about the large kernels of an int4 file that are still float32."""
-    large = [tensor for tensor in tensors if tensor.dtype == "float32" and tensor.elements >= _LARGE]
-    names = ", ".join(tensor.name.partition(";")[0] for tensor in large)
-    return [f"float32 still, since ai-edge-quantizer does not quantize their operators: {names}"] if names else []
 
 
 def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float) -> Run:
