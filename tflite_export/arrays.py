@@ -86,3 +86,21 @@ def join(calls: Sequence[Sequence[np.ndarray]], sizes: Sequence[int], batch: int
                 f"for batches of {sorted(set(rows))}"
             )
     return joined
+
+
+def relative_error(values: np.ndarray, reference: np.ndarray) -> float:
+    """Return the root of the mean squared error, relative to the standard deviation of the reference.
+
+    1 is the error of a constant, the mean of the reference. A reference that is constant is taken for a number of its
+    size, so that rounding is no error. NaN is an infinite error.
+    """
+    if not reference.size:
+        return 0.0
+    values, reference = values.astype("float64"), reference.astype("float64")
+    error = float(np.sqrt(np.mean((values - reference) ** 2)))
+    spread = float(reference.std())
+    size = float(np.abs(reference).max())
+    spread = spread if spread > 1e-6 * size else size
+    if not np.isfinite(error):
+        return float("inf")
+    return error / spread if spread else float(error > 0)

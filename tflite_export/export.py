@@ -245,22 +245,24 @@ def _best(
 ) -> tuple[bytes, Run | None, bool]:
     """The smallest of the files that pass: its bytes, its run, and whether zeros are left out of it.
 
-    Without a sample none is run. The dense one comes first, if it is tried. If a sparse one fails after it, a line is
-    added to `notes`.
+    Without a sample none is run. The dense one comes first, if it is tried. Its warnings are added to `notes`; if a
+    sparse one fails after it, that too.
     """
-    passed: list[tuple[bytes, Run | None, bool]] = []
+    passed: list[tuple[bytes, Run | None, bool, list[str]]] = []
     for sparse in tries:
         try:
             content = conversion.convert(replace(settings, sparse=sparse))
             check_operators(flatbuffer.operators(content), settings.allow, sample is not None)
-            check_zeros(kernels, flatbuffer.zeros(content))
+            lines = check_zeros(kernels, flatbuffer.zeros(content), flatbuffer.weights(content))
             run = None if sample is None else run_file(content, folder, sample, tolerance)
-            passed.append((content, run, sparse))
+            passed.append((content, run, sparse, lines))
         except ExportError as error:
             if not passed:
                 raise
             notes.append(f"zeros are stored, since the file without them failed: {error}")
-    return min(passed, key=lambda entry: len(entry[0]))
+    content, run, sparse, lines = min(passed, key=lambda entry: len(entry[0]))
+    notes += lines
+    return content, run, sparse
 
 
 def _check_model(model: Any, signature: Any) -> None:

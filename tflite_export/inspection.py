@@ -61,7 +61,7 @@ class FileReport(Report):
         operators: How often each operator is used, the most frequent first.
         tensors: All constants: tensors whose values are in the file.
         macs: Multiply-accumulates of one run, counted from the shapes of the operators that multiply: convolutions,
-            matrices, LSTM. None if those of some operator are unknown.
+            matrices, LSTM. Where the batch is free, those of one sample. None if those of some operator are unknown.
         effective_macs: Those with a weight that is not zero, likewise.
         uncounted: The operators whose MACs are unknown.
     """

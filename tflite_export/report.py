@@ -11,7 +11,8 @@ from tflite_export.reader import flatbuffer
 from tflite_export.reader.weight_tables import LARGEST, TensorSparsity, tensor_records, tensor_table
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.timing import CallTime
-from tflite_export.verification.checks import Run, left_in_float, lost_sharing
+from tflite_export.verification.checks import Run, lost_sharing
+from tflite_export.verification.left_in_float import warn_of_operators, warn_of_weights
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class ExportReport(Report):
 
     Attributes:
         path: The file.
-        quantize: How weights are stored and in which type the file computes; None: float32.
+        quantize: What was asked for: how weights are stored and in which type the file computes; None: float32. What
+            stands in the file, `weight_types` says, and `warnings` name what stayed in float32.
         sparse: Whether zeros are left out of the file.
         batch_size: How many samples it takes at a time; None: as many as it is given.
         bytes: Its size, in bytes.
@@ -75,6 +77,14 @@ class ExportReport(Report):
         return sum(t.zeros for t in self.tensors) / max(1, sum(t.elements for t in self.tensors))
 
     @property
+    def weight_types(self) -> dict[str, int]:
+        """How many weights of `tensors` the file stores in each type, whatever `quantize` asked for."""
+        counts: dict[str, int] = {}
+        for tensor in self.tensors:
+            counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.elements
+        return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+    @property
     def latency_ms(self) -> float | None:
         """Median time of one call, in milliseconds, with one thread."""
         return self.timings[0].median_ms if self.timings else None
@@ -90,11 +100,22 @@ class ExportReport(Report):
         return tensor_records(self.tensors)
 
     def _facts(self) -> Mapping[str, Any]:
-        return {**super()._facts(), "tensors": self._rows(), "sparsity": self.sparsity}
+        return {
+            **super()._facts(),
+            "tensors": self._rows(),
+            "sparsity": self.sparsity,
+            "weight_types": self.weight_types,
+        }
 
     def _bars(self) -> Bars:
         sizes = (self.bytes, self.gzip_bytes, self.xz_bytes)
         return Bars(self.path.name, "bytes", ("file", "after gzip", "after xz"), {"size": sizes})
+
+    def _weights(self) -> str:
+        """What was asked for, or what is there where nothing of it is."""
+        if self.quantize is not None and list(self.weight_types) == ["float32"]:
+            return f"float32 (asked for: {self.quantize})"
+        return self.quantize or "float32"
 
     def _summary(self) -> Table:
         difference = "not verified"
@@ -102,11 +123,14 @@ class ExportReport(Report):
             check = f"allowed {self.tolerance:g}, {self.samples} samples"
             difference = f"{self.max_difference:.2g}, mean {self.mean_difference:.2g} ({check})"
         rows = [
-            ("weights", f"{self.quantize or 'float32'}, zeros {'left out' if self.sparse else 'stored'}"),
+            ("weights", f"{self._weights()}, zeros {'left out' if self.sparse else 'stored'}"),
             ("size", f"{self.bytes:,} bytes, {self.gzip_bytes:,} gzip, {self.xz_bytes:,} xz"),
             ("sparsity", f"{self.sparsity:.1%} of the weights"),
             ("difference from Keras", difference),
         ]
+        if len(self.weight_types) > 1:
+            stored = ", ".join(f"{count:,} in {name}" for name, count in self.weight_types.items())
+            rows.insert(1, ("stored", stored))
         if self.accuracy is not None:
             rows.append(("accuracy", f"{self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"))
         if self.batch_size != 1:
@@ -144,7 +168,7 @@ def report_of(
     keras_accuracy: float | None,
 ) -> ExportReport:
     """Make the report of a file that passed; `run` is None if it was not run."""
-    tensors = flatbuffer.weights(content)
+    tensors, model = flatbuffer.weights(content), flatbuffer.read(content)
     return ExportReport(
         path=path,
         quantize=quantize,
@@ -163,8 +187,13 @@ def report_of(
         keras_accuracy=keras_accuracy,
         accuracy=accuracy,
         tensors=tensors,
-        operators=flatbuffer.operators(content),
+        operators=flatbuffer.count_operators(model),
         timings=tuple(CallTime.of(threads, seconds) for threads, seconds in sorted(run.seconds.items())) if run else (),
         memory=(run.memory or None) if run else None,
-        warnings=(*lost_sharing(kernels, tensors), *(left_in_float(tensors) if quantize == "int4" else ()), *notes),
+        warnings=(
+            *lost_sharing(kernels, tensors),
+            *warn_of_weights(quantize, tensors),
+            *warn_of_operators(quantize, model),
+            *notes,
+        ),
     )

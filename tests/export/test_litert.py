@@ -6,7 +6,7 @@ import pytest
 from support import tflite_files as made
 
 import tflite_export
-from tflite_export.runtime import litert, trial_run
+from tflite_export.runtime import ports, trial_run
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
 
@@ -63,12 +63,12 @@ def test_what_a_quantized_input_refuses(tflite_files):
 
 def test_quantize_by_hand():
     values = np.array([-10, -0.26, -0.25, 0, 0.25, 0.75, 0.76, 100.0])
-    stored = litert.quantize(values, 0.5, 3, "int8")
+    stored = ports.quantize(values, 0.5, 3, "int8")
     np.testing.assert_array_equal(stored, [-17, 2, 3, 3, 3, 5, 5, 127])  # -0.5, 0.5 and 1.5 are ties
     assert stored.dtype == "int8"
-    real = litert.dequantize(stored, 0.5, 3)
+    real = ports.dequantize(stored, 0.5, 3)
     np.testing.assert_array_equal(real, [-10, -0.5, 0, 0, 0, 1, 1, 62])
-    assert litert.quantize(np.array([-1.0, 300]), 1.0, 0, "uint8").tolist() == [0, 255]
+    assert ports.quantize(np.array([-1.0, 300]), 1.0, 0, "uint8").tolist() == [0, 255]
 
 
 def test_the_trial_run_is_made_once(tflite_files, tmp_path, monkeypatch):

@@ -49,6 +49,35 @@ def test_a_file_multiplies_what_cost_says(build, tmp_path):
     assert f"{expected.macs:,}" in str(found)
 
 
+def timed():
+    """A Dense layer on all steps, whose batch is joined with the steps, and convolutions with gaps."""
+    inputs = keras.Input((12, 6))
+    x = layers.TimeDistributed(layers.Dense(5, activation="relu"))(inputs)
+    x = layers.Conv1D(4, 3, dilation_rate=2)(x)
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.Concatenate()([x, x]))))
+
+
+@pytest.mark.parametrize("build", [mobile, sequences, timed])
+def test_a_free_batch_counts_as_one_sample(build, tmp_path):
+    model = build()
+    options = {"sparse": False, "verify": False}
+    tflite_export.export(model, tmp_path / "free.tflite", batch_size=None, **options)
+    found = tflite_export.inspect(tmp_path / "free.tflite")
+    assert found.inputs[0].shape[0] == -1
+    assert (found.macs, found.uncounted) == (kp.cost(model).macs, ())
+
+
+def test_files_of_the_plain_converter(tmp_path):
+    """They are for any batch; old versions wrote gaps in a convolution as batches."""
+    import tensorflow as tf
+
+    model = mobile()
+    (tmp_path / "plain.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    found = tflite_export.inspect(tmp_path / "plain.tflite")
+    assert found.inputs[0].shape == (-1, 16, 16, 3)
+    assert found.macs == kp.cost(model).macs
+
+
 @pytest.mark.parametrize("kind", made.KINDS)
 def test_every_kind_of_file_multiplies_the_same(tflite_files, kind):
     model, paths = tflite_files
@@ -104,6 +133,63 @@ def test_weights_that_are_zero_are_left_out():
     weight.data.view("float32")[:4] = 0
     found = count_macs(model)
     assert (found.total, found.effective) == (105, 7 * (15 - 4))
+
+
+def chain(*steps, shape):
+    """A file whose input is followed by operators: the name of each, the shape that it makes, its constants."""
+    tensors, operators, none = [(shape, None)], [], np.zeros(0)
+    for name, made_shape, *constants in steps:
+        reads = [len(tensors) - 1, *range(len(tensors), len(tensors) + len(constants))]
+        tensors += [(each.shape, each) for each in constants]
+        operators.append(Operator(name, tuple(reads), (len(tensors),)))
+        tensors.append((made_shape, None))
+    stored = tuple(
+        Tensor(
+            str(place),
+            each,
+            "float32" if value is None else value.dtype.name,
+            None if value is None else value.reshape(-1).view("uint8"),
+            none,
+            none,
+            0,
+            False,
+            None,
+            0,
+        )
+        for place, (each, value) in enumerate(tensors)
+    )
+    return Model("", (Graph(stored, np.array([0]), np.array([len(tensors) - 1]), tuple(operators)),), ())
+
+
+W, BLOCK = np.ones((3, 5), "float32"), np.array([2, 2], "int32")
+GAPS = np.ones((4, 3, 3, 2), "float32")
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps", "macs"),
+    [
+        ((-1, 5), [("FULLY_CONNECTED", (-1, 3), W)], 15),
+        ((-1, 7, 5), [("RESHAPE", (-1, 5)), ("FULLY_CONNECTED", (-1, 3), W)], 7 * 15),
+        ((-1, 7, 5), [("FULLY_CONNECTED", (-1, 3), W)], 7 * 15),
+        ((-1, 5), [("TRANSPOSE", (5, -1)), ("TRANSPOSE", (-1, 5)), ("FULLY_CONNECTED", (-1, 3), W)], 15),
+        (
+            (-1, 8, 8, 2),
+            [
+                ("SPACE_TO_BATCH_ND", (-1, 6, 6, 2), BLOCK),
+                ("CONV_2D", (-1, 4, 4, 4), GAPS),
+                ("BATCH_TO_SPACE_ND", (-1, 4, 4, 4), BLOCK),
+            ],
+            4 * 16 * 9 * 2 * 4,
+        ),
+        ((-1, 5), [("TILE", (-1, 5)), ("FULLY_CONNECTED", (-1, 3), W)], None),  # how often is unknown
+        ((-1, -1, 5), [("FULLY_CONNECTED", (-1, -1, 3), W)], None),  # as many steps as it is given
+        ((-1, 5), [("WHERE", (-1, 2)), ("FULLY_CONNECTED", (-1, 3), np.ones((3, 2), "float32"))], None),
+    ],
+)
+def test_a_free_batch_by_hand(shape, steps, macs):
+    found = count_macs(chain(*steps, shape=shape))
+    assert found.total == found.effective == macs
+    assert bool(found.unknown) is (macs is None)
 
 
 @pytest.mark.parametrize(

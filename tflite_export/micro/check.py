@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 
 from tflite_export import subprocesses
-from tflite_export.arrays import call_sizes
+from tflite_export.arrays import call_sizes, relative_error
 from tflite_export.errors import ExportError, require
+from tflite_export.micro.known_problems import find_refused, find_sparse, find_wrong
 from tflite_export.micro.operators import method
 from tflite_export.reader import flatbuffer
-from tflite_export.reader.flatbuffer import Graph, Model
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
+from tflite_export.runtime.ports import Ports
 from tflite_export.runtime.trial_run import check_runs
 from tflite_export.scratch import temporary_folder
+
+_APART = 0.2  # of the spread of outputs: rounding is far below, and garbage above
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,15 @@ class MicroReport(Report):
     Attributes:
         path: The file.
         bytes: Its size, in bytes, which flash memory must hold.
-        problems: Why TensorFlow Lite Micro cannot run it; empty if no problem is known.
+        problems: Why TensorFlow Lite Micro cannot run it, or computes something else than LiteRT; empty if no problem
+            is known.
         ran: Whether TensorFlow Lite Micro ran it here: without the package `tflite-micro` it is only inspected.
         arena_bytes: The memory for tensors and bookkeeping, in bytes, on this 64-bit machine; on 32 bits the
             bookkeeping is smaller. None if it did not run.
         samples: The number of samples it ran on.
-        max_difference: The largest difference of its outputs from LiteRT's, in real numbers; None if it did not
-            run.
+        max_difference: The largest difference of its outputs from LiteRT's, in real numbers; None if one of the two
+            did not run it.
+        refused: Why LiteRT cannot run it here, so that there is nothing to compare with; "" if it can.
     """
 
     path: Path
@@ -43,14 +48,18 @@ class MicroReport(Report):
     arena_bytes: int | None
     samples: int
     max_difference: float | None
+    refused: str = ""
 
     def _tables(self) -> list[Table]:
         rows = [("size", f"{self.bytes:,} bytes"), *(("problem", problem) for problem in self.problems)]
         if self.ran:
             rows.append(("arena", f"{self.arena_bytes:,} bytes"))
+        if self.max_difference is not None:
             rows.append(("difference from LiteRT", f"{self.max_difference:.3g} ({self.samples} samples)"))
-        elif not self.problems:
+        if not self.ran and not self.problems:
             rows.append(("not run", "no problem is known; to run it: pip install keras-prune[micro]"))
+        if self.refused:
+            rows.append(("not compared", self.refused))
         return [Table(None, rows, self._title())]
 
     def _bars(self) -> Bars:
@@ -73,7 +82,8 @@ def micro_resolver(path: str | os.PathLike[str]) -> str:
         A type `ModelOpResolver` and a function `RegisterOps`, to be pasted into a C++ file.
 
     Raises:
-        ValueError: There is no such file, it is damaged, or TensorFlow Lite Micro lacks some of its operators.
+        ValueError: There is no such file, it is damaged, or TensorFlow Lite Micro lacks some of its
+            operators, refuses its weights or computes wrong values from them.
         ImportError: ai-edge-litert is not installed.
 
     Example:
@@ -87,11 +97,18 @@ def micro_resolver(path: str | os.PathLike[str]) -> str:
     print(tflite_export.micro_resolver("model.tflite"))
     ```
     """
-    names = flatbuffer.operators(flatbuffer.load(path))
+    model = flatbuffer.read(flatbuffer.load(path))
+    names = flatbuffer.count_operators(model)
     if lacking := [name for name in names if method(name) is None]:
         raise ValueError(
             "TensorFlow Lite Micro must have all operators of the file. "
             f"Received: {os.fspath(path)!r} with {', '.join(lacking)}"
+        )
+    if problems := (*find_refused(model), *find_wrong(model), *find_sparse(model)):
+        raise ValueError(
+            "TensorFlow Lite Micro must be able to run the file; "
+            f'quantize=None, or quantize="int8" with `representative_data`, makes such files. '
+            f"Received: {os.fspath(path)!r}: {'; '.join(problems)}"
         )
     calls = "\n".join(f"  TF_LITE_ENSURE_STATUS(resolver.{method(name)}());" for name in sorted(names))
     return (
@@ -107,9 +124,11 @@ def micro_resolver(path: str | os.PathLike[str]) -> str:
 def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport:
     """Check whether TensorFlow Lite Micro can run a file, and how much memory it takes.
 
-    With the package `tflite-micro` (Linux on x86-64) the file runs in a subprocess, on the same inputs as LiteRT.
-    Without it, the file is inspected for what TensorFlow Lite Micro refuses: operators that it lacks, zeros that are
-    left out, float16 weights, int8 weights of floating-point operators.
+    With the package `tflite-micro` (Linux on x86-64) the file runs in a subprocess, on the same inputs as LiteRT, and
+    outputs that are not LiteRT's are a problem. Without it, the file is inspected for what TensorFlow Lite Micro
+    refuses or gets wrong: operators that it lacks, zeros that are left out, float16 weights, int8 weights of
+    floating-point operators. A file that LiteRT cannot run (with TensorFlow Lite Micro's own operators, say) is
+    checked too, without a comparison.
 
     Args:
         path: A `.tflite` file.
@@ -119,7 +138,7 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
         The problems, or the size of the arena in bytes and the difference from LiteRT.
 
     Raises:
-        ValueError: There is no such file, it is damaged, LiteRT cannot run it, or the inputs do not fit it.
+        ValueError: There is no such file, it is damaged, or the inputs do not fit it.
         ImportError: ai-edge-litert is not installed.
 
     Example:
@@ -136,58 +155,52 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     """
     require("ai_edge_litert")
     content = flatbuffer.load(path)
-    check_runs(content, os.fspath(path))
-    runner = Runner(content)
+    model = flatbuffer.read(content)
+    runner, refused = None, ""
+    try:
+        check_runs(content, os.fspath(path))
+        runner = Runner(content)
+    except ValueError as error:
+        refused = str(error)
+    ports = Ports.of(model) if runner is None else runner
     if inputs is None:
-        calls = [runner.synthetic_inputs(seed) for seed in range(8)]
+        calls = [ports.synthetic_inputs(seed) for seed in range(8)]
         samples = sum(len(call[0]) if call[0].ndim else 1 for call in calls)
     else:
-        batches = runner.batches(inputs)
+        batches = ports.batches(inputs)
         samples = len(batches[0])
-        calls = runner.calls(batches, call_sizes(samples, runner.batch or 1))
-    model = flatbuffer.read(content)
-    problems, sparse = _problems(model), _sparse(model)
+        calls = ports.calls(batches, call_sizes(samples, ports.batch or 1))
+    wrong, sparse = find_wrong(model), find_sparse(model)
+    problems = (*find_refused(model), *wrong)
     if sparse or importlib.util.find_spec("tflite_micro") is None:
         # It does not check whether zeros are left out: it would take the stored values for all of them.
-        return MicroReport(Path(path), len(content), (*problems, *sparse), False, None, 0, None)
+        return MicroReport(Path(path), len(content), (*problems, *sparse), False, None, 0, None, refused)
     try:
         arena, outputs = _run(content, calls, len(model.graphs[0].outputs))
     except ExportError as error:
-        return MicroReport(Path(path), len(content), problems or (str(error),), False, None, 0, None)
+        return MicroReport(Path(path), len(content), problems or (str(error),), False, None, 0, None, refused)
+    if runner is None:
+        return MicroReport(Path(path), len(content), wrong, True, arena, samples, None, refused)
     expected = [runner.real(runner.call(call)) for call in calls]
+    found = [runner.real(call) for call in outputs]
     differences = [
         np.abs(x.astype("float64") - y.astype("float64")).max(initial=0.0)
-        for call, reference in zip(outputs, expected, strict=True)
-        for x, y in zip(runner.real(call), reference, strict=True)
+        for call, reference in zip(found, expected, strict=True)
+        for x, y in zip(call, reference, strict=True)
     ]
-    return MicroReport(Path(path), len(content), (), True, arena, samples, float(np.max(differences)))
+    problems = (*wrong, *_apart(found, expected))
+    return MicroReport(Path(path), len(content), problems, True, arena, samples, float(np.max(differences)))
 
 
-def _problems(model: Model) -> tuple[str, ...]:
-    """What TensorFlow Lite Micro is known to refuse."""
-    lacking = [name for name in flatbuffer.count_operators(model) if method(name) is None]
-    found = [f"it lacks the operators {', '.join(lacking)}"] if lacking else []
-    tensors = [tensor for graph in model.graphs for tensor in graph.tensors if tensor.data is not None]
-    if any(tensor.dtype == "float16" for tensor in tensors):
-        found.append("it does not read float16 weights")
-    if hybrid := sorted({name for graph in model.graphs for name in _hybrid(graph)}):
-        found.append(f"it has no floating-point {', '.join(hybrid)} with int8 weights (dynamic range)")
-    return tuple(found)
-
-
-def _sparse(model: Model) -> tuple[str, ...]:
-    found = any(tensor.stored is not None for graph in model.graphs for tensor in graph.tensors)
-    return ("it does not read weights whose zeros are left out (sparse storage)",) if found else ()
-
-
-def _hybrid(graph: Graph) -> list[str]:
-    found = []
-    for operator in graph.operators:
-        if len(operator.inputs) > 1 and min(operator.inputs[:2]) >= 0:
-            data, weights = (graph.tensors[place] for place in operator.inputs[:2])
-            if data.dtype == "float32" and weights.dtype in ("int8", "int4") and weights.quantization:
-                found.append(operator.name)
-    return found
+def _apart(found: list[list[np.ndarray]], expected: list[list[np.ndarray]]) -> tuple[str, ...]:
+    """A problem if outputs are not those of LiteRT, whose integer kernels may round otherwise."""
+    worst = 0.0
+    for values, references in zip(zip(*found, strict=True), zip(*expected, strict=True), strict=True):
+        value, reference = (np.stack(each).astype("float64") for each in (values, references))
+        worst = max(worst, relative_error(value, reference))
+    if worst <= _APART:
+        return ()
+    return (f"its outputs are not LiteRT's: the error is {worst:.0%} of the spread of LiteRT's outputs",)
 
 
 def _run(content: bytes, calls: list[list[np.ndarray]], outputs: int) -> tuple[int, list[list[np.ndarray]]]:

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tflite_export.reader.batch_of_one import shapes_of_one
 from tflite_export.reader.flatbuffer import THROUGH, Graph, Model, Operator
 from tflite_export.reader.tensors import Tensor, count_zeros
 
@@ -26,7 +27,7 @@ _FREE = frozenset(_FREE_NAMES.split())
 
 @dataclass(frozen=True)
 class Macs:
-    """Multiply-accumulates of one run of a file.
+    """Multiply-accumulates of one run of a file, on one sample if its batch is free.
 
     Attributes:
         total: All products; None if those of some operator, or a size, are unknown.
@@ -46,9 +47,12 @@ def count_macs(model: Model) -> Macs:
     """Count the products of the first graph, the one that runs.
 
     The products of control flow, custom operators and others whose work does not follow from their shapes are unknown.
-    A convolution counts each place of its window, those in the padding too.
+    A convolution counts each place of its window, those in the padding too. A batch of any size counts as one sample.
     """
     graph = model.graphs[0]
+    shapes = shapes_of_one(graph)
+    sized = (replace(tensor, shape=shape) for tensor, shape in zip(graph.tensors, shapes, strict=True))
+    graph = replace(graph, tensors=tuple(sized))
     total, effective = 0, 0
     unknown: dict[str, None] = {}
     through = [operator for operator in graph.operators if operator.name in THROUGH]
@@ -75,7 +79,8 @@ def _products(graph: Graph, operator: Operator) -> list[tuple[int, int | None]] 
     rule = _RULES.get(operator.name)
     reads = [graph.tensors[place] if place >= 0 else None for place in operator.inputs]
     makes = [graph.tensors[place] for place in operator.outputs if place >= 0]
-    shapes = [tensor.shape for tensor in (*reads, *makes) if tensor is not None]
+    # What a matrix is multiplied with may have any shape: how many rows it has, the output tells.
+    shapes = [tensor.shape for tensor in (*reads[operator.name == "FULLY_CONNECTED" :], *makes) if tensor is not None]
     if rule is None or not makes or any(min(shape, default=0) < 0 for shape in shapes):
         return None
     try:

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tflite_export.arrays import as_batch, call_sizes, is_list_of_batches, join, parts, same_length
+from tflite_export.arrays import call_sizes, join
 from tflite_export.errors import require
 from tflite_export.reader import flatbuffer
+from tflite_export.runtime.ports import AT_ONCE, Ports
 from tflite_export.runtime.trial_run import check_runs
 from tflite_export.validation import check_flag
-
-_AT_ONCE = 32  # samples in a call of a file whose batch is not fixed
 
 
 def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> np.ndarray | list[np.ndarray]:
@@ -71,27 +70,7 @@ def run(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> list
         raise ValueError(f"LiteRT must be able to run the file on these inputs. Received: {error}") from error
 
 
-def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: str) -> np.ndarray:
-    """Quantize real numbers: `values / scale + zero_point`, rounded and clipped.
-
-    Ties go to even integers, as XNNPACK rounds them.
-
-    Raises:
-        ValueError: A value is NaN.
-    """
-    if np.isnan(values).any():
-        raise ValueError(f"A quantized input must hold numbers. Received: {np.isnan(values).sum()} values are NaN")
-    limits = np.iinfo(dtype)
-    integers = np.rint(values.astype("float32") / np.float32(scale)).astype("float64") + zero_point
-    return np.clip(integers, limits.min, limits.max).astype(dtype)
-
-
-def dequantize(integers: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-    """Return the real numbers, float32, of quantized integers: `scale * (integers - zero_point)`."""
-    return (integers.astype("float64") - zero_point).astype("float32") * np.float32(scale)
-
-
-class Runner:
+class Runner(Ports):
     """Loaded file.
 
     Args:
@@ -107,40 +86,14 @@ class Runner:
         resolver = OpResolverType.BUILTIN if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         self._interpreter = Interpreter(**source, num_threads=threads, experimental_op_resolver_type=resolver)
         self._interpreter.allocate_tensors()
-        self._inputs = self._interpreter.get_input_details()
-        self._outputs = self._interpreter.get_output_details()
-
-    @property
-    def batch(self) -> int | None:
-        """How many samples the file takes at a time; None if as many as it is given.
-
-        Raises:
-            ValueError: Its inputs have no batch axis in common.
-        """
-        axes = [[int(size) for size in detail["shape_signature"]] for detail in self._inputs]
-        fixed = {axis[0] for axis in axes if axis and axis[0] >= 0}
-        if len(fixed) > 1 or not all(axes):
-            named = dict(zip(self.names(), axes, strict=True))
-            raise ValueError(f"The file's inputs must have the same batch size. Received: inputs of shapes {named}")
-        return fixed.pop() if fixed else None
+        super().__init__(self._interpreter.get_input_details(), self._interpreter.get_output_details())
 
     def run(self, inputs: Any, *, raw: bool = False, sizes: Sequence[int] | None = None) -> list[np.ndarray]:
         """Return all outputs for all samples. See `predict`; `sizes` as in `calls`."""
         batches = self.batches(inputs)
-        sizes = call_sizes(len(batches[0]), self.batch or _AT_ONCE) if sizes is None else sizes
+        sizes = call_sizes(len(batches[0]), self.batch or AT_ONCE) if sizes is None else sizes
         outputs = join([self.call(values) for values in self.calls(batches, sizes)], sizes, self.batch)
         return outputs if raw else self.real(outputs)
-
-    def calls(self, batches: Sequence[np.ndarray], sizes: Sequence[int]) -> list[list[np.ndarray]]:
-        """Return the inputs of each call, of so many samples each, those of a fixed batch filled up."""
-        return parts(batches, sizes, self.batch)
-
-    def real(self, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return outputs as real numbers, from those that the file stores."""
-        return [
-            output if (scale := _scale(detail)) is None else dequantize(output, *scale)
-            for output, detail in zip(outputs, self._outputs, strict=True)
-        ]
 
     def call(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs of one call, as the file stores them, for inputs of any shapes."""
@@ -158,13 +111,6 @@ class Runner:
         for detail, value in zip(self._inputs, values, strict=True):
             self._interpreter.set_tensor(detail["index"], value)
 
-    def zeros(self) -> list[np.ndarray]:
-        """Return inputs for one call that every file accepts: zeros, or the zero points."""
-        return [
-            np.full(detail["shape"], 0 if (scale := _scale(detail)) is None else scale[1], detail["dtype"])
-            for detail in self._inputs
-        ]
-
     def latencies(self, *, runs: int = 100, seconds: float = 1.0) -> list[float]:
         """Time calls on the inputs set last: the seconds of `runs` of them, fewer when they are slow."""
         return time_calls([self], runs=runs, seconds=seconds)[0]
@@ -172,37 +118,6 @@ class Runner:
     def invoke(self) -> None:
         """Run one call on the inputs set last."""
         self._interpreter.invoke()
-
-    def synthetic_inputs(self, seed: int = 0) -> list[np.ndarray]:
-        """Return inputs for one call: normal numbers, any quantized integers, ids that are 0."""
-        rng, values = np.random.default_rng(seed), self.zeros()
-        for place, detail in enumerate(self._inputs):
-            dtype = np.dtype(detail["dtype"])
-            if dtype.kind == "f":
-                values[place] = rng.standard_normal(detail["shape"]).astype(dtype)
-            elif _scale(detail) is not None:
-                limits = np.iinfo(dtype)
-                values[place] = rng.integers(limits.min, limits.max, detail["shape"], dtype, endpoint=True)
-        return values
-
-    def batches(self, inputs: Any) -> list[np.ndarray]:
-        """Return the user's inputs as one array per input of the file, of the type that it stores. See `predict`."""
-        names, rank = self.names(), len(self._inputs[0]["shape"])
-        _ = self.batch  # whether there is a batch axis at all
-        if isinstance(inputs, Mapping):
-            if set(inputs) != set(names):
-                raise ValueError(f"The file's inputs are {names}. Received: a dict of {list(inputs)}")
-            values = [inputs[name] for name in names]
-        elif len(names) > 1 or is_list_of_batches(inputs, rank):
-            values = list(inputs)
-        else:
-            values = [inputs]
-        if len(values) != len(names):
-            raise ValueError(f"The file's inputs are {names}. Received: {len(values)} arrays")
-        triples = zip(values, self._inputs, names, strict=True)
-        batches = [_as_stored(value, detail, name) for value, detail, name in triples]
-        same_length(batches)
-        return batches
 
     def names(self) -> list[str]:
         """Return the inputs' names in the signature; in a file without one, those of the tensors."""
@@ -244,25 +159,3 @@ def time_calls(runners: Sequence[Runner], *, runs: int, seconds: float = math.in
             times[place].append(time.perf_counter() - start)
         turn += 1
     return [each[warm_up:] for each in times]
-
-
-def _scale(detail: Mapping[str, Any]) -> tuple[float, int] | None:
-    """Scale and zero point of an input or output that is quantized."""
-    parameters = detail["quantization_parameters"]
-    if np.dtype(detail["dtype"]).kind not in "iu" or len(parameters["scales"]) != 1:
-        return None
-    return float(parameters["scales"][0]), int(parameters["zero_points"][0])
-
-
-def _as_stored(value: Any, detail: Mapping[str, Any], name: str) -> np.ndarray:
-    """A batch of the tensor's own type, from real numbers if it is quantized."""
-    shape, dtype, scale = detail["shape"][1:].tolist(), np.dtype(detail["dtype"]).name, _scale(detail)
-    given = np.asarray(value).dtype
-    if scale is None or given.name == dtype:
-        return as_batch(value, shape, dtype, name)
-    if given.kind != "f":
-        raise ValueError(
-            f"The input {name!r} is quantized: it takes floating-point numbers, or {dtype} that are quantized "
-            f"already. Received: dtype {given}"
-        )
-    return quantize(as_batch(value, shape, "float32", name), *scale, dtype)

@@ -1,5 +1,6 @@
 """The checks that a converted file must pass before it is written to the user's path."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,6 @@ from tflite_export.keras_models.kernels import Kernel
 from tflite_export.reader.weight_tables import TensorSparsity
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-_LARGE = 1024  # elements: smaller kernels are not worth fewer bits
 
 
 @dataclass(frozen=True)
@@ -86,18 +85,47 @@ def check_operators(operators: dict[str, int], allow: Collection[str], verify: b
         )
 
 
-def check_zeros(kernels: Sequence[Kernel], found: int) -> None:
-    """Check that the file, with `found` zeros in it, has at least as many as the model's kernels.
+def check_zeros(kernels: Sequence[Kernel], found: int, weights: Sequence[TensorSparsity]) -> list[str]:
+    """Check that a file keeps the zeros of the model's kernels.
 
     A total, since the converter transposes, splits and concatenates kernels. It multiplies the scale of a
     BatchNormalization that follows into a kernel, which keeps zeros. It stores equal tensors once, so equal
     kernels count once here. All constants of the file count: those that are no kernels make the check less strict.
+
+    The converter also drops kernels that no output depends on, and computes in advance what depends on no input: a
+    slice of an embedding of positions, say. Only kernels of which a whole one of the same size is in the file must keep
+    their zeros; of several of one size, as few as are there.
+
+    Args:
+        kernels: Of the model.
+        found: How many zeros the file has, in all constants.
+        weights: The kernels and embeddings of the file.
+
+    Returns:
+        A warning if there are fewer zeros than in the model, since kernels are not in the file as a whole; else none.
+
+    Raises:
+        ExportError: Kernels that are in the file have fewer zeros.
     """
-    expected = sum({kernel.values.tobytes(): kernel.zeros for kernel in kernels}.values())
-    if found < expected:
+    different = list({kernel.values.tobytes(): kernel for kernel in kernels}.values())
+    expected = sum(kernel.zeros for kernel in different)
+    if found >= expected:
+        return []
+    there = Counter(tensor.elements for tensor in weights)
+    by_size: dict[int, list[int]] = {}
+    for kernel in different:
+        by_size.setdefault(kernel.values.size, []).append(kernel.zeros)
+    least = sum(sum(sorted(zeros)[: there[size]]) for size, zeros in by_size.items())
+    if found < least:
         raise ExportError(
-            f"The file must keep the {expected:,} zeros of the model's kernels. Received: {found:,} zeros"
+            f"The file must keep the {least:,} zeros of the model's kernels. Received: {found:,} zeros, with kernels "
+            f"of {', '.join(dict.fromkeys(kernel.layer for kernel in different if kernel.zeros))}"
         )
+    changed = [kernel.layer for kernel in different if len(by_size[kernel.values.size]) > there[kernel.values.size]]
+    return [
+        f"{found:,} zeros are in the file, {expected:,} in the model: the converter dropped kernels that no output "
+        f"needs, or computed with them in advance (among these: {', '.join(dict.fromkeys(changed))})"
+    ]
 
 
 def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -> list[str]:
@@ -111,13 +139,6 @@ def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -
                 "that, and a BatchNormalization that the converter multiplies into the kernel"
             )
     return lines
-
-
-def left_in_float(tensors: Sequence[TensorSparsity]) -> list[str]:
-    """Return a warning about the large kernels of an int4 file that are still float32."""
-    large = [tensor for tensor in tensors if tensor.dtype == "float32" and tensor.elements >= _LARGE]
-    names = ", ".join(tensor.name.partition(";")[0] for tensor in large)
-    return [f"float32 still, since ai-edge-quantizer does not quantize their operators: {names}"] if names else []
 
 
 def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float) -> Run:
