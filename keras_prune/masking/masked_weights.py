@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
+from keras_prune.masking.binary import make_binary
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
 from keras_prune.masking.clusters import SharedWeight, WeightClusters
 from keras_prune.masking.layouts import find_axes
@@ -25,7 +26,7 @@ class MaskedWeight:
         layer: Path of the layer: `"conv1"`, or `"encoder/conv1"` in a nested model.
         name: Name of the weight in the layer: `"kernel"`, `"query/kernel"`.
         weight: The variable, which is 0 where `mask` is 0.
-        mask: Variable of the same shape, 1 = kept, 0 = pruned.
+        mask: Variable of the same shape, 1 = kept, 0 = pruned. (Other numbers count as 1: see `make_masks_binary`.)
         held: The weight in the layer that holds it itself, perhaps a sublayer.
         movement: Variable in which -Σ w·∂loss/∂w is added up while the model trains. Defaults to None: there is none.
         shared: The clusters of its entries. Defaults to None: there are none.
@@ -135,6 +136,13 @@ def masked_sparsity(weights: Sequence[MaskedWeight]) -> float:
     return 1.0 - kept / sum(weight.size for weight in weights) if weights else 0.0
 
 
+def make_masks_binary(weights: Sequence[MaskedWeight]) -> None:
+    """Makes the masks of these weights 0 or 1, after they were given values from outside; warns if they had others."""
+    if make_binary({weight.path: weight.mask for weight in weights}):
+        for weight in weights:
+            weight.recount()
+
+
 def apply_masks(model: keras.Layer) -> None:
     """Set every pruned weight of a model to exactly zero, and the weights of each cluster to their mean.
 
@@ -195,7 +203,8 @@ def stateless_apply_masks(
         if index is not None:  # frozen weights do not change
             mask = read(weight.mask)
             if weight.shared is None:
-                masked[index] = masked[index] * mask
+                value = ops.convert_to_tensor(masked[index])
+                masked[index] = ops.where(ops.not_equal(mask, 0), value, ops.zeros_like(value))
             else:
                 masked[index] = weight.shared.project(masked[index], mask, read)
     return masked

@@ -17,6 +17,7 @@ from keras_prune.masking.masked_weights import (
     MaskedWeight,
     apply_masks,
     find_masked,
+    make_masks_binary,
     masked_sparsity,
     stateless_apply_masks,
     walk_layers,
@@ -34,6 +35,7 @@ class PrunedModel:
     """Mixin of the class of a model with masks: its training step applies them. `wrap_pruning` makes such models."""
 
     _plain_class: type
+    train_function: Any
 
     def train_step(self, *args: Any) -> Any:
         """Run the training step of the model, then `weight * mask`, and the means of clusters."""
@@ -60,6 +62,12 @@ class PrunedModel:
                 masked.weight.assign(masked.weight.value * masked.mask.value)
         return result
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """Compile the training step, as in Keras: it multiplies by masks, which must be 0 or 1."""
+        if self.train_function is None or force:
+            make_masks_binary(find_masked(self))
+        return super().make_train_function(force)  # type: ignore[misc]
+
     def _masked_writes(self, weights: list[MaskedWeight]) -> AbstractContextManager[set[int]]:
         own_step = self._plain_class.train_step is not keras.Model.train_step  # type: ignore[attr-defined]
         if keras.backend.backend() != "tensorflow" or own_step:
@@ -68,10 +76,14 @@ class PrunedModel:
         return _keras.masked_writes(self, pairs)
 
     def set_weights(self, weights: list[Any]) -> None:
-        """Set the weights, as in Keras; warns when they restore a less sparse model, masks included."""
+        """Set the weights, as in Keras; warns when they restore a less sparse model, masks included.
+
+        Of the mean of the weights of several models each weight is kept that one of them keeps.
+        """
         before = masked_sparsity(find_masked(self))
         super().set_weights(weights)  # type: ignore[misc]
         masked = find_masked(self)
+        make_masks_binary(masked)
         for weight in masked:
             weight.apply()
         after = masked_sparsity(masked)
@@ -98,6 +110,7 @@ class PrunedModel:
         object.__setattr__(self, "_training_data", data)  # not an attribute that Keras tracks
         callbacks = kwargs.get("callbacks", args[3] if len(args) > 3 else None)
         _build_optimizer(self)
+        make_masks_binary(find_masked(self))
         try:
             with _keras.ends_in_background(callbacks):
                 history = super().fit(x, y, *args, **kwargs)  # type: ignore[misc]

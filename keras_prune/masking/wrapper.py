@@ -13,6 +13,7 @@ from typing import Any, Self
 import keras
 
 from keras_prune import _keras
+from keras_prune.masking.binary import make_binary
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
 from keras_prune.masking.clusters import WeightClusters
 from keras_prune.masking.prunable import Weights, find_prunable
@@ -61,6 +62,10 @@ class PruningMasks(keras.layers.Layer):
             )
             self._movements.append(moved)
         self.built = True
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(store)
+        make_binary({mask.path: mask for mask in self._masks})
 
     @property
     def masks(self) -> list[keras.Variable]:
