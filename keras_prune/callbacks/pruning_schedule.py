@@ -137,6 +137,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         if regrowth is not None and (timing is None or self.end_step is not None):
             self.end_step = max(self.end_step or 0, regrowth.end_step)
         self._weights: list[MaskedWeight] = []
+        self._awaits_weights = False
         self._kept: dict[int, int] = {}  # entries of each weight, by the `id` of its mask
         self._sparsity = 0.0
         self._measured: Measured | None = None
@@ -180,11 +181,18 @@ class PruningSchedule(_keras.BackgroundCallback):
     # What the callback does, and when.
 
     def set_model(self, model: keras.Model) -> None:
-        weights = self.rule.weights_of(model, "PruningSchedule")
+        self._awaits_weights = _keras.is_built_by_training(model)
+        self._weights = [] if self._awaits_weights else self.rule.weights_of(model, "PruningSchedule")
         super().set_model(keep_masks(model))
-        self._weights = weights
         self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)
         self._begin()
+
+    def _take_weights(self) -> None:
+        """Finds the weights of a model that its first step has built."""
+        if self._awaits_weights and self._model.built:
+            self._awaits_weights = False
+            self._weights = self.rule.weights_of(self._model, "PruningSchedule")
+            self._known_step, self._known_batch, self._last_due = 0, 0, None
 
     def _begin(self) -> None:
         self._updates = FiniteUpdates()
@@ -271,6 +279,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         return self.end_step if once else max(regular, self.end_step)
 
     def _update_after(self, batch: int) -> None:
+        self._take_weights()
         # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
         # that step may be reached: it is never above the estimate made here.
         batches = batch + 1 - self._known_batch
@@ -285,7 +294,7 @@ class PruningSchedule(_keras.BackgroundCallback):
 
     def _update_if_due(self, step: int) -> None:
         due = self._due(step)
-        if due is None or due == self._last_due:
+        if due is None or due == self._last_due or self._awaits_weights:
             return
         self._last_due = due
         optimizer = getattr(self.model, "optimizer", None)  # on JAX, `self.model` brings the variables up to date
@@ -307,6 +316,8 @@ class PruningSchedule(_keras.BackgroundCallback):
         """Brings the sparsity up to date: after an update from what it counted, else from the masks themselves."""
         if kept is None:
             kept = {id(weight.mask): int(np.count_nonzero(weight.kept())) for weight in self._weights}
+        if self._awaits_weights:
+            return
         self._kept |= kept
         total = sum(weight.size for weight in self._weights)
         self._sparsity = 1.0 - sum(self._kept.get(id(weight.mask), weight.size) for weight in self._weights) / total

@@ -109,6 +109,20 @@ class WeightClusters(keras.layers.Layer):
                 self._shared.append(variables)
         self.built = True
 
+    def keep(self, alive: Sequence[bool]) -> None:
+        """Removes the clusters of weights that are lost."""
+        living = []
+        variables = iter(list(self._shared))
+        for count, lives in zip(self.clusters, alive, strict=True):
+            own = None if count is None else list(next(variables))
+            if own is not None and lives:
+                living.append(own)
+            elif own is not None:
+                _keras.untrack(self, *own)
+        with _keras.unlocked(self):
+            self._shared = living
+        self.clusters = tuple(count for count, lives in zip(self.clusters, alive, strict=True) if lives)
+
     @property
     def shared(self) -> list[SharedWeight | None]:
         """The clusters of each weight, in the order of the layer's prunable weights; None where there are none."""

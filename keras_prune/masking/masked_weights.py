@@ -13,7 +13,7 @@ from keras_prune.masking.binary import make_binary
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
 from keras_prune.masking.clusters import SharedWeight, WeightClusters
 from keras_prune.masking.layouts import find_axes
-from keras_prune.masking.prunable import Held, find_prunable
+from keras_prune.masking.prunable import Held
 from keras_prune.masking.wrapper import ATTRIBUTE, PruningMasks, PruningWrapper
 from keras_prune.selection.layout import Axes
 
@@ -120,12 +120,12 @@ def find_masked(model: keras.Layer) -> list[MaskedWeight]:
     for path, layer in layers:
         masks = getattr(layer, ATTRIBUTE, None)
         if masks is not None:
-            held = find_prunable(inner_layer(layer)).held
             clusters = getattr(layer, CLUSTERS, None)
-            shared = [None] * len(held) if clusters is None else clusters.shared
-            rows = zip(held.items(), masks.masks, masks.movements, shared, strict=True)
+            shared = [None] * len(masks.rows) if clusters is None else clusters.shared
             found += [
-                MaskedWeight(path, name, each.weight, mask, each, *others) for (name, each), mask, *others in rows
+                MaskedWeight(path, row.name, row.held.weight, row.mask, row.held, row.movement, each)
+                for row, each in zip(masks.rows, shared, strict=True)
+                if row.held.is_alive
             ]
     return found
 
