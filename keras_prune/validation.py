@@ -1,4 +1,5 @@
-"""Checks of arguments, the same for every function: each returns a plain Python value or raises.
+"""Checks of arguments, the same for every function: each returns a plain Python value or raises. And of numbers that
+must be finite.
 
 Numbers of NumPy count as numbers; booleans and text do not. Counts are integers; steps, which are often computed by a
 division, may also be 3.0. All messages say what is allowed and end in "Received: ...".
@@ -192,6 +193,33 @@ def check_choice(value: Any, name: str, allowed: Collection[Any]) -> Any:
     if not any(value is each or (type(value) is type(each) and value == each) for each in allowed):
         raise ValueError(f"`{name}` must be one of {list(allowed)}. Received: {name}={value!r}")
     return value
+
+
+class NotFiniteError(ValueError):
+    """Weights, or what was measured with them, are NaN or infinite, as after a training that diverged."""
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether no entry of an array is NaN or infinite; in one pass over it, and without another array of its size."""
+    with np.errstate(invalid="ignore"):
+        return not array.size or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
+
+
+def check_finite(array: np.ndarray, what: str, path: str) -> None:
+    """Raises unless an array is finite.
+
+    Args:
+        array: The values.
+        what: What they are, the subject of the message: "Weights".
+        path: The weight that they are of.
+
+    Raises:
+        NotFiniteError: A value is NaN or infinite.
+    """
+    if not is_finite(array):
+        raise NotFiniteError(
+            f"{what} must be finite: did the training diverge? Received: NaN or infinite values in '{path}'"
+        )
 
 
 def part(ratio: float, size: int) -> int:

@@ -64,6 +64,25 @@ def remove_sublayer(layer: keras.Layer, name: str) -> None:
         delattr(layer, name)
 
 
+def untrack(layer: keras.Layer, *variables: keras.Variable) -> None:
+    """Removes variables from a built layer."""
+    for variable in variables:
+        layer._untrack_variable(variable)
+
+
+def track_again(layer: keras.Layer) -> None:
+    """Brings what PyTorch knows of the variables in a layer up to date, after some were added or removed inside it."""
+    if keras.backend.backend() == "torch":
+        for part in layer._flatten_layers():
+            if hasattr(part, "_torch_params"):
+                part._track_variables()
+
+
+def attributes(layer: keras.Layer) -> dict[str, object]:
+    """The attributes of a layer by name. PyTorch keeps those that are layers apart."""
+    return vars(layer) | vars(layer).get("_modules", {})
+
+
 def flatten(layer: keras.Layer) -> list[keras.Layer]:
     """The layer and all layers in it, parents first."""
     return layer._flatten_layers()

@@ -17,6 +17,11 @@ def compiled_loss(model: keras.Model) -> tuple[Any, Any] | None:
     return None if found is None else (found._user_loss, found._user_loss_weights)
 
 
+def is_built_by_training(model: Any) -> bool:
+    """Whether the first step of `fit` makes the weights of a model: Keras's other backends do so before it."""
+    return keras.backend.backend() == "tensorflow" and not model.built
+
+
 def compiled_metrics(model: keras.Model) -> tuple[Any, Any]:
     """The metrics and the weighted metrics that a model was compiled with, as they were passed; None without any."""
     found = getattr(model, "_compile_metrics", None)

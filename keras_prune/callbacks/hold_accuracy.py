@@ -29,10 +29,10 @@ from keras_prune.validation import (
     check_text,
     check_verbose,
 )
+from keras_prune.weights.diverged import FiniteUpdates
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
-from keras_prune.weights.update import update_masks
 
 IN_THIS_FIT = "keras_prune.HoldAccuracy"  # a key of the parameters that all callbacks of one `fit` share
 _STATE = ("baseline", "_held", "_target", "_failed", "_epochs_here", "_done")  # the state of the search, except models
@@ -222,6 +222,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         self._done = False
         self._best: Snapshot | None = None
         self._first_epoch = True
+        self._updates = FiniteUpdates()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # Pruned here and not when it is decided: after the last epoch it would not be trained again.
@@ -241,7 +242,7 @@ class HoldAccuracy(keras.callbacks.Callback):
             self._next()
         if self._epochs_here == 0 and not self._done:
             optimizer = getattr(self.model, "optimizer", None)
-            update_masks(self._weights, self.rule, self._goal, epoch, optimizer, self._measured.now(epoch))
+            self._updates.update(self._weights, self.rule, self._goal, epoch, optimizer, self._measured.now(epoch))
             apply_masks(self.model)  # minus zeros become zeros
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -321,7 +322,7 @@ class HoldAccuracy(keras.callbacks.Callback):
         self._epochs_here += 1
         bound = self.bound
         assert bound is not None
-        if metric == bound or self._better(metric, bound):
+        if not self._updates.refused and (metric == bound or self._better(metric, bound)):
             self._best = Snapshot.take(self.model)
             self._held = self._target
             self._next()

@@ -18,10 +18,10 @@ from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.schedules import ConstantSparsity, SparsitySchedule
 from keras_prune.selection import Selection
 from keras_prune.validation import check_sparsity, check_step
+from keras_prune.weights.diverged import FiniteUpdates
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.regrowth import Regrowth
 from keras_prune.weights.rule import PruningRule, Targets
-from keras_prune.weights.update import update_masks
 
 IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
 
@@ -31,7 +31,8 @@ class PruningSchedule(_keras.BackgroundCallback):
 
     The step is `optimizer.iterations`, so a resumed run continues where it was. Masks are updated every `frequency`
     steps from the schedule's `begin_step` on, and always at its `end_step`, whatever the frequency and
-    `steps_per_execution`. Pruned weights remain pruned. Between updates the model itself holds its masks (see
+    `steps_per_execution`. Pruned weights remain pruned. Weights or scores that are NaN or infinite, as when training
+    diverges, leave all masks as they are, which is said once. Between updates the model itself holds its masks (see
     `wrap_pruning`). The sparsity of all masked weights is written to the logs as `sparsity`: list this callback before
     those that read it, such as `TensorBoard`; `History` and the progress bar always see it. Listed first, and without
     others that act at the ends of batches, it lets JAX and torch begin the next step meanwhile.
@@ -136,9 +137,12 @@ class PruningSchedule(_keras.BackgroundCallback):
         if regrowth is not None and (timing is None or self.end_step is not None):
             self.end_step = max(self.end_step or 0, regrowth.end_step)
         self._weights: list[MaskedWeight] = []
+        self._awaits_weights = False
         self._kept: dict[int, int] = {}  # entries of each weight, by the `id` of its mask
         self._sparsity = 0.0
         self._measured: Measured | None = None
+        self._updates = FiniteUpdates()
+        self._last_due: int | None = None  # at which an update was made, or refused
         self._last_update: int | None = None
         self._known_step, self._known_batch = 0, 0
         self._thread: int | None = None  # that of `fit`
@@ -177,11 +181,22 @@ class PruningSchedule(_keras.BackgroundCallback):
     # What the callback does, and when.
 
     def set_model(self, model: keras.Model) -> None:
-        weights = self.rule.weights_of(model, "PruningSchedule")
+        self._awaits_weights = _keras.is_built_by_training(model)
+        self._weights = [] if self._awaits_weights else self.rule.weights_of(model, "PruningSchedule")
         super().set_model(keep_masks(model))
-        self._weights = weights
         self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)
-        self._last_update = None
+        self._begin()
+
+    def _take_weights(self) -> None:
+        """Finds the weights of a model that its first step has built."""
+        if self._awaits_weights and self._model.built:
+            self._awaits_weights = False
+            self._weights = self.rule.weights_of(self._model, "PruningSchedule")
+            self._known_step, self._known_batch, self._last_due = 0, 0, None
+
+    def _begin(self) -> None:
+        self._updates = FiniteUpdates()
+        self._last_due = self._last_update = None
         self._thread, self._ends_unseen = None, False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -190,8 +205,8 @@ class PruningSchedule(_keras.BackgroundCallback):
                 "One PruningSchedule a fit: two would undo each other's masks. Give layers their own sparsity with "
                 "`targets`. Received: two PruningSchedule callbacks"
             )
-        self._last_update = None
-        self._thread, self._ends_unseen = threading.get_ident(), False
+        self._begin()
+        self._thread = threading.get_ident()
         if self._measured is not None:
             self._measured.check()
 
@@ -259,14 +274,16 @@ class PruningSchedule(_keras.BackgroundCallback):
         regular = step - (step - self.begin_step) % self.frequency
         if self.end_step is None or step < self.end_step:
             return regular
-        # A threshold continues to prune weights that fall below it.
-        return self.end_step if self.rule.selection.needs_sparsity else max(regular, self.end_step)
+        # A threshold continues to prune weights that fall below it; and what was refused is tried again.
+        once = self.rule.selection.needs_sparsity and not self._updates.refused
+        return self.end_step if once else max(regular, self.end_step)
 
     def _update_after(self, batch: int) -> None:
+        self._take_weights()
         # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
         # that step may be reached: it is never above the estimate made here.
         batches = batch + 1 - self._known_batch
-        if self._due(self._known_step - (-batches // self._accumulation())) != self._last_update:
+        if self._due(self._known_step - (-batches // self._accumulation())) != self._last_due:
             self._known_step, self._known_batch = self._read_step(), batch + 1
             self._update_if_due(self._known_step)
 
@@ -277,11 +294,12 @@ class PruningSchedule(_keras.BackgroundCallback):
 
     def _update_if_due(self, step: int) -> None:
         due = self._due(step)
-        if due is None or due == self._last_update:
+        if due is None or due == self._last_due or self._awaits_weights:
             return
+        self._last_due = due
         optimizer = getattr(self.model, "optimizer", None)  # on JAX, `self.model` brings the variables up to date
         statistics = self._measured.now(due) if self._measured is not None else None
-        kept = update_masks(
+        kept = self._updates.update(
             self._weights,
             self.rule,
             lambda own: self._sparsity_at(own, due),
@@ -290,13 +308,16 @@ class PruningSchedule(_keras.BackgroundCallback):
             statistics,
             agree=partial(choice_of_first, self._model),
         )
-        self._last_update = due
-        self._count(kept)
+        if kept is not None:
+            self._last_update = due
+            self._count(kept)
 
     def _count(self, kept: dict[int, int] | None = None) -> None:
         """Brings the sparsity up to date: after an update from what it counted, else from the masks themselves."""
         if kept is None:
             kept = {id(weight.mask): int(np.count_nonzero(weight.kept())) for weight in self._weights}
+        if self._awaits_weights:
+            return
         self._kept |= kept
         total = sum(weight.size for weight in self._weights)
         self._sparsity = 1.0 - sum(self._kept.get(id(weight.mask), weight.size) for weight in self._weights) / total

@@ -15,7 +15,7 @@ from keras_prune.importance.random import Random, drawn_seed
 from keras_prune.importance.registry import CRITERIA, names, takes_statistics
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.labels import FIXED
-from keras_prune.validation import check_choice
+from keras_prune.validation import check_choice, check_finite
 
 Score = Callable[[Binding], np.ndarray | None] | Callable[[Binding, ChannelStatistics], np.ndarray | None]
 Combine = Literal["mean", "sum", "max"]
@@ -123,10 +123,12 @@ def score_groups(
         loss: The loss of criteria that need one. Defaults to None: the one that the model was compiled with.
 
     Raises:
-        ValueError: The criterion returned scores of another size, or not finite; it needs data or a loss, which are
-            missing; or the data do not fit the model.
+        ValueError: A weight of a channel is NaN or infinite; the criterion returned scores of another size, or not
+            finite; it needs data or a loss, which are missing; or the data do not fit the model.
         TypeError: `data` holds no batches.
     """
+    for binding in _weights(analysis).values():
+        check_finite(binding.slices(), "Weights", f"{binding.layer}/{binding.name}")
     statistics: Statistics = ChannelStatistics(analysis, model, data, loss)
     score = importance.function()
     return {
@@ -134,6 +136,12 @@ def score_groups(
         for group in analysis.groups
         if not group.frozen
     }
+
+
+def _weights(analysis: ChannelAnalysis) -> dict[int, Binding]:
+    """The weights of the channels that can be pruned, by their `id`, each as one of its axes."""
+    members = (member for group in analysis.groups if not group.frozen for member in group.members)
+    return {id(member.weight): member for member in members}
 
 
 def _score(group: ChannelGroup, score: Callable[[Binding], Any], importance: ChannelImportance) -> np.ndarray:

@@ -21,6 +21,8 @@ from tflite_export.scratch import temporary_folder
 
 Replace = Callable[[str, keras.Layer], keras.Layer]
 
+_OF_TRAINING = {"optimizer", "stop_training", "history"}  # attributes that a model gets when it is compiled and trained
+
 
 class Changes(Protocol):
     """Which nodes of the graphs (see `graph.structure`) a copy leaves out or changes."""
@@ -93,8 +95,24 @@ def _values(variable: keras.Variable) -> np.ndarray:
 
 def copy_state(source: keras.Layer, target: keras.Layer) -> None:
     """Copy variables, seeds, vocabularies and trainable flags of `source` to `target`, its built copy."""
+    copy_changes(source, target)
     copy_variables(source, target)
     copy_learnt(source, target)
+
+
+def copy_changes(source: keras.Layer, target: keras.Layer) -> None:
+    """Quantise the parts of `target`, a built copy of `source`, that are quantised there, and give them LoRA weights.
+
+    Composite layers do not say so in their configuration.
+    """
+    for old, new in _parts(source, target):
+        mode = getattr(old, "quantization_mode", None)
+        if mode is not None and getattr(new, "quantization_mode", None) is None:
+            new.quantize(mode)
+        if getattr(old, "lora_enabled", False):
+            if not new.lora_enabled:
+                new.enable_lora(old.lora_rank)
+            new.lora_alpha = old.lora_alpha  # which Keras 3.15 forgets
 
 
 def copy_variables(
@@ -194,6 +212,7 @@ class Copier:
         else:
             inputs = keras.tree.map_structure(self.input, model.input)
             copy = type(model)(inputs, self.run(model, inputs, prefix), name=model.name)
+        self._copy_attributes(model, copy)
         if not model.trainable:  # reaches every layer in it, so only when it says something
             copy.trainable = False
         self.finished(model, copy)
@@ -217,6 +236,36 @@ class Copier:
         if _keras.is_graph(operation):
             return self.model(operation, f"{path}/")
         return self.layer(path, operation) if isinstance(operation, keras.Layer) else self.operation(operation)
+
+    def _copy_attributes(self, model: keras.Model, copy: keras.Model) -> None:
+        """Gives the copy the attributes that the user's own class reads, in its `train_step` or `compute_loss`."""
+        known = _keras.attributes(copy)
+        with _keras.unlocked(copy):
+            for name, value in _keras.attributes(model).items():
+                plain = value is None or isinstance(value, bool | int | float | str)
+                if name not in known and name not in _OF_TRAINING and (plain or not name.startswith("_")):
+                    setattr(copy, name, self._copy_value(value))
+
+    def _copy_value(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return (
+                type(value)(map(self._copy_value, value)) if type(value) is tuple else [*map(self._copy_value, value)]
+            )
+        if isinstance(value, dict):
+            return {key: self._copy_value(each) for key, each in value.items()}
+        if isinstance(value, keras.Layer) and id(value) in self._copies:
+            return self._copies[id(value)]
+        if isinstance(value, keras.Variable):
+            return keras.Variable(_values(value), trainable=value.trainable, dtype=value.dtype, name=value.name)
+        if isinstance(value, keras.metrics.Metric | keras.optimizers.Optimizer):
+            return type(value).from_config(value.get_config())
+        if isinstance(value, keras.Layer) and not isinstance(value, keras.Model):
+            other = self._copies[id(value)] = copy_layer(value)
+            if value.built:
+                other.build_from_config(value.get_build_config())
+                copy_state(value, other)
+            return other
+        return value
 
     def _live_layers(self, model: keras.Sequential) -> list[keras.Layer]:
         dead = {id(node.operation) for node in Graph.of(model).nodes if not self.is_live(node)}

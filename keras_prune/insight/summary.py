@@ -215,7 +215,7 @@ def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
             bool(masked),
             _distinct(masked.get(id(weight))),
         )
-        for name, weight in prunable.weights.items()
+        for name, weight in (prunable.weights | {each.name: each.weight for each in masked.values()}).items()
     )
     own = [weight for weight in inner.weights if id(weight) not in state]
     return LayerSparsity(

@@ -98,7 +98,8 @@ def _combine(candidate: Candidate, size: Callable[[np.ndarray], float]) -> float
         arrays = [np.asarray(keras.ops.convert_to_numpy(each.value), "float64") for each in weights if each is not None]
         if arrays:
             found.append(float(np.mean([size(array) * np.sqrt(_fan(array.shape)) for array in arrays])))
-    return float(np.exp(np.mean(np.log(found)))) if found and min(found) > 0 else 0.0
+    # `np.min` is NaN where any is: that is refused, not a score of 0.
+    return float(np.exp(np.mean(np.log(found)))) if found and np.min(found) != 0 else 0.0
 
 
 def _fan(shape: tuple[int, ...]) -> float:

@@ -51,13 +51,13 @@ class SharedWeight:
 
         Args:
             weight: The values of the weight.
-            mask: Its mask, of the same shape: 1 = kept, 0 = pruned.
+            mask: Its mask, of the same shape: 0 = pruned.
             read: Function that reads the value of a variable, in a pure step from its state. Defaults to `.value`.
         """
         dtype = keras.backend.standardize_dtype(weight.dtype)
         precise = "float32" if dtype in ("float16", "bfloat16") else dtype
         flat = ops.cast(ops.reshape(weight, (-1,)), precise)
-        kept = ops.cast(ops.reshape(mask, (-1,)), precise)
+        kept = ops.cast(ops.not_equal(ops.reshape(mask, (-1,)), 0), precise)
         clusters = ops.cast(ops.reshape(read(self.assignment), (-1,)), "int32")
         one = ops.take(flat, read(self.first))
         moved = _sums((flat - ops.take(one, clusters)) * kept, clusters, self.clusters)
@@ -108,6 +108,20 @@ class WeightClusters(keras.layers.Layer):
                 ]
                 self._shared.append(variables)
         self.built = True
+
+    def keep(self, alive: Sequence[bool]) -> None:
+        """Removes the clusters of weights that are lost."""
+        living = []
+        variables = iter(list(self._shared))
+        for count, lives in zip(self.clusters, alive, strict=True):
+            own = None if count is None else list(next(variables))
+            if own is not None and lives:
+                living.append(own)
+            elif own is not None:
+                _keras.untrack(self, *own)
+        with _keras.unlocked(self):
+            self._shared = living
+        self.clusters = tuple(count for count, lives in zip(self.clusters, alive, strict=True) if lives)
 
     @property
     def shared(self) -> list[SharedWeight | None]:

@@ -9,10 +9,11 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
+from keras_prune.masking.binary import make_binary
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
 from keras_prune.masking.clusters import SharedWeight, WeightClusters
 from keras_prune.masking.layouts import find_axes
-from keras_prune.masking.prunable import Held, find_prunable
+from keras_prune.masking.prunable import Held
 from keras_prune.masking.wrapper import ATTRIBUTE, PruningMasks, PruningWrapper
 from keras_prune.selection.layout import Axes
 from keras_prune.validation import check_layer
@@ -26,7 +27,7 @@ class MaskedWeight:
         layer: Path of the layer: `"conv1"`, or `"encoder/conv1"` in a nested model.
         name: Name of the weight in the layer: `"kernel"`, `"query/kernel"`.
         weight: The variable, which is 0 where `mask` is 0.
-        mask: Variable of the same shape, 1 = kept, 0 = pruned.
+        mask: Variable of the same shape, 1 = kept, 0 = pruned. (Other numbers count as 1: see `make_masks_binary`.)
         held: The weight in the layer that holds it itself, perhaps a sublayer.
         movement: Variable in which -Σ w·∂loss/∂w is added up while the model trains. Defaults to None: there is none.
         shared: The clusters of its entries. Defaults to None: there are none.
@@ -120,12 +121,12 @@ def find_masked(model: keras.Layer) -> list[MaskedWeight]:
     for path, layer in layers:
         masks = getattr(layer, ATTRIBUTE, None)
         if masks is not None:
-            held = find_prunable(inner_layer(layer)).held
             clusters = getattr(layer, CLUSTERS, None)
-            shared = [None] * len(held) if clusters is None else clusters.shared
-            rows = zip(held.items(), masks.masks, masks.movements, shared, strict=True)
+            shared = [None] * len(masks.rows) if clusters is None else clusters.shared
             found += [
-                MaskedWeight(path, name, each.weight, mask, each, *others) for (name, each), mask, *others in rows
+                MaskedWeight(path, row.name, row.held.weight, row.mask, row.held, row.movement, each)
+                for row, each in zip(masks.rows, shared, strict=True)
+                if row.held.is_alive
             ]
     return found
 
@@ -134,6 +135,13 @@ def masked_sparsity(weights: Sequence[MaskedWeight]) -> float:
     """The fraction of these weights that their masks prune."""
     kept = sum(int(np.count_nonzero(weight.kept())) for weight in weights)
     return 1.0 - kept / sum(weight.size for weight in weights) if weights else 0.0
+
+
+def make_masks_binary(weights: Sequence[MaskedWeight]) -> None:
+    """Makes the masks of these weights 0 or 1, after they were given values from outside; warns if they had others."""
+    if make_binary({weight.path: weight.mask for weight in weights}):
+        for weight in weights:
+            weight.recount()
 
 
 def apply_masks(model: keras.Layer) -> None:
@@ -208,7 +216,8 @@ def stateless_apply_masks(
         if index is not None:  # frozen weights do not change
             mask = read(weight.mask)
             if weight.shared is None:
-                masked[index] = masked[index] * mask
+                value = ops.convert_to_tensor(masked[index])
+                masked[index] = ops.where(ops.not_equal(mask, 0), value, ops.zeros_like(value))
             else:
                 masked[index] = weight.shared.project(masked[index], mask, read)
     return masked

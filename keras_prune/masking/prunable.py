@@ -5,7 +5,8 @@ of another class (attention, `Bidirectional`, a custom block), the prunable weig
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import keras
 
@@ -72,6 +73,30 @@ class Held:
     name: str
     weight: keras.Variable
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the layer still has the variable: `quantize` puts others in its place."""
+        return any(variable is self.weight for variable in self.layer.variables)
+
+    def place(self, within: keras.Layer) -> dict[str, Any]:
+        """Where the weight is in a layer, for a copy or a file: by position, since names may be automatic ones."""
+        part = next(number for number, part in enumerate(_parts(within)) if part is self.layer)
+        number = next(number for number, each in enumerate(self.layer.variables) if each is self.weight)
+        return {"weight": self.name, "part": part, "variable": number}
+
+    @classmethod
+    def at(cls, within: keras.Layer, place: Mapping[str, Any]) -> Self:
+        """The weight at the same place in another layer."""
+        layer = list(_parts(within))[place["part"]]
+        return cls(layer, place["weight"], layer.variables[place["variable"]])
+
+
+def _parts(layer: keras.Layer) -> Iterator[keras.Layer]:
+    """The layer and those in it, each with what it holds before the next: what is added last comes last."""
+    yield layer
+    for child in _keras.sublayers(layer):
+        yield from _parts(child)
+
 
 @dataclasses.dataclass(frozen=True)
 class Prunable:
@@ -95,6 +120,9 @@ def find_prunable(layer: keras.Layer) -> Prunable:
     """The prunable weights of a built layer, or the reason why it has none."""
     if not layer.weights:
         return Prunable({}, "has no weights")
+    changed = next((part for part in _parts(layer) if part is not layer and _is_computed(part)), None)
+    if changed is not None:
+        return Prunable({}, f"'{changed.name}' in it is quantised or has LoRA weights")
     found = _held_by(layer)
     if found is None:
         return Prunable({}, "kind not registered (see register_prunable)")
@@ -143,6 +171,11 @@ def _unused(name: str, taken: dict[str, Held]) -> str:
         count += 1
         unused = f"{name}_{count}"
     return unused
+
+
+def _is_computed(layer: keras.Layer) -> bool:
+    policy = getattr(layer, "dtype_policy", None)
+    return getattr(layer, "lora_enabled", False) or isinstance(policy, keras.dtype_policies.QuantizedDTypePolicy)
 
 
 def _is_plain(weight: object) -> bool:

@@ -4,22 +4,45 @@ The wrapper is passive. It calls its layer and holds the masks as state; the tra
 (pruned_model.py), and callbacks change the masks (callbacks/).
 """
 
+import dataclasses
 import functools
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 import keras
 
 from keras_prune import _keras
+from keras_prune.masking.binary import make_binary
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
 from keras_prune.masking.clusters import WeightClusters
-from keras_prune.masking.prunable import Weights, find_prunable
+from keras_prune.masking.prunable import Held, find_prunable
 from keras_prune.validation import check_layer
 
 ATTRIBUTE = "pruning_masks"
 _NOT_SHAPES = {"training", "mask"}
+
+Places = Mapping[str, Mapping[str, Any]]
+"""By name of a masked weight, where it is in its layer: see `Held.place`."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MaskRow:
+    """A mask, and the weight that it belongs to, whatever else that weight's layer becomes.
+
+    Args:
+        name: Name of the weight in the layer.
+        held: The weight.
+        mask: Its mask.
+        movement: The variable for its movement; None if there is none.
+    """
+
+    name: str
+    held: Held
+    mask: keras.Variable
+    movement: keras.Variable | None
 
 
 class PruningMasks(keras.layers.Layer):
@@ -30,16 +53,21 @@ class PruningMasks(keras.layers.Layer):
     `.keras` files and distribution need no extra code. Floats, not booleans: multiplying by them is the fastest way to
     apply a mask on every backend.
 
+    A mask belongs to a variable. Where `quantize` has put another in its place, what was pruned is zero for good, and
+    the mask no longer counts.
+
     Args:
-        weights: The layer's prunable variables by name.
+        held: The layer's weights to mask, by name.
         movement: Whether there is also a variable for the movement of each weight, which the training step adds up.
             Defaults to False.
     """
 
-    def __init__(self, weights: Weights, movement: bool = False):
+    def __init__(self, held: Mapping[str, Held], movement: bool = False):
         super().__init__(name=ATTRIBUTE)
         self._masks = []
         self._movements = []
+        self._rows: Any = _Untracked([])
+        weights = {name: each.weight for name, each in held.items()}
         for name, weight in weights.items():
             mask = self.add_weight(
                 name=f"{name.replace('/', '_')}_mask",
@@ -61,7 +89,45 @@ class PruningMasks(keras.layers.Layer):
                 aggregation="mean",  # over the replicas of a distributed step
             )
             self._movements.append(moved)
+        movements = list(self._movements) or [None] * len(held)
+        rows = zip(held.items(), self._masks, movements, strict=True)
+        self._rows = _Untracked([MaskRow(name, each, mask, moved) for (name, each), mask, moved in rows])
         self.built = True
+
+    @property
+    def rows(self) -> list[MaskRow]:
+        """The masks with their weights, those that have lost them included."""
+        return list(self._rows.values)
+
+    def places(self, layer: keras.Layer) -> dict[str, dict[str, Any]]:
+        """Where the masked weights are in the layer that they belong to."""
+        return {row.name: row.held.place(layer) for row in self.rows if row.held.is_alive}
+
+    def keep(self, alive: Sequence[bool]) -> None:
+        """Removes the masks that have lost their weights."""
+        living = [row for row, lives in zip(self.rows, alive, strict=True) if lives]
+        for row in self.rows:
+            if all(row is not each for each in living):
+                _keras.untrack(self, *(each for each in (row.mask, row.movement) if each is not None))
+        with _keras.unlocked(self):
+            self._masks = [row.mask for row in living]
+            self._movements = [row.movement for row in living if row.movement is not None]
+        self._rows = _Untracked(living)
+
+    def save_own_variables(self, store: Any) -> None:
+        for row in self.rows:
+            if row.held.is_alive and _has_adapter(row.held.layer):
+                warnings.warn(
+                    "Keras saves a kernel with its LoRA weights added to it, which fill what is pruned: the loaded "
+                    "model computes the same until its masks are applied, which set that to zero again. Received: "
+                    f"the weight '{row.held.weight.path}', which has a mask and LoRA weights",
+                    stacklevel=2,
+                )
+        super().save_own_variables(store)
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(store)
+        make_binary({mask.path: mask for mask in self._masks})
 
     @property
     def masks(self) -> list[keras.Variable]:
@@ -70,9 +136,21 @@ class PruningMasks(keras.layers.Layer):
         return list(self._masks)
 
     @property
+    def has_movements(self) -> bool:
+        """Whether there are variables for the movement."""
+        return bool(self._movements)
+
+    @property
     def movements(self) -> list[keras.Variable | None]:
         """The variables for the movement of each weight, in the same order; None where there is none."""
         return list(self._movements) or [None] * len(self._masks)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Untracked:
+    """A value that Keras does not search for variables: those of another layer would count as this one's."""
+
+    values: Any
 
 
 @keras.saving.register_keras_serializable(package="keras_prune")
@@ -87,6 +165,8 @@ class PruningWrapper(keras.layers.Wrapper):
         movement: Whether the training step adds up the movement of its weights; see `wrap_pruning`. Defaults to False.
         clusters: For each prunable weight its number of clusters, or None if it has none; see `cluster_weights`.
             Defaults to ().
+        weights: Where the masked weights are in the layer, as files say it. Defaults to None: all that can be pruned
+            are masked.
         **kwargs: Arguments of `keras.Layer`. Default to those of `layer`.
     """
 
@@ -106,28 +186,43 @@ class PruningWrapper(keras.layers.Wrapper):
         return wrapper
 
     def __init__(
-        self, layer: keras.Layer, *, movement: bool = False, clusters: Sequence[int | None] = (), **kwargs: Any
+        self,
+        layer: keras.Layer,
+        *,
+        movement: bool = False,
+        clusters: Sequence[int | None] = (),
+        weights: Places | None = None,
+        **kwargs: Any,
     ):
         inherited = {"name": layer.name, "dtype": layer.dtype_policy, "trainable": layer.trainable}
         super().__init__(layer, **{**inherited, **kwargs})
         self.supports_masking = layer.supports_masking
         self.movement = movement
         self.clusters = tuple(clusters)
+        self._places = None if weights is None else _Untracked(dict(weights))
         _keras.convert_inputs_like(self, layer)
 
     def around(self, layer: keras.Layer) -> Self:
         """A new wrapper with the settings of this one, around another layer."""
-        return type(self)(layer, movement=self.movement, clusters=self.clusters)
+        return type(self)(layer, movement=self.movement, clusters=self.clusters, weights=self.weights_at)
+
+    @property
+    def weights_at(self) -> Places | None:
+        """Where the masked weights are in the layer; None while it is not built."""
+        masks = getattr(self, ATTRIBUTE, None)
+        if masks is None:
+            return None if self._places is None else self._places.values
+        return masks.places(self.layer)
 
     def build(self, *args: Any, **kwargs: Any) -> None:
         if _keras.has_unbuilt_state(self.layer):
             self._build_by_calling(*args, **kwargs)
         elif not self.layer.built:
             self.layer.build(*args, **kwargs)
-        weights = find_prunable(self.layer).weights
-        setattr(self, ATTRIBUTE, PruningMasks(weights, self.movement))
+        held = _held(self.layer, self.weights_at)
+        setattr(self, ATTRIBUTE, PruningMasks(held, self.movement))
         if self.clusters:
-            setattr(self, CLUSTERS, WeightClusters(weights, self.clusters))
+            setattr(self, CLUSTERS, _clusters_of(self, self.clusters))
 
     def _build_by_calling(self, *args: Any, **kwargs: Any) -> None:
         # Without a `build` of its own, a layer's sublayers are built when it is called: Keras traces such layers too.
@@ -161,7 +256,10 @@ class PruningWrapper(keras.layers.Wrapper):
             self.build()
 
     def get_config(self) -> dict[str, Any]:
-        own = {"movement": True} if self.movement else {}
+        forget_lost_masks(self)
+        own: dict[str, Any] = {"movement": True} if self.movement else {}
+        places = self.weights_at
+        own |= {} if places is None else {"weights": {name: dict(place) for name, place in places.items()}}
         return super().get_config() | own | ({"clusters": list(self.clusters)} if self.clusters else {})
 
     @classmethod
@@ -197,10 +295,21 @@ def _build_signature(layer: keras.Layer) -> inspect.Signature:
     )
 
 
-def attach_masks(layer: keras.Layer, movement: bool = False) -> None:
-    """Adds masks to a built layer in place, without a wrapper: for subclassed models, which have no graph."""
+def attach_masks(layer: keras.Layer, movement: bool = False, weights: Places | None = None) -> None:
+    """Adds masks to a built layer in place, without a wrapper: for subclassed models, which have no graph.
+
+    Args:
+        layer: The layer.
+        movement: As in `PruningWrapper`. Defaults to False.
+        weights: As in `PruningWrapper`. Defaults to None: all that can be pruned are masked.
+    """
+    held = _held(layer, weights)
+    with ExitStack() as stack:
+        for name in layer.path.split("/") if layer.path else ():
+            stack.enter_context(keras.name_scope(name))  # so that the paths of variables are unique, as those of Keras
+        masks = PruningMasks(held, movement)
     with _keras.unlocked(layer):
-        setattr(layer, ATTRIBUTE, PruningMasks(find_prunable(layer).weights, movement))
+        setattr(layer, ATTRIBUTE, masks)
 
 
 def detach_masks(layer: keras.Layer) -> None:
@@ -210,9 +319,8 @@ def detach_masks(layer: keras.Layer) -> None:
 
 def attach_clusters(layer: keras.Layer, clusters: Sequence[int | None]) -> None:
     """Adds the variables of clusters to a built layer with masks, wrapped or not, in place."""
-    weights = find_prunable(layer.layer if isinstance(layer, PruningWrapper) else layer).weights
     with _keras.unlocked(layer):
-        setattr(layer, CLUSTERS, WeightClusters(weights, clusters))
+        setattr(layer, CLUSTERS, _clusters_of(layer, clusters))
     if isinstance(layer, PruningWrapper):
         layer.clusters = tuple(clusters)
 
@@ -223,3 +331,60 @@ def detach_clusters(layer: keras.Layer) -> None:
         _keras.remove_sublayer(layer, CLUSTERS)
     if isinstance(layer, PruningWrapper):
         layer.clusters = ()
+
+
+@contextmanager
+def masks_aside(model: keras.Layer) -> Iterator[None]:
+    """While this holds, layers with masks in a model look as if they had none. Then the masks that have lost their
+    weights are removed."""
+    found = [
+        (layer, name, getattr(layer, name))
+        for layer in _keras.flatten(model)
+        for name in (ATTRIBUTE, CLUSTERS)
+        if hasattr(layer, name)
+    ]
+    for layer, name, _ in found:
+        _keras.remove_sublayer(layer, name)
+    try:
+        yield
+    finally:
+        for layer, name, part in found:
+            with _keras.unlocked(layer):
+                setattr(layer, name, part)
+        for layer, name, _ in found:
+            if name == ATTRIBUTE:
+                forget_lost_masks(layer)
+
+
+def forget_lost_masks(layer: keras.Layer) -> None:
+    """Removes the masks and clusters of weights that a layer with masks no longer has, as it was quantised."""
+    masks = getattr(layer, ATTRIBUTE, None)
+    if masks is None:
+        return
+    alive = [row.held.is_alive for row in masks.rows]
+    if all(alive):
+        return
+    masks.keep(alive)
+    if hasattr(layer, CLUSTERS):
+        clusters = layer.weight_clusters
+        clusters.keep(alive)
+        if not any(clusters.clusters):
+            detach_clusters(layer)
+        elif isinstance(layer, PruningWrapper):
+            layer.clusters = clusters.clusters
+
+
+def _has_adapter(layer: Any) -> bool:
+    """Whether the layer has LoRA weights that change what it computes."""
+    last = [getattr(layer, name, None) for name in ("lora_kernel_b", "lora_embeddings_b")]
+    return any(each is not None and _keras.as_numpy(each).any() for each in last)
+
+
+def _held(layer: keras.Layer, weights: Places | None) -> dict[str, Held]:
+    if weights is None:
+        return find_prunable(layer).held
+    return {name: Held.at(layer, place) for name, place in weights.items()}
+
+
+def _clusters_of(layer: keras.Layer, clusters: Sequence[int | None]) -> WeightClusters:
+    return WeightClusters({row.name: row.held.weight for row in getattr(layer, ATTRIBUTE).rows}, clusters)

@@ -8,7 +8,7 @@ import keras
 from keras_prune import _keras
 from keras_prune.graph.copying import Owners, copy_layer, copy_model, copy_state
 from keras_prune.masking.masked_weights import apply_masks, find_masked, inner_layer, walk_layers
-from keras_prune.masking.prunable import find_prunable
+from keras_prune.masking.prunable import Held, find_prunable
 from keras_prune.masking.pruned_model import drop_masks, keep_masks
 from keras_prune.masking.wrapper import ATTRIBUTE, PruningWrapper, attach_masks, detach_clusters, detach_masks
 from keras_prune.patterns import Predicate, as_predicate
@@ -197,7 +197,6 @@ def _build_like(layer: keras.Layer, outer: keras.Layer, copy: keras.Layer) -> ke
 
 def _write_zeros(layer: keras.Layer, copy: keras.Layer) -> None:
     """Writes the zeros and shared values of `layer` into `copy`, which may have drifted since the last step."""
-    masked = find_masked(layer)
-    weights = find_prunable(copy).weights.values() if masked else ()
-    for original, weight in zip(masked, weights, strict=True):
-        dataclasses.replace(original, weight=weight).apply()
+    for original in find_masked(layer):
+        held = Held.at(copy, original.held.place(inner_layer(layer)))
+        dataclasses.replace(original, weight=held.weight, held=held).apply()

@@ -9,6 +9,7 @@ import keras
 
 from keras_prune import _keras
 from keras_prune.measurement.batches import Batch, shapes
+from keras_prune.validation import NotFiniteError
 
 
 def find_loss(model: keras.Model, loss: Any) -> tuple[Any, Any]:
@@ -79,5 +80,5 @@ def mean_loss(model: keras.Model, batches: Sequence[Batch]) -> float:
         total += size * float(found[0] if isinstance(found, list | tuple) else found)
         count += size
     if not math.isfinite(total):
-        raise ValueError(f"The loss must be finite. Received: loss={total / count}")
+        raise NotFiniteError(f"The loss must be finite. Received: loss={total / count}")
     return total / count

@@ -18,6 +18,7 @@ from keras_prune.measurement.layer_inputs import Hook, InputStatistics, input_ho
 from keras_prune.measurement.loss import find_loss
 from keras_prune.measurement.loss_without import change_of_each
 from keras_prune.reporting.progress import track
+from keras_prune.validation import check_finite
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -170,10 +171,9 @@ class ModelStatistics:
                     sums[key] += found
                 else:
                     sums[key] = np.array(found)
-        for found in sums.values():
+        for key, found in sums.items():
             found /= count
-            if not np.isfinite(found).all():
-                raise ValueError("The gradients of the loss must be finite. Received: NaN or infinite ones")
+            check_finite(found, "The gradients of the loss", self._twins[key].path)
         return sums
 
     def _inputs_of(self, unit: SingleWeights, samples: bool) -> InputStatistics | None:
@@ -199,8 +199,8 @@ class ModelStatistics:
         with input_hooks(copy, hooks):
             for x, _, _ in track(batches, batches.count, "Activations"):
                 copy(x, training=False)
-        if any(not np.isfinite(inputs.means()).all() for inputs in found.values()):
-            raise ValueError("Activations must be finite. Received: NaN or infinite ones")
+        for key, inputs in found.items():
+            check_finite(inputs.means(), "Activations", f"the inputs of {self._twins[key].path}")
         return found
 
     def _measure_changes(self) -> dict[int, np.ndarray]:

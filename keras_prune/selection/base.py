@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_prune.selection.layout import Axes, default_axes
 from keras_prune.selection.top_k import BLOCK, Scores
+from keras_prune.validation import NotFiniteError, is_finite
 
 FAR_BELOW = np.float32(-1e38)
 
@@ -23,6 +24,7 @@ class Candidate:
         axes: How the weight is a matrix. Defaults to window, inputs and outputs in this order, as in most layers.
         elementwise: Whether `importance` scores each weight by itself: it is then called on parts of the array.
             Defaults to False.
+        path: Path of the weight, for messages. Defaults to "".
     """
 
     weight: np.ndarray
@@ -30,6 +32,7 @@ class Candidate:
     kept: np.ndarray
     axes: Axes | None = None
     elementwise: bool = False
+    path: str = ""
 
     @property
     def form(self) -> Axes:
@@ -38,7 +41,11 @@ class Candidate:
 
     def scores(self, scale: float = 1.0) -> np.ndarray:
         """Return the float scores, times `scale`; those of pruned weights are far below all others, so that they are
-        never kept before them."""
+        never kept before them.
+
+        Raises:
+            ValueError: The score of a weight that is not pruned is NaN or infinite.
+        """
         scores = self._all_scores()
         # Overwritten in place: copying the largest weight of a model once more would double the memory of an update.
         if np.may_share_memory(scores, self.weight) or not scores.flags.writeable:
@@ -52,8 +59,12 @@ class Candidate:
         return flat.reshape(scores.shape)
 
     def ranked(self, scale: float = 1.0) -> Scores:
-        """Return the scores, times `scale`, to be ranked: none of a pruned weight is ever among the highest."""
-        if self.elementwise:
+        """Return the scores, times `scale`, to be ranked: none of a pruned weight is ever among the highest.
+
+        Raises:
+            ValueError: As `scores`.
+        """
+        if self.elementwise and is_finite(self.weight):
             return Scores(self.weight, self.kept, self.importance, scale)
         return Scores(self._all_scores(), self.kept, scale=scale)
 
@@ -64,7 +75,19 @@ class Candidate:
                 "An importance must return one score for each weight. "
                 f"Received: scores of shape {scores.shape} for weights of shape {self.weight.shape}"
             )
-        return scores if np.issubdtype(scores.dtype, np.floating) else scores.astype(np.float32)
+        return self._finite(scores if np.issubdtype(scores.dtype, np.floating) else scores.astype(np.float32))
+
+    def _finite(self, scores: np.ndarray) -> np.ndarray:
+        """The scores, if those that count are finite. A NaN would fail every comparison, and with it a whole layer."""
+        if is_finite(scores):
+            return scores
+        bad = ~np.isfinite(scores)
+        if (bad & self.kept).any():
+            raise NotFiniteError(
+                "Scores of weights must be finite: did the training diverge? Received: NaN or infinite scores"
+                f"{f' of {self.path!r}' if self.path else ''}"
+            )
+        return np.where(bad, 0, scores)  # of pruned weights, whatever they are
 
 
 class Selection(abc.ABC):

@@ -74,8 +74,6 @@ class NByM(Selection):
 
     def _mask(self, candidate: Candidate, sparsity: float) -> np.ndarray:
         scores = candidate.scores()
-        if np.isnan(scores).any():
-            raise ValueError("No score may be NaN: did the training diverge? Received: scores with NaN")
         spare = self._spare(scores, candidate.form)
         if sparsity >= self.max_sparsity:
             return ~spare & candidate.kept

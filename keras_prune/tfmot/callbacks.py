@@ -14,7 +14,6 @@ from keras_prune.schedules import ConstantSparsity
 from keras_prune.tfmot.groups import Group, group_weights
 from keras_prune.validation import check_path
 from keras_prune.weights.rule import PruningRule
-from keras_prune.weights.update import update_masks
 
 
 class UpdatePruningStep(pruning_schedule.PruningSchedule):
@@ -94,7 +93,7 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
 
     def _update_if_due(self, step: int) -> None:
         due = self._due(step)
-        done = self._last_update or (None,) * len(due)
+        done = self._last_due or (None,) * len(due)
         counted: dict[int, int] = {}
         for group, now, before in zip(self._groups, due, done, strict=True):  # type: ignore[arg-type]
             if now is None or now == before:
@@ -102,8 +101,8 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
             rule = PruningRule(group.selection, "magnitude", {}, prune_frozen=False)
             goal = group.sparsity(now)
             optimizer = getattr(self.model, "optimizer", None)
-            counted |= update_masks(group.weights, rule, _always(goal), now, optimizer)
-        self._last_update = due
+            counted |= self._updates.update(group.weights, rule, _always(goal), now, optimizer) or {}
+        self._last_due = self._last_update = due
         if counted:
             self._count(counted)
 

@@ -51,8 +51,8 @@ def prune_weights(
 
     Raises:
         ValueError: A sparsity outside [0, 1), missing or above what the selection can reach, an unknown importance or
-            layer pattern, no data or loss for an importance that needs them, data that do not fit, an unbuilt model,
-            or a model in which nothing can be pruned.
+            layer pattern, no data or loss for an importance that needs them, data that do not fit, weights or
+            scores that are NaN or infinite, an unbuilt model, or a model in which nothing can be pruned.
         TypeError: An argument of another type.
 
     Example:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_prune.selection.top_k import Scores, keep_highest
-from keras_prune.validation import check_fraction, check_integer, check_step
+from keras_prune.validation import check_finite, check_fraction, check_integer, check_step
 
 if TYPE_CHECKING:
     from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
@@ -54,6 +54,9 @@ class Regrowth(abc.ABC):
             kept: Their boolean mask now, True = kept.
             step: The optimizer step.
             statistics: The statistics of the model; None where `needs_data` is False.
+
+        Raises:
+            ValueError: A weight that may grow has a score that is NaN or infinite.
         """
         count = int(np.count_nonzero(kept))
         swaps = min(int(self.fraction_at(step) * count), kept.size - count)
@@ -61,6 +64,7 @@ class Regrowth(abc.ABC):
             return kept
         stay = kept & _highest(np.where(kept, np.abs(unit.values), -np.inf), count - swaps)
         growth = np.array(self.growth(unit, step, statistics), np.float64).reshape(kept.shape)
+        check_finite(growth[~stay], "Scores of weights that may grow", unit.path)
         return stay | _highest(np.where(stay, -np.inf, growth), swaps)
 
 

@@ -115,6 +115,11 @@ class PruningRule:
             ValueError: There are none, a target names none of their layers, or one cannot be pruned so.
         """
         weights = find_masked(model)
+        if not weights and not model.built:
+            raise ValueError(
+                f"{user} needs a model with weights: call the model on data, or `build`, before `fit`. "
+                f"Received: the unbuilt model '{model.name}'"
+            )
         if not weights:
             raise ValueError(
                 f"{user} needs a model with masks: train the model that `wrap_pruning(model)` returns. "

@@ -67,7 +67,7 @@ class Snapshot:
         for weight in find_masked(model):
             average = averages.get(id(weight.weight))
             if average is not None:
-                average.assign(ops.multiply(average.value, weight.mask.value))
+                average.assign(ops.where(ops.not_equal(weight.mask.value, 0), average.value, 0.0))
 
 
 def _optimizer(model: keras.Model) -> Any:

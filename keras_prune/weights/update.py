@@ -13,6 +13,7 @@ from keras_prune import importance as importances
 from keras_prune.masking.masked_weights import MaskedWeight
 from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
 from keras_prune.selection import Candidate
+from keras_prune.validation import NotFiniteError, check_finite
 from keras_prune.weights.rule import PruningRule
 
 Score = Callable[[SingleWeights], np.ndarray]
@@ -30,6 +31,8 @@ def update_masks(
 ) -> dict[int, int]:
     """Choose new masks and apply them. Pruned weights remain pruned, unless the rule regrows them.
 
+    All masks are chosen before the first is changed: where one cannot be, all are left as they are.
+
     Args:
         weights: The masked weights of a model.
         rule: How to choose.
@@ -45,15 +48,18 @@ def update_masks(
         How many entries of each weight are kept now, by the `id` of its mask, for the weights that the rule prunes.
 
     Raises:
-        ValueError: A weight is NaN, or a target that the selection cannot reach.
+        NotFiniteError: A weight to prune, or what it is scored by, is NaN or infinite.
+        ValueError: A target that the selection cannot reach.
     """
-    function, alone = importances.weight_scorer(rule.importance), importances.elementwise(rule.importance)
     averages = _keras.moving_averages(optimizer) if optimizer is not None else {}
     counts: dict[int, int] = {}
-    for weight, kept in _choose(weights, rule, sparsity, step, lambda unit: function(unit, statistics), alone):
-        if rule.regrowth is not None and np.array_equal(kept, weight.kept()):  # not at once after pruning
-            kept = rule.regrowth.renew(SingleWeights(weight), kept, step, statistics)
-        kept = agree(kept)
+    chosen, error = _chosen(weights, rule, sparsity, step, statistics)
+    if agree(np.array([error is not None]))[0]:  # all workers or none: one alone would wait for the others
+        raise error or NotFiniteError(
+            "Weights must be finite: did the training diverge? Received: NaN or infinite values at the first worker"
+        )
+    for weight, packed in chosen:
+        kept = agree(np.unpackbits(packed, count=weight.size).view(bool).reshape(tuple(weight.weight.shape)))
         weight.set_mask(kept)
         counts[id(weight.mask)] = int(np.count_nonzero(kept))
         del kept  # before the next large array is there
@@ -63,6 +69,30 @@ def update_masks(
         # JAX computes later, and would keep the old values of all weights until then.
         _keras.as_numpy(weight.weight)
     return counts
+
+
+_Packed = list[tuple[MaskedWeight, np.ndarray]]
+"""Weights and their new masks, a bit an entry: those of a whole model are a 32nd of its size."""
+
+
+def _chosen(
+    weights: Sequence[MaskedWeight], rule: PruningRule, sparsity: Goal, step: int, statistics: ModelStatistics | None
+) -> tuple[_Packed, NotFiniteError | None]:
+    """The weights that the rule prunes and their new masks; or those that they have, and why there are no new ones."""
+    function, alone = importances.weight_scorer(rule.importance), importances.elementwise(rule.importance)
+    chosen: _Packed = []
+    pruned = [weight for group in rule.groups(weights).values() for weight in group]
+    try:
+        for weight in pruned:
+            check_finite(SingleWeights(weight).values, "Weights", weight.path)
+        for weight, kept in _choose(weights, rule, sparsity, step, lambda unit: function(unit, statistics), alone):
+            if rule.regrowth is not None and np.array_equal(kept, weight.kept()):  # not at once after pruning
+                kept = rule.regrowth.renew(SingleWeights(weight), kept, step, statistics)
+            chosen.append((weight, np.packbits(kept)))
+            del kept  # before the next large array is there
+    except NotFiniteError as error:
+        return [(weight, np.packbits(weight.kept())) for weight in pruned], error
+    return chosen, None
 
 
 def _choose(
@@ -116,6 +146,6 @@ def _candidate(
     def fetch() -> Candidate:
         unit = SingleWeights(weight)
         importance = alone or (lambda values: score(unit))
-        return Candidate(unit.values, importance, weight.kept(), weight.axes, elementwise=alone is not None)
+        return Candidate(unit.values, importance, weight.kept(), weight.axes, alone is not None, weight.path)
 
     return fetch
