@@ -3,6 +3,20 @@
 Checked with Keras 3.15. Everything else in this package uses Keras's public interface.
 """
 
+from keras_prune._keras.duplicates import (
+    COLLECTIONS,
+    TRACKED,
+    attributes,
+    can_duplicate,
+    duplicate_variable,
+    empty_instance,
+    fill_collection,
+    fill_tracker,
+    forget_parameters,
+    functional_again,
+    is_tracker,
+    nodes_of,
+)
 from keras_prune._keras.graphs import (
     FUNCTIONAL,
     call_graph,
@@ -50,13 +64,17 @@ from keras_prune._keras.training import (
 )
 
 __all__ = [
+    "COLLECTIONS",
     "FUNCTIONAL",
+    "TRACKED",
     "BackgroundCallback",
     "application_classes",
     "as_numpy",
     "attention_projections",
+    "attributes",
     "call_graph",
     "called_in_training",
+    "can_duplicate",
     "compiled_loss",
     "compiled_metrics",
     "convert_inputs_like",
@@ -64,8 +82,14 @@ __all__ = [
     "copy_input_shape",
     "copy_lambda",
     "copy_operation",
+    "duplicate_variable",
+    "empty_instance",
     "ends_in_background",
+    "fill_collection",
+    "fill_tracker",
     "flatten",
+    "forget_parameters",
+    "functional_again",
     "gradients_shown",
     "graph_ends",
     "graph_nodes",
@@ -77,9 +101,11 @@ __all__ = [
     "input_structure",
     "is_graph",
     "is_of_keras",
+    "is_tracker",
     "masked_writes",
     "metric_direction",
     "moving_averages",
+    "nodes_of",
     "operation_classes",
     "remove_sublayer",
     "run_graph",
