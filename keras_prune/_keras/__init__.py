@@ -4,6 +4,20 @@ Checked with Keras 3.15. Everything else in this package uses Keras's public int
 """
 
 from keras_prune._keras.backup import BackupCallback, first_epoch
+from keras_prune._keras.duplicates import (
+    COLLECTIONS,
+    TRACKED,
+    can_duplicate,
+    duplicate_variable,
+    empty_instance,
+    fill_collection,
+    fill_tracker,
+    forget_parameters,
+    functional_again,
+    is_tracker,
+    kept_attributes,
+    nodes_of,
+)
 from keras_prune._keras.graphs import (
     FUNCTIONAL,
     call_graph,
@@ -55,7 +69,9 @@ from keras_prune._keras.training import (
 )
 
 __all__ = [
+    "COLLECTIONS",
     "FUNCTIONAL",
+    "TRACKED",
     "BackgroundCallback",
     "BackupCallback",
     "application_classes",
@@ -64,6 +80,7 @@ __all__ = [
     "attributes",
     "call_graph",
     "called_in_training",
+    "can_duplicate",
     "compiled_loss",
     "compiled_metrics",
     "convert_inputs_like",
@@ -71,9 +88,15 @@ __all__ = [
     "copy_input_shape",
     "copy_lambda",
     "copy_operation",
+    "duplicate_variable",
+    "empty_instance",
     "ends_in_background",
+    "fill_collection",
+    "fill_tracker",
     "first_epoch",
     "flatten",
+    "forget_parameters",
+    "functional_again",
     "gradients_shown",
     "graph_ends",
     "graph_nodes",
@@ -86,9 +109,12 @@ __all__ = [
     "is_built_by_training",
     "is_graph",
     "is_of_keras",
+    "is_tracker",
+    "kept_attributes",
     "masked_writes",
     "metric_direction",
     "moving_averages",
+    "nodes_of",
     "operation_classes",
     "remove_sublayer",
     "run_graph",

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.graph.copying import Copier, copy_layer, copy_learnt, copy_variables
+from keras_prune.graph.copying import Copier, copy_layer, copy_learnt, copy_variables, reconfigure
 from keras_prune.graph.structure import Graph
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.kept_channels import Kept
@@ -73,11 +73,33 @@ class _Rebuilder(Copier):
         inner = _keras.inner_graph(layer)
         if inner is None:
             self.own(self._trace.names[id(layer)], layer)
-            copy = copy_layer(layer, self._changes(layer))
+            copy = self._smaller(layer) if self._is_touched(layer) else copy_layer(layer)
         else:  # for each step in time
             copy = type(layer)(self.copy(inner, f"{path}/"), **keras.Layer.get_config(layer))
         self._layers.append((layer, copy))
         return copy
+
+    def _is_touched(self, layer: keras.Layer) -> bool:
+        """Whether something of the layer, or of the tensors around it, changes its size."""
+        tensors = [
+            tensor for node in _keras.nodes_of(layer) for tensor in (*node.arguments.keras_tensors, *node.outputs)
+        ]
+        known = [tensor for tensor in tensors if id(tensor) in self._trace.tensors]
+        return any(self.shape(tensor) != tuple(tensor.shape) for tensor in known) or self._is_cut(layer)
+
+    def _is_cut(self, layer: keras.Layer) -> bool:
+        bindings = [each for variable in layer.variables for each in self._cuts.get(id(variable), ())]
+        return not all(self._kept.mask(each.labels).all() for each in bindings)
+
+    def _smaller(self, layer: keras.Layer) -> keras.Layer:
+        """The layer for other sizes, from its configuration; as it is, if that fails and no weight is cut."""
+        changes = self._changes(layer)
+        try:
+            return reconfigure(layer, changes)
+        except ValueError:
+            if changes or self._is_cut(layer):
+                raise
+            return copy_layer(layer)
 
     def operation(self, operation: Any) -> Any:
         return _keras.copy_operation(operation, self._changes(operation))

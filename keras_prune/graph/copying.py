@@ -16,10 +16,17 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
+from keras_prune.graph.duplicate import duplicate
 from keras_prune.graph.structure import Graph
 from tflite_export.scratch import temporary_folder
 
 Replace = Callable[[str, keras.Layer], keras.Layer]
+_HELD = (
+    keras.initializers.Initializer,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+    types.FunctionType,
+)
 
 _OF_TRAINING = {"optimizer", "stop_training", "history"}  # attributes that a model gets when it is compiled and trained
 
@@ -34,12 +41,29 @@ class Changes(Protocol):
         """What to call in place of the operation, whose copy `make` returns."""
 
 
-def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> keras.Layer:
-    """Return a new layer with the same configuration, not yet built.
+def copy_layer(layer: keras.Layer) -> keras.Layer:
+    """Return a new layer that is as this one is: what it holds, with new variables of the same values.
+
+    Where something that it holds cannot be copied, it is made from its configuration and not yet built.
 
     Args:
         layer: The layer.
-        changes: Entries of the configuration that shall differ. Defaults to None, no differences.
+
+    Raises:
+        ValueError: The layer's class cannot be made from its configuration either.
+    """
+    try:
+        return duplicate(layer)
+    except ValueError:
+        return reconfigure(layer, {})
+
+
+def reconfigure(layer: keras.Layer, changes: Mapping[str, Any]) -> keras.Layer:
+    """Return a new layer made from the configuration of this one, not yet built.
+
+    Args:
+        layer: The layer.
+        changes: Entries of the configuration that shall differ.
 
     Raises:
         ValueError: The layer's class cannot be made from its configuration.
@@ -47,18 +71,51 @@ def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> 
     if isinstance(layer, keras.layers.Lambda):
         return _keras.copy_lambda(layer)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*lambda.*")  # that it could not be loaded: it is not saved
-            config = layer.get_config()
-        # Functions, such as an activation of the user's, are passed on as they are: only some can be found by name.
-        functions = {key: getattr(layer, key, None) for key in config}
-        config |= {key: value for key, value in functions.items() if isinstance(value, types.FunctionType)}
-        return type(layer).from_config(config | dict(changes or {}))
+        config = _configuration(layer)
+        try:
+            made = type(layer).from_config(config | dict(changes))
+        except (TypeError, ValueError):  # objects of unregistered classes are passed on as they are
+            made = type(layer).from_config(config | _held(layer, config) | dict(changes))
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"Cannot copy layer '{layer.name}': its class must implement `get_config` (and `from_config`, if its "
             f"arguments are no plain values). Received: a layer of class {type(layer).__name__} ({error})"
         ) from error
+    for key, value in vars(layer).items():  # numbers that its constructor may have drawn
+        again = vars(made).get(key)
+        if isinstance(value, np.ndarray) and isinstance(again, np.ndarray) and value.shape == again.shape:
+            setattr(made, key, value.copy())
+    return made
+
+
+def _configuration(layer: keras.Layer) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*lambda.*")  # that it could not be loaded: it is not saved
+        config = _with_activations(layer).get_config()
+    # Functions, such as an activation of the user's, are passed on as they are: only some can be found by name.
+    functions = {key: getattr(layer, key, None) for key in config}
+    return config | {key: value for key, value in functions.items() if isinstance(value, types.FunctionType)}
+
+
+def _with_activations(layer: keras.Layer) -> keras.Layer:
+    """The layer, or a copy with the linear function for each activation that was set to None after it was made.
+
+    Keras calls such a layer as it calls a linear one, but fails to describe it.
+    """
+    lost = [key for key, value in vars(layer).items() if key.endswith("activation") and value is None]
+    if not lost:
+        return layer
+    twin = duplicate(layer)
+    for key in lost:
+        setattr(twin, key, keras.activations.linear)
+    return twin
+
+
+def _held(layer: keras.Layer, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The objects that the layer holds where its configuration describes objects."""
+    described = [key for key, value in config.items() if isinstance(value, dict) and "class_name" in value]
+    held = {key: getattr(layer, key, None) for key in described}
+    return {key: value for key, value in held.items() if isinstance(value, _HELD)}
 
 
 class Owners:

@@ -190,7 +190,8 @@ def _strip_layer(layer: keras.Layer) -> keras.Layer:
 def _build_like(layer: keras.Layer, outer: keras.Layer, copy: keras.Layer) -> keras.Layer:
     """Builds `outer`, which holds `copy` or is it, if `layer` is built, and moves the state of `layer` into `copy`."""
     if layer.built:
-        outer.build_from_config(layer.get_build_config())
+        if not outer.built:
+            outer.build_from_config(layer.get_build_config())
         copy_state(layer, copy)
     return outer
 

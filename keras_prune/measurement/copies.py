@@ -6,6 +6,7 @@ import keras
 
 from keras_prune import _keras
 from keras_prune._keras.multi_worker import refuse_scope
+from keras_prune.graph.duplicate import duplicate
 from keras_prune.graph.stateful import forget_states
 from keras_prune.masking.wrapping import wrap_pruning
 
@@ -53,6 +54,10 @@ def copy_to_measure(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def _copy_subclassed(model: keras.Model) -> keras.Model:
+    try:
+        return duplicate(model)
+    except ValueError:  # something in it cannot be copied as it is
+        pass
     try:
         config = keras.saving.serialize_keras_object(model)
         config.pop("compile_config", None)

@@ -191,6 +191,7 @@ def _wrap_layer(layer: keras.Layer, settings: dict[str, Any], kwargs: dict[str, 
         outer = PruneLowMagnitude(copy, **settings, **kwargs)
         _keras.copy_input_shape(layer, outer)
     if layer.built:
-        outer.build_from_config(layer.get_build_config())
+        if not outer.built:
+            outer.build_from_config(layer.get_build_config())
         copy_state(layer, outer if isinstance(layer, PruningWrapper) else copy)
     return outer

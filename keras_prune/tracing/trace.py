@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
+from keras_prune.graph.copying import reconfigure
 from keras_prune.graph.structure import Graph, Structure
 from keras_prune.tracing import rules
 from keras_prune.tracing.labels import fixed, label_shape
@@ -123,6 +124,7 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
                 if isinstance(leaf, np.ndarray):
                     call.freeze(leaf, f"{call.kind} uses it as a mask")
         outputs = [settle(*pair) for pair in zip(_as_list(rule(call)), shapes[1], strict=True)]
+        _check_copies(result, operation)
     except Unsupported as error:
         reason = f"{call.kind}: {error}"
     else:
@@ -210,6 +212,21 @@ def _check_plain(operation: Any) -> None:
     for layer in _keras.flatten(operation) if isinstance(operation, keras.Layer) else ():
         if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
             raise Unsupported("its weights are quantised or computed (LoRA), not plain variables")
+
+
+def _check_copies(result: Trace, operation: Any) -> None:
+    """A layer whose weights follow channels must be made again in other sizes, which takes its configuration."""
+    if not isinstance(operation, keras.Layer) or len(result.found.uses[id(operation)]) > 1:
+        return
+    bound = {weight for weight, _ in result.found.bindings}
+    if bound.isdisjoint(id(weight) for weight in operation.variables):
+        return
+    try:
+        reconfigure(operation, {})
+    except ValueError:
+        raise Unsupported(
+            "other sizes take its configuration, of which it cannot be made: its class must implement `get_config`"
+        ) from None
 
 
 def operation_matters(operation: Any, call: RuleContext) -> bool:

@@ -208,6 +208,10 @@ def test_unbuilt_models_are_refused(function):
 
 
 def test_a_layer_that_cannot_be_copied_is_named():
+    class Handle(dict):
+        def __copy__(self):
+            raise TypeError("there is one of it")
+
     class Odd(layers.Layer):
         def __init__(self, value):
             super().__init__(name="odd")
@@ -217,7 +221,7 @@ def test_a_layer_that_cannot_be_copied_is_named():
             return x
 
     inputs = keras.Input((3,))
-    model = keras.Model(inputs, Odd(object())(inputs))
+    model = keras.Model(inputs, Odd(Handle())(inputs))
     with pytest.raises(ValueError, match=r"Cannot copy layer 'odd'.*get_config"):
         kp.wrap_pruning(model)
 
