@@ -39,14 +39,18 @@ from keras_prune._keras.layers import (
 )
 from keras_prune._keras.training import (
     BackgroundCallback,
-    called_in_training,
+    average_in_update,
+    calls_constraints,
     compiled_loss,
     compiled_metrics,
     ends_in_background,
     gradients_shown,
+    is_pure_step,
     masked_writes,
     metric_direction,
+    model_in_fit,
     moving_averages,
+    writes_last,
 )
 
 __all__ = [
@@ -55,8 +59,9 @@ __all__ = [
     "application_classes",
     "as_numpy",
     "attention_projections",
+    "average_in_update",
     "call_graph",
-    "called_in_training",
+    "calls_constraints",
     "compiled_loss",
     "compiled_metrics",
     "convert_inputs_like",
@@ -77,8 +82,10 @@ __all__ = [
     "input_structure",
     "is_graph",
     "is_of_keras",
+    "is_pure_step",
     "masked_writes",
     "metric_direction",
+    "model_in_fit",
     "moving_averages",
     "operation_classes",
     "remove_sublayer",
@@ -89,4 +96,5 @@ __all__ = [
     "sublayers",
     "symbolic_tensors",
     "unlocked",
+    "writes_last",
 ]

@@ -13,17 +13,19 @@ from typing import Any, Self
 import keras
 
 from keras_prune import _keras
+from keras_prune.masking.mask_constraint import plain_constraint
 from keras_prune.masking.masked_weights import (
     MaskedWeight,
     apply_masks,
     find_masked,
     masked_sparsity,
     stateless_apply_masks,
+    stateless_mask_averages,
     walk_layers,
 )
 from keras_prune.masking.movement import add_movement, seen_movement, stateless_add_movement
 from keras_prune.masking.training_data import TrainingData
-from keras_prune.masking.wrapper import CLUSTERS, PruningWrapper, attach_clusters, attach_masks
+from keras_prune.masking.wrapper import CLUSTERS, PruningMasks, PruningWrapper, attach_clusters, attach_masks
 
 _register = keras.saving.register_keras_serializable(package="keras_prune", name="PrunedModel")
 _PRUNED_CLASSES: dict[type, type] = {}
@@ -34,38 +36,52 @@ class PrunedModel:
     """Mixin of the class of a model with masks: its training step applies them. `wrap_pruning` makes such models."""
 
     _plain_class: type
+    optimizer: Any  # of the class it is mixed into
 
     def train_step(self, *args: Any) -> Any:
         """Run the training step of the model, then `weight * mask`, and the means of clusters."""
+        step = super().train_step  # type: ignore[misc]  # the class it is mixed into has it
         backend = keras.backend.backend()
+        held = self._held_by_optimizer()
+        if backend == "torch" and held and not self._moves:  # nothing that `torch.compile` could stumble over
+            return step(*args)
         weights = find_masked(self)
-        with seen_movement(self, weights) as moved, self._masked_writes(weights) as written:
-            result = super().train_step(*args)  # type: ignore[misc]  # the class it is mixed into has it
         if backend == "jax":
-            logs, (trainable, non_trainable, *others) = result
-            non_trainable = stateless_add_movement(self, moved, non_trainable)
-            # The masks are read from the state that the step is given: read as variables they would be constants
-            # of the compiled step, and never change.
-            return logs, (stateless_apply_masks(self, trainable, non_trainable), non_trainable, *others)
+            return self._stateless_step(step, weights, *args)
+        folded = self._folded(weights) if held and backend == "tensorflow" else []
+        with seen_movement(self, weights) as moved, _masked_writes(self.optimizer, folded) as written:
+            result = step(*args)
         add_movement(moved)
-        for masked in weights:
-            if masked.shared is not None and masked.weight.trainable:
-                value = keras.ops.stop_gradient(masked.weight.value)
-                masked.weight.assign(masked.shared.project(value, masked.mask.value))
-            elif id(masked.weight) in written:
-                continue
-            elif backend == "torch":
-                masked.weight.value.data.mul_(masked.mask.value)
-            else:
-                masked.weight.assign(masked.weight.value * masked.mask.value)
+        for masked in folded if held else weights:
+            if id(masked.weight) not in written and masked.weight.trainable:
+                masked.weight.assign(masked.project(keras.ops.stop_gradient(masked.weight.value)))
         return result
 
-    def _masked_writes(self, weights: list[MaskedWeight]) -> AbstractContextManager[set[int]]:
+    def _stateless_step(self, step: Callable[..., Any], weights: list[MaskedWeight], *args: Any) -> Any:
+        with seen_movement(self, weights) as moved:
+            logs, (trainable, non_trainable, optimizer, *others) = step(*args)
+        non_trainable = stateless_add_movement(self, moved, non_trainable)
+        # The masks are read from the state that the step is given: read as variables they would be constants of the
+        # compiled step, and never change.
+        trainable = stateless_apply_masks(self, trainable, non_trainable)
+        optimizer = stateless_mask_averages(self, optimizer, non_trainable)
+        return logs, (trainable, non_trainable, optimizer, *others)
+
+    @property
+    def _moves(self) -> bool:
+        """Whether the step adds up the movement of weights."""
+        return any(isinstance(part, PruningMasks) and part.has_movements for part in _keras.flatten(self))
+
+    def _held_by_optimizer(self) -> bool:
+        """Whether the constraints of masked weights are called last in a step, so that nothing is left to do."""
         own_step = self._plain_class.train_step is not keras.Model.train_step  # type: ignore[attr-defined]
-        if keras.backend.backend() != "tensorflow" or own_step:
-            return nullcontext(set())
-        pairs = [(masked.weight, masked.mask) for masked in weights if masked.shared is None]
-        return _keras.masked_writes(self, pairs)
+        return not own_step and _keras.calls_constraints(self.optimizer)
+
+    def _folded(self, weights: list[MaskedWeight]) -> list[MaskedWeight]:
+        """The weights that the optimizer itself masks, where it writes them last, in place of their constraints."""
+        if not _keras.writes_last(self):
+            return []
+        return [each for each in weights if each.shared is None and plain_constraint(each.weight) is None]
 
     def set_weights(self, weights: list[Any]) -> None:
         """Set the weights, as in Keras; warns when they restore a less sparse model, masks included."""
@@ -85,12 +101,10 @@ class PrunedModel:
 
     def get_config(self) -> dict[str, Any]:
         plain = _serialize_plain(self)
-        plain.pop("compile_config", None)  # Keras saves it with the pruned model
         attached = [path for path, layer in walk_layers(self) if _is_attached(layer)]
-        moved = any(masked.movement is not None for masked in find_masked(self))
         found = {path: getattr(layer, CLUSTERS, None) for path, layer in walk_layers(self) if _is_attached(layer)}
         clusters = {path: list(each.clusters) for path, each in found.items() if each is not None}
-        return {"model": plain, "attached": attached, "movement": moved, "clusters": clusters}
+        return {"model": plain, "attached": attached, "movement": self._moves, "clusters": clusters}
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train the model, as in Keras. Callbacks whose importance is measured on data find the training data here."""
@@ -177,12 +191,16 @@ def _set_class(model: keras.Model, cls: type) -> None:
 
 
 def _serialize_plain(model: keras.Model) -> dict[str, Any]:
-    pruned = type(model)
-    object.__setattr__(model, "__class__", pruned._plain_class)
-    try:
-        return keras.saving.serialize_keras_object(model)
-    finally:
-        object.__setattr__(model, "__class__", pruned)
+    """The configuration of a pruned model as a model of its plain class, which another thread may train meanwhile."""
+    plain = object.__new__(type(model)._plain_class)
+    # Not compiled: the file has the settings of `compile` with the pruned model.
+    object.__setattr__(plain, "__dict__", vars(model) | {"compiled": False})
+    return keras.saving.serialize_keras_object(plain)
+
+
+def _masked_writes(optimizer: Any, folded: list[MaskedWeight]) -> AbstractContextManager[set[int]]:
+    pairs = [(masked.weight, masked.mask) for masked in folded]
+    return _keras.masked_writes(optimizer, pairs) if pairs else nullcontext(set())
 
 
 def _is_attached(layer: keras.Layer) -> bool:

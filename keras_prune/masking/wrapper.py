@@ -1,12 +1,11 @@
 """`PruningWrapper`: a layer and its masks.
 
-The wrapper is passive. It calls its layer and holds the masks as state; the training step keeps the weights at zero
-(pruned_model.py), and callbacks change the masks (callbacks/).
+The wrapper is passive. It calls its layer and holds the masks as state; the training step (pruned_model.py) or else the
+optimizer (mask_constraint.py) keeps the weights at zero, and callbacks change the masks (callbacks/).
 """
 
 import functools
 import inspect
-import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ import keras
 from keras_prune import _keras
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
 from keras_prune.masking.clusters import WeightClusters
+from keras_prune.masking.mask_constraint import hold, release, share
 from keras_prune.masking.prunable import Weights, find_prunable
 
 ATTRIBUTE = "pruning_masks"
@@ -69,6 +69,11 @@ class PruningMasks(keras.layers.Layer):
         return list(self._masks)
 
     @property
+    def has_movements(self) -> bool:
+        """Whether there are variables for the movement."""
+        return bool(self._movements)
+
+    @property
     def movements(self) -> list[keras.Variable | None]:
         """The variables for the movement of each weight, in the same order; None where there is none."""
         return list(self._movements) or [None] * len(self._masks)
@@ -96,7 +101,6 @@ class PruningWrapper(keras.layers.Wrapper):
         # This one has the signature of the layer's own.
         @functools.wraps(layer.call)
         def call(*args: Any, **kwargs: Any) -> Any:
-            _warn_of_lost_masks()
             return layer(*args, **kwargs)
 
         wrapper.call = call
@@ -124,8 +128,10 @@ class PruningWrapper(keras.layers.Wrapper):
             self.layer.build(*args, **kwargs)
         weights = find_prunable(self.layer).weights
         setattr(self, ATTRIBUTE, PruningMasks(weights, self.movement))
+        hold(weights.values(), self.pruning_masks.masks)
         if self.clusters:
             setattr(self, CLUSTERS, WeightClusters(weights, self.clusters))
+            share(weights.values(), self.weight_clusters.shared)
 
     def _build_by_calling(self, *args: Any, **kwargs: Any) -> None:
         # Without a `build` of its own, a layer's sublayers are built when it is called: Keras traces such layers too.
@@ -167,20 +173,6 @@ class PruningWrapper(keras.layers.Wrapper):
         return super().from_config(dict(config), custom_objects)  # Keras's pops from the dict it is given
 
 
-def _warn_of_lost_masks() -> None:
-    """Warns while Keras trains a model with masks in it that does not apply them: `wrap_pruning` did not make it.
-
-    Not on JAX: there `fit` calls the parts of a model without the model, as a custom loop does.
-    """
-    model = _keras.called_in_training()
-    if isinstance(model, keras.Model) and model.compiled and not hasattr(model, "_plain_class"):  # that of PrunedModel
-        warnings.warn(
-            f"The model '{model.name}' has masks in it, but does not apply them while it trains: pruned weights "
-            "come back. Pass it through `wrap_pruning`, or call `apply_masks(model)` after each step.",
-            stacklevel=2,
-        )
-
-
 def _build_signature(layer: keras.Layer) -> inspect.Signature:
     """The shapes that Keras must pass to `build`: those the layer's own takes, else those of the call's inputs."""
     if not _keras.has_default_build(layer):
@@ -197,20 +189,26 @@ def _build_signature(layer: keras.Layer) -> inspect.Signature:
 
 def attach_masks(layer: keras.Layer, movement: bool = False) -> None:
     """Adds masks to a built layer in place, without a wrapper: for subclassed models, which have no graph."""
+    weights = find_prunable(layer).weights
+    masks = PruningMasks(weights, movement)
     with _keras.unlocked(layer):
-        setattr(layer, ATTRIBUTE, PruningMasks(find_prunable(layer).weights, movement))
+        setattr(layer, ATTRIBUTE, masks)
+    hold(weights.values(), masks.masks)
 
 
 def detach_masks(layer: keras.Layer) -> None:
     """Removes the masks that `attach_masks` added."""
+    release(find_prunable(layer).weights.values())
     _keras.remove_sublayer(layer, ATTRIBUTE)
 
 
 def attach_clusters(layer: keras.Layer, clusters: Sequence[int | None]) -> None:
     """Adds the variables of clusters to a built layer with masks, wrapped or not, in place."""
-    weights = find_prunable(layer.layer if isinstance(layer, PruningWrapper) else layer).weights
+    weights = _weights(layer)
+    found = WeightClusters(weights, clusters)
     with _keras.unlocked(layer):
-        setattr(layer, CLUSTERS, WeightClusters(weights, clusters))
+        setattr(layer, CLUSTERS, found)
+    share(weights.values(), found.shared)
     if isinstance(layer, PruningWrapper):
         layer.clusters = tuple(clusters)
 
@@ -218,6 +216,11 @@ def attach_clusters(layer: keras.Layer, clusters: Sequence[int | None]) -> None:
 def detach_clusters(layer: keras.Layer) -> None:
     """Removes the clusters of a layer, if it has some."""
     if hasattr(layer, CLUSTERS):
+        share(_weights(layer).values(), [None] * len(layer.weight_clusters.clusters))
         _keras.remove_sublayer(layer, CLUSTERS)
     if isinstance(layer, PruningWrapper):
         layer.clusters = ()
+
+
+def _weights(layer: keras.Layer) -> Weights:
+    return find_prunable(layer.layer if isinstance(layer, PruningWrapper) else layer).weights
