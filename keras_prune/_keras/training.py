@@ -1,7 +1,7 @@
 """Parts of `compile` and `fit`: losses, metrics, gradients, writes of the optimizer."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import add, sub
 from types import FrameType
@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.optimizers.base_optimizer import BaseOptimizer
+from keras.src.trainers.data_adapters import data_adapter_utils
 
 from keras_prune._keras.layers import is_of_keras
 
@@ -60,6 +61,11 @@ def _callers() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def class_weights(y: Any, weights: Mapping[int, float]) -> Any:
+    """The weight of each sample of a batch, of that of its class."""
+    return data_adapter_utils.class_weight_to_sample_weights(y, weights)
 
 
 @contextmanager

@@ -108,7 +108,7 @@ class PrunedModel:
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train the model, as in Keras. Callbacks whose importance is measured on data find the training data here."""
-        data = TrainingData(x, y, kwargs.get("sample_weight"), kwargs.get("validation_split", 0.0))
+        data = TrainingData.of_fit(x, y, *args, **kwargs)
         object.__setattr__(self, "_training_data", data)  # not an attribute that Keras tracks
         callbacks = kwargs.get("callbacks", args[3] if len(args) > 3 else None)
         _build_optimizer(self)
