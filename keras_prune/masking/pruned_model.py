@@ -6,8 +6,8 @@ checkpoints, export) gets the pruned model. No callback is needed for that, on a
 """
 
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 import keras
@@ -24,8 +24,9 @@ from keras_prune.masking.masked_weights import (
     walk_layers,
 )
 from keras_prune.masking.movement import add_movement, seen_movement, stateless_add_movement
+from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.training_data import TrainingData
-from keras_prune.masking.wrapper import CLUSTERS, PruningMasks, PruningWrapper, attach_clusters, attach_masks
+from keras_prune.masking.wrapper import ATTRIBUTE, CLUSTERS, PruningMasks, PruningWrapper, attach_clusters, attach_masks
 
 _register = keras.saving.register_keras_serializable(package="keras_prune", name="PrunedModel")
 _PRUNED_CLASSES: dict[type, type] = {}
@@ -98,6 +99,25 @@ class PrunedModel:
                 "done: pass it `start_from_epoch`, an epoch after the schedule's `end_step`.",
                 stacklevel=2,
             )
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the model, as in Keras."""
+        with _numbered(self):
+            super().save(*args, **kwargs)  # type: ignore[misc]
+
+    def save_weights(self, *args: Any, **kwargs: Any) -> None:
+        """Save the weights, as in Keras, and which layers have masks."""
+        with _numbered(self):
+            super().save_weights(*args, **kwargs)  # type: ignore[misc]
+
+    def load_weights(self, *args: Any, **kwargs: Any) -> None:
+        """Load weights, as in Keras, into a model whose layers with masks are those of the file.
+
+        Raises:
+            ValueError: They are others: Keras finds wrapped layers by their order, so it would mistake one for another.
+        """
+        with _numbered(self):
+            super().load_weights(*args, **kwargs)  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         plain = _serialize_plain(self)
@@ -196,6 +216,21 @@ def _serialize_plain(model: keras.Model) -> dict[str, Any]:
     # Not compiled: the file has the settings of `compile` with the pruned model.
     object.__setattr__(plain, "__dict__", vars(model) | {"compiled": False})
     return keras.saving.serialize_keras_object(plain)
+
+
+@contextmanager
+def _numbered(model: PrunedModel) -> Iterator[None]:
+    """While this holds, masks know the place of their layer among the layers of this model that can be pruned."""
+    layers = [layer for _, layer in walk_layers(model)]
+    prunable = [layer for layer in layers if hasattr(layer, ATTRIBUTE) or find_prunable(layer).weights]
+    places = {index: layer.pruning_masks for index, layer in enumerate(prunable) if hasattr(layer, ATTRIBUTE)}
+    for place, masks in places.items():
+        masks.place = place
+    try:
+        yield
+    finally:
+        for masks in places.values():
+            masks.place = None
 
 
 def _masked_writes(optimizer: Any, folded: list[MaskedWeight]) -> AbstractContextManager[set[int]]:

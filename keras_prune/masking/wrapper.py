@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
+import numpy as np
 
 from keras_prune import _keras
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
@@ -18,6 +19,7 @@ from keras_prune.masking.mask_constraint import hold, release, share
 from keras_prune.masking.prunable import Weights, find_prunable
 
 ATTRIBUTE = "pruning_masks"
+_PLACE = "place"
 _NOT_SHAPES = {"training", "mask"}
 
 
@@ -60,7 +62,24 @@ class PruningMasks(keras.layers.Layer):
                 aggregation="mean",  # over the replicas of a distributed step
             )
             self._movements.append(moved)
+        self.place: int | None = None  # of the layer among the prunable ones, while a model saves or loads weights
         self.built = True
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        if self.place is not None:
+            store[_PLACE] = np.int64(self.place)
+
+    def load_own_variables(self, store: Any) -> None:
+        values = {key: store[key] for key in store.keys()}  # noqa: SIM118  # not a dict
+        place = values.pop(_PLACE, None)
+        if place is not None and self.place is not None and int(place[()]) != self.place:
+            raise ValueError(
+                "The file has masks of other layers than the model, so its weights belong to other layers too; some "
+                "may be loaded already. Choose the layers as in the file: `wrap_pruning(model, layers=...)`. "
+                f"Received: masks of prunable layer {int(place[()])} for prunable layer {self.place}, counted from 0"
+            )
+        super().load_own_variables(values)
 
     @property
     def masks(self) -> list[keras.Variable]:
