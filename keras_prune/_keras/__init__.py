@@ -57,15 +57,20 @@ from keras_prune._keras.layers import (
 )
 from keras_prune._keras.training import (
     BackgroundCallback,
-    called_in_training,
+    average_in_update,
+    calls_constraints,
+    class_weights,
     compiled_loss,
     compiled_metrics,
     ends_in_background,
     gradients_shown,
     is_built_by_training,
+    is_pure_step,
     masked_writes,
     metric_direction,
+    model_in_fit,
     moving_averages,
+    writes_last,
 )
 
 __all__ = [
@@ -78,9 +83,11 @@ __all__ = [
     "as_numpy",
     "attention_projections",
     "attributes",
+    "average_in_update",
     "call_graph",
-    "called_in_training",
+    "calls_constraints",
     "can_duplicate",
+    "class_weights",
     "compiled_loss",
     "compiled_metrics",
     "convert_inputs_like",
@@ -109,10 +116,12 @@ __all__ = [
     "is_built_by_training",
     "is_graph",
     "is_of_keras",
+    "is_pure_step",
     "is_tracker",
     "kept_attributes",
     "masked_writes",
     "metric_direction",
+    "model_in_fit",
     "moving_averages",
     "nodes_of",
     "operation_classes",
@@ -126,4 +135,5 @@ __all__ = [
     "track_again",
     "unlocked",
     "untrack",
+    "writes_last",
 ]

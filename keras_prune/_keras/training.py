@@ -1,12 +1,16 @@
 """Parts of `compile` and `fit`: losses, metrics, gradients, writes of the optimizer."""
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import add, sub
+from types import FrameType
 from typing import Any
 
 import keras
-from keras.src.backend.common import global_state
+from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.optimizers.base_optimizer import BaseOptimizer
+from keras.src.trainers.data_adapters import data_adapter_utils
 
 from keras_prune._keras.layers import is_of_keras
 
@@ -28,10 +32,45 @@ def compiled_metrics(model: keras.Model) -> tuple[Any, Any]:
     return (None, None) if found is None else (found._user_metrics, found._user_weighted_metrics)
 
 
-def called_in_training() -> keras.Layer | None:
-    """The outermost of the layers and models that are being called, if that is to train; else None."""
-    context = global_state.get_global_attribute("current_call_ctx")
-    return context.entry_layer if context is not None and context.get_value("training") is True else None
+def is_pure_step() -> bool:
+    """Whether an optimizer updates the state of a pure step (JAX), which has only its own and that of the weights."""
+    return keras.backend.backend() == "jax" and in_stateless_scope()
+
+
+def model_in_fit() -> Any:
+    """The model that Keras is training in this thread, the innermost of several; None in a custom loop.
+
+    Nothing tells a variable or an optimizer, so it is read from the stack: only where a step is traced, once.
+    """
+    stepping = None
+    for frame in _callers():
+        model = frame.f_locals.get("self")
+        if frame.f_code.co_name == "train_step" and isinstance(model, keras.Model):
+            stepping = stepping or model
+        elif frame.f_code.co_name in ("fit", "train_on_batch") and frame.f_globals["__name__"].startswith("keras."):
+            return stepping or model
+    return None
+
+
+def average_in_update(variable: Any) -> keras.Variable | None:
+    """The moving average of a variable in the optimizer that is applying its constraint; None if it has none."""
+    apply = BaseOptimizer.apply.__code__
+    for frame, _ in zip(_callers(), range(3), strict=False):
+        if frame.f_code is apply:
+            return moving_averages(frame.f_locals["self"]).get(id(variable))
+    return None
+
+
+def _callers() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def class_weights(y: Any, weights: Mapping[int, float]) -> Any:
+    """The weight of each sample of a batch, of that of its class."""
+    return data_adapter_utils.class_weight_to_sample_weights(y, weights)
 
 
 @contextmanager
@@ -76,17 +115,37 @@ def _unscaled(optimizer: Any, gradients: Sequence[Any], state: Sequence[Any] | N
     return [None if each is None else keras.ops.where(finite, each / scale, 0.0) for each in tensors]
 
 
-@contextmanager
-def masked_writes(model: Any, masks: Sequence[tuple[keras.Variable, keras.Variable]]) -> Iterator[set[int]]:
-    """While this holds, the optimizer of a TensorFlow model writes `weight * mask` where it would write a weight.
+def calls_constraints(optimizer: Any) -> bool:
+    """Whether an optimizer surely calls the constraint of each variable after it wrote it: it is Keras's own."""
+    parts = [optimizer, getattr(optimizer, "inner_optimizer", optimizer)]  # of a LossScaleOptimizer
+    parts += getattr(parts[-1], "optimizers", [])  # of a MultiOptimizer
+    return all(is_of_keras(type(part)) for part in parts)
 
-    The product is then part of the optimizer's last pass over the weight, not another pass: half the cost.
+
+def writes_last(model: Any) -> bool:
+    """Whether the optimizer of a model, one of Keras's own, is the last to write a weight in a step, apart from its
+    constraint, and does so itself.
+
+    It is not where moving averages are written back, where it does not write at each step as it accumulates gradients,
+    where it calls another optimizer, or where the step is made on several devices at once.
+    """
+    optimizer = model.optimizer
+    frequency = getattr(optimizer, "use_ema", False) and getattr(optimizer, "ema_overwrite_frequency", None)
+    accumulates = getattr(optimizer, "gradient_accumulation_steps", None)
+    calls_others = hasattr(optimizer, "inner_optimizer") or hasattr(optimizer, "optimizers")
+    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+    return not (frequency or accumulates or calls_others or replicas > 1)
+
+
+@contextmanager
+def masked_writes(optimizer: Any, masks: Sequence[tuple[keras.Variable, keras.Variable]]) -> Iterator[set[int]]:
+    """While this holds, an optimizer of TensorFlow writes `weight * mask` where it would write a weight.
+
+    The product is then part of the optimizer's last pass over the weight, not another pass: half the cost. Constraints
+    of these weights, which would be that other pass, are not called.
 
     Args:
-        model: The model. Where something may write its weights after the optimizer, nothing happens: a training step
-            or an optimizer that is not Keras's own, a constraint, moving averages that are written back. Nor does it
-            where the optimizer does not write at each step, as it accumulates gradients, or writes on several devices
-            at once.
+        optimizer: The optimizer of a model for which `writes_last` holds.
         masks: Weights and their masks.
 
     Yields:
@@ -94,14 +153,8 @@ def masked_writes(model: Any, masks: Sequence[tuple[keras.Variable, keras.Variab
         which only some rows were written are not in it.
     """
     written: set[int] = set()
-    optimizer = model.optimizer
-    frequency = getattr(optimizer, "use_ema", False) and getattr(optimizer, "ema_overwrite_frequency", None)
-    accumulates = getattr(optimizer, "gradient_accumulation_steps", None)
-    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
-    if optimizer is None or not is_of_keras(type(optimizer)) or frequency or accumulates or replicas > 1:
-        yield written
-        return
-    found = {id(weight.value): (weight, mask) for weight, mask in masks if weight.constraint is None}
+    found = {id(weight.value): (weight, mask) for weight, mask in masks}
+    constraints = [(weight, weight.constraint) for weight, _ in masks]
 
     def masked(write: Callable[..., Any], change: Callable[[Any, Any], Any]) -> Callable[..., None]:
         def write_masked(variable: Any, value: Any) -> None:
@@ -123,9 +176,13 @@ def masked_writes(model: Any, masks: Sequence[tuple[keras.Variable, keras.Variab
     }
     for name, change in changes.items():
         object.__setattr__(optimizer, name, masked(getattr(optimizer, name), change))
+    for weight, _ in constraints:
+        weight.constraint = None
     try:
         yield written
     finally:
+        for weight, constraint in constraints:
+            weight.constraint = constraint
         for name in changes:
             object.__delattr__(optimizer, name)
 

@@ -1,7 +1,7 @@
 """Masked weights: finding them in a model, and applying their masks."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -59,6 +59,19 @@ class MaskedWeight:
     def kept(self) -> np.ndarray:
         """The mask as a boolean array, True = kept."""
         return _keras.as_numpy(self.mask) != 0
+
+    def project(self, value: Any, read: Callable[[keras.Variable], Any] = lambda variable: variable.value) -> Any:
+        """A value of the weight with zeros where the mask prunes, and the means of clusters.
+
+        Args:
+            value: The value.
+            read: Function that reads the value of a variable, in a pure step from its state. Defaults to `.value`.
+        """
+        mask = read(self.mask)
+        if self.shared is not None:
+            return self.shared.project(value, mask, read)
+        value = ops.convert_to_tensor(value)
+        return ops.where(ops.not_equal(mask, 0), value, ops.zeros_like(value))
 
     def apply(self) -> None:
         """Makes the members of each cluster equal, and writes exact zeros where the mask prunes."""
@@ -147,8 +160,8 @@ def make_masks_binary(weights: Sequence[MaskedWeight]) -> None:
 def apply_masks(model: keras.Layer) -> None:
     """Set every pruned weight of a model to exactly zero, and the weights of each cluster to their mean.
 
-    `fit` and `train_on_batch` do this themselves after each step. Call it after each update of a custom training loop,
-    and after assigning weights.
+    `fit` and `train_on_batch` do this themselves after each step, and Keras's optimizers wherever they are applied,
+    except in a pure step of JAX. Call it after each update by anything else, and after assigning weights.
 
     Args:
         model: A model, or a layer, from `wrap_pruning`. It is changed in place.
@@ -161,7 +174,8 @@ def apply_masks(model: keras.Layer) -> None:
     ```python
     for x, y in batches:
         ...  # gradients
-        optimizer.apply(gradients, model.trainable_variables)
+        for variable, gradient in zip(model.trainable_variables, gradients):
+            variable.assign_sub(0.01 * gradient)
         apply_masks(model)
     ```
     """
@@ -204,20 +218,43 @@ def stateless_apply_masks(
                 f"`{name}` must be the values of `model.{name}`: {len(variables)} of them, in that order. "
                 f"Received: {name}={type(values).__name__} of {len(values) if isinstance(values, Sequence) else 'none'}"
             )
-    weight_at = {id(variable): index for index, variable in enumerate(model.trainable_variables)}
+    at = {id(variable): index for index, variable in enumerate(model.trainable_variables)}
+    return _masked_state(model, trainable_variables, at, non_trainable_variables)  # frozen weights do not change
+
+
+def stateless_mask_averages(
+    model: keras.Model, optimizer_variables: Sequence[Any], non_trainable_variables: Sequence[Any]
+) -> Sequence[Any]:
+    """The same for the moving averages of masked weights in the optimizer, which sees the weights before their masks.
+
+    Args:
+        model: A compiled model.
+        optimizer_variables: Values of `model.optimizer.variables`, in that order.
+        non_trainable_variables: Values of `model.non_trainable_variables`, in that order.
+
+    Returns:
+        The new values of the optimizer's variables.
+    """
+    averages = _keras.moving_averages(model.optimizer)
+    if not averages:
+        return optimizer_variables
+    places = {id(variable): index for index, variable in enumerate(model.optimizer.variables)}
+    at = {weight: places[id(average)] for weight, average in averages.items()}
+    return _masked_state(model, optimizer_variables, at, non_trainable_variables)
+
+
+def _masked_state(
+    model: keras.Layer, values: Sequence[Any], at: Mapping[int, int], non_trainable_variables: Sequence[Any]
+) -> list[Any]:
+    """The values with masks and clusters applied to each that is that of a masked weight, `at` its `id`."""
     state_at = {id(variable): index for index, variable in enumerate(model.non_trainable_variables)}
 
     def read(variable: keras.Variable) -> Any:
         return non_trainable_variables[state_at[id(variable)]]
 
-    masked = list(trainable_variables)
+    masked = list(values)
     for weight in find_masked(model):
-        index = weight_at.get(id(weight.weight))
-        if index is not None:  # frozen weights do not change
-            mask = read(weight.mask)
-            if weight.shared is None:
-                value = ops.convert_to_tensor(masked[index])
-                masked[index] = ops.where(ops.not_equal(mask, 0), value, ops.zeros_like(value))
-            else:
-                masked[index] = weight.shared.project(masked[index], mask, read)
+        index = at.get(id(weight.weight))
+        if index is not None:
+            masked[index] = weight.project(masked[index], read)
     return masked

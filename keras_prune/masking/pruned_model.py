@@ -7,13 +7,14 @@ checkpoints, export) gets the pruned model. No callback is needed for that, on a
 
 import inspect
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 import keras
 
 from keras_prune import _keras
+from keras_prune.masking.mask_constraint import plain_constraint
 from keras_prune.masking.masked_weights import (
     MaskedWeight,
     apply_masks,
@@ -21,13 +22,16 @@ from keras_prune.masking.masked_weights import (
     make_masks_binary,
     masked_sparsity,
     stateless_apply_masks,
+    stateless_mask_averages,
     walk_layers,
 )
 from keras_prune.masking.movement import add_movement, seen_movement, stateless_add_movement
+from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.training_data import TrainingData
 from keras_prune.masking.wrapper import (
     ATTRIBUTE,
     CLUSTERS,
+    PruningMasks,
     PruningWrapper,
     attach_clusters,
     attach_masks,
@@ -45,30 +49,25 @@ class PrunedModel:
 
     _plain_class: type
     train_function: Any
+    optimizer: Any  # of the class it is mixed into
 
     def train_step(self, *args: Any) -> Any:
         """Run the training step of the model, then `weight * mask`, and the means of clusters."""
+        step = super().train_step  # type: ignore[misc]  # the class it is mixed into has it
         backend = keras.backend.backend()
+        held = self._held_by_optimizer()
+        if backend == "torch" and held and not self._moves:  # nothing that `torch.compile` could stumble over
+            return step(*args)
         weights = find_masked(self)
-        with seen_movement(self, weights) as moved, self._masked_writes(weights) as written:
-            result = super().train_step(*args)  # type: ignore[misc]  # the class it is mixed into has it
         if backend == "jax":
-            logs, (trainable, non_trainable, *others) = result
-            non_trainable = stateless_add_movement(self, moved, non_trainable)
-            # The masks are read from the state that the step is given: read as variables they would be constants
-            # of the compiled step, and never change.
-            return logs, (stateless_apply_masks(self, trainable, non_trainable), non_trainable, *others)
+            return self._stateless_step(step, weights, *args)
+        folded = self._folded(weights) if held and backend == "tensorflow" else []
+        with seen_movement(self, weights) as moved, _masked_writes(self.optimizer, folded) as written:
+            result = step(*args)
         add_movement(moved)
-        for masked in weights:
-            if masked.shared is not None and masked.weight.trainable:
-                value = keras.ops.stop_gradient(masked.weight.value)
-                masked.weight.assign(masked.shared.project(value, masked.mask.value))
-            elif id(masked.weight) in written:
-                continue
-            elif backend == "torch":
-                masked.weight.value.data.mul_(masked.mask.value)
-            else:
-                masked.weight.assign(masked.weight.value * masked.mask.value)
+        for masked in folded if held else weights:
+            if id(masked.weight) not in written and masked.weight.trainable:
+                masked.weight.assign(masked.project(keras.ops.stop_gradient(masked.weight.value)))
         return result
 
     def make_train_function(self, force: bool = False) -> Any:
@@ -77,12 +76,31 @@ class PrunedModel:
             make_masks_binary(find_masked(self))
         return super().make_train_function(force)  # type: ignore[misc]
 
-    def _masked_writes(self, weights: list[MaskedWeight]) -> AbstractContextManager[set[int]]:
+    def _stateless_step(self, step: Callable[..., Any], weights: list[MaskedWeight], *args: Any) -> Any:
+        with seen_movement(self, weights) as moved:
+            logs, (trainable, non_trainable, optimizer, *others) = step(*args)
+        non_trainable = stateless_add_movement(self, moved, non_trainable)
+        # The masks are read from the state that the step is given: read as variables they would be constants of the
+        # compiled step, and never change.
+        trainable = stateless_apply_masks(self, trainable, non_trainable)
+        optimizer = stateless_mask_averages(self, optimizer, non_trainable)
+        return logs, (trainable, non_trainable, optimizer, *others)
+
+    @property
+    def _moves(self) -> bool:
+        """Whether the step adds up the movement of weights."""
+        return any(isinstance(part, PruningMasks) and part.has_movements for part in _keras.flatten(self))
+
+    def _held_by_optimizer(self) -> bool:
+        """Whether the constraints of masked weights are called last in a step, so that nothing is left to do."""
         own_step = self._plain_class.train_step is not keras.Model.train_step  # type: ignore[attr-defined]
-        if keras.backend.backend() != "tensorflow" or own_step:
-            return nullcontext(set())
-        pairs = [(masked.weight, masked.mask) for masked in weights if masked.shared is None]
-        return _keras.masked_writes(self, pairs)
+        return not own_step and _keras.calls_constraints(self.optimizer)
+
+    def _folded(self, weights: list[MaskedWeight]) -> list[MaskedWeight]:
+        """The weights that the optimizer itself masks, where it writes them last, in place of their constraints."""
+        if not _keras.writes_last(self):
+            return []
+        return [each for each in weights if each.shared is None and plain_constraint(each.weight) is None]
 
     def set_weights(self, weights: list[Any]) -> None:
         """Set the weights, as in Keras; warns when they restore a less sparse model, masks included.
@@ -115,6 +133,25 @@ class PrunedModel:
             quantize(*args, **kwargs)
         _keras.track_again(self)
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the model, as in Keras."""
+        with _numbered(self):
+            super().save(*args, **kwargs)  # type: ignore[misc]
+
+    def save_weights(self, *args: Any, **kwargs: Any) -> None:
+        """Save the weights, as in Keras, and which layers have masks."""
+        with _numbered(self):
+            super().save_weights(*args, **kwargs)  # type: ignore[misc]
+
+    def load_weights(self, *args: Any, **kwargs: Any) -> None:
+        """Load weights, as in Keras, into a model whose layers with masks are those of the file.
+
+        Raises:
+            ValueError: They are others: Keras finds wrapped layers by their order, so it would mistake one for another.
+        """
+        with _numbered(self):
+            super().load_weights(*args, **kwargs)  # type: ignore[misc]
+
     def get_config(self) -> dict[str, Any]:
         plain = _serialize_plain(self)
         plain.pop("compile_config", None)  # Keras saves it with the pruned model
@@ -126,8 +163,7 @@ class PrunedModel:
         fit = super().fit  # type: ignore[misc]
         given = inspect.signature(fit).bind(*args, **kwargs).arguments  # its class may have one with other arguments
         given |= given.pop("kwargs", {})
-        found = given.get("x"), given.get("y"), given.get("sample_weight"), given.get("validation_split", 0.0)
-        data = TrainingData(*found) if "x" in given else None
+        data = TrainingData.of_fit(given) if "x" in given else None
         object.__setattr__(self, "_training_data", data)  # not an attribute that Keras tracks
         _build_optimizer(self)
         make_masks_binary(find_masked(self))
@@ -218,12 +254,31 @@ def _set_class(model: keras.Model, cls: type) -> None:
 
 
 def _serialize_plain(model: keras.Model) -> dict[str, Any]:
-    pruned = type(model)
-    object.__setattr__(model, "__class__", pruned._plain_class)
+    """The configuration of a pruned model as a model of its plain class, which another thread may train meanwhile."""
+    plain = object.__new__(type(model)._plain_class)
+    # Not compiled: the file has the settings of `compile` with the pruned model.
+    object.__setattr__(plain, "__dict__", vars(model) | {"compiled": False})
+    return keras.saving.serialize_keras_object(plain)
+
+
+@contextmanager
+def _numbered(model: PrunedModel) -> Iterator[None]:
+    """While this holds, masks know the place of their layer among the layers of this model that can be pruned."""
+    layers = [layer for _, layer in walk_layers(model)]
+    prunable = [layer for layer in layers if hasattr(layer, ATTRIBUTE) or find_prunable(layer).weights]
+    places = {index: layer.pruning_masks for index, layer in enumerate(prunable) if hasattr(layer, ATTRIBUTE)}
+    for place, masks in places.items():
+        masks.place = place
     try:
-        return keras.saving.serialize_keras_object(model)
+        yield
     finally:
-        object.__setattr__(model, "__class__", pruned)
+        for masks in places.values():
+            masks.place = None
+
+
+def _masked_writes(optimizer: Any, folded: list[MaskedWeight]) -> AbstractContextManager[set[int]]:
+    pairs = [(masked.weight, masked.mask) for masked in folded]
+    return _keras.masked_writes(optimizer, pairs) if pairs else nullcontext(set())
 
 
 def _attached(place: int, layer: Any) -> dict[str, Any]:

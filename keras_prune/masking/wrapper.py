@@ -1,7 +1,7 @@
 """`PruningWrapper`: a layer and its masks.
 
-The wrapper is passive. It calls its layer and holds the masks as state; the training step keeps the weights at zero
-(pruned_model.py), and callbacks change the masks (callbacks/).
+The wrapper is passive. It calls its layer and holds the masks as state; the training step (pruned_model.py) or else the
+optimizer (mask_constraint.py) keeps the weights at zero, and callbacks change the masks (callbacks/).
 """
 
 import dataclasses
@@ -13,15 +13,18 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 import keras
+import numpy as np
 
 from keras_prune import _keras
 from keras_prune.masking.binary import make_binary
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
 from keras_prune.masking.clusters import WeightClusters
+from keras_prune.masking.mask_constraint import hold, release, share
 from keras_prune.masking.prunable import Held, find_prunable
 from keras_prune.validation import check_layer
 
 ATTRIBUTE = "pruning_masks"
+_PLACE = "place"
 _NOT_SHAPES = {"training", "mask"}
 
 Places = Mapping[str, Mapping[str, Any]]
@@ -92,6 +95,8 @@ class PruningMasks(keras.layers.Layer):
         movements = list(self._movements) or [None] * len(held)
         rows = zip(held.items(), self._masks, movements, strict=True)
         self._rows = _Untracked([MaskRow(name, each, mask, moved) for (name, each), mask, moved in rows])
+        hold(weights.values(), self._masks)
+        self.place: int | None = None  # of the layer among the prunable ones, while a model saves or loads weights
         self.built = True
 
     @property
@@ -124,9 +129,19 @@ class PruningMasks(keras.layers.Layer):
                     stacklevel=2,
                 )
         super().save_own_variables(store)
+        if self.place is not None:
+            store[_PLACE] = np.int64(self.place)
 
     def load_own_variables(self, store: Any) -> None:
-        super().load_own_variables(store)
+        values = {key: store[key] for key in store.keys()}  # noqa: SIM118  # not a dict
+        place = values.pop(_PLACE, None)
+        if place is not None and self.place is not None and int(place[()]) != self.place:
+            raise ValueError(
+                "The file has masks of other layers than the model, so its weights belong to other layers too; some "
+                "may be loaded already. Choose the layers as in the file: `wrap_pruning(model, layers=...)`. "
+                f"Received: masks of prunable layer {int(place[()])} for prunable layer {self.place}, counted from 0"
+            )
+        super().load_own_variables(values)
         make_binary({mask.path: mask for mask in self._masks})
 
     @property
@@ -178,7 +193,6 @@ class PruningWrapper(keras.layers.Wrapper):
         # This one has the signature of the layer's own.
         @functools.wraps(layer.call)
         def call(*args: Any, **kwargs: Any) -> Any:
-            _warn_of_lost_masks()
             return layer(*args, **kwargs)
 
         wrapper.call = call
@@ -222,7 +236,7 @@ class PruningWrapper(keras.layers.Wrapper):
         held = _held(self.layer, self.weights_at)
         setattr(self, ATTRIBUTE, PruningMasks(held, self.movement))
         if self.clusters:
-            setattr(self, CLUSTERS, _clusters_of(self, self.clusters))
+            attach_clusters(self, self.clusters)
 
     def _build_by_calling(self, *args: Any, **kwargs: Any) -> None:
         # Without a `build` of its own, a layer's sublayers are built when it is called: Keras traces such layers too.
@@ -267,20 +281,6 @@ class PruningWrapper(keras.layers.Wrapper):
         return super().from_config(dict(config), custom_objects)  # Keras's pops from the dict it is given
 
 
-def _warn_of_lost_masks() -> None:
-    """Warns while Keras trains a model with masks in it that does not apply them: `wrap_pruning` did not make it.
-
-    Not on JAX: there `fit` calls the parts of a model without the model, as a custom loop does.
-    """
-    model = _keras.called_in_training()
-    if isinstance(model, keras.Model) and model.compiled and not hasattr(model, "_plain_class"):  # that of PrunedModel
-        warnings.warn(
-            f"The model '{model.name}' has masks in it, but does not apply them while it trains: pruned weights "
-            "come back. Pass it through `wrap_pruning`, or call `apply_masks(model)` after each step.",
-            stacklevel=2,
-        )
-
-
 def _build_signature(layer: keras.Layer) -> inspect.Signature:
     """The shapes that Keras must pass to `build`: those the layer's own takes, else those of the call's inputs."""
     if not _keras.has_default_build(layer):
@@ -314,13 +314,16 @@ def attach_masks(layer: keras.Layer, movement: bool = False, weights: Places | N
 
 def detach_masks(layer: keras.Layer) -> None:
     """Removes the masks that `attach_masks` added."""
+    release(_masked(layer))
     _keras.remove_sublayer(layer, ATTRIBUTE)
 
 
 def attach_clusters(layer: keras.Layer, clusters: Sequence[int | None]) -> None:
     """Adds the variables of clusters to a built layer with masks, wrapped or not, in place."""
+    found = _clusters_of(layer, clusters)
     with _keras.unlocked(layer):
-        setattr(layer, CLUSTERS, _clusters_of(layer, clusters))
+        setattr(layer, CLUSTERS, found)
+    share(_masked(layer), found.shared)
     if isinstance(layer, PruningWrapper):
         layer.clusters = tuple(clusters)
 
@@ -328,6 +331,8 @@ def attach_clusters(layer: keras.Layer, clusters: Sequence[int | None]) -> None:
 def detach_clusters(layer: keras.Layer) -> None:
     """Removes the clusters of a layer, if it has some."""
     if hasattr(layer, CLUSTERS):
+        masked = _masked(layer)
+        share(masked, [None] * len(masked))
         _keras.remove_sublayer(layer, CLUSTERS)
     if isinstance(layer, PruningWrapper):
         layer.clusters = ()
@@ -388,3 +393,8 @@ def _held(layer: keras.Layer, weights: Places | None) -> dict[str, Held]:
 
 def _clusters_of(layer: keras.Layer, clusters: Sequence[int | None]) -> WeightClusters:
     return WeightClusters({row.name: row.held.weight for row in getattr(layer, ATTRIBUTE).rows}, clusters)
+
+
+def _masked(layer: keras.Layer) -> list[keras.Variable]:
+    """The weights that the masks of a layer belong to."""
+    return [row.held.weight for row in getattr(layer, ATTRIBUTE).rows]

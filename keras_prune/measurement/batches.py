@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
+from keras_prune.masking.training_data import is_array, to_numpy
 
 Batch = tuple[Any, Any, Any]
 BATCH_SIZE = 32
@@ -16,9 +17,9 @@ class Batches:
     """Iterable of batches `(x, y, sample_weight)` of NumPy arrays, the last two None where there are none.
 
     Args:
-        data: Arrays `x`, `(x, y)` or `(x, y, sample_weight)`, or batches of them that can be read more than once:
-            a `tf.data.Dataset`, a `keras.utils.PyDataset`, a torch `DataLoader`, a list. `x` and `y` may be dicts or
-            lists of arrays.
+        data: Arrays `x`, `(x, y)` or `(x, y, sample_weight)`, tables of pandas too, or batches of them that can be
+            read more than once: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a torch `DataLoader`, a list. `x` and
+            `y` may be dicts or lists of arrays.
         model: The model that they must fit.
         with_targets: Whether `y` is needed.
         batch_size: Samples in a batch, where `data` are arrays. Defaults to 32.
@@ -62,8 +63,8 @@ class Batches:
         if isinstance(batch, list) and not _is_inputs(batch, self._inputs):  # as a DataLoader gives them
             batch = tuple(batch)
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        x = check_inputs(self._model, keras.tree.map_structure(_to_numpy, x))
-        y, weight = (None if part is None else keras.tree.map_structure(_to_numpy, part) for part in (y, weight))
+        x = check_inputs(self._model, keras.tree.map_structure(to_numpy, x))
+        y, weight = (None if part is None else keras.tree.map_structure(to_numpy, part) for part in (y, weight))
         if self._with_targets and y is None:
             raise ValueError("This importance needs the loss, so targets: pass `data=(x, y)`. Received: x without y")
         sizes = {len(leaf) if leaf.ndim else 0 for leaf in keras.tree.flatten((x, y, weight)) if leaf is not None}
@@ -121,8 +122,13 @@ def _fits(array: np.ndarray, tensor: Any) -> bool:
 
 def _source(data: Any, inputs: int, batch_size: int) -> Iterable[Any]:
     if isinstance(data, keras.utils.PyDataset):
+        if data.num_batches is None:
+            raise ValueError(
+                "`data` never ends: pass some of its batches, `[data[index] for index in range(20)]`. "
+                "Received: a PyDataset of infinite size"
+            )
         return _Indexed(data)
-    if isinstance(data, tuple) or _is_array(data) or isinstance(data, dict) or _is_inputs(data, inputs):
+    if isinstance(data, tuple) or is_array(data) or isinstance(data, dict) or _is_inputs(data, inputs):
         return _Slices(data if isinstance(data, tuple) else (data,), batch_size)
     if isinstance(data, str | bytes) or not hasattr(data, "__iter__"):
         raise TypeError(
@@ -145,7 +151,7 @@ class _Slices:
 
     def __init__(self, arrays: tuple[Any, ...], batch_size: int):
         self._batch_size = batch_size
-        self._arrays = keras.tree.map_structure(lambda leaf: None if leaf is None else _to_numpy(leaf), arrays)
+        self._arrays = keras.tree.map_structure(lambda leaf: None if leaf is None else to_numpy(leaf), arrays)
         sizes = {len(leaf) if leaf.ndim else 0 for leaf in keras.tree.flatten(self._arrays) if leaf is not None}
         if len(sizes) != 1 or 0 in sizes:
             raise ValueError(
@@ -176,14 +182,6 @@ class _Indexed:
         return (self._data[index] for index in range(len(self)))
 
 
-def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype")
-
-
 def _is_inputs(value: Any, inputs: int) -> bool:
     """Whether this list holds the arrays for a model of several inputs, rather than batches, or x and y."""
-    return isinstance(value, list) and inputs > 1 and len(value) == inputs and all(map(_is_array, value))
-
-
-def _to_numpy(value: Any) -> np.ndarray:
-    return value if isinstance(value, np.ndarray) else np.asarray(keras.ops.convert_to_numpy(value))
+    return isinstance(value, list) and inputs > 1 and len(value) == inputs and all(map(is_array, value))

@@ -78,8 +78,10 @@ def train_all(model: keras.Model) -> None:
 
 
 def forget_regularization(model: keras.Model) -> None:
-    """Removes the penalties of weights and activations from the loss of a model, in place."""
+    """Removes the penalties of weights and activations from the loss of a model, and the constraints of its weights,
+    which a step would apply though it changes nothing, in place."""
     for layer in _keras.flatten(model):
         layer.activity_regularizer = None
     for variable in model.variables:
         variable.regularizer = None
+        variable.constraint = None

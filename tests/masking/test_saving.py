@@ -238,3 +238,40 @@ def test_loading_does_not_depend_on_which_class_was_pruned_last(tmp_path):
     kp.wrap_pruning(subclassed())
     assert_same(functional, keras.saving.load_model(tmp_path / "functional.keras"))
     assert_same(sequential, keras.saving.load_model(tmp_path / "sequential.keras"))
+
+
+@pytest.mark.parametrize("file", ["model.weights.h5", "model.weights.json", "model.keras"])
+def test_weights_of_other_masked_layers_are_refused(tmp_path, file):
+    def wrapped(names):
+        dense = [keras.layers.Dense(8, name=name) for name in "abc"]
+        model = keras.Sequential([keras.Input((8,)), *dense[:1], keras.layers.Dropout(0.1), *dense[1:]])
+        return kp.prune_weights(kp.wrap_pruning(model, layers=list(names)), 0.5, targets=dict.fromkeys(names, 0.5))
+
+    for chosen, others in (("a", "b"), ("ab", "bc"), ("ac", "ab")):
+        saved = wrapped(chosen)
+        if file == "model.keras":
+            saved.save(tmp_path / file)
+        else:
+            saved.save_weights(tmp_path / file, max_shard_size=1 if file.endswith("json") else None)
+        with pytest.raises(ValueError, match=r"masks of other layers[\s\S]*Received: masks of prunable layer"):
+            wrapped(others).load_weights(tmp_path / file)
+        same = wrapped(chosen)
+        same.load_weights(tmp_path / file)
+        for loaded, expected in zip(same.get_weights(), saved.get_weights(), strict=True):
+            np.testing.assert_array_equal(loaded, expected)
+
+
+def test_weights_of_a_part_load_whatever_model_it_is_in(tmp_path):
+    part = kp.prune_weights(make_mlp(), 0.5)
+    inputs = keras.Input((12,))
+    around = kp.wrap_pruning(keras.Model(inputs, keras.layers.Dense(12, name="first")(inputs)))
+    whole = keras.Sequential([keras.Input((12,)), *around.layers[1:], part])
+    part.save_weights(tmp_path / "part.weights.h5")
+    kp.wrap_pruning(make_mlp()).load_weights(tmp_path / "part.weights.h5")
+    whole.save_weights(tmp_path / "whole.weights.h5")
+    whole.load_weights(tmp_path / "whole.weights.h5")
+    subclassed_model = kp.prune_weights(subclassed(), 0.5)
+    subclassed_model.save_weights(tmp_path / "sub.weights.h5")
+    other = subclassed()
+    other.load_weights(tmp_path / "sub.weights.h5")  # which has masks besides
+    np.testing.assert_array_equal(value(other.first.kernel), value(subclassed_model.first.kernel))

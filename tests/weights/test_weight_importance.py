@@ -354,3 +354,13 @@ def test_chance_over_all_layers_keeps_exactly_what_is_asked(cap):
             model, 0.9, importance="random", selection=kp.Percentile("global", max_layer_sparsity=cap)
         )
         assert sum(int(weight.kept().sum()) for weight in find_masked(pruned)) == round(0.1 * (49 * 8 + 80))
+
+
+@pytest.mark.core
+def test_constraints_do_not_change_the_weights_that_are_measured(data):
+    model = kp.wrap_pruning(network())
+    expected = score("gradient", model, data, "mse")
+    model.get_layer("output").layer.kernel_constraint = keras.constraints.MaxNorm(0.001)  # of the copy that is measured
+    found = score("gradient", model, data, "mse")
+    for path, scores in expected.items():
+        np.testing.assert_allclose(found[path], scores, rtol=1e-4, atol=1e-6)
