@@ -11,10 +11,12 @@ import numpy as np
 from tflite_export import subprocesses
 from tflite_export.arrays import call_sizes
 from tflite_export.errors import ExportError, require
+from tflite_export.limits import TIMEOUT, Limits
 from tflite_export.micro.operators import method
 from tflite_export.reader import flatbuffer
 from tflite_export.reader.flatbuffer import Graph, Model
 from tflite_export.reporting import Bars, Report, Table
+from tflite_export.runtime.calls import call_with_limits, values_decide
 from tflite_export.runtime.litert import Runner
 from tflite_export.runtime.trial_run import check_runs
 from tflite_export.scratch import temporary_folder
@@ -104,7 +106,13 @@ def micro_resolver(path: str | os.PathLike[str]) -> str:
     )
 
 
-def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport:
+def check_micro(
+    path: str | os.PathLike[str],
+    inputs: Any = None,
+    *,
+    timeout: float | None = TIMEOUT,
+    memory_limit: int | None = None,
+) -> MicroReport:
     """Check whether TensorFlow Lite Micro can run a file, and how much memory it takes.
 
     With the package `tflite-micro` (Linux on x86-64) the file runs in a subprocess, on the same inputs as LiteRT.
@@ -114,12 +122,15 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     Args:
         path: A `.tflite` file.
         inputs: The inputs of the run, as `predict` takes them. Defaults to None, synthetic inputs.
+        timeout: Seconds that loading the file, or one call of it, may take; None: no limit. Defaults to 120.
+        memory_limit: Bytes that a subprocess may take for it (on Linux). Defaults to None: the memory of the machine.
 
     Returns:
         The problems, or the size of the arena in bytes and the difference from LiteRT.
 
     Raises:
-        ValueError: There is no such file, it is damaged, LiteRT cannot run it, or the inputs do not fit it.
+        ValueError: There is no such file, it is damaged, LiteRT cannot run it within the limits, or the inputs
+            do not fit it.
         ImportError: ai-edge-litert is not installed.
 
     Example:
@@ -134,9 +145,10 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     print(report.problems, report.arena_bytes)
     ```
     """
+    limits = Limits.checked(timeout, memory_limit)
     require("ai_edge_litert")
     content = flatbuffer.load(path)
-    check_runs(content, os.fspath(path))
+    check_runs(content, os.fspath(path), limits)
     runner = Runner(content)
     if inputs is None:
         calls = [runner.synthetic_inputs(seed) for seed in range(8)]
@@ -151,10 +163,11 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
         # It does not check whether zeros are left out: it would take the stored values for all of them.
         return MicroReport(Path(path), len(content), (*problems, *sparse), False, None, 0, None)
     try:
-        arena, outputs = _run(content, calls, len(model.graphs[0].outputs))
+        arena, outputs = _run(content, calls, len(model.graphs[0].outputs), limits)
     except ExportError as error:
         return MicroReport(Path(path), len(content), problems or (str(error),), False, None, 0, None)
-    expected = [runner.real(runner.call(call)) for call in calls]
+    stored = call_with_limits(content, calls, limits) if values_decide(model) else [runner.call(call) for call in calls]
+    expected = [runner.real(outputs) for outputs in stored]
     differences = [
         np.abs(x.astype("float64") - y.astype("float64")).max(initial=0.0)
         for call, reference in zip(outputs, expected, strict=True)
@@ -190,7 +203,9 @@ def _hybrid(graph: Graph) -> list[str]:
     return found
 
 
-def _run(content: bytes, calls: list[list[np.ndarray]], outputs: int) -> tuple[int, list[list[np.ndarray]]]:
+def _run(
+    content: bytes, calls: list[list[np.ndarray]], outputs: int, limits: Limits
+) -> tuple[int, list[list[np.ndarray]]]:
     """The size of the arena, and the outputs of each call, as the file stores them."""
     with temporary_folder() as folder:
         file, source, target = (folder / each for each in ("model.tflite", "inputs.npz", "outputs.npz"))
@@ -198,7 +213,8 @@ def _run(content: bytes, calls: list[list[np.ndarray]], outputs: int) -> tuple[i
         arrays: dict[str, Any] = {f"{i}_{j}": x for i, call in enumerate(calls) for j, x in enumerate(call)}
         np.savez(source, **arrays)
         line = (str(file), str(source), str(target), str(len(calls)), str(outputs))
-        subprocesses.run("tflite_export.workers.micro", *line, task="the run in TensorFlow Lite Micro")
+        task = "the run in TensorFlow Lite Micro"
+        subprocesses.run("tflite_export.workers.micro", *line, task=task, limits=limits)
         with np.load(target) as archive:
             found = [[archive[f"{i}_{j}"] for j in range(outputs)] for i in range(len(calls))]
             return int(archive["arena"]), found

@@ -1,26 +1,37 @@
 """`predict` and `Runner`: `.tflite` files in LiteRT, batch by batch. Nothing here needs TensorFlow or Keras."""
 
+import functools
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tflite_export.arrays import as_batch, call_sizes, is_list_of_batches, join, parts, same_length
 from tflite_export.errors import require
+from tflite_export.limits import TIMEOUT, Limits
 from tflite_export.reader import flatbuffer
+from tflite_export.runtime.calls import call_with_limits, values_decide
 from tflite_export.runtime.trial_run import check_runs
 
 _AT_ONCE = 32  # samples in a call of a file whose batch is not fixed
 
 
-def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> np.ndarray | list[np.ndarray]:
+def predict(
+    path: str | os.PathLike[str],
+    inputs: Any,
+    *,
+    raw: bool = False,
+    timeout: float | None = TIMEOUT,
+    memory_limit: int | None = None,
+) -> np.ndarray | list[np.ndarray]:
     """Run a `.tflite` file from any source on every sample of a batch.
 
     The file runs in this process, with one thread. The first time, its structure is checked and it runs once in a
-    subprocess, so that a file that crashes LiteRT is an error here.
+    subprocess, so that a file that crashes LiteRT is an error here. A file in which values decide how long a call takes
+    (loops) or how much memory always runs in a subprocess, within the limits.
 
     Quantized inputs and outputs (int8, say, with a scale) take and give real numbers: floating-point inputs are
     divided by the scale, rounded and clipped to the range of the integers, outputs are dequantized. Integer tensors
@@ -33,13 +44,17 @@ def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> 
             Keras model's inputs, or a dict by signature names (`ExportReport.inputs`). For a quantized input
             floating-point numbers, or integers of its own type, which are taken as quantized already.
         raw: Whether to return quantized outputs as the integers that the file computes. Defaults to False.
+        timeout: Seconds that loading the file, or one call of it in a subprocess, may take; None: no limit. Defaults
+            to 120.
+        memory_limit: Bytes that a subprocess may take for it (on Linux). Defaults to None: the memory of the machine.
 
     Returns:
         The output for all samples; a list of them, in the order of `ExportReport.outputs`, when there are
         several.
 
     Raises:
-        ValueError: There is no such file, it is damaged, LiteRT cannot run it, or the inputs do not fit it.
+        ValueError: There is no such file, it is damaged, LiteRT cannot run it within the limits, or the inputs do not
+            fit it.
         ImportError: ai-edge-litert is not installed.
 
     Example:
@@ -55,17 +70,20 @@ def predict(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> 
     labels = tflite_export.predict("model.tflite", x).argmax(-1)
     ```
     """
-    outputs = run(path, inputs, raw=raw)
+    outputs = run(path, inputs, raw=raw, limits=Limits.checked(timeout, memory_limit))
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def run(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False) -> list[np.ndarray]:
+def run(path: str | os.PathLike[str], inputs: Any, *, raw: bool = False, limits: Limits) -> list[np.ndarray]:
     """Return all outputs of a file for all samples. See `predict`."""
     require("ai_edge_litert")
     content = flatbuffer.load(path)
-    check_runs(content, os.fspath(path))
+    check_runs(content, os.fspath(path), limits)
+    call_all = None
+    if values_decide(flatbuffer.read(content)):
+        call_all = functools.partial(call_with_limits, content, limits=limits)
     try:
-        return Runner(content).run(inputs, raw=raw)
+        return Runner(content).run(inputs, raw=raw, call_all=call_all)
     except RuntimeError as error:  # an id that no row of a table has, say
         raise ValueError(f"LiteRT must be able to run the file on these inputs. Received: {error}") from error
 
@@ -97,11 +115,20 @@ class Runner:
         model: The file, or its bytes.
         xnnpack: Whether LiteRT may delegate operators to XNNPACK, or must use its own kernels. Defaults to True.
         threads: How many threads an operator may use. Defaults to 1.
+        before: Is called before each call. Defaults to what does nothing.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | bytes, *, xnnpack: bool = True, threads: int = 1):
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes,
+        *,
+        xnnpack: bool = True,
+        threads: int = 1,
+        before: Callable[[], object] = lambda: None,
+    ):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+        self.before = before
         source = {"model_content": model} if isinstance(model, bytes) else {"model_path": os.fspath(model)}
         resolver = OpResolverType.BUILTIN if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         self._interpreter = Interpreter(**source, num_threads=threads, experimental_op_resolver_type=resolver)
@@ -123,11 +150,20 @@ class Runner:
             raise ValueError(f"The file's inputs must have the same batch size. Received: inputs of shapes {named}")
         return fixed.pop() if fixed else None
 
-    def run(self, inputs: Any, *, raw: bool = False, sizes: Sequence[int] | None = None) -> list[np.ndarray]:
-        """Return all outputs for all samples. See `predict`; `sizes` as in `calls`."""
+    def run(
+        self,
+        inputs: Any,
+        *,
+        raw: bool = False,
+        sizes: Sequence[int] | None = None,
+        call_all: Callable[[list[list[np.ndarray]]], list[list[np.ndarray]]] | None = None,
+    ) -> list[np.ndarray]:
+        """Return all outputs for all samples. See `predict`; `sizes` as in `calls`; `call_all` runs them elsewhere."""
         batches = self.batches(inputs)
         sizes = call_sizes(len(batches[0]), self.batch or _AT_ONCE) if sizes is None else sizes
-        outputs = join([self.call(values) for values in self.calls(batches, sizes)], sizes, self.batch)
+        calls = self.calls(batches, sizes)
+        results = [self.call(values) for values in calls] if call_all is None else call_all(calls)
+        outputs = join(results, sizes, self.batch)
         return outputs if raw else self.real(outputs)
 
     def calls(self, batches: Sequence[np.ndarray], sizes: Sequence[int]) -> list[list[np.ndarray]]:
@@ -143,6 +179,7 @@ class Runner:
 
     def call(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs of one call, as the file stores them, for inputs of any shapes."""
+        self.before()
         self.set(values)
         self.invoke()
         return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
@@ -238,6 +275,7 @@ def time_calls(runners: Sequence[Runner], *, runs: int, seconds: float = math.in
     while turn < warm_up + min(5, runs) or (turn < warm_up + runs and time.perf_counter() < end):
         for place in range(len(runners)):
             place = (place + turn) % len(runners)
+            runners[place].before()
             start = time.perf_counter()
             runners[place].invoke()
             times[place].append(time.perf_counter() - start)
