@@ -203,7 +203,7 @@ class Runner:
 
     def latencies(self, *, runs: int = 100, seconds: float = 1.0) -> list[float]:
         """Time calls on the inputs set last: the seconds of `runs` of them, fewer when they are slow."""
-        return time_calls([self], runs=runs, seconds=seconds)[0]
+        return time_calls([self], runs=runs, seconds=seconds, before=self.before)[0]
 
     def invoke(self) -> None:
         """Run one call on the inputs set last."""
@@ -256,7 +256,13 @@ class Runner:
         return [detail["name"] for detail in listed]
 
 
-def time_calls(runners: Sequence[Runner], *, runs: int, seconds: float = math.inf) -> list[list[float]]:
+def time_calls(
+    runners: Sequence[Runner],
+    *,
+    runs: int,
+    seconds: float = math.inf,
+    before: Callable[[], object] = lambda: None,
+) -> list[list[float]]:
     """Time single calls on the inputs that each runner got last.
 
     They take turns, so that a machine that slows down does so for all of them, each time in another order.
@@ -265,6 +271,7 @@ def time_calls(runners: Sequence[Runner], *, runs: int, seconds: float = math.in
         runners: The loaded files.
         runs: How many calls of each count; some more warm up.
         seconds: About how long to go on at most; five calls of each are made in any case. Defaults to no limit.
+        before: Is called before each call, and not timed. Defaults to what does nothing.
 
     Returns:
         For each runner the seconds of each call.
@@ -275,7 +282,7 @@ def time_calls(runners: Sequence[Runner], *, runs: int, seconds: float = math.in
     while turn < warm_up + min(5, runs) or (turn < warm_up + runs and time.perf_counter() < end):
         for place in range(len(runners)):
             place = (place + turn) % len(runners)
-            runners[place].before()
+            before()
             start = time.perf_counter()
             runners[place].invoke()
             times[place].append(time.perf_counter() - start)

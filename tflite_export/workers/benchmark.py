@@ -22,7 +22,7 @@ def main(runs: str, threads: str, target: str, *files: str) -> None:
             with np.load(inputs) as archive:
                 runner.set([archive[f"arr_{i}"] for i in range(len(archive.files))])
             runners.append(runner)
-        times = time_calls(runners, runs=int(runs))
+        times = time_calls(runners, runs=int(runs), before=watch)
     except (RuntimeError, ValueError, MemoryError) as error:
         fail(f"LiteRT cannot run the files. Received: {error}")
     watch.stop()
