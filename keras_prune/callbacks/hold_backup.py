@@ -79,7 +79,8 @@ class Backup:
 
     def clear(self) -> None:
         """Removes the files, and the folder if nothing else is in it."""
-        for path in [*map(self._path, self._epochs()), *self.folder.glob(f".*.tmp.*{_SUFFIX}")]:  # half-written ones too
+        half_written = self.folder.glob(f".*.tmp.*{_SUFFIX}")
+        for path in [*map(self._path, self._epochs()), *half_written]:
             path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
