@@ -20,6 +20,7 @@ from tflite_export.keras_models.signature import (
     structure_of,
     synthetic_inputs,
 )
+from tflite_export.limits import TIMEOUT, Limits
 from tflite_export.other_backends import export_on_tensorflow
 from tflite_export.preparation import prepare
 from tflite_export.reader import flatbuffer
@@ -55,6 +56,8 @@ def export(
     signature: Any = None,
     allow: Collection[Literal["flex", "custom"]] = (),
     verify: bool = True,
+    timeout: float | None = TIMEOUT,
+    memory_limit: int | None = None,
     overwrite: bool = False,
 ) -> ExportReport:
     """Write a Keras model as a `.tflite` file, after a check that its outputs are those of Keras.
@@ -120,6 +123,10 @@ def export(
         verify: Whether the file is run and compared. Without it, the file is read, and its operators and the zeros
             of its weights are checked; the report has None where nothing was measured. `sparse="auto"` then stores
             zeros, since only a run shows whether a sparse file works. Defaults to True.
+        timeout: Seconds that loading the file, or one call of it in the check, may take; None: no limit. Defaults to
+            120.
+        memory_limit: Bytes that the check may take for the file (on Linux). Defaults to None: the memory of the
+            machine.
         overwrite: Whether a file at `path` may be replaced. Defaults to False.
 
     Returns:
@@ -153,6 +160,7 @@ def export(
     allowed = check_subset(allow, "allow", ALLOWED)
     verify = check_flag(verify, "verify")
     per_channel = None if per_channel is None else check_flag(per_channel, "per_channel")
+    limits = Limits.checked(timeout, memory_limit)
     if not verify and labels is not None:
         raise ValueError("The accuracy for `labels` is measured by the check. Received: labels with verify=False")
     signature = checked_signature(signature, batch_size)
@@ -174,6 +182,8 @@ def export(
             "signature": signature,
             "allow": allowed,
             "verify": verify,
+            "timeout": timeout,
+            "memory_limit": memory_limit,
         }
         return export_on_tensorflow(stripped, Path(path), target, overwrite, options)
     given = representative_data if inputs is None else inputs
@@ -206,14 +216,16 @@ def export(
         sample = sample_of(stripped, structure, batches, samples, batch_size, synthetic=given is None)
         if truth is not None:
             sample = replace(sample, labelled=batches)
-            keras_accuracy = truth.accuracy(predict(stripped, structure, batches, batch_size))
+            of_keras = predict(stripped, structure, batches, batch_size)
+            truth.check(of_keras)
+            keras_accuracy = truth.accuracy(of_keras)
         outputs = sample.names
     else:
         notes.append("not verified: the file was neither run in LiteRT nor compared with Keras (verify=False)")
         outputs = output_names(stripped, structure, specs, batch_size)
     with temporary_folder() as folder:
         conversion = Conversion(stripped, structure, specs, outputs, representative, batch_size, folder)
-        content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance, notes)
+        content, run, is_sparse = _best(conversion, settings, tries, kernels, sample, folder, tolerance, limits, notes)
     write(target, content, overwrite=overwrite)
     return report_of(
         Path(path),
@@ -241,6 +253,7 @@ def _best(
     sample: Sample | None,
     folder: Path,
     tolerance: float,
+    limits: Limits,
     notes: list[str],
 ) -> tuple[bytes, Run | None, bool]:
     """The smallest of the files that pass: its bytes, its run, and whether zeros are left out of it.
@@ -254,7 +267,7 @@ def _best(
             content = conversion.convert(replace(settings, sparse=sparse))
             check_operators(flatbuffer.operators(content), settings.allow, sample is not None)
             lines = check_zeros(kernels, flatbuffer.zeros(content), flatbuffer.weights(content))
-            run = None if sample is None else run_file(content, folder, sample, tolerance)
+            run = None if sample is None else run_file(content, folder, sample, tolerance, limits)
             passed.append((content, run, sparse, lines))
         except ExportError as error:
             if not passed:

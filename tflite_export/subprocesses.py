@@ -5,19 +5,28 @@ a subprocess does not end the user's training session.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
 from tflite_export.errors import ExportError
+from tflite_export.limits import Limits
 from tflite_export.scratch import ends_with_us, temporary_folder
 
 _FAILED = 3  # the exit code of a worker that has written its whole message to the end of standard error
 _MARK = "tflite_export: "
+_MEMORY = re.compile(r"memory|alloc|Received: Node", re.IGNORECASE)  # or LiteRT gives no reason
 
 
-def run(module: str, *arguments: str, task: str, environment: Mapping[str, str] | None = None) -> None:
+def run(
+    module: str,
+    *arguments: str,
+    task: str,
+    environment: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+) -> None:
     """Run `python -m module arguments` and wait for its end.
 
     Args:
@@ -25,20 +34,25 @@ def run(module: str, *arguments: str, task: str, environment: Mapping[str, str] 
         *arguments: What it gets in `sys.argv[1:]`.
         task: What it does, for the error: "the conversion".
         environment: Variables to set for it. Defaults to None, no others.
+        limits: What it may take; the worker sets them with a `Watch`. Defaults to None, no limits.
 
     Raises:
         ExportError: The worker failed: its own message, the signal that killed it, or the end of what it printed.
     """
     line = command(module, *arguments)
-    variables = _environment() | dict(environment or {})
+    variables = _environment() | dict(environment or {}) | ({} if limits is None else limits.environment())
     done = execute(line, variables)
     if done.returncode == 0:
         return
+    if limits is not None and (reason := limits.reason(done.returncode, done.stderr)):
+        raise ExportError(f"{task} {reason}")
+    hint = "" if limits is None else limits.hint()
     if done.returncode < 0:
         name = _signal_name(-done.returncode)
-        raise ExportError(f"{task} crashed. Received: signal {name}{_tail(done.stderr)}")
+        raise ExportError(f"{task} crashed. Received: signal {name}{hint}{_tail(done.stderr)}")
     if done.returncode == _FAILED and _MARK in done.stderr:
-        raise ExportError(f"{task} failed: {done.stderr.rpartition(_MARK)[2].strip()}")
+        said = done.stderr.rpartition(_MARK)[2].strip()
+        raise ExportError(f"{task} failed: {said}{hint if _MEMORY.search(said) else ''}")
     raise ExportError(f"{task} failed. Received: exit code {done.returncode}{_tail(done.stderr)}")
 
 

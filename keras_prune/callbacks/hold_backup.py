@@ -79,8 +79,9 @@ class Backup:
 
     def clear(self) -> None:
         """Removes the files, and the folder if nothing else is in it."""
-        for epoch in self._epochs():
-            self._path(epoch).unlink()
+        half_written = self.folder.glob(f".*.tmp.*{_SUFFIX}")
+        for path in [*map(self._path, self._epochs()), *half_written]:
+            path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 

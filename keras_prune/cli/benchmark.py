@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from keras_prune.cli.command import add_command
-from keras_prune.cli.options import whole_number
+from keras_prune.cli.options import positive, whole_number
 from keras_prune.cli.results import Result
 
 
@@ -29,9 +29,16 @@ def add_to(commands: Any) -> None:
         metavar="N",
         help="one or more numbers of threads to measure with (default: 1)",
     )
+    parser.add_argument(
+        "--timeout",
+        type=positive,
+        default=120.0,
+        metavar="SECONDS",
+        help="time that loading a file, or one call of it, may take (default: 120)",
+    )
 
 
 def run(args: argparse.Namespace) -> Result:
     import tflite_export
 
-    return Result(tflite_export.benchmark(args.files, runs=args.runs, threads=args.threads))
+    return Result(tflite_export.benchmark(args.files, runs=args.runs, threads=args.threads, timeout=args.timeout))

@@ -81,6 +81,13 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--compare", type=whole_number(1), default=8, metavar="N", help="number of samples to compare (default: 8)"
     )
+    parser.add_argument(
+        "--timeout",
+        type=positive,
+        default=120.0,
+        metavar="SECONDS",
+        help="time that one call of the file may take in the comparison (default: 120)",
+    )
     add_data(
         parser,
         "real inputs for the comparison; with classes as targets, also for the accuracy",
@@ -111,6 +118,7 @@ def run(args: argparse.Namespace) -> Result:
         labels=None if data is None else classes(data.y, getattr(model, "output_shape", None)),
         tolerance=args.tolerance,
         samples=args.compare,
+        timeout=args.timeout,
         overwrite=args.overwrite,
     )
     return Result(report, written=(target.path,))

@@ -11,10 +11,12 @@ import numpy as np
 from tflite_export import subprocesses
 from tflite_export.arrays import call_sizes, relative_error
 from tflite_export.errors import ExportError, require
+from tflite_export.limits import TIMEOUT, Limits
 from tflite_export.micro.known_problems import find_refused, find_sparse, find_wrong
 from tflite_export.micro.operators import method
 from tflite_export.reader import flatbuffer
 from tflite_export.reporting import Bars, Report, Table
+from tflite_export.runtime.calls import call_with_limits, values_decide
 from tflite_export.runtime.litert import Runner
 from tflite_export.runtime.ports import Ports
 from tflite_export.runtime.trial_run import check_runs
@@ -121,7 +123,13 @@ def micro_resolver(path: str | os.PathLike[str]) -> str:
     )
 
 
-def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport:
+def check_micro(
+    path: str | os.PathLike[str],
+    inputs: Any = None,
+    *,
+    timeout: float | None = TIMEOUT,
+    memory_limit: int | None = None,
+) -> MicroReport:
     """Check whether TensorFlow Lite Micro can run a file, and how much memory it takes.
 
     With the package `tflite-micro` (Linux on x86-64) the file runs in a subprocess, on the same inputs as LiteRT, and
@@ -133,6 +141,8 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     Args:
         path: A `.tflite` file.
         inputs: The inputs of the run, as `predict` takes them. Defaults to None, synthetic inputs.
+        timeout: Seconds that loading the file, or one call of it, may take; None: no limit. Defaults to 120.
+        memory_limit: Bytes that a subprocess may take for it (on Linux). Defaults to None: the memory of the machine.
 
     Returns:
         The problems, or the size of the arena in bytes and the difference from LiteRT.
@@ -153,12 +163,13 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
     print(report.problems, report.arena_bytes)
     ```
     """
+    limits = Limits.checked(timeout, memory_limit)
     require("ai_edge_litert")
     content = flatbuffer.load(path)
     model = flatbuffer.read(content)
     runner, refused = None, ""
     try:
-        check_runs(content, os.fspath(path))
+        check_runs(content, os.fspath(path), limits)
         runner = Runner(content)
     except ValueError as error:
         refused = str(error)
@@ -176,12 +187,13 @@ def check_micro(path: str | os.PathLike[str], inputs: Any = None) -> MicroReport
         # It does not check whether zeros are left out: it would take the stored values for all of them.
         return MicroReport(Path(path), len(content), (*problems, *sparse), False, None, 0, None, refused)
     try:
-        arena, outputs = _run(content, calls, len(model.graphs[0].outputs))
+        arena, outputs = _run(content, calls, len(model.graphs[0].outputs), limits)
     except ExportError as error:
         return MicroReport(Path(path), len(content), problems or (str(error),), False, None, 0, None, refused)
     if runner is None:
         return MicroReport(Path(path), len(content), wrong, True, arena, samples, None, refused)
-    expected = [runner.real(runner.call(call)) for call in calls]
+    stored = call_with_limits(content, calls, limits) if values_decide(model) else [runner.call(call) for call in calls]
+    expected = [runner.real(each) for each in stored]
     found = [runner.real(call) for call in outputs]
     differences = [
         np.abs(x.astype("float64") - y.astype("float64")).max(initial=0.0)
@@ -203,7 +215,9 @@ def _apart(found: list[list[np.ndarray]], expected: list[list[np.ndarray]]) -> t
     return (f"its outputs are not LiteRT's: the error is {worst:.0%} of the spread of LiteRT's outputs",)
 
 
-def _run(content: bytes, calls: list[list[np.ndarray]], outputs: int) -> tuple[int, list[list[np.ndarray]]]:
+def _run(
+    content: bytes, calls: list[list[np.ndarray]], outputs: int, limits: Limits
+) -> tuple[int, list[list[np.ndarray]]]:
     """The size of the arena, and the outputs of each call, as the file stores them."""
     with temporary_folder() as folder:
         file, source, target = (folder / each for each in ("model.tflite", "inputs.npz", "outputs.npz"))
@@ -211,7 +225,8 @@ def _run(content: bytes, calls: list[list[np.ndarray]], outputs: int) -> tuple[i
         arrays: dict[str, Any] = {f"{i}_{j}": x for i, call in enumerate(calls) for j, x in enumerate(call)}
         np.savez(source, **arrays)
         line = (str(file), str(source), str(target), str(len(calls)), str(outputs))
-        subprocesses.run("tflite_export.workers.micro", *line, task="the run in TensorFlow Lite Micro")
+        task = "the run in TensorFlow Lite Micro"
+        subprocesses.run("tflite_export.workers.micro", *line, task=task, limits=limits)
         with np.load(target) as archive:
             found = [[archive[f"{i}_{j}"] for j in range(outputs)] for i in range(len(calls))]
             return int(archive["arena"]), found

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tflite_export import subprocesses
-from tflite_export.errors import require
+from tflite_export.errors import ExportError, require
+from tflite_export.limits import TIMEOUT, Limits
 from tflite_export.reader import flatbuffer
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.runtime.litert import Runner
@@ -74,6 +75,8 @@ def benchmark(
     runs: int = 100,
     threads: Sequence[int] = (1,),
     inputs: Any = None,
+    timeout: float | None = TIMEOUT,
+    memory_limit: int | None = None,
 ) -> Benchmark:
     """Time `.tflite` files on this machine, in subprocesses.
 
@@ -87,12 +90,15 @@ def benchmark(
         inputs: The inputs of the calls, as `predict` takes them; the first sample is used, or as many as a file's
             batch holds, and must be valid for all files. Defaults to None: synthetic inputs, normal numbers of each
             file's types and shapes; ids are 0.
+        timeout: Seconds that loading a file, or one call of it, may take; None: no limit. Defaults to 120.
+        memory_limit: Bytes that a subprocess may take for the files (on Linux). Defaults to None: the memory of the
+            machine.
 
     Returns:
         Median, 10th and 90th percentile in milliseconds of each file, and the ratio to the first.
 
     Raises:
-        ValueError: An argument is not as described, or a file is damaged or cannot be run.
+        ValueError: An argument is not as described, or a file is damaged or cannot be run within the limits.
         ImportError: ai-edge-litert is not installed.
 
     Example:
@@ -116,10 +122,11 @@ def benchmark(
         raise ValueError(
             f"`threads` must be different whole numbers of at least 1, as (1, 4). Received: threads={threads!r}"
         )
+    limits = Limits.checked(timeout, memory_limit)
     require("ai_edge_litert")
     contents = [flatbuffer.load(file) for file in files]
     for file, content in zip(files, contents, strict=True):
-        check_runs(content, os.fspath(file))
+        check_runs(content, os.fspath(file), limits)
     timings: list[Timing] = []
     with temporary_folder() as folder:
         arguments = []
@@ -128,7 +135,7 @@ def benchmark(
             file.write_bytes(content)
             np.savez(values, *_inputs(content, inputs))
             arguments += [str(file), str(values)]
-        times = _times(runs, counts, arguments, folder / "times.npz")
+        times = _times(runs, counts, arguments, folder / "times.npz", limits)
         for number in counts:
             calls = [CallTime.of(number, seconds) for seconds in times[number]]
             timings += [
@@ -146,14 +153,19 @@ def _inputs(content: bytes, inputs: Any) -> list[np.ndarray]:
     return runner.calls(batches, [min(runner.batch or 1, len(batches[0]))])[0]
 
 
-def _times(runs: int, threads: Sequence[int], arguments: Sequence[str], target: Path) -> dict[int, np.ndarray]:
+def _times(
+    runs: int, threads: Sequence[int], arguments: Sequence[str], target: Path, limits: Limits
+) -> dict[int, np.ndarray]:
     """Seconds of each call, (files, runs), for each number of threads."""
     sizes = [len(part) for part in np.array_split(np.arange(runs), _ROUNDS) if len(part)]
     rounds = [(number, size) for size in sizes for number in threads]
     found: dict[int, list[np.ndarray]] = {number: [] for number in threads}
     for number, size in _track(rounds):
         line = (str(size), str(number), str(target), *arguments)
-        subprocesses.run("tflite_export.workers.benchmark", *line, task="the benchmark")
+        try:
+            subprocesses.run("tflite_export.workers.benchmark", *line, task="the benchmark", limits=limits)
+        except ExportError as error:
+            raise ValueError(f"LiteRT must be able to run the files, but {error}") from error
         with np.load(target) as archive:
             found[number].append(archive["times"])
     return {number: np.concatenate(parts, axis=1) for number, parts in found.items()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tflite_export.limits import TIMEOUT, Limits
 from tflite_export.reader import flatbuffer
 from tflite_export.reader.weight_tables import shape_text
 from tflite_export.reporting import Bars, Report, Table
@@ -90,7 +91,12 @@ class Comparison(Report):
 
 
 def compare(
-    a: "str | os.PathLike[str] | keras.Model", b: "str | os.PathLike[str] | keras.Model", data: Any
+    a: "str | os.PathLike[str] | keras.Model",
+    b: "str | os.PathLike[str] | keras.Model",
+    data: Any,
+    *,
+    timeout: float | None = TIMEOUT,
+    memory_limit: int | None = None,
 ) -> Comparison:
     """Run two `.tflite` files, or a file and a Keras model, on the same data and compare the outputs.
 
@@ -101,13 +107,15 @@ def compare(
         a: A file or a built Keras model, with which the other is compared.
         b: The other.
         data: Real numbers, (samples, ...), as `predict` takes them.
+        timeout: Seconds that a file may take, as in `predict`. Defaults to 120.
+        memory_limit: Bytes that a file may take, as in `predict`. Defaults to None: the memory of the machine.
 
     Returns:
         The largest and the mean absolute difference of each output, and how often both choose the same class.
 
     Raises:
-        ValueError: A file is damaged or cannot be run, the data does not fit, or the outputs differ in number
-            or shape.
+        ValueError: A file is damaged or cannot be run within the limits, the data does not fit, or the outputs
+            differ in number or shape.
         ImportError: ai-edge-litert is not installed.
 
     Example:
@@ -122,7 +130,8 @@ def compare(
     print(tflite_export.compare(model, "model.tflite", np.random.rand(50, 8).astype("float32")))
     ```
     """
-    (names, first), (others, second) = _outputs(a, data), _outputs(b, data)
+    limits = Limits.checked(timeout, memory_limit)
+    (names, first), (others, second) = _outputs(a, data, limits), _outputs(b, data, limits)
     if len(first) != len(second):
         raise ValueError(f"Both must have as many outputs. Received: {len(first)} and {len(second)}")
     if set(names) == set(others) and len(set(names)) == len(names):
@@ -136,9 +145,9 @@ def compare(
     return Comparison(_name(a), _name(b), len(first[0]), tuple(differences))
 
 
-def _outputs(model: Any, data: Any) -> tuple[list[str], list[np.ndarray]]:
+def _outputs(model: Any, data: Any, limits: Limits) -> tuple[list[str], list[np.ndarray]]:
     if isinstance(model, str | os.PathLike):
-        return flatbuffer.read(flatbuffer.load(model)).names()[1], run(model, data)
+        return flatbuffer.read(flatbuffer.load(model)).names()[1], run(model, data, limits=limits)
     import keras
 
     if not isinstance(model, keras.Model):

@@ -11,6 +11,7 @@ import numpy as np
 from tflite_export import subprocesses
 from tflite_export.errors import ExportError
 from tflite_export.keras_models.kernels import Kernel
+from tflite_export.limits import Limits
 from tflite_export.reader.weight_tables import TensorSparsity
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -141,18 +142,19 @@ def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -
     return lines
 
 
-def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float) -> Run:
+def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float, limits: Limits) -> Run:
     """Run the file in a subprocess without TensorFlow and compare its outputs with Keras's.
 
     Raises:
-        ExportError: LiteRT cannot run it, or its outputs are not those of Keras.
+        ExportError: LiteRT cannot run it within the limits, or its outputs are not those of Keras.
     """
     file, inputs, outputs = folder / "model.tflite", folder / "inputs.npz", folder / "outputs.npz"
     file.write_bytes(content)
     arrays: dict[str, Any] = {f"input_{i}": batch for i, batch in enumerate(sample.inputs)}
     arrays |= {f"labelled_{i}": batch for i, batch in enumerate(sample.labelled)}
     np.savez(inputs, sizes=np.array(sample.sizes), **arrays)
-    subprocesses.run("tflite_export.workers.verify", str(file), str(inputs), str(outputs), task="the run in LiteRT")
+    line = (str(file), str(inputs), str(outputs))
+    subprocesses.run("tflite_export.workers.verify", *line, task="the run in LiteRT", limits=limits)
     worst, means = 0.0, [0.0]
     with np.load(outputs) as archive:
         for mode, where in (("xnnpack", "the file with XNNPACK"), ("plain", "the file without XNNPACK")):

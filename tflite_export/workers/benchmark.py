@@ -7,24 +7,25 @@ import sys
 
 import numpy as np
 
+from tflite_export.limits import Watch
 from tflite_export.runtime.litert import Runner, time_calls
 from tflite_export.subprocesses import fail
-from tflite_export.workers.trial_run import limit_memory
 
 
 def main(runs: str, threads: str, target: str, *files: str) -> None:
     """Load all files, then call them in turn."""
-    limit_memory()
+    watch = Watch()
     try:
         runners = []
         for file, inputs in zip(files[::2], files[1::2], strict=True):
-            runner = Runner(file, threads=int(threads))
+            runner = Runner(file, threads=int(threads), before=watch)
             with np.load(inputs) as archive:
                 runner.set([archive[f"arr_{i}"] for i in range(len(archive.files))])
             runners.append(runner)
-        times = time_calls(runners, runs=int(runs))
-    except (RuntimeError, ValueError) as error:
+        times = time_calls(runners, runs=int(runs), before=watch)
+    except (RuntimeError, ValueError, MemoryError) as error:
         fail(f"LiteRT cannot run the files. Received: {error}")
+    watch.stop()
     np.savez(target, times=np.array(times))
 
 

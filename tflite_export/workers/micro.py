@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tflite_export.limits import Watch
 from tflite_export.subprocesses import fail
-from tflite_export.workers.trial_run import limit_memory
 
 _ARENA = 1 << 26  # more than any microcontroller has
 
@@ -22,7 +22,7 @@ def main(file: str, source: str, target: str, calls: str, outputs: str) -> None:
     """Run the file on each sample."""
     from tflite_micro import runtime
 
-    limit_memory()
+    watch = Watch()
     content = Path(file).read_bytes()
     results: dict[str, Any] = {}
     arena = 10 * len(content) + _ARENA
@@ -32,6 +32,7 @@ def main(file: str, source: str, target: str, calls: str, outputs: str) -> None:
     try:
         interpreter, said = _listen(lambda: runtime.Interpreter.from_bytes(content, arena_size=arena))
         for call in range(int(calls)):
+            watch()
             for place in range(len(inputs) // int(calls)):
                 interpreter.set_input(inputs[f"{call}_{place}"], place)
             _, said = _listen(interpreter.invoke)
@@ -39,6 +40,7 @@ def main(file: str, source: str, target: str, calls: str, outputs: str) -> None:
                 results[f"{call}_{place}"] = np.array(interpreter.get_output(place))
     except _Failed as failure:
         fail(f"it refuses the file. Received: {failure}")
+    watch.stop()
     _, said = _listen(interpreter.print_allocations)
     found = re.search(r"Arena allocation total (\d+) bytes", said)
     if found is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tflite_export.limits import Watch
 from tflite_export.runtime.litert import Runner
 from tflite_export.subprocesses import fail
 
@@ -26,11 +27,12 @@ def main(file: str, inputs: str, outputs: str) -> None:
         labelled = _listed(archive, "labelled")
         sizes = archive["sizes"].tolist()
     results: dict[str, Any] = {}
+    watch = Watch()
     threads = sorted({1, os.cpu_count() or 1})
     for mode in ("xnnpack", "plain"):
         try:
             before = _peak_memory()
-            runner = Runner(file, xnnpack=mode == "xnnpack")
+            runner = Runner(file, xnnpack=mode == "xnnpack", before=watch)
             results |= _named(mode, runner.run(batches, sizes=sizes))
             if mode == "xnnpack":
                 results["memory"] = np.array(_peak_memory() - before)
@@ -40,11 +42,12 @@ def main(file: str, inputs: str, outputs: str) -> None:
                 if labelled:
                     results |= _named("labelled", runner.run(labelled))
                 for count in threads[1:]:
-                    runner = Runner(file, threads=count)
+                    runner = Runner(file, threads=count, before=watch)
                     runner.set(single)
                     results[f"seconds_{count}"] = np.array(runner.latencies())
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, MemoryError) as error:
             fail(f"LiteRT cannot run the file ({mode} kernels). Received: {error}")
+    watch.stop()
     np.savez(outputs, **results)
 
 
