@@ -37,6 +37,7 @@ from keras_prune._keras.layers import (
     sublayers,
     unlocked,
 )
+from keras_prune._keras.saving import bytes_of_variables, model_of_keras_2, safe_mode
 from keras_prune._keras.training import (
     BackgroundCallback,
     called_in_training,
@@ -55,6 +56,7 @@ __all__ = [
     "application_classes",
     "as_numpy",
     "attention_projections",
+    "bytes_of_variables",
     "call_graph",
     "called_in_training",
     "compiled_loss",
@@ -79,10 +81,12 @@ __all__ = [
     "is_of_keras",
     "masked_writes",
     "metric_direction",
+    "model_of_keras_2",
     "moving_averages",
     "operation_classes",
     "remove_sublayer",
     "run_graph",
+    "safe_mode",
     "set_build_signature",
     "set_value",
     "spread_like",
