@@ -43,9 +43,10 @@ proof: $(VENV)/.test
 known-models: $(VENV)/.test
 	KERAS_BACKEND=tensorflow $(BIN)/python tools/known_models.py
 
-# Random graphs other than those of the suite, and more: some tens of minutes.
+# Random examples other than those of the suite, and more, of all tests with the mark `fuzz`: graphs against the oracle,
+# damaged files. Some tens of minutes. Fewer: `make fuzz EXAMPLES=200`; some of them: `make fuzz FUZZ="-k files"`.
 fuzz: $(VENV)/.test
-	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/channels/test_fuzz.py -s
+	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -m fuzz -s $(FUZZ)
 
 # Style, types, who imports whom (pyproject.toml), spelling, and the words of the field (tools/words.txt).
 lint: $(VENV)/.dev
