@@ -43,10 +43,11 @@ proof: $(VENV)/.test
 known-models: $(VENV)/.test
 	KERAS_BACKEND=tensorflow $(BIN)/python tools/known_models.py
 
-# Random graphs, damaged files, wrong arguments and killed processes, other than those of the suite, and more: an hour or
-# two. Some of them: `make fuzz FUZZ=tests/fuzz/test_wrong_arguments.py`.
+# Random examples other than those of the suite, and more, of all tests with the mark `fuzz`: graphs against the oracle,
+# damaged files, wrong arguments, killed processes. An hour or two. Fewer: `make fuzz EXAMPLES=200`; some of them:
+# `make fuzz FUZZ="-k files"`.
 fuzz: $(VENV)/.test
-	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest $(or $(FUZZ),tests/channels/test_fuzz.py tests/fuzz) -s
+	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -m fuzz -s $(FUZZ)
 
 # Style, types, who imports whom (pyproject.toml), spelling, and the words of the field (tools/words.txt).
 lint: $(VENV)/.dev

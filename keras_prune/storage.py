@@ -40,15 +40,3 @@ def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = Tru
 def write_plan(path: str | pathlib.Path, content: dict[str, Any], *, overwrite: bool = True) -> None:
     """Writes a plan as JSON, likewise."""
     write_text(path, json.dumps(content, indent=1) + "\n", overwrite=overwrite)
-
-
-def read_plan(path: str | pathlib.Path, key: str, kind: type) -> tuple[str, Any]:
-    """The fingerprint in a plan, and its content under a key.
-
-    Raises:
-        ValueError: The file holds no such plan.
-    """
-    content = json.loads(pathlib.Path(path).read_text())
-    if not isinstance(content, dict) or not isinstance(content.get(key), kind) or "fingerprint" not in content:
-        raise ValueError(f"it must have 'fingerprint' and '{key}'")
-    return str(content["fingerprint"]), content[key]

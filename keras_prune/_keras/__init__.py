@@ -55,6 +55,7 @@ from keras_prune._keras.layers import (
     unlocked,
     untrack,
 )
+from keras_prune._keras.saving import bytes_of_variables, model_of_keras_2, safe_mode
 from keras_prune._keras.training import (
     BackgroundCallback,
     average_in_update,
@@ -84,6 +85,7 @@ __all__ = [
     "attention_projections",
     "attributes",
     "average_in_update",
+    "bytes_of_variables",
     "call_graph",
     "calls_constraints",
     "can_duplicate",
@@ -122,11 +124,13 @@ __all__ = [
     "masked_writes",
     "metric_direction",
     "model_in_fit",
+    "model_of_keras_2",
     "moving_averages",
     "nodes_of",
     "operation_classes",
     "remove_sublayer",
     "run_graph",
+    "safe_mode",
     "set_build_signature",
     "set_value",
     "spread_like",

@@ -1,14 +1,14 @@
 """The journal of a search: every decision and candidate, in a file from which a killed run resumes."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import overload
 
 from keras_prune.automation.folder import JOURNAL, make_folder
-from keras_prune.automation.pareto import Candidate, candidate_of, row_of
-from keras_prune.storage import read_plan, write_plan
+from keras_prune.automation.pareto import Candidate, read_candidates, row_of
+from keras_prune.reading.json_files import fields, read_json, record
+from keras_prune.storage import write_plan
 from tflite_export.reporting import Bars, Report, Table
 
 
@@ -138,11 +138,15 @@ class Journal:
     def _read(self) -> None:
         file = self.folder / JOURNAL
         try:
-            mark, rows = read_plan(file, "decisions", list)
-            content: dict[str, Any] = json.loads(file.read_text())
-            decisions = [Decision(**row) for row in rows]
-            candidates = [candidate_of(row, self.folder) for row in content["candidates"]]
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            content = read_json(file)
+            mark, rows = fields(content, {"fingerprint": str, "decisions": list}).values()
+            decisions = [record(Decision, row) for row in rows]
+            _, candidates = read_candidates(content, self.folder)
+            found = {each.name: each for each in candidates}
+            for each in decisions:
+                if each.metric is not None and each.candidate not in found:
+                    raise ValueError(f"it has no candidate {each.candidate!r}")
+        except (OSError, ValueError) as error:
             raise ValueError(f"The journal cannot be read. Received: '{file}' ({error})") from error
         if mark != self._mark:
             raise ValueError(
@@ -150,4 +154,4 @@ class Journal:
                 f"Received: output='{self.folder}', made for {mark}, and now it is {self._mark}"
             )
         self.decisions = decisions
-        self.candidates = {each.name: each for each in candidates}
+        self.candidates = found

@@ -1,15 +1,17 @@
 """The candidates of a search, and their Pareto front."""
 
 import dataclasses
-import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from keras_prune.automation.folder import JOURNAL
+from keras_prune.reading.json_files import fields, items, read_json, record
+from keras_prune.reading.model_files import load_keras_file
 from keras_prune.reporting.numbers import number
 from keras_prune.validation import check_choice
 from tflite_export.reporting import Report, Table
@@ -54,13 +56,26 @@ class Candidate:
         return self.path.with_suffix(".keras")
 
     def load(self) -> keras.Model:
-        """Load the Keras model."""
-        return keras.models.load_model(self.keras_path, compile=False)
+        """Load the Keras model, whose file is not trusted: as in `keras.saving.load_model`, code in it is not run.
+
+        Raises:
+            ValueError: The file is missing or damaged.
+        """
+        try:
+            return load_keras_file(self.keras_path, safe=None)
+        except Exception as error:  # Keras has one of its own for each kind of damage
+            raise ValueError(f"The model cannot be loaded ({error}). Received: '{self.keras_path}'") from error
 
     def cost(self, name: str) -> float:
         """Return a cost by the name of its field; infinite if it is unknown."""
         value = getattr(self, name)
         return float("inf") if value is None else float(value)
+
+
+_Row: Any = dataclasses.make_dataclass(
+    "Candidate",
+    [(each.name, str if each.name == "path" else each.type) for each in dataclasses.fields(Candidate)],
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,11 +185,12 @@ class ParetoFront(Report):
         """
         file = pathlib.Path(folder) / JOURNAL
         try:
-            content = json.loads(file.read_text())
-            candidates = tuple(candidate_of(row, file.parent) for row in content["candidates"])
-            return cls(candidates, content["metric"], content["higher_is_better"], cost)
-        except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            if not file.is_file():
+                raise ValueError(f"it has no {JOURNAL}")
+            head, candidates = read_candidates(read_json(file), file.parent)
+        except (OSError, ValueError) as error:
             raise ValueError(f"The folder holds no search of `autoprune`. Received: '{folder}' ({error})") from error
+        return cls(tuple(candidates), head["metric"], head["higher_is_better"], cost)
 
     def _tables(self) -> Sequence[Table]:
         headings = (
@@ -223,9 +239,22 @@ class ParetoFront(Report):
         return candidate.metric if self.higher_is_better else -candidate.metric
 
 
-def candidate_of(row: Mapping[str, Any], folder: pathlib.Path) -> Candidate:
-    """Return the candidate of a `row_of`, whose files are in this folder now."""
-    return Candidate(**{**row, "path": folder / row["path"]})
+def read_candidates(content: Any, folder: pathlib.Path) -> tuple[dict[str, Any], list[Candidate]]:
+    """The name of the metric and its direction in a journal, and the candidates, whose files are in this folder now.
+
+    Raises:
+        ValueError: It is no journal.
+    """
+    head = fields(content, {"metric": str, "higher_is_better": bool, "candidates": list})
+    return head, [_candidate_of(row, folder) for row in items(head.pop("candidates"), dict, "candidates")]
+
+
+def _candidate_of(row: dict[str, Any], folder: pathlib.Path) -> Candidate:
+    """The candidate of a `row_of`."""
+    found = record(_Row, row)
+    if found.path != f"{found.name}.tflite" or not re.fullmatch(r"[\w-]+", found.name):  # never a file elsewhere
+        raise ValueError(f"'path' must be the name of the candidate and .tflite, not {found.path!r}")
+    return Candidate(**{**vars(found), "path": folder / found.path})
 
 
 def row_of(candidate: Candidate) -> dict[str, Any]:

@@ -35,7 +35,16 @@ from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
 
 IN_THIS_FIT = "keras_prune.HoldAccuracy"  # a key of the parameters that all callbacks of one `fit` share
-_STATE = ("baseline", "_held", "_target", "_failed", "_epochs_here", "_done")  # the state of the search, except models
+# The state of the search, except models.
+_STATE = {
+    "baseline": float | None,
+    "_lower_is_better": bool,
+    "_held": float,
+    "_target": float,
+    "_failed": float | None,
+    "_epochs_here": int,
+    "_done": bool,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,19 +299,17 @@ class HoldAccuracy(keras.callbacks.Callback):
     def _state(self) -> dict[str, Any]:
         return {
             "decisions": [dataclasses.asdict(decision) for decision in self.decisions],
-            "lower_is_better": self._lower_is_better,
             **{name: getattr(self, name) for name in _STATE},
         }
 
     def _resume(self, epoch: int) -> None:
         """Restores the search as it was after an epoch."""
         assert self.backup is not None
-        found = self.backup.load(epoch, self.model)
+        found = self.backup.load(epoch, self.model, _STATE, Decision)
         if found is None:
             return
-        state, self._best = found
-        self.decisions = Records(Decision(**decision) for decision in state["decisions"])
-        self._lower_is_better = state["lower_is_better"]
+        decisions, state, self._best = found
+        self.decisions = Records(decisions)
         for name in _STATE:
             setattr(self, name, state[name])
         if self._best is not None and self.decisions[-1].decision == "failed":

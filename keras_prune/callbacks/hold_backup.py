@@ -3,11 +3,14 @@
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_prune.reading.json_files import fields, parse_json, record
+from keras_prune.reading.npz_files import NpzReader
 from keras_prune.storage import write_with
 from keras_prune.weights.snapshot import Snapshot
 
@@ -45,11 +48,19 @@ class Backup:
             if not epoch - 1 <= old <= epoch:
                 self._path(old).unlink()
 
-    def load(self, epoch: int, model: keras.Model) -> tuple[dict[str, Any], Snapshot | None] | None:
-        """The state after an epoch; None if the folder holds none at all.
+    def load(
+        self, epoch: int, model: keras.Model, kinds: Mapping[str, Any], decision: type
+    ) -> tuple[list[Any], dict[str, Any], Snapshot | None] | None:
+        """The decisions, the state and the best model after an epoch; None if the folder holds none at all.
+
+        Args:
+            epoch: The epoch.
+            model: The model, to which the best one must fit.
+            kinds: What the state must have besides the decisions: types by name.
+            decision: Class of the decisions.
 
         Raises:
-            ValueError: It holds the states of other epochs only, or of another model.
+            ValueError: It holds the states of other epochs only, of another model, or damaged ones.
         """
         saved = self._epochs()
         if not saved:
@@ -60,22 +71,29 @@ class Backup:
                 "before `BackupAndRestore`, or empty the folder to start again. "
                 f"Received: {self.folder}, with those after epochs {saved}"
             )
-        with np.load(self._path(epoch), allow_pickle=False) as file:
-            content = {name: file[name].tobytes() for name in file.files}
-        state = json.loads(content.pop("state"))
+        path = self._path(epoch)
+        try:
+            with NpzReader(path) as file:
+                state = fields(parse_json(file.read("state").tobytes()), {**kinds, "decisions": list})
+                decisions: list[Any] = [record(decision, each) for each in state.pop("decisions")]
+                if not decisions:
+                    raise ValueError("it has no decisions")
+                content = {name: file.read(name).tobytes() for name in file.names if name != "state"}
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"The backup is damaged: empty the folder to start again ({error}). Received: {path}"
+            ) from error
         if not content:
-            return state, None
+            return decisions, state, None
         now = Snapshot.take(model)
         arrays = _named(now)
         sizes = {name: array.nbytes for name, array in arrays.items()}
         if sizes != {name: len(each) for name, each in content.items()}:
-            raise ValueError(
-                f"The backup must be of this model and optimizer. Received: {self._path(epoch)}, of another one"
-            )
+            raise ValueError(f"The backup must be of this model and optimizer. Received: {path}, of another one")
         read = {name: np.frombuffer(content[name], array.dtype).reshape(array.shape) for name, array in arrays.items()}
         weights = tuple(array for name, array in read.items() if name.startswith("weight"))
         optimizer = tuple(array for name, array in read.items() if name.startswith("optimizer"))
-        return state, Snapshot(weights, now.optimizer, optimizer)
+        return decisions, state, Snapshot(weights, now.optimizer, optimizer)
 
     def clear(self) -> None:
         """Removes the files, and the folder if nothing else is in it."""
@@ -86,8 +104,8 @@ class Backup:
             self.folder.rmdir()
 
     def _epochs(self) -> list[int]:
-        names = [path.name.removesuffix(_SUFFIX) for path in self.folder.glob(f"*{_SUFFIX}")]
-        return sorted(int(name) for name in names if name.isdigit())
+        names = [path.name.removesuffix(_SUFFIX) for path in self.folder.glob(f"*{_SUFFIX}") if path.is_file()]
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def _path(self, epoch: int) -> pathlib.Path:
         return self.folder / f"{epoch}{_SUFFIX}"

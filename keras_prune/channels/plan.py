@@ -7,7 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from keras_prune.channels.groups import ChannelAnalysis
-from keras_prune.storage import read_plan, write_plan
+from keras_prune.reading.json_files import fields, read_plan
+from keras_prune.storage import write_plan
+from keras_prune.validation import check_integer
+
+_LARGEST = 2**31 - 1  # no axis is longer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +21,9 @@ class ChannelPlan:
     Args:
         fingerprint: That of the model that the plan was made for; see `ChannelAnalysis`.
         removed: By name of the group the positions, in order, of the channels to remove.
+
+    Raises:
+        ValueError: A position is no integer of at least 0.
 
     Example:
 
@@ -29,6 +36,13 @@ class ChannelPlan:
 
     fingerprint: str
     removed: Mapping[str, tuple[int, ...]]
+
+    def __post_init__(self) -> None:
+        checked = {
+            name: tuple(check_integer(each, "removed", 0, _LARGEST) for each in positions)
+            for name, positions in self.removed.items()
+        }
+        object.__setattr__(self, "removed", checked)
 
     def save(self, path: str | pathlib.Path, overwrite: bool = True) -> None:
         """Write the plan as JSON.
@@ -51,12 +65,13 @@ class ChannelPlan:
             path: The file.
 
         Raises:
+            OSError: The file cannot be read.
             ValueError: The file holds something else.
         """
         try:
             fingerprint, removed = read_plan(path, "removed", dict)
-            return cls(fingerprint, {name: tuple(map(int, positions)) for name, positions in removed.items()})
-        except (TypeError, ValueError) as error:
+            return cls(fingerprint, fields(removed, dict.fromkeys(removed, list)))
+        except ValueError as error:
             raise ValueError(f"The file holds no channel plan. Received: '{path}' ({error})") from error
 
     def keep(self, analysis: ChannelAnalysis) -> np.ndarray:

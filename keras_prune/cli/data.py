@@ -1,7 +1,6 @@
 """Data from `.npz` files, loaded without pickles, in the structure that a model takes."""
 
 import dataclasses
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_prune.cli.errors import BadInput
+from keras_prune.reading.npz_files import MAGIC, NpzReader
 
 Split = Literal["train", "validation", "test"]
 # The order of keys: those of this split, those of no split, those of another split.
@@ -81,12 +81,14 @@ def load_data(
     """
     if not Path(path).is_file():
         raise BadInput(f"There is no such file. Received: {path!r}")
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(f"The data must be a .npz file of arrays. Received: {path!r}") from error
-    if not isinstance(archive, np.lib.npyio.NpzFile):
+    with open(path, "rb") as file:
+        single = file.read(len(MAGIC)) == MAGIC
+    if single:
         raise BadInput(f"The data must be a .npz file, not a single array. Received: {path!r}")
+    try:
+        archive = NpzReader(path)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"The data must be a .npz file of arrays ({error}). Received: {path!r}") from error
     with archive:
         reader = _Reader(path, archive)
         x = reader.inputs(model, [x_key] if x_key else keys("x", split))
@@ -104,10 +106,10 @@ class _Reader:
 
     Args:
         path: The file.
-        archive: What `numpy.load` returned.
+        archive: The open file.
     """
 
-    def __init__(self, path: str, archive: Any):
+    def __init__(self, path: str, archive: NpzReader):
         self._path = path
         self._archive = archive
 
@@ -139,7 +141,7 @@ class _Reader:
         return arrays[0] if len(arrays) == 1 else arrays
 
     def _has(self, key: str, names: Sequence[str]) -> bool:
-        return all(key + name in self._archive.files for name in names)
+        return all(key + name in self._archive.names for name in names)
 
     def _first(self, keys: Sequence[str], names: Sequence[str]) -> str:
         """Return the first key that has an array for each name."""
@@ -149,21 +151,17 @@ class _Reader:
         wanted = " or ".join(" and ".join(repr(key + name) for name in names) for key in keys)
         hint = f"; --{keys[0][0]}-key names another one" if len(keys) > 1 else ""
         raise BadInput(
-            f"The data need the key {wanted}{hint}. Received: '{self._path}' with the keys {self._archive.files}"
+            f"The data need the key {wanted}{hint}. Received: '{self._path}' with the keys {self._archive.names}"
         )
 
     def _array(self, key: str) -> Any:
         received = f"Received: '{self._path}', key {key!r}"
         try:
-            array = self._archive[key]
+            array = self._archive.read(key)
         except ValueError as error:
-            if "allow_pickle" in str(error):
-                raise BadInput(f"The array holds pickled objects, which are never loaded. {received}") from error
-            raise BadInput(f"The array is damaged ({error}). {received}") from error
-        except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-            raise BadInput(f"The array is damaged ({error}). {received}") from error
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-            raise BadInput(f"The array must hold numbers. {received} of type {getattr(array, 'dtype', 'bytes')}")
+            raise BadInput(f"The array cannot be read: {error}. {received}") from error
+        if array.dtype.kind not in "biuf":
+            raise BadInput(f"The array must hold numbers. {received} of type {array.dtype}")
         if array.ndim == 0 or not len(array):
             raise BadInput(f"The array must hold at least one sample. {received} of shape {array.shape}")
         return array

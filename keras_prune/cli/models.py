@@ -5,7 +5,6 @@ import inspect
 import os
 import re
 import sys
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,9 @@ import keras
 
 from keras_prune.cli.errors import BadInput, shortened
 from keras_prune.legacy import load_legacy
+from keras_prune.reading.hdf5_files import check_hdf5
+from keras_prune.reading.json_files import parse_json
+from keras_prune.reading.model_files import load_hdf5_file, load_keras_file, refusal
 
 # Custom classes that a model file may name.
 _KINDS = (
@@ -53,10 +55,11 @@ def load_model(path: str, custom_objects: Iterable[str] = (), *, unsafe: bool = 
         )
     try:
         if file.suffix == ".keras":
-            _check_zip(file)
-        elif _is_keras_2(file):
+            model = load_keras_file(file, objects, compile=compile, safe=not unsafe)
+        elif (config := _config_of_keras_3(file)) is None:
             return load_legacy(file, objects)
-        model = keras.saving.load_model(file, custom_objects=objects, compile=compile, safe_mode=not unsafe)
+        else:
+            model = load_hdf5_file(file, config, objects, compile=compile, safe=not unsafe)
     except BadInput:
         raise
     except Exception as error:
@@ -101,30 +104,27 @@ def _is_custom(value: Any, module: str) -> bool:
     return isinstance(value, type) and issubclass(value, _KINDS) and not value.__module__.startswith("keras.")
 
 
-def _check_zip(file: Path) -> None:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise BadInput(f"The file is no .keras file, or a damaged one ({error}). Received: '{file}'") from error
-    if "config.json" not in names:
-        raise BadInput(f"The file holds no Keras model: it has no config.json. Received: '{file}'")
+def _config_of_keras_3(file: Path) -> dict[str, Any] | None:
+    """The configuration in an `.h5` file of Keras 3, all of which is checked; None for one that is older, or no model.
 
-
-def _is_keras_2(file: Path) -> bool:
-    """Whether the file is older than Keras 3, or no model at all: `load_legacy` says which."""
+    `load_legacy` checks those, and says which.
+    """
     if not h5py.is_hdf5(file):
-        return True
+        return None
+    check_hdf5(file, file.stat().st_size)
     with h5py.File(file, "r") as archive:
         version = archive.attrs.get("keras_version", b"")
-        complete = "model_config" in archive.attrs
+        config = archive.attrs.get("model_config")
     version = version.decode() if isinstance(version, bytes) else str(version)
-    return not (complete and version.partition(".")[0].isdigit() and int(version.partition(".")[0]) >= 3)
+    major = version.partition(".")[0]
+    return parse_json(config) if config is not None and major.isdecimal() and int(major) >= 3 else None
 
 
 def _reason(error: Exception) -> str:
     """Return why a model cannot be loaded, without the configurations that Keras puts around the cause."""
     text = str(error)
+    if refused := refusal(error):
+        return refused
     if "safe_mode" in text or "unsafe_deserialization" in text:
         return (
             "The file holds Python code (a Lambda layer, say), which is not run: pass --unsafe if you trust its source."

@@ -3,7 +3,8 @@
 import dataclasses
 import pathlib
 
-from keras_prune.storage import read_plan, write_plan
+from keras_prune.reading.json_files import items, read_plan
+from keras_prune.storage import write_plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +37,11 @@ class LayerPlan:
         """Read a plan that `save` wrote.
 
         Raises:
+            OSError: The file cannot be read.
             ValueError: The file holds something else.
         """
         try:
             fingerprint, removed = read_plan(path, "removed_layers", list)
-            return cls(fingerprint, tuple(map(str, removed)))
+            return cls(fingerprint, tuple(items(removed, str, "removed_layers")))
         except ValueError as error:
             raise ValueError(f"The file holds no layer plan. Received: '{path}' ({error})") from error

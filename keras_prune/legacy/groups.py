@@ -28,16 +28,27 @@ def write_names(group: h5py.Group, attribute: str, names: Sequence[str]) -> None
         group.attrs[f"{attribute}{index}"] = encoded[start : start + count]
 
 
-def read_weight(group: h5py.Group, name: str) -> np.ndarray:
-    """An array of this file.
+def read_group(group: h5py.Group, name: str) -> h5py.Group:
+    """A group in another.
 
     Raises:
-        ValueError: It is missing, or in another file: a model file must not make us read others.
+        ValueError: It is missing.
+    """
+    found = group.get(name)
+    if not isinstance(found, h5py.Group):
+        raise ValueError(f"The weights of a layer are missing. Received: {name!r}")
+    return found
+
+
+def read_weight(group: h5py.Group, name: str) -> np.ndarray:
+    """An array, in a file that `check_hdf5` has checked.
+
+    Raises:
+        ValueError: It is missing, or holds something else than numbers.
     """
     dataset = group.get(name)
-    inside = isinstance(dataset, h5py.Dataset) and dataset.file.filename == group.file.filename
-    if not inside or dataset.external or dataset.is_virtual:
-        raise ValueError(f"The array is missing, or in another file. Received: {name!r}")
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
+        raise ValueError(f"The array is missing, or holds no numbers. Received: {name!r}")
     return np.asarray(dataset)
 
 

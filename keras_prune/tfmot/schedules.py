@@ -181,9 +181,10 @@ def deserialize_schedule(config: Any, custom_objects: Any = None) -> PruningSche
     """
     if isinstance(config, PruningSchedule):
         return config
-    name = config["class_name"]
+    if not isinstance(config, dict) or not isinstance(name := config.get("class_name"), str):
+        raise ValueError(f"A pruning schedule has a class and a configuration. Received: pruning_schedule={config!r}")
     cls: Any = keras.saving.get_registered_object(name, custom_objects) or _OURS.get(name)
-    if cls is None:
+    if not (isinstance(cls, type) and issubclass(cls, PruningSchedule)):
         raise ValueError(
             f"The pruning schedule of class '{name}' is unknown: pass it in `custom_objects`, or register it with "
             f"`keras.saving.register_keras_serializable`. Received: pruning_schedule={config!r}"

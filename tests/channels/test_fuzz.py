@@ -1,21 +1,19 @@
-"""Random graphs against the oracle. `make fuzz` tries others, and more: see FUZZ_EXAMPLES."""
+"""Random graphs against the oracle. `make fuzz` tries others, and more: see `support.fuzzing`."""
 
 import collections
-import os
 
 import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from support.channel_zoo import batch, compare, difference, outputs
+from support.fuzzing import MORE
 from support.random_graphs import arguments, graphs
 
 import keras_prune as kp
 from keras_prune.costs.counting import costs_of_trace
 from keras_prune.tracing.kept_channels import Kept
 
-# In the suite the same 200 examples each time, so that a change of the package is judged and not chance.
-MORE = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 SETTINGS = settings(
     max_examples=MORE or 200,
     derandomize=not MORE,
@@ -35,6 +33,7 @@ def double_precision():
     keras.config.set_dtype_policy("float32")  # else Keras goes on with the one that was made meanwhile
 
 
+@pytest.mark.fuzz
 @pytest.mark.slow
 @pytest.mark.timeout(20 * max(MORE, 60))
 def test_random_graphs(double_precision, tmp_path):

@@ -1,10 +1,10 @@
 """Measured numbers in a JSON file that is complete at any time: an interrupted scan continues from it."""
 
-import json
 import os
 import pathlib
 
-from keras_prune.storage import read_plan, write_plan
+from keras_prune.reading.json_files import fields, finite, read_plan
+from keras_prune.storage import write_plan
 
 KEY = "measured"
 
@@ -46,8 +46,13 @@ class MeasuredFile:
         """Read all values."""
         try:
             mark, found = read_plan(self._path, KEY, dict)
-            values = {(name, float(ratio)): float(value) for name, row in found.items() for ratio, value in row.items()}
-        except (OSError, TypeError, AttributeError, ValueError, json.JSONDecodeError) as error:
+            rows = fields(found, dict.fromkeys(found, dict))
+            values = {
+                (name, finite(float(ratio), "ratio")): value
+                for name, row in rows.items()
+                for ratio, value in fields(row, dict.fromkeys(row, float)).items()
+            }
+        except (OSError, ValueError) as error:
             raise ValueError(f"The cache holds no measurements. Received: cache='{self._path}' ({error})") from error
         if mark != self._mark:
             raise ValueError(

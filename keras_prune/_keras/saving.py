@@ -1,0 +1,59 @@
+"""Models from configurations: in safe mode, and how much memory one would take."""
+
+import contextlib
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+from keras.src.backend.common import global_state
+from keras.src.legacy.saving import saving_options, saving_utils
+from keras.src.saving import serialization_lib
+
+_BYTES = 4  # of a number, whatever its type
+
+
+@contextlib.contextmanager
+def safe_mode(safe: bool | None = True) -> Iterator[None]:
+    """While this holds, Keras makes no object that runs code from a file or opens another file, whoever asks for it.
+
+    `safe_mode=True` in a call is weaker: it ends where a class makes parts of its own, and Keras's setting
+    `enable_unsafe_deserialization` turns it off. That setting counts here with None.
+    """
+    with serialization_lib.SafeModeScope(_is_safe() if safe is None else safe):
+        yield
+
+
+def _is_safe() -> bool:
+    return serialization_lib.in_safe_mode() is not False
+
+
+def model_of_keras_2(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> Any:
+    """A model from a configuration of an `.h5` file. The configuration is changed."""
+    with saving_options.keras_option_scope(use_legacy_config=True):
+        return saving_utils.model_from_config(config, custom_objects=dict(custom_objects))
+
+
+def bytes_of_variables(build: Callable[[], object]) -> int:
+    """The memory that the variables would take which a function creates; none of it is taken.
+
+    Where Keras cannot tell, since a layer needs the values of its variables to be built, it is that of the variables
+    before it. What the function makes is not to be used. Names that Keras gives, and random numbers, are as before.
+    """
+    names = dict(global_state.get_global_attribute("object_name_uids") or {})
+    waiting = global_state.get_global_attribute("uninitialized_variables") or []
+    numbers = random.getstate()  # seeds of initializers
+    global_state.set_global_attribute("uninitialized_variables", [])
+    try:
+        with keras.StatelessScope(initialize_variables=False), contextlib.suppress(Exception):
+            build()
+        found = global_state.get_global_attribute("uninitialized_variables") or []
+        return sum(math.prod(variable.shape) * _BYTES for variable in found)
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", waiting)
+        given = global_state.get_global_attribute("object_name_uids")
+        if given is not None:
+            given.clear()
+            given.update(names)
+        random.setstate(numbers)
