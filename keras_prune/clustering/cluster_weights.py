@@ -99,6 +99,7 @@ def cluster_weights(
         attach_clusters(layer, [count] * len(books))
         for weight, (book, kept) in zip(find_masked(layer), books, strict=True):
             _write(weight, book, kept)
+    _keras.track_again(wrapped)
     if isinstance(wrapped, keras.Model):
         wrapped.train_function = None  # a subclassed model may have been compiled without clusters
     return wrapped

@@ -86,9 +86,20 @@ class Held:
 
     @classmethod
     def at(cls, within: keras.Layer, place: Mapping[str, Any]) -> Self:
-        """The weight at the same place in another layer."""
-        layer = list(_parts(within))[place["part"]]
-        return cls(layer, place["weight"], layer.variables[place["variable"]])
+        """The weight at the same place in another layer.
+
+        Raises:
+            ValueError: There is none.
+        """
+        try:
+            layer = list(_parts(within))[place["part"]]
+            return cls(layer, place["weight"], layer.variables[place["variable"]])
+        except IndexError:
+            raise ValueError(
+                "A layer with masks must have its weights before they are loaded: its model's class needs a `build`, "
+                "or `get_build_config` and `build_from_config`, that makes them. "
+                f"Received: the layer '{within.name}' without its '{place['weight']}'"
+            ) from None
 
 
 def _parts(layer: keras.Layer) -> Iterator[keras.Layer]:

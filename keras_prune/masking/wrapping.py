@@ -21,7 +21,8 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
     Sequential and Functional models, nested or not, are copied; the given model, its weights and its optimizer are left
     unchanged. The copy has the names of the original and is not compiled. A subclassed model cannot be copied: its
     layers get their masks in place, and the model itself is returned. `summary(model)` says which layers have masks,
-    and why others have none.
+    and why others have none, such as those that are quantised or have LoRA weights. A mask belongs to its weight: it
+    holds under LoRA weights that are added later, and `quantize` keeps the zeros and removes the mask.
 
     Args:
         model: A built model, or a single layer, built or not.

@@ -72,7 +72,7 @@ class PruneLowMagnitude(PruningWrapper):
 
     def around(self, layer: keras.Layer) -> Self:
         settings = {name: getattr(self, name) for name in SETTINGS}
-        return type(self)(layer, movement=self.movement, clusters=self.clusters, **settings)
+        return type(self)(layer, movement=self.movement, clusters=self.clusters, weights=self.weights_at, **settings)
 
     def get_config(self) -> dict[str, Any]:
         m_by_n = self.sparsity_m_by_n

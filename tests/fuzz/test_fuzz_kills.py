@@ -24,6 +24,7 @@ LONGEST = 300  # seconds
 LINUX = pathlib.Path("/proc/self/environ").exists()
 
 pytestmark = [
+    pytest.mark.fuzz,
     pytest.mark.slow,
     pytest.mark.skipif(keras.backend.backend() != "tensorflow" or not LINUX, reason="TensorFlow converts; /proc"),
     pytest.mark.timeout(LONGEST * (KILLS + 1)),

@@ -14,7 +14,10 @@ from support import tflite_files as made
 
 import tflite_export
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
+pytestmark = [
+    pytest.mark.fuzz,
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts"),
+]
 MORE = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 TIMEOUT, MEMORY = 10, 2_000_000_000
 SLOWEST = 60  # seconds for all that is tried on one file

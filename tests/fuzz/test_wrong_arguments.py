@@ -15,7 +15,7 @@ import keras_prune as kp
 import tflite_export as te
 from keras_prune import plots, tfmot
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]
 
 SOME = 200
 NOT_CALLED = {"register_rule", "register_preparation", "prune_scope"}  # decorators of functions, and no arguments

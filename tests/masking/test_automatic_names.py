@@ -140,7 +140,9 @@ def test_state_dicts_have_the_masks():
     assert sum("kernel_mask" in key for key in model.state_dict()) >= 4
     other.load_state_dict(model.state_dict())
     assert_same(model, other)
-    assert not any("mask" in key for key in kp.strip_pruning(model).state_dict())
+    clustered = kp.cluster_weights(other, 4)
+    assert any("_assignment" in key for key in clustered.state_dict())
+    assert not any("mask" in key or "_assignment" in key for key in kp.strip_pruning(clustered).state_dict())
 
 
 @keras.saving.register_keras_serializable("automatic")

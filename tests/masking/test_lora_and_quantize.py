@@ -212,3 +212,42 @@ def test_layers_with_lora_weights_are_skipped_and_named():
     pruned = kp.wrap_pruning(model)
     assert [weight.layer for weight in find_masked(pruned)] == ["b"]
     assert "LoRA" in kp.summary(pruned).layers[0].reason
+
+
+@keras.saving.register_keras_serializable("lora")
+class Backbone(keras.Model):
+    """A Functional model with a constructor of its own, as those of keras_hub are."""
+
+    def __init__(self, width=8, **kwargs):
+        inner = attention_of(width)
+        super().__init__(inner.inputs, inner.outputs, **kwargs)
+        self.width = width
+
+    def get_config(self):
+        return {"width": self.width, "name": self.name}
+
+
+def attention_of(width):
+    inputs = keras.Input((5,), dtype="int32")
+    made = keras.layers.Embedding(10, width)(inputs)
+    made = keras.layers.MultiHeadAttention(2, 4, name="mha")(made, made)
+    return keras.Model(inputs, keras.layers.Dense(3, name="head")(made))
+
+
+@pytest.mark.parametrize("first", ["masks", "lora"])
+@pytest.mark.filterwarnings("ignore:Keras saves a kernel with its LoRA")
+def test_backbones_with_lora_weights_in_their_layers_are_saved_and_loaded(first, tmp_path):
+    model = with_lora(Backbone()) if first == "lora" else Backbone()
+    model = kp.prune_weights(model, 0.5)
+    model = model if first == "lora" else with_lora(model)
+    assert len(find_masked(model)) == (2 if first == "lora" else 6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded, Backbone)
+    np.testing.assert_allclose(outputs(loaded, TOKENS), outputs(model, TOKENS), atol=1e-5)
+    for old, new in zip(find_masked(model), find_masked(loaded), strict=True):
+        np.testing.assert_array_equal(value(new.mask), value(old.mask))
+    given = outputs(model, TOKENS)
+    plain = kp.strip_pruning(model)
+    assert type(plain) is Backbone
+    np.testing.assert_allclose(outputs(plain, TOKENS), given, atol=1e-6)
