@@ -24,6 +24,7 @@ from keras_prune._keras.layers import (
     attention_projections,
     convert_inputs_like,
     copy_input_shape,
+    copy_jax_layer,
     copy_lambda,
     flatten,
     has_default_build,
@@ -35,6 +36,7 @@ from keras_prune._keras.layers import (
     set_value,
     spread_like,
     sublayers,
+    trusted,
     unlocked,
 )
 from keras_prune._keras.training import (
@@ -69,6 +71,7 @@ __all__ = [
     "convert_inputs_like",
     "copy_input",
     "copy_input_shape",
+    "copy_jax_layer",
     "copy_lambda",
     "copy_operation",
     "ends_in_background",
@@ -97,6 +100,7 @@ __all__ = [
     "spread_like",
     "sublayers",
     "symbolic_tensors",
+    "trusted",
     "unlocked",
     "writes_last",
 ]

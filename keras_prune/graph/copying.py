@@ -44,6 +44,8 @@ def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> 
     """
     if isinstance(layer, keras.layers.Lambda):
         return _keras.copy_lambda(layer)
+    if type(layer) is keras.layers.JaxLayer:
+        return _keras.copy_jax_layer(layer)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*lambda.*")  # that it could not be loaded: it is not saved
@@ -51,7 +53,8 @@ def copy_layer(layer: keras.Layer, changes: Mapping[str, Any] | None = None) -> 
         # Functions, such as an activation of the user's, are passed on as they are: only some can be found by name.
         functions = {key: getattr(layer, key, None) for key in config}
         config |= {key: value for key, value in functions.items() if isinstance(value, types.FunctionType)}
-        return type(layer).from_config(config | dict(changes or {}))
+        with _keras.trusted():  # layers that hold modules of PyTorch, or a SavedModel
+            return type(layer).from_config(config | dict(changes or {}))
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"Cannot copy layer '{layer.name}': its class must implement `get_config` (and `from_config`, if its "
