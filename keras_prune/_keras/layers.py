@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras.src import applications
 from keras.src import ops as operations
+from keras.src.saving.serialization_lib import SafeModeScope
 
 
 def sublayers(layer: keras.Layer) -> list[keras.Layer]:
@@ -99,6 +100,31 @@ def copy_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
         dtype=layer.dtype_policy,
         trainable=layer.trainable,
     )
+
+
+def copy_jax_layer(layer: keras.layers.JaxLayer) -> keras.layers.JaxLayer:
+    """A new layer of the same functions of JAX and parameters of the same values (which no configuration has)."""
+    given = keras.tree.map_structure(_copied, {"params": layer.params, "state": layer.state})
+    return type(layer)(
+        layer.call_fn,
+        init_fn=layer.init_fn,
+        native_serialization_platforms=layer.jax2tf_native_serialization_platforms,
+        name=layer.name,
+        dtype=layer.dtype_policy,
+        trainable=layer.trainable,
+        **given,
+    )
+
+
+def _copied(leaf: object) -> object:
+    return keras.ops.convert_to_numpy(leaf) if isinstance(leaf, keras.Variable) else leaf
+
+
+@contextmanager
+def trusted() -> Iterator[None]:
+    """While this holds, layers are made from configurations that hold code: those of layers that are here already."""
+    with SafeModeScope(False):
+        yield
 
 
 def as_numpy(variable: keras.Variable) -> np.ndarray:

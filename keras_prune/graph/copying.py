@@ -70,12 +70,15 @@ def reconfigure(layer: keras.Layer, changes: Mapping[str, Any]) -> keras.Layer:
     """
     if isinstance(layer, keras.layers.Lambda):
         return _keras.copy_lambda(layer)
+    if type(layer) is keras.layers.JaxLayer:
+        return _keras.copy_jax_layer(layer)
     try:
         config = _configuration(layer)
-        try:
-            made = type(layer).from_config(config | dict(changes))
-        except (TypeError, ValueError):  # objects of unregistered classes are passed on as they are
-            made = type(layer).from_config(config | _held(layer, config) | dict(changes))
+        with _keras.trusted():  # layers that hold modules of PyTorch, or a SavedModel
+            try:
+                made = type(layer).from_config(config | dict(changes))
+            except (TypeError, ValueError):  # objects of unregistered classes are passed on as they are
+                made = type(layer).from_config(config | _held(layer, config) | dict(changes))
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"Cannot copy layer '{layer.name}': its class must implement `get_config` (and `from_config`, if its "

@@ -86,6 +86,8 @@ _KINDS: dict[tuple[type, str], Callable[[Any, int], Axes]] = {
     (keras.layers.EinsumDense, "kernel"): _einsum,
     (keras.layers.Embedding, "embeddings"): _embedding,
 }
+if hasattr(keras.layers, "ReversibleEmbedding"):
+    _KINDS[keras.layers.ReversibleEmbedding, "reverse_embeddings"] = _dense
 for _cls in (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D):
     _KINDS[_cls, "kernel"] = _convolution
 for _cls in (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose):

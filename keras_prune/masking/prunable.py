@@ -193,6 +193,12 @@ def _is_plain(weight: object) -> bool:
     return isinstance(weight, keras.Variable) and keras.backend.is_float_dtype(weight.dtype)
 
 
+def _tables(layer: keras.Layer) -> Weights:
+    """The table of a `ReversibleEmbedding`, and that of the way back unless they are tied."""
+    names = ["embeddings"] if layer.tie_weights else ["embeddings", "reverse_embeddings"]
+    return {name: getattr(layer, name) for name in names}
+
+
 def _register_keras_layers() -> None:
     layers = keras.layers
     kernel_layers = (
@@ -212,6 +218,8 @@ def _register_keras_layers() -> None:
     for cls in (layers.SeparableConv1D, layers.SeparableConv2D):
         register_prunable(cls, ["depthwise_kernel", "pointwise_kernel"])
     register_prunable(layers.Embedding, ["embeddings"])
+    if hasattr(layers, "ReversibleEmbedding"):
+        register_prunable(layers.ReversibleEmbedding, _tables)
     for cls in (layers.SimpleRNNCell, layers.LSTMCell, layers.GRUCell):
         register_prunable(cls, ["kernel", "recurrent_kernel"])
     # The cell of ConvLSTM has no public class. The other recurrent layers have the weights of their cells.

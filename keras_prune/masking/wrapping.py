@@ -159,7 +159,10 @@ def _check_model(model: Any) -> None:
 
 
 def _refuse_two_masks(model: keras.Model, chosen: Predicate) -> None:
-    owners = Owners("A weight must get one mask. Choose the layer with `wrap_pruning(model, layers=...)`.")
+    owners = Owners(
+        "A weight must get one mask, with which all layers that hold it then use it. Leave the others out: "
+        "`wrap_pruning(model, layers=lambda layer: layer.name != ...)`."
+    )
     for path, layer in walk_layers(model):
         if hasattr(layer, ATTRIBUTE) or _gets_masks(path, layer, chosen):
             owners.add(path, find_prunable(layer).weights.values())

@@ -95,10 +95,23 @@ def _plain(layer: Any, key: int, recorder: _Recorder) -> Callable[..., Any]:
     @functools.wraps(call)
     def spy(*args: Any, **kwargs: Any) -> Any:
         for name in recorder.names(key):
+            if not _is_read(layer, name, *args, **kwargs):
+                continue
             recorder.record(key, name, _input_of(layer, name, *args, *kwargs.values()))
         return call(*args, **kwargs)
 
     return spy
+
+
+def _is_read(layer: Any, name: str, given: Any = None, reverse: Any = False, *args: Any, **kwargs: Any) -> bool:
+    """Whether a call with these arguments multiplies the tokens or features that it is given by this weight.
+
+    A call of a `ReversibleEmbedding` looks up tokens in one table, or multiplies by the other. If it is the same one,
+    turned round, it has its inputs as outputs there: scores are of the tokens that are looked up.
+    """
+    if not hasattr(layer, "tie_weights") or not isinstance(layer, keras.layers.Embedding):
+        return True
+    return bool(reverse) == (name == "reverse_embeddings")
 
 
 def _stepwise(layer: Any, recorder: _Recorder) -> Callable[..., Any]:

@@ -193,7 +193,7 @@ class ModelStatistics:
             layer = twin.held.layer
             found[key] = InputStatistics(twin.axes, twin.weight.shape, samples)
             hook: Hook = found[key].add
-            if isinstance(layer, keras.layers.Embedding):
+            if isinstance(layer, keras.layers.Embedding) and twin.held.name == "embeddings":
                 hook = one_hot(twin.weight.shape[0], hook)
             hooks.setdefault(id(layer), {})[twin.held.name] = hook
         with input_hooks(copy, hooks):

@@ -90,6 +90,20 @@ def test_in_place_a_weight_gets_one_mask():
     assert np.count_nonzero(keras.ops.convert_to_numpy(model.inner.kernel)) == 18
 
 
+def test_in_place_the_advice_prunes_what_several_layers_hold():
+    model = InPlace()
+    x = np.random.default_rng(0).normal(size=(3, 5, 6)).astype("float32")
+    model(x)
+    with pytest.raises(ValueError, match="Leave the others out"):
+        kp.wrap_pruning(model)
+    pruned = kp.prune_weights(kp.wrap_pruning(model, layers=lambda layer: layer.name != "outer"), 0.5)
+    kernel = keras.ops.convert_to_numpy(model.outer.layer.kernel)
+    assert np.count_nonzero(kernel) == 18
+    pruned.compile("sgd", "mse")
+    pruned.fit(x, x, verbose=0)
+    assert np.count_nonzero(keras.ops.convert_to_numpy(model.outer.layer.kernel)) == 18
+
+
 def test_an_activation_without_weights_may_be_held_twice():
     relu, inputs = layers.LeakyReLU(), keras.Input((4,))
     model = keras.Model(inputs, layers.Dense(3, activation=relu)(layers.Dense(4, activation=relu)(inputs)))
