@@ -29,10 +29,12 @@ from keras_prune._keras.graphs import (
     inner_graph,
     input_structure,
     is_graph,
+    made_by,
     run_graph,
     symbolic_tensors,
 )
 from keras_prune._keras.layers import (
+    activation_classes,
     application_classes,
     as_numpy,
     attention_projections,
@@ -68,6 +70,7 @@ __all__ = [
     "FUNCTIONAL",
     "TRACKED",
     "BackgroundCallback",
+    "activation_classes",
     "application_classes",
     "as_numpy",
     "attention_projections",
@@ -102,6 +105,7 @@ __all__ = [
     "is_graph",
     "is_of_keras",
     "is_tracker",
+    "made_by",
     "masked_writes",
     "metric_direction",
     "moving_averages",
