@@ -30,10 +30,12 @@ from keras_prune._keras.graphs import (
     inner_graph,
     input_structure,
     is_graph,
+    made_by,
     run_graph,
     symbolic_tensors,
 )
 from keras_prune._keras.layers import (
+    activation_classes,
     application_classes,
     as_numpy,
     attention_projections,
@@ -82,6 +84,7 @@ __all__ = [
     "TRACKED",
     "BackgroundCallback",
     "BackupCallback",
+    "activation_classes",
     "application_classes",
     "as_numpy",
     "attention_projections",
@@ -124,6 +127,7 @@ __all__ = [
     "is_pure_step",
     "is_tracker",
     "kept_attributes",
+    "made_by",
     "masked_writes",
     "metric_direction",
     "model_in_fit",

@@ -101,6 +101,14 @@ def copy_operation(operation: Any, changes: Mapping[str, Any] | None = None) -> 
     return type(operation).from_config(operation.get_config() | dict(changes or {}))
 
 
+def made_by(tensor: Any) -> tuple[Any, Any] | None:
+    """The operation that made a symbolic tensor, and its node there; None if it is in no graph."""
+    history = getattr(tensor, "_keras_history", None)
+    if history is None or history.operation is None:
+        return None
+    return history.operation, history.operation._inbound_nodes[history.node_index]
+
+
 def symbolic_tensors(shapes: Any, dtype: str) -> Any:
     """Symbolic inputs of these shapes: one shape, or lists and dicts of shapes."""
     return map_shape_structure(lambda shape: keras.KerasTensor(shape, dtype=dtype), shapes)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras.src import applications
 from keras.src import ops as operations
+from keras.src.activations import activations
 from keras.src.saving.serialization_lib import SafeModeScope
 
 
@@ -170,6 +171,11 @@ def operation_classes(*names: str) -> list[type]:
     pairs = (name.split(".") for name in names)
     found = (getattr(getattr(operations, module, None), name, None) for module, name in pairs)
     return [cls for cls in found if cls is not None]
+
+
+def activation_classes(*names: str) -> list[type]:
+    """The classes of the operations of `keras.activations` that are not among `keras.ops`. Likewise."""
+    return [cls for name in names if (cls := getattr(activations, name, None)) is not None]
 
 
 def application_classes(*names: str) -> list[type]:

@@ -97,16 +97,24 @@ def _configuration(layer: keras.Layer) -> dict[str, Any]:
         config = _with_activations(layer).get_config()
     # Functions, such as an activation of the user's, are passed on as they are: only some can be found by name.
     functions = {key: getattr(layer, key, None) for key in config}
-    return config | {key: value for key, value in functions.items() if isinstance(value, types.FunctionType)}
+    return config | {key: value for key, value in functions.items() if _is_function(key, value)}
+
+
+def _is_function(key: str, value: Any) -> bool:
+    """Whether an entry of a configuration is a function, or an activation that is called like one."""
+    called = key.endswith("activation") and callable(value) and not isinstance(value, keras.Layer)
+    return called or isinstance(value, types.FunctionType)
 
 
 def _with_activations(layer: keras.Layer) -> keras.Layer:
-    """The layer, or a copy with the linear function for each activation that was set to None after it was made.
+    """The layer, or a copy with the linear function where its activations cannot be described.
 
-    Keras calls such a layer as it calls a linear one, but fails to describe it.
+    Such are objects that are called like functions, and activations that were set to None after the layer was made,
+    which Keras calls as linear ones.
     """
-    lost = [key for key, value in vars(layer).items() if key.endswith("activation") and value is None]
-    if not lost:
+    activations = {key: value for key, value in vars(layer).items() if key.endswith("activation")}
+    lost = [key for key, value in activations.items() if value is None or _is_function(key, value)]
+    if all(isinstance(activations[key], types.FunctionType) for key in lost):
         return layer
     twin = duplicate(layer)
     for key in lost:

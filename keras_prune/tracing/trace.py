@@ -107,15 +107,13 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
         (node.arguments.args, node.arguments.kwargs),
     )
     call = RuleContext(result.found, operation, name, arguments, shapes, place.times)
-    rule, begin = rules.find_rule(operation), len(result.found.work)
+    rule, begin = rules.find_rule(operation) or rules.custom.per_channel, len(result.found.work)
 
     def note(gave_up: str) -> None:
         work = tuple(result.found.work[begin:])
         result.uses.append(Use(name, (*place.around, node), work, why_unknown(operation, call.kind, work, gave_up)))
 
     try:
-        if rule is None:
-            raise Unsupported("no rule for this class (see register_rule)")
         if id(operation) in result.given_up:
             raise Unsupported("it is also used in an unknown way")
         _check_plain(operation)

@@ -28,7 +28,7 @@ class Offset(layers.Layer):
         self.total = float(ops.sum(self.offset.value))
 
     def call(self, inputs):
-        return inputs + self.offset
+        return ops.flip(inputs + self.offset, -1)
 
 
 def mlp(middle=()):

@@ -7,6 +7,7 @@ import numpy as np
 from keras import activations, layers
 
 from keras_prune.tracing.rule_context import RuleContext
+from keras_prune.tracing.rules.entrywise import is_entrywise
 
 _NAMES = (
     "celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid mish relu "
@@ -26,5 +27,9 @@ def apply_activation(call: RuleContext, function: Callable[..., Any] | None, mad
 
 
 def is_elementwise(function: Callable[..., Any] | None) -> bool:
-    """Whether a function of Keras maps each entry of a tensor alone. Of others it is unknown."""
-    return function is None or function in _ELEMENTWISE or type(function) in _ELEMENTWISE_LAYERS
+    """Whether a function maps each entry of a tensor alone: one of Keras by its name, others as they are traced."""
+    if isinstance(function, layers.Activation):
+        return type(function) is layers.Activation and is_elementwise(function.activation)
+    if function is None or function in _ELEMENTWISE or type(function) in _ELEMENTWISE_LAYERS:
+        return True
+    return is_entrywise(function)

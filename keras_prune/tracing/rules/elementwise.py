@@ -7,32 +7,15 @@ from keras import layers
 from keras_prune.tracing.labels import fixed
 from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported, has_channels
 from keras_prune.tracing.rules.activations import apply_activation
+from keras_prune.tracing.rules.entrywise import OPERATIONS
 from keras_prune.tracing.rules.registry import register_operation, register_rule
 
 _LAYERS = "ReLU LeakyReLU ELU Identity ActivityRegularization AlphaDropout GaussianDropout GaussianNoise"
 _MERGES = [layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Multiply, layers.Subtract]
-_OPERATIONS = {
-    "nn": """
-        Relu Relu6 Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid LeakyRelu
-        HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh HardShrink Threshold Polar
-    """,
-    "numpy": """
-        Absolute Abs Add Angle Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh BitwiseAnd BitwiseInvert
-        BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor Cbrt Ceil Clip Conj Conjugate Copy Cos Cosh
-        Deg2rad Divide
-        DivideNoNan Equal Exp Exp2 Expm1 Fabs Floor FloorDivide Fmax Fmin Fmod FullLike Gcd Greater GreaterEqual
-        Heaviside Hypot I0 Imag Isclose Isfinite Isinf Isnan Isneginf Isposinf Isreal Lcm Ldexp LeftShift Less LessEqual
-        Log Log10 Log1p Log2 Logaddexp Logaddexp2 LogicalAnd LogicalNot LogicalOr LogicalXor Maximum Minimum Mod
-        Multiply NanToNum Negative Nextafter NotEqual OnesLike Power Rad2deg Real Reciprocal RightShift Round Select
-        Sign Signbit Sin Sinc Sinh Sqrt Square Subtract Tan Tanh TrueDivide Trunc Where ZerosLike
-    """,
-    "core": "Cast ConvertToTensor SaturateCast StopGradient",
-    "math": "Erf Erfc Erfinv Rsqrt",
-}
 
 
 @register_rule(*(getattr(layers, name) for name in _LAYERS.split()))
-@register_operation(*(f"{module}.{name}" for module, names in _OPERATIONS.items() for name in names.split()))
+@register_operation(*OPERATIONS)
 def elementwise(call: RuleContext) -> np.ndarray:
     return _merge(call, _operands(call))
 

@@ -17,7 +17,8 @@ def register_rule(*classes: type) -> Callable[[R], R]:
 
     A rule is a function of a `RuleContext`: one use of the layer in a model. It returns the labels of the layer's
     outputs. It is found by the layer's exact class, since a subclass may compute anything; a later rule for the same
-    class replaces the earlier one. Without a rule, the channels that reach a layer are kept.
+    class replaces the earlier one. Without a rule, the channels that reach a layer are kept, unless it
+    is seen to map each entry alone: without weights, or with one entry for each channel, along the last axis.
 
     In a rule, `call.mint` makes new channels, `call.bind` ties the axes of weights to channels, `call.resize("units",
     channels)` declares a number of channels in the layer's configuration. A layer that sums over channels, or
