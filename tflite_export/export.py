@@ -29,6 +29,7 @@ from tflite_export.storage import checked_target, write
 from tflite_export.validation import check_choice, check_integer, check_number, check_subset
 from tflite_export.verification.accuracy import checked_labels
 from tflite_export.verification.checks import Run, Sample, check_operators, check_zeros, run_file
+from tflite_export.verification.judgement import warn_of_ranges
 from tflite_export.verification.reference import output_names, predict, sample_of, whole_batches
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ def export(
     )
 
     notes: list[str] = []
+    if representative is not None:
+        notes += warn_of_ranges([spec.name for spec in specs], representative, None if inputs is None else batches)
     sample, keras_accuracy = None, None
     if verify:
         if batches is None:
