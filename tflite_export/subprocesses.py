@@ -5,6 +5,7 @@ a subprocess does not end the user's training session.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tflite_export.errors import ExportError
 
 _FAILED = 3  # the exit code of a worker that has written its whole message to the end of standard error
 _MARK = "tflite_export: "
+_NOISE = re.compile(r"WARNING: All log messages|INFO: |[IW]\d{4} |\d{4}-\d\d-\d\d .*: [IW] ")  # what libraries log
 
 
 def run(module: str, *arguments: str, task: str, environment: Mapping[str, str] | None = None) -> None:
@@ -70,5 +72,5 @@ def _signal_name(number: int) -> str:
 
 
 def _tail(text: str, lines: int = 15) -> str:
-    kept = text.strip().splitlines()[-lines:]
+    kept = [line for line in text.strip().splitlines() if line.strip() and not _NOISE.match(line)][-lines:]
     return "; its last words:\n" + "\n".join(kept) if kept else ""
