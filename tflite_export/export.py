@@ -82,7 +82,7 @@ def export(
     | `"int16x8"` | int8 | int16, ranges from `representative_data` | 0.5 |
     | `"int4"` | int4 of Dense and convolutions, int8 of depthwise and transposed ones | as `"dynamic"` | 0.5 |
 
-    `"int4"` needs the package `ai-edge-quantizer` (`pip install keras-prune[int4]`). Other weights, those of embeddings
+    `"int4"` needs the package `litert-quantizer` (`pip install keras-prune[int4]`). Other weights, those of embeddings
     too, are float32 in such a file. The tolerances of the quantized modes only tell a broken file from a good one; pass
     `labels` to measure the accuracy.
 
@@ -132,7 +132,7 @@ def export(
 
     Raises:
         ValueError: An argument is not as described.
-        ImportError: TensorFlow, ai-edge-litert or, for `"int4"`, ai-edge-quantizer is not installed.
+        ImportError: TensorFlow, ai-edge-litert or, for `"int4"`, litert-quantizer is not installed.
         ExportError: The model cannot be converted, its outputs are not finite, or the file differs from it.
         OSError: The file cannot be written: the disk is full, say.
 

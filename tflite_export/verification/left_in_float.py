@@ -71,7 +71,7 @@ def warn_of_steps(model: Model) -> list[str]:
         return []
     return [
         f"one step of eight bits is {_COARSE:,} or more in {_some(coarse)}: a mask of -1e9 or -inf, say, beside which "
-        'all else is rounded to 0. Use quantize="dynamic" or "float16", or a mask of some -30 in a layer of your own'
+        'all else is rounded to 0. Use quantize="dynamic" or "float16", or a mask of some -30 in a custom layer'
     ]
 
 
