@@ -11,6 +11,8 @@ from tflite_export.conversion.modes import find_mode
 from tflite_export.conversion.sparse import sparse_tries
 from tflite_export.errors import ExportError, require
 from tflite_export.keras_models.kernels import Kernel, kernels_of
+from tflite_export.keras_models.refusals import check_convertible
+from tflite_export.keras_models.representative import collected, example_of, standardize_data
 from tflite_export.keras_models.signature import (
     build,
     checked_signature,
@@ -30,6 +32,8 @@ from tflite_export.storage import checked_target, write
 from tflite_export.validation import check_flag, check_integer, check_number, check_subset
 from tflite_export.verification.accuracy import checked_labels
 from tflite_export.verification.checks import Run, Sample, check_operators, check_zeros, run_file
+from tflite_export.verification.judgement import warn_of_ranges
+from tflite_export.verification.left_in_float import warn_of_steps
 from tflite_export.verification.reference import output_names, predict, sample_of, whole_batches
 
 if TYPE_CHECKING:
@@ -81,7 +85,7 @@ def export(
     | `"int16x8"` | int8 | int16, ranges from `representative_data` | 0.5 |
     | `"int4"` | int4 of Dense and convolutions, int8 of depthwise and transposed ones | as `"dynamic"` | 0.5 |
 
-    `"int4"` needs the package `ai-edge-quantizer` (`pip install keras-prune[int4]`). Other weights, those of embeddings
+    `"int4"` needs the package `litert-quantizer` (`pip install keras-prune[int4]`). Other weights, those of embeddings
     too, are float32 in such a file. The tolerances of the quantized modes only tell a broken file from a good one; pass
     `labels` to measure the accuracy.
 
@@ -90,8 +94,9 @@ def export(
             or in `signature`.
         path: The file to write, in a folder that exists; ends in `.tflite`.
         quantize: How weights are stored and in which type the file computes; see the table. Defaults to None, float32.
-        representative_data: With `"int8"` and `"int16x8"`: real inputs, as the model takes them, some hundred.
-            Defaults to None; needed by these two.
+        representative_data: With `"int8"` and `"int16x8"`: real inputs, some hundred: arrays as the model takes them,
+            a list of batches, a generator, a function that returns one, or a dataset, whose batches may have targets
+            behind them; of the last four the first 1,000 samples are used. Defaults to None; needed by these two.
         input_type: The type of the inputs, with `"int8"` one of `"float32"`, `"int8"`, `"uint8"`, with `"int16x8"`
             one of `"float32"`, `"int16"`. Inputs that are integers in Keras keep their type. Defaults to None,
             `"float32"`.
@@ -135,7 +140,7 @@ def export(
     Raises:
         ValueError: An argument is not as described; or without `overwrite` a file has appeared at `path` meanwhile,
             which is kept.
-        ImportError: TensorFlow, ai-edge-litert or, for `"int4"`, ai-edge-quantizer is not installed.
+        ImportError: TensorFlow, ai-edge-litert or, for `"int4"`, litert-quantizer is not installed.
         ExportError: The model cannot be converted, its outputs are not finite, or the file differs from it.
         OSError: The file cannot be written: the disk is full, say.
 
@@ -165,7 +170,18 @@ def export(
         raise ValueError("The accuracy for `labels` is measured by the check. Received: labels with verify=False")
     signature = checked_signature(signature, batch_size)
     _check_model(model, signature)
+    check_convertible(model)
     stripped = prepare(model)
+    data = collected(representative_data)
+    given = example_of(data) if inputs is None else inputs
+    if data is not None or _on_tensorflow():
+        structure = structure_of(model, given if signature is None else signature)
+        specs = inputs_of(model, structure, batch_size, signature)
+    if data is not None:
+        import keras
+
+        representative_data = keras.tree.pack_sequence_as(structure, standardize_data(structure, specs, data))
+        given = representative_data if inputs is None else inputs
     if not _on_tensorflow():
         options = {
             "quantize": quantize,
@@ -186,9 +202,6 @@ def export(
             "memory_limit": memory_limit,
         }
         return export_on_tensorflow(stripped, Path(path), target, overwrite, options)
-    given = representative_data if inputs is None else inputs
-    structure = structure_of(model, given if signature is None else signature)
-    specs = inputs_of(model, structure, batch_size, signature)
     kernels = kernels_of(stripped)
     tries = sparse_tries(sparse, mode, kernels, verify)
     batches = None if given is None else standardize(structure, specs, given)
@@ -208,6 +221,8 @@ def export(
     )
 
     notes: list[str] = []
+    if representative is not None:
+        notes += warn_of_ranges([spec.name for spec in specs], representative, None if inputs is None else batches)
     sample, keras_accuracy = None, None
     if verify:
         if batches is None:
@@ -267,7 +282,12 @@ def _best(
             content = conversion.convert(replace(settings, sparse=sparse))
             check_operators(flatbuffer.operators(content), settings.allow, sample is not None)
             lines = check_zeros(kernels, flatbuffer.zeros(content), flatbuffer.weights(content))
-            run = None if sample is None else run_file(content, folder, sample, tolerance, limits)
+            coarse = warn_of_steps(flatbuffer.read(content))
+            try:
+                run = None if sample is None else run_file(content, folder, sample, tolerance, limits)
+            except ExportError as error:
+                raise ExportError("\n".join([*coarse, str(error)])) from error
+            lines += coarse
             passed.append((content, run, sparse, lines))
         except ExportError as error:
             if not passed:

@@ -12,6 +12,7 @@ from tflite_export.reader.weight_tables import LARGEST, TensorSparsity, tensor_r
 from tflite_export.reporting import Bars, Report, Table
 from tflite_export.timing import CallTime
 from tflite_export.verification.checks import Run, lost_sharing
+from tflite_export.verification.judgement import warn_of_outputs
 from tflite_export.verification.left_in_float import warn_of_operators, warn_of_weights
 
 
@@ -47,6 +48,9 @@ class ExportReport(Report):
         memory: By how many bytes loading and running the file raised the most memory that a process held, as
             Linux counts it; None: unknown.
         warnings: What the file has lost, and what the check could not measure, line by line.
+        error: The root mean squared error, relative to the spread of Keras's outputs from sample to sample: 1 is that
+            of a file that ignores its input. None: not to be measured, with one sample, say.
+        agreement: The fraction of the samples with Keras's class; None: the outputs are no probabilities of classes.
     """
 
     path: Path
@@ -70,6 +74,8 @@ class ExportReport(Report):
     timings: tuple[CallTime, ...]
     memory: int | None
     warnings: tuple[str, ...]
+    error: float | None = None
+    agreement: float | None = None
 
     @property
     def sparsity(self) -> float:
@@ -128,6 +134,9 @@ class ExportReport(Report):
             ("sparsity", f"{self.sparsity:.1%} of the weights"),
             ("difference from Keras", difference),
         ]
+        if self.error is not None:
+            same = "" if self.agreement is None else f", the same class for {self.agreement:.1%}"
+            rows.append(("error", f"{self.error:.2%} of the spread of Keras's outputs{same}"))
         if len(self.weight_types) > 1:
             stored = ", ".join(f"{count:,} in {name}" for name, count in self.weight_types.items())
             rows.insert(1, ("stored", stored))
@@ -184,6 +193,8 @@ def report_of(
         max_difference=run.max_difference if run else None,
         mean_difference=run.mean_difference if run else None,
         tolerance=tolerance if run else None,
+        error=run.error if run else None,
+        agreement=run.agreement if run else None,
         keras_accuracy=keras_accuracy,
         accuracy=accuracy,
         tensors=tensors,
@@ -194,6 +205,7 @@ def report_of(
             *lost_sharing(kernels, tensors),
             *warn_of_weights(quantize, tensors),
             *warn_of_operators(quantize, model),
+            *(warn_of_outputs(run.error, run.agreement, samples) if run else ()),
             *notes,
         ),
     )

@@ -18,6 +18,7 @@ from tflite_export.scratch import ends_with_us, temporary_folder
 _FAILED = 3  # the exit code of a worker that has written its whole message to the end of standard error
 _MARK = "tflite_export: "
 _MEMORY = re.compile(r"memory|alloc|Received: Node", re.IGNORECASE)  # or LiteRT gives no reason
+_NOISE = re.compile(r"WARNING: All log messages|INFO: |[IW]\d{4} |\d{4}-\d\d-\d\d .*: [IW] ")  # what libraries log
 
 
 def run(
@@ -102,5 +103,5 @@ def _signal_name(number: int) -> str:
 
 
 def _tail(text: str, lines: int = 15) -> str:
-    kept = text.strip().splitlines()[-lines:]
+    kept = [line for line in text.strip().splitlines() if line.strip() and not _NOISE.match(line)][-lines:]
     return "; its last words:\n" + "\n".join(kept) if kept else ""

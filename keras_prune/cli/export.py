@@ -1,6 +1,8 @@
 """`export`: a `.tflite` file whose outputs were compared with those of Keras."""
 
 import argparse
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,8 +40,8 @@ def add_to(commands: Any) -> None:
     add_output(parser, ".tflite")
     parser.add_argument(
         "--quantize",
-        choices=("float16", "dynamic", "int8", "int16x8"),
-        help="quantization of the file (default: none, all is float32)",
+        choices=("float16", "dynamic", "int8", "int16x8", "int4"),
+        help="quantization of the file; int4 needs pip install keras-prune[int4] (default: none, all is float32)",
     )
     parser.add_argument(
         "--representative-data",
@@ -88,6 +90,34 @@ def add_to(commands: Any) -> None:
         metavar="SECONDS",
         help="time that one call of the file may take in the comparison (default: 120)",
     )
+    parser.add_argument(
+        "--batch-size",
+        type=batch_size,
+        default=1,
+        metavar="N",
+        help='number of samples that the file takes at a time; "free": as many as it is given (default: 1)',
+    )
+    parser.add_argument(
+        "--signature",
+        action="append",
+        type=signature,
+        metavar="[NAME=]SHAPE[:TYPE]",
+        help="shape of an input without the batch, and its type, where the model leaves them open: 28,28,1 or "
+        "ids=64:int32; may be repeated (default: those of the model)",
+    )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        choices=("flex", "custom"),
+        default=[],
+        help="operators that the file may have besides LiteRT's own; with --no-verify; may be repeated (default: none)",
+    )
+    parser.add_argument(
+        "--no-verify",
+        dest="verify",
+        action="store_false",
+        help="neither run the file nor compare it with Keras (default: verify)",
+    )
     add_data(
         parser,
         "real inputs for the comparison; with classes as targets, also for the accuracy",
@@ -115,13 +145,43 @@ def run(args: argparse.Namespace) -> Result:
         per_channel=args.per_channel,
         sparse=_SPARSE[args.sparse],
         inputs=None if data is None else data.x,
-        labels=None if data is None else classes(data.y, getattr(model, "output_shape", None)),
+        labels=None if data is None or not args.verify else classes(data.y, getattr(model, "output_shape", None)),
         tolerance=args.tolerance,
         samples=args.compare,
         timeout=args.timeout,
+        batch_size=args.batch_size,
+        signature=signature_of(args.signature, args.batch_size),
+        allow=tuple(args.allow),
+        verify=args.verify,
         overwrite=args.overwrite,
     )
     return Result(report, written=(target.path,))
+
+
+def batch_size(text: str) -> int | None:
+    """Return the batch size of an option; None for "free"."""
+    return None if text == "free" else int(whole_number(1)(text))
+
+
+def signature(text: str) -> tuple[str, tuple[int, ...], str]:
+    """Return the name, shape and type of `[NAME=]SHAPE[:TYPE]`; the name is "" if it is left out."""
+    found = re.fullmatch(r"(?:([^=]+)=)?(\d+(?:,\d+)*)(?::(\w+))?", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"must be [NAME=]SHAPE[:TYPE], such as ids=64:int32. Received: {text!r}")
+    return found[1] or "", tuple(int(size) for size in found[2].split(",")), found[3] or "float32"
+
+
+def signature_of(entries: Sequence[tuple[str, tuple[int, ...], str]] | None, batch: int | None) -> Any:
+    """Return the `signature` of `tflite_export.export`: by the names of inputs, or in their order; None without one."""
+    if not entries:
+        return None
+    import keras
+
+    specs = [keras.KerasTensor((batch, *shape), dtype) for _, shape, dtype in entries]
+    names = [name for name, _, _ in entries]
+    if all(names):
+        return dict(zip(names, specs, strict=True))
+    return specs if len(specs) > 1 else specs[0]
 
 
 def classes(targets: Any, output_shape: Any) -> np.ndarray | None:

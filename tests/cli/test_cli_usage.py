@@ -227,6 +227,27 @@ def test_a_file_that_is_not_what_the_model_is_fails(folder, run, monkeypatch):
     )
 
 
+def test_export_has_the_options_of_python(folder, run, monkeypatch):
+    tflite_export, asked = pytest.importorskip("tflite_export"), {}
+
+    def export(model, path, **options):
+        asked.update(options)
+        raise tflite_export.ExportError("Enough.")
+
+    monkeypatch.setattr(tflite_export, "export", export)
+    line = ("export", "model.keras", "-o", "model.tflite", "--quantize=int4", "--allow=flex", "--allow=custom")
+    assert run(*line, "--no-verify", "--batch-size=free", "--signature=x=4,3:int32")[0] == 1
+    spec = asked["signature"]["x"]
+    assert (spec.shape, spec.dtype) == ((None, 4, 3), "int32")
+    assert (asked["quantize"], asked["allow"], asked["verify"]) == ("int4", ("flex", "custom"), False)
+    assert asked["batch_size"] is None
+    run("export", "model.keras", "-o", "model.tflite", "--batch-size=3", "--signature=4")
+    assert (asked["signature"].shape, asked["batch_size"], asked["verify"]) == ((3, 4), 3, True)
+    run("export", "model.keras", "-o", "model.tflite")
+    assert (asked["signature"], asked["batch_size"], asked["allow"]) == (None, 1, ())
+    assert run("export", "model.keras", "-o", "model.tflite", "--signature=4,x")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("targets", "shape", "expected"),
     [

@@ -1,4 +1,4 @@
-"""`export(quantize="int4")`, through ai-edge-quantizer."""
+"""`export(quantize="int4")`, through litert-quantizer."""
 
 import importlib.util
 import re
@@ -9,10 +9,11 @@ import pytest
 
 import keras_prune as kp
 import tflite_export
+from tflite_export.conversion.modes import QUANTIZERS
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
 needs_package = pytest.mark.skipif(
-    importlib.util.find_spec("ai_edge_quantizer") is None, reason="pip install keras-prune[int4]"
+    all(importlib.util.find_spec(name) is None for name in QUANTIZERS), reason="pip install keras-prune[int4]"
 )
 layers = keras.layers
 
@@ -91,7 +92,7 @@ def test_what_stays_float_is_told(tmp_path):
 
 def test_without_the_package(tmp_path, monkeypatch):
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ai_edge_quantizer" else find(name))
-    with pytest.raises(ImportError, match=r"needs ai_edge_quantizer. Install with: pip install keras-prune\[int4\]"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in QUANTIZERS else find(name))
+    with pytest.raises(ImportError, match=r"needs litert_quantizer. Install with: pip install keras-prune\[int4\]"):
         tflite_export.export(cnn(), tmp_path / "model.tflite", quantize="int4")
     assert not list(tmp_path.iterdir())

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tflite_export import subprocesses
+from tflite_export.conversion.advice import advice
 from tflite_export.errors import ExportError
-from tflite_export.keras_models.signature import Input, layers_of
+from tflite_export.keras_models.signature import Input
 from tflite_export.reader import flatbuffer
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Conversion:
         folder: Path,
     ):
         self._folder, self._inputs, self._outputs = folder, [spec.name for spec in inputs], list(outputs)
-        self._rolled, self._batch = _rolled(model), batch
+        self._model, self._specs, self._batch = model, inputs, batch
         _save(model, structure, inputs, outputs, batch, folder / "saved_model")
         self._representative = None
         if representative is not None:
@@ -88,7 +89,9 @@ class Conversion:
         try:
             subprocesses.run("tflite_export.workers.convert", *arguments, task="the conversion to TensorFlow Lite")
         except ExportError as error:
-            raise ExportError(f"{error}{self._advice(settings)}") from error
+            hint = advice(self._model, self._specs, self._batch, settings.mode, str(error))
+            # What to do comes first: the words of the converter may fill pages.
+            raise ExportError(f"the conversion failed. {hint}\n{error}" if hint else str(error)) from error
         if four_bits:
             line = (str(file), str(file), str(settings.per_channel))
             subprocesses.run("tflite_export.workers.int4", *line, task="the quantization to int4")
@@ -96,24 +99,6 @@ class Conversion:
             return flatbuffer.in_order(file.read_bytes(), self._inputs, self._outputs)
         except ValueError as error:  # TensorFlow 2.21 drops the inputs beyond its last whole block of zeros
             raise ExportError(f"the converter wrote a file that is broken: {error}") from error
-
-    def _advice(self, settings: Settings) -> str:
-        if not self._rolled:
-            return ""
-        unroll = f"Build {', '.join(self._rolled)} with unroll=True and give them the same weights, or use "
-        if settings.mode in ("int8", "int16x8"):
-            return (
-                f"\nThe converter cannot quantize the loops of recurrent layers to {settings.mode}, and may crash. "
-                f'{unroll}quantize=None, "float16" or "dynamic".'
-            )
-        if self._batch is None:
-            return f'\nLoops of recurrent layers need a batch of fixed size. {unroll}batch_size=1 or allow=("flex",).'
-        return ""
-
-
-def _rolled(model: "keras.Model") -> list[str]:
-    """The names of the recurrent layers that run as loops."""
-    return [layer.name for layer in layers_of(model) if getattr(layer, "unroll", None) is False]
 
 
 def _save(

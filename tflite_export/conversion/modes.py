@@ -1,10 +1,13 @@
 """The modes of `quantize`: how weights are stored, in which type the file computes, and the allowed difference."""
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
 from tflite_export.errors import require
 from tflite_export.validation import check_choice
+
+QUANTIZERS = ("litert_quantizer", "ai_edge_quantizer")  # the new name of the package, and the one it had up to 0.10
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,8 @@ class Mode:
         needs_data: Whether the converter needs real inputs, to measure the ranges of activations.
         port_types: The types that inputs and outputs may have, the default first.
         sparse: Whether LiteRT runs files of this mode that leave zeros out.
-        package: What it needs besides TensorFlow and LiteRT; the extra that installs it has the name of the mode.
-            Defaults to "", nothing.
+        packages: What it needs besides TensorFlow and LiteRT, any one of them; the extra that installs the first has
+            the name of the mode. Defaults to (), nothing.
     """
 
     name: str | None
@@ -26,7 +29,7 @@ class Mode:
     needs_data: bool = False
     port_types: tuple[str, ...] = ("float32",)
     sparse: bool = False
-    package: str = ""
+    packages: tuple[str, ...] = ()
 
 
 # The tolerances of the quantized modes tell a broken file from a good one, not how good it is: 8 bits cost single
@@ -40,7 +43,7 @@ MODES = {
         Mode("dynamic", 0.5),
         Mode("int8", 0.5, needs_data=True, port_types=("float32", "int8", "uint8"), sparse=True),
         Mode("int16x8", 0.5, needs_data=True, port_types=("float32", "int16")),
-        Mode("int4", 0.5, package="ai_edge_quantizer"),
+        Mode("int4", 0.5, packages=QUANTIZERS),
     )
 }
 
@@ -67,6 +70,6 @@ def find_mode(quantize: Any, representative_data: Any, input_type: Any, output_t
     for name, value in (("input_type", input_type), ("output_type", output_type)):
         if value is not None:
             check_choice(value, name, mode.port_types, f" with quantize={quantize!r}")
-    if mode.package:
-        require(mode.package, extra=str(mode.name))
+    if mode.packages and all(importlib.util.find_spec(package) is None for package in mode.packages):
+        require(mode.packages[0], extra=str(mode.name))
     return mode

@@ -13,6 +13,7 @@ from tflite_export.errors import ExportError
 from tflite_export.keras_models.kernels import Kernel
 from tflite_export.limits import Limits
 from tflite_export.reader.weight_tables import TensorSparsity
+from tflite_export.verification.judgement import check_varies, error_of_spread, same_classes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -46,6 +47,9 @@ class Run:
         seconds: How long single calls took, by the number of threads.
         memory: By how much loading and running it raised the most memory that a process held, in bytes; 0: unknown.
         labelled: The outputs for the samples with labels.
+        error: The root mean squared error of an output, relative to the spread of Keras's from sample to sample; None:
+            not to be measured.
+        agreement: The fraction of samples with the same class as Keras; None: the outputs are no classes.
     """
 
     max_difference: float
@@ -53,6 +57,8 @@ class Run:
     seconds: dict[int, Array]
     memory: int
     labelled: Sequence[Array]
+    error: float | None
+    agreement: float | None
 
 
 def check_finite(values: Sequence[Array], names: Sequence[str], what: str, note: str = "") -> None:
@@ -156,6 +162,8 @@ def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float, lim
     line = (str(file), str(inputs), str(outputs))
     subprocesses.run("tflite_export.workers.verify", *line, task="the run in LiteRT", limits=limits)
     worst, means = 0.0, [0.0]
+    errors: list[float | None] = []
+    agreements: list[float | None] = []
     with np.load(outputs) as archive:
         for mode, where in (("xnnpack", "the file with XNNPACK"), ("plain", "the file without XNNPACK")):
             values = [archive[f"{mode}_{i}"] for i in range(len(sample.names))]
@@ -163,9 +171,14 @@ def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float, lim
             for name, value, reference in zip(sample.names, values, sample.expected, strict=True):
                 largest, mean = _difference(value, reference, f"{name!r} of {where}", tolerance)
                 worst, means = max(worst, largest), [*means, mean]
+                check_varies(value, reference, f"{name!r} of {where}")
+                errors.append(error_of_spread(value, reference))
+                agreements.append(same_classes(value, reference))
         seconds = {int(name.removeprefix("seconds_")): archive[name] for name in archive if name.startswith("seconds_")}
         labelled = [archive[name] for name in sorted(archive) if name.startswith("labelled_")]
-        return Run(worst, max(means), seconds, int(archive["memory"]), labelled)
+        error = max((each for each in errors if each is not None), default=None)
+        agreement = min((each for each in agreements if each is not None), default=None)
+        return Run(worst, max(means), seconds, int(archive["memory"]), labelled, error, agreement)
 
 
 def _difference(value: Array, reference: Array, what: str, tolerance: float) -> tuple[float, float]:

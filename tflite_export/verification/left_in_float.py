@@ -1,4 +1,4 @@
-"""What stayed in floating-point in a file that was to be quantized: the converter leaves it without a word."""
+"""What the converter leaves without a word in a file that was to be quantized: floating-point, and coarse steps."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from tflite_export.reader.weight_tables import TensorSparsity, short_name
 
 _INTEGER = ("int8", "int16x8")  # the modes whose files compute in integers
 _MOST = 6  # names in a line
+_COARSE = 100_000  # a mask of -1e9 makes steps of four million
 
 _SMALL = 1024  # weights: the converter leaves smaller kernels in float32 with quantize="dynamic"
 
@@ -56,6 +57,22 @@ def warn_of_operators(mode: str | None, model: Model) -> list[str]:
     counts = Counter(name for name, _ in found)
     kinds = ", ".join(f"{count} {name}" for name, count in counts.items())
     return [f"computed in float32, with quantize={mode!r}: {kinds} ({_some([name for _, name in found])})"]
+
+
+def warn_of_steps(model: Model) -> list[str]:
+    """Return a warning about activations whose measured range is so wide that eight bits of it hold nothing else."""
+    coarse = [
+        tensor.name.partition(";")[0]
+        for graph in model.graphs
+        for tensor in graph.tensors
+        if tensor.dtype in ("int8", "uint8") and len(tensor.scales) == 1 and not tensor.scales[0] < _COARSE
+    ]
+    if not coarse:
+        return []
+    return [
+        f"one step of eight bits is {_COARSE:,} or more in {_some(coarse)}: a mask of -1e9 or -inf, say, beside which "
+        'all else is rounded to 0. Use quantize="dynamic" or "float16", or a mask of some -30 in a custom layer'
+    ]
 
 
 def _some(names: Sequence[str]) -> str:

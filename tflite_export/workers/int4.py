@@ -1,12 +1,15 @@
 """Worker that quantizes weights to four bits: `python -m tflite_export.workers.int4 FLOAT_FILE FILE PER_CHANNEL`.
 
-TensorFlow's converter has no int4; Google's ai-edge-quantizer has, and rewrites a float32 file. Scales are per channel
-or per tensor here: those per block break on pruned weights.
+TensorFlow's converter has no int4; Google's litert-quantizer (ai-edge-quantizer up to 0.10) has, and rewrites a float32
+file. Scales are per channel or per tensor here: those per block break on pruned weights.
 """
 
+import importlib
+import importlib.util
 import sys
 from pathlib import Path
 
+from tflite_export.conversion.modes import QUANTIZERS
 from tflite_export.subprocesses import fail
 
 # LiteRT has int4 kernels for the first two. An int8 depthwise convolution with one scale gives garbage (LiteRT 2.3.0),
@@ -17,7 +20,8 @@ _INTEGER_WITH_ONE_SCALE = ("FULLY_CONNECTED",)
 
 def main(source: str, target: str, per_channel: str) -> None:
     """Quantize a file, or end with a message."""
-    from ai_edge_quantizer import qtyping, quantizer
+    package = next(name for name in QUANTIZERS if importlib.util.find_spec(name) is not None)
+    qtyping, quantizer = (importlib.import_module(f"{package}.{name}") for name in ("qtyping", "quantizer"))
 
     by_channel = per_channel == "True"
     granularity = qtyping.QuantGranularity.CHANNELWISE if by_channel else qtyping.QuantGranularity.TENSORWISE
@@ -29,7 +33,7 @@ def main(source: str, target: str, per_channel: str) -> None:
     try:
         content = converter.quantize(enable_progress_report=False).quantized_model
     except Exception as error:  # whatever a young package raises
-        fail(f"ai-edge-quantizer cannot quantize the file to int4. Received: {error}")
+        fail(f"litert-quantizer cannot quantize the file to int4. Received: {error}")
     else:
         Path(target).write_bytes(content)
 
