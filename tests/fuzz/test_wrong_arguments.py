@@ -12,7 +12,7 @@ import pytest
 from support.argument_calls import REQUIRED, Call, calls
 
 import keras_prune as kp
-import tflite_export as te
+import tflite_export
 from keras_prune import plots, tfmot
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]
@@ -39,7 +39,7 @@ def test_the_calls_are_right_without_the_wrong_argument(function, tmp_path):
     function(**REQUIRED[function](tmp_path))
 
 
-@pytest.mark.parametrize("package", [kp, plots, tfmot, te], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [kp, plots, tfmot, tflite_export], ids=lambda package: package.__name__)
 def test_every_public_function_is_among_them(package):
     public = {name: getattr(package, name) for name in package.__all__}
     # What only others return, or is registered, is not called by users with arguments of their own.

@@ -17,7 +17,7 @@ import numpy as np
 from keras import layers
 
 import keras_prune as kp
-import tflite_export as te
+import tflite_export
 from keras_prune import plots, tfmot
 from keras_prune.automation import ParetoFront
 
@@ -88,7 +88,7 @@ def _stateless() -> dict[str, Any]:
 @functools.cache
 def _file() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        te.export(small_model(), f"{folder}/model.tflite")
+        tflite_export.export(small_model(), f"{folder}/model.tflite")
         return Path(folder, "model.tflite").read_bytes()
 
 
@@ -107,7 +107,7 @@ def _legacy(folder: Path) -> Path:
 
 
 def _packed(folder: Path) -> dict[str, Any]:
-    te.pack(_path(folder))
+    tflite_export.pack(_path(folder))
     return {"path": folder / "model.tflite.xz", "out": folder / "unpacked.tflite"}
 
 
@@ -199,17 +199,17 @@ REQUIRED: Mapping[Any, Callable[[Path], dict[str, Any]]] = {
     tfmot.PruningSummaries: lambda folder: {"log_dir": folder / "logs"},
     tfmot.prune_low_magnitude: lambda folder: {"to_prune": small_model()},
     tfmot.strip_pruning: lambda folder: {"model": _pruned()},
-    te.benchmark: lambda folder: {"paths": _path(folder), "runs": 1},
-    te.check_micro: lambda folder: {"path": _path(folder)},
-    te.check_sparse_speed: _model,
-    te.compare: lambda folder: {"a": _path(folder), "b": _path(folder), "data": X},
-    te.export: lambda folder: {"model": small_model(), "path": folder / "new.tflite"},
-    te.inspect: lambda folder: {"path": _path(folder)},
-    te.micro_resolver: lambda folder: {"path": _path(folder)},
-    te.pack: lambda folder: {"path": _path(folder), "out": folder / "packed.tflite.xz"},
-    te.predict: lambda folder: {"path": _path(folder), "inputs": X},
-    te.to_c_array: lambda folder: {"path": _path(folder), "out": folder / "array.cc"},
-    te.unpack: _packed,
+    tflite_export.benchmark: lambda folder: {"paths": _path(folder), "runs": 1},
+    tflite_export.check_micro: lambda folder: {"path": _path(folder)},
+    tflite_export.check_sparse_speed: _model,
+    tflite_export.compare: lambda folder: {"a": _path(folder), "b": _path(folder), "data": X},
+    tflite_export.export: lambda folder: {"model": small_model(), "path": folder / "new.tflite"},
+    tflite_export.inspect: lambda folder: {"path": _path(folder)},
+    tflite_export.micro_resolver: lambda folder: {"path": _path(folder)},
+    tflite_export.pack: lambda folder: {"path": _path(folder), "out": folder / "packed.tflite.xz"},
+    tflite_export.predict: lambda folder: {"path": _path(folder), "inputs": X},
+    tflite_export.to_c_array: lambda folder: {"path": _path(folder), "out": folder / "array.cc"},
+    tflite_export.unpack: _packed,
 }
 
 
