@@ -32,7 +32,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--timeout",
         type=positive,
-        default=120.0,
+        default=120,
         metavar="SECONDS",
         help="time that loading a file, or one call of it, may take (default: 120)",
     )

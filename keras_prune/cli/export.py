@@ -86,7 +86,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--timeout",
         type=positive,
-        default=120.0,
+        default=120,
         metavar="SECONDS",
         help="time that one call of the file may take in the comparison (default: 120)",
     )
