@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
-from keras_prune.graph.duplicate import duplicate
+from keras_prune.graph.duplicate import duplicate, duplicator
 from keras_prune.graph.structure import Graph
 from tflite_export.scratch import temporary_folder
 
@@ -307,33 +307,12 @@ class Copier:
 
     def _copy_attributes(self, model: keras.Model, copy: keras.Model) -> None:
         """Gives the copy the attributes that the user's own class reads, in its `train_step` or `compute_loss`."""
-        known = _keras.attributes(copy)
+        known, duplicate_of = _keras.attributes(copy), duplicator(model, self._copies)
         with _keras.unlocked(copy):
             for name, value in _keras.attributes(model).items():
                 plain = value is None or isinstance(value, bool | int | float | str)
                 if name not in known and name not in _OF_TRAINING and (plain or not name.startswith("_")):
-                    setattr(copy, name, self._copy_value(value))
-
-    def _copy_value(self, value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return (
-                type(value)(map(self._copy_value, value)) if type(value) is tuple else [*map(self._copy_value, value)]
-            )
-        if isinstance(value, dict):
-            return {key: self._copy_value(each) for key, each in value.items()}
-        if isinstance(value, keras.Layer) and id(value) in self._copies:
-            return self._copies[id(value)]
-        if isinstance(value, keras.Variable):
-            return keras.Variable(_values(value), trainable=value.trainable, dtype=value.dtype, name=value.name)
-        if isinstance(value, keras.metrics.Metric | keras.optimizers.Optimizer):
-            return type(value).from_config(value.get_config())
-        if isinstance(value, keras.Layer) and not isinstance(value, keras.Model):
-            other = self._copies[id(value)] = copy_layer(value)
-            if value.built:
-                other.build_from_config(value.get_build_config())
-                copy_state(value, other)
-            return other
-        return value
+                    setattr(copy, name, duplicate_of(value))
 
     def _live_layers(self, model: keras.Sequential) -> list[keras.Layer]:
         dead = {id(node.operation) for node in Graph.of(model).nodes if not self.is_live(node)}

@@ -11,7 +11,7 @@ import functools
 import sys
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -48,11 +48,21 @@ def duplicate(layer: keras.Layer) -> keras.Layer:
     return twin
 
 
+def duplicator(layer: keras.Layer, copies: Mapping[int, Any]) -> Callable[[Any], Any]:
+    """Return a function that copies what a layer holds, where parts of it were copied already.
+
+    Args:
+        layer: The layer.
+        copies: The copies of these parts, by the `id` of the original.
+    """
+    return _Duplicator(layer, copies)
+
+
 class _Duplicator:
     """Copies what a layer holds; what is met twice stays one thing."""
 
-    def __init__(self, layer: keras.Layer):
-        self._copies: dict[int, Any] = {}
+    def __init__(self, layer: keras.Layer, copies: Mapping[int, Any] | None = None):
+        self._copies: dict[int, Any] = dict(copies or {})
         self._alive: list[Any] = []  # so that no identity is given twice
         self._owned = {id(each) for each in [*_keras.flatten(layer), *layer.variables]}
 
@@ -137,6 +147,9 @@ class _Duplicator:
                 vars(twin)[key] = self(value)
         return twin
 
+    def _optimizer(self, optimizer: keras.optimizers.Optimizer) -> Any:
+        return self._note(optimizer, type(optimizer).from_config(optimizer.get_config()))
+
     def _list(self, things: list[Any]) -> Any:
         twin = self._note(things, [] if type(things) is list else copy.copy(things))
         twin[:] = [self(each) for each in things]
@@ -219,6 +232,7 @@ class _Duplicator:
         keras.Variable: _variable,
         _keras.COLLECTIONS: _tracking,
         _keras.TRACKED: _tracked,
+        keras.optimizers.Optimizer: _optimizer,
         types.FunctionType: _function,
         types.MethodType: _bound,
         functools.partial: _partial,
