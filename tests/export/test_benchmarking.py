@@ -71,7 +71,7 @@ def test_benchmark_refuses(tflite_files, arguments, message):
 
 
 def test_benchmark_refuses_files(tflite_files, tmp_path):
-    with pytest.raises(ValueError, match=r"at least one file. Received: \[\]"):
+    with pytest.raises(ValueError, match=r"at least one file\. Received: paths=\[\]"):
         tflite_export.benchmark([])
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(tflite_files[1]["float32"].read_bytes()[:2000])

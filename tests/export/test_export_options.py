@@ -247,7 +247,7 @@ def test_a_signature_builds_a_sequential_model(tmp_path):
         ({"batch_size": True}, r"`batch_size` must be .* Received: batch_size=True"),
         ({"allow": "flex"}, r"`allow` must be a tuple of some of \['flex', 'custom'\]. Received: allow='flex'"),
         ({"allow": ("all",)}, r"Received: allow=\('all',\)"),
-        ({"verify": None}, r"`verify` must be one of \[True, False\]. Received: verify=None"),
+        ({"verify": None}, r"`verify` must be True or False. Received: verify=None"),
         ({"verify": False, "inputs": X, "labels": [0] * 10}, r"Received: labels with verify=False"),
     ],
 )
