@@ -8,6 +8,7 @@ from keras_prune.channels import ChannelPlan
 from keras_prune.insight.explain.explanation import Explanation
 from keras_prune.insight.sensitivity import cache
 from keras_prune.layers import LayerPlan
+from keras_prune.reading.json_files import read_plan
 
 pytestmark = pytest.mark.core
 
@@ -45,7 +46,7 @@ def test_of_two_searches_that_begin_at_once_in_one_folder_one_is_refused(tmp_pat
     monkeypatch.setattr(journals, "make_folder", other_is_first)
     with pytest.raises(ValueError, match=r"A file has appeared .*journal.json"):
         journals.Journal(tmp_path, "mark", "accuracy", True)
-    assert storage.read_plan(tmp_path / "journal.json", "fingerprint", str)[0] == "other"
+    assert read_plan(tmp_path / "journal.json", "fingerprint", str)[0] == "other"
 
 
 def test_a_cache_that_appears_is_kept(tmp_path, monkeypatch):

@@ -15,7 +15,8 @@ from tflite_export import scratch, subprocesses
 pytestmark = [pytest.mark.core, pytest.mark.skipif(os.name == "nt", reason="signals")]
 
 OWNER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background ignores it
 from tflite_export import scratch, subprocesses
 
 worker = "import os, tempfile, time; tempfile.mkdtemp(); print(os.getpid(), file=open(sys.argv[1], 'w'), flush=True)"
