@@ -95,6 +95,8 @@ def duplicate_variable(variable: keras.Variable, value: np.ndarray) -> keras.Var
     for key, each in vars(variable).items():
         if key not in skipped and not key.startswith("_self_") and (key not in own or own[key] is not each):
             own[key] = each
+    # Of a constraint that knows one variable only, the copy gets what the other had.
+    twin.constraint = getattr(variable.constraint, "of_copies", variable.constraint)
     return twin
 
 

@@ -34,6 +34,11 @@ class MaskConstraint:
         self.inner = inner
         self.shared: SharedWeight | None = None
 
+    @property
+    def of_copies(self) -> Constraint | None:
+        """The constraint of a copy of the weight, which has no mask, or one of its own."""
+        return self.inner
+
     def __call__(self, weight: Any) -> Any:
         """The value that the weight must have. Keras assigns it."""
         value = weight if self.inner is None else self.inner(weight)

@@ -193,6 +193,37 @@ def test_the_constraint_of_a_weight_is_applied_before_its_mask_and_given_back():
     assert model.last.kernel.constraint is None
 
 
+def plain_layer():
+    layer = kp.wrap_pruning(layers.Dense(4, kernel_constraint="non_neg"))
+    layer.build((None, 8))
+    return kp.strip_pruning(layer)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        lambda: kp.strip_pruning(kp.prune_weights(mlp(), 0.5)),
+        lambda: kp.strip_pruning(kp.prune_weights(subclassed(), 0.5)),
+        lambda: kp.strip_pruning(kp.cluster_weights(kp.prune_weights(mlp(), 0.5), 4)),
+        plain_layer,
+    ],
+    ids=["copied", "in place", "clusters", "layer"],
+)
+def test_what_is_stripped_is_free_of_masks(plain):
+    plain = plain()
+    assert not any(isinstance(variable.constraint, MaskConstraint) for variable in plain.variables)
+    kernel = next(each for each in plain.variables if each.name == "kernel")
+    if isinstance(plain, keras.Model):
+        kept = np.count_nonzero(value(kernel))
+        assert kept < kernel.shape[0] * kernel.shape[1]
+        plain.compile("adam", "mse")
+        x = np.ones((8, *plain.layers[0].kernel.shape[:1]), "float32")
+        plain.fit(x, np.ones((8, *plain(x).shape[1:]), "float32"), epochs=2, verbose=0)
+        assert np.count_nonzero(value(kernel)) > kept
+    else:
+        assert isinstance(kernel.constraint, keras.constraints.NonNeg)
+
+
 def regression_of(model):
     rng = np.random.default_rng(0)
     return rng.normal(size=(16, 6)).astype("float32"), rng.normal(size=(16, 3)).astype("float32")
