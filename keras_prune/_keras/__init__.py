@@ -59,7 +59,7 @@ from keras_prune._keras.layers import (
     unlocked,
     untrack,
 )
-from keras_prune._keras.saving import bytes_of_variables, model_of_keras_2, safe_mode
+from keras_prune._keras.saving import bytes_of_variables, model_of_keras_2, safe_mode, unnoticed
 from keras_prune._keras.training import (
     BackgroundCallback,
     average_in_update,
@@ -146,6 +146,7 @@ __all__ = [
     "track_again",
     "trusted",
     "unlocked",
+    "unnoticed",
     "untrack",
     "writes_last",
 ]

@@ -35,25 +35,33 @@ def model_of_keras_2(config: Mapping[str, Any], custom_objects: Mapping[str, Any
         return saving_utils.model_from_config(config, custom_objects=dict(custom_objects))
 
 
+@contextlib.contextmanager
+def unnoticed() -> Iterator[None]:
+    """What is made while this holds takes none of the names and random numbers that Keras gives to what comes later."""
+    names = dict(global_state.get_global_attribute("object_name_uids") or {})
+    numbers = random.getstate()  # seeds of initializers
+    try:
+        yield
+    finally:
+        given = global_state.get_global_attribute("object_name_uids")
+        if given is not None:
+            given.clear()
+            given.update(names)
+        random.setstate(numbers)
+
+
 def bytes_of_variables(build: Callable[[], object]) -> int:
     """The memory that the variables would take which a function creates; none of it is taken.
 
     Where Keras cannot tell, since a layer needs the values of its variables to be built, it is that of the variables
     before it. What the function makes is not to be used. Names that Keras gives, and random numbers, are as before.
     """
-    names = dict(global_state.get_global_attribute("object_name_uids") or {})
     waiting = global_state.get_global_attribute("uninitialized_variables") or []
-    numbers = random.getstate()  # seeds of initializers
     global_state.set_global_attribute("uninitialized_variables", [])
     try:
-        with keras.StatelessScope(initialize_variables=False), contextlib.suppress(Exception):
+        with unnoticed(), keras.StatelessScope(initialize_variables=False), contextlib.suppress(Exception):
             build()
         found = global_state.get_global_attribute("uninitialized_variables") or []
         return sum(math.prod(variable.shape) * _BYTES for variable in found)
     finally:
         global_state.set_global_attribute("uninitialized_variables", waiting)
-        given = global_state.get_global_attribute("object_name_uids")
-        if given is not None:
-            given.clear()
-            given.update(names)
-        random.setstate(numbers)

@@ -75,7 +75,8 @@ def trace(model: keras.Model) -> Trace:
     """
     result = Trace(Structure(model))
     graph = result.structure.graphs[0]
-    outputs = _trace_graph(result, graph, [fixed(tensor.shape) for tensor in graph.inputs], _Place())
+    with _keras.unnoticed():  # rules try layers out, which are made for that
+        outputs = _trace_graph(result, graph, [fixed(tensor.shape) for tensor in graph.inputs], _Place())
     result.found.unite_uses()
     for labels in outputs:
         result.found.atoms.freeze(labels, "model output", override=True)

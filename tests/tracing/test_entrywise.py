@@ -1,6 +1,7 @@
 """Functions as activations, and custom layers without a rule, that map each entry alone: their channels go along."""
 
 import functools
+import random
 
 import keras
 import numpy as np
@@ -275,3 +276,27 @@ def test_positions_and_channels_of_images():
     result, _ = check(keras.Model(inputs, layers.Dense(2)(x)))
     assert set(result.plan.removed) == {"wide"}
     assert kp.analyze_channels(result.model).unknown == {}
+
+
+@pytest.mark.parametrize("read", [kp.analyze_channels, kp.analyze_layers, kp.cost])
+def test_reading_a_model_takes_no_names_and_random_numbers(read):
+    def later(reads):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, lambda x: x * ops.sigmoid(x)), Own()])
+        for function in reads:
+            function(model)
+        layer = Own()
+        return layer.name, ops.convert_to_numpy(layer(np.ones((1, 6), "float32"))), random.random()
+
+    class Own(keras.layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight(shape=(shape[-1],), initializer="normal")
+
+        def call(self, x):
+            return x * self.scale
+
+    expected, found = later([]), later([read, read])
+    assert found[0] == expected[0]
+    np.testing.assert_array_equal(found[1], expected[1])
+    assert found[2] == expected[2]
