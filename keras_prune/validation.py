@@ -14,6 +14,8 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from tflite_export.validation import check_flag as check_flag  # one for both packages
+
 _EPSILON = 1e-9  # 0.7 * 10 is 6.999...: a fraction that was meant to be whole
 
 
@@ -114,17 +116,6 @@ def check_sparsity(value: Any, name: str = "sparsity") -> float:
             f"`{name}` must be a number in [0, 1): at least one weight is always kept. Received: {name}={value!r}"
         )
     return number
-
-
-def check_flag(value: Any, name: str) -> bool:
-    """Returns `value` as a bool.
-
-    Raises:
-        ValueError: It is no boolean: text such as "no" would count as true.
-    """
-    if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
-    return bool(value)
 
 
 def check_verbose(value: Any) -> int:

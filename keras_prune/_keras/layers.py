@@ -97,9 +97,7 @@ def copy_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
         output_shape=layer._output_shape,
         mask=layer.mask,
         arguments=layer.arguments,
-        name=layer.name,
-        dtype=layer.dtype_policy,
-        trainable=layer.trainable,
+        **_of_every_layer(layer),
     )
 
 
@@ -110,11 +108,13 @@ def copy_jax_layer(layer: keras.layers.JaxLayer) -> keras.layers.JaxLayer:
         layer.call_fn,
         init_fn=layer.init_fn,
         native_serialization_platforms=layer.jax2tf_native_serialization_platforms,
-        name=layer.name,
-        dtype=layer.dtype_policy,
-        trainable=layer.trainable,
         **given,
+        **_of_every_layer(layer),
     )
+
+
+def _of_every_layer(layer: keras.Layer) -> dict[str, object]:
+    return {"name": layer.name, "dtype": layer.dtype_policy, "trainable": layer.trainable}
 
 
 def _copied(leaf: object) -> object:

@@ -17,6 +17,7 @@ from keras import ops
 
 from keras_prune import _keras
 from keras_prune.graph.duplicate import duplicate, duplicator
+from keras_prune.graph.owners import Owners
 from keras_prune.graph.structure import Graph
 from tflite_export.scratch import temporary_folder
 
@@ -127,33 +128,6 @@ def _held(layer: keras.Layer, config: Mapping[str, Any]) -> dict[str, Any]:
     described = [key for key, value in config.items() if isinstance(value, dict) and "class_name" in value]
     held = {key: getattr(layer, key, None) for key in described}
     return {key: value for key, value in held.items() if isinstance(value, _HELD)}
-
-
-class Owners:
-    """The layer that holds each weight, where only one may.
-
-    Args:
-        rule: What the message says of two layers that hold the same weight. Defaults to: copies would not share it.
-    """
-
-    def __init__(
-        self,
-        rule: str = "A weight must belong to one layer of the graph: copies of two would no longer share it. Call one "
-        "layer twice instead.",
-    ) -> None:
-        self._rule = rule
-        self._paths: dict[int, str] = {}
-
-    def add(self, path: str, weights: Iterable[keras.Variable]) -> None:
-        """Note the weights of the layer at `path`.
-
-        Raises:
-            ValueError: Another layer holds one of them too.
-        """
-        for weight in weights:
-            owner = self._paths.setdefault(id(weight), path)
-            if owner != path:
-                raise ValueError(f"{self._rule} Received: '{weight.path}', which '{owner}' and '{path}' hold")
 
 
 def _values(variable: keras.Variable) -> np.ndarray:

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 
 from keras_prune import _keras
-from keras_prune.graph.copying import Owners, copy_layer, copy_model, copy_state
+from keras_prune.graph.copying import copy_layer, copy_model, copy_state
+from keras_prune.graph.owners import Owners
 from keras_prune.masking.masked_weights import apply_masks, find_masked, inner_layer, walk_layers
 from keras_prune.masking.prunable import Held, find_prunable
 from keras_prune.masking.pruned_model import drop_masks, keep_masks
