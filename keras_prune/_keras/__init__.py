@@ -59,6 +59,7 @@ from keras_prune._keras.layers import (
     unlocked,
     untrack,
 )
+from keras_prune._keras.quantization import is_left_out
 from keras_prune._keras.saving import bytes_of_variables, model_of_keras_2, safe_mode, unnoticed
 from keras_prune._keras.training import (
     BackgroundCallback,
@@ -123,6 +124,7 @@ __all__ = [
     "input_structure",
     "is_built_by_training",
     "is_graph",
+    "is_left_out",
     "is_of_keras",
     "is_pure_step",
     "is_tracker",

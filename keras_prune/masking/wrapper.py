@@ -163,6 +163,7 @@ def attach_masks(layer: keras.Layer, movement: bool = False, weights: Places | N
         for name in layer.path.split("/") if layer.path else ():
             stack.enter_context(keras.name_scope(name))  # so that the paths of variables are unique, as those of Keras
         masks = PruningMasks(held, movement)
+    masks.name = layer.name  # by which `quantize` of a model chooses, and they answer for their layer
     with _keras.unlocked(layer):
         setattr(layer, ATTRIBUTE, masks)
 

@@ -8,6 +8,7 @@ import keras
 from keras_prune import _keras
 from keras_prune.graph.copying import copy_layer, copy_model, copy_state
 from keras_prune.graph.owners import Owners
+from keras_prune.graph.same_outputs import check_copy
 from keras_prune.masking.masked_weights import apply_masks, find_masked, inner_layer, walk_layers
 from keras_prune.masking.prunable import Held, find_prunable
 from keras_prune.masking.pruned_model import drop_masks, keep_masks
@@ -71,6 +72,7 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
     wrapped = copy_model(model, wrap)
     for layer, copy in pairs:  # the copies are built only now
         copy_state(layer, copy)
+        check_copy(inner_layer(layer), inner_layer(copy), layer)
     return keep_masks(wrapped)
 
 
@@ -116,6 +118,7 @@ def strip_pruning(model: keras.Layer) -> keras.Layer:
     plain = copy_model(model, strip)
     for layer, copy in pairs:
         copy_state(inner_layer(layer), copy)
+        check_copy(inner_layer(layer), copy, layer)
         _write_zeros(layer, copy)
     for part in _keras.flatten(plain):
         drop_masks(part)

@@ -7,6 +7,7 @@ import keras
 
 from keras_prune import _keras
 from keras_prune.graph.copying import copy_layer, copy_model, copy_state
+from keras_prune.graph.same_outputs import check_copy
 from keras_prune.masking import wrapping
 from keras_prune.masking.masked_weights import inner_layer
 from keras_prune.masking.prunable import find_prunable
@@ -178,6 +179,7 @@ def wrap_layers(model: keras.Model, settings_of: SettingsOf) -> keras.Model:
     wrapped = copy_model(model, wrap)
     for layer, copy in pairs:
         copy_state(layer, copy)
+        check_copy(inner_layer(layer), inner_layer(copy), layer)
     return keep_masks(wrapped)
 
 
