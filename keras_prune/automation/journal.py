@@ -9,11 +9,11 @@ from keras_prune.automation.folder import JOURNAL, make_folder
 from keras_prune.automation.pareto import Candidate, read_candidates, row_of
 from keras_prune.reading.json_files import fields, read_json, record
 from keras_prune.storage import write_plan
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
+class Decision(Shown):
     """Decision of `autoprune` about one candidate.
 
     Args:

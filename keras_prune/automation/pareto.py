@@ -14,13 +14,13 @@ from keras_prune.reading.json_files import fields, items, read_json, record
 from keras_prune.reading.model_files import load_keras_file
 from keras_prune.reporting.numbers import number
 from keras_prune.validation import check_choice
-from tflite_export.reporting import Report, Table
+from tflite_export.reporting import Report, Shown, Table
 
 COSTS = ("gzip_bytes", "bytes", "parameters", "nonzeros", "macs", "latency_ms")
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
+class Candidate(Shown):
     """Candidate of a search: a model that was pruned, fine-tuned, exported and evaluated.
 
     Args:

@@ -33,6 +33,7 @@ from keras_prune.weights.diverged import FiniteUpdates
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
+from tflite_export.reporting import Shown
 
 IN_THIS_FIT = "keras_prune.HoldAccuracy"  # a key of the parameters that all callbacks of one `fit` share
 # The state of the search, except models.
@@ -48,7 +49,7 @@ _STATE = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
+class Decision(Shown):
     """Decision of `HoldAccuracy` after an epoch.
 
     Args:

@@ -19,10 +19,11 @@ from keras_prune.channels.scores import ChannelImportance, Score, score_groups
 from keras_prune.costs.budget import Budget, count_costs, meet_budget
 from keras_prune.costs.counting import Costs, costs_of_trace
 from keras_prune.tracing.kept_channels import Kept
+from tflite_export.reporting import Shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ChannelChoice:
+class ChannelChoice(Shown):
     """How the removed channels were chosen.
 
     Args:
@@ -37,7 +38,7 @@ class ChannelChoice:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PrunedChannels:
+class PrunedChannels(Shown):
     """Result of `prune_channels`. Printed, or shown in a notebook, it is its report.
 
     Args:

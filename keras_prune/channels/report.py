@@ -15,11 +15,11 @@ from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change,
 from keras_prune.reporting.numbers import change, number
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Work
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupReport:
+class GroupReport(Shown):
     """One channel group, before and after pruning.
 
     Args:

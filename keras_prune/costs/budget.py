@@ -1,7 +1,7 @@
 """Budgets: what a smaller model may cost, and the shortest part of a removal order without which it does."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
@@ -11,10 +11,11 @@ from keras_prune.costs.latency import meet_latency
 from keras_prune.costs.macs_change import unknown_macs
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.validation import is_fraction, is_integer
+from tflite_export.reporting import Shown, Table
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Budget:
+class Budget(Shown):
     """What the smaller model may cost. All values that are given must hold.
 
     A number in (0, 1) is a fraction of what the original model costs, a whole number an amount. As little as possible
@@ -56,6 +57,11 @@ class Budget:
 
     def __repr__(self) -> str:
         return f"Budget({', '.join(f'{name}={value!r}' for name, value in self.given.items())})"
+
+    __str__ = __repr__  # messages quote it
+
+    def _tables(self) -> Sequence[Table]:
+        return [Table(None, [(name, f"{value:,}") for name, value in self.given.items()], "Budget")]
 
     @property
     def given(self) -> dict[str, float | int]:

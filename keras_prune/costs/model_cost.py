@@ -18,11 +18,11 @@ from keras_prune.reporting.numbers import number
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Use, Work
 from keras_prune.tracing.trace import trace
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerCost:
+class LayerCost(Shown):
     """Cost of one layer, or of one operation of `keras.ops`.
 
     Args:

@@ -16,10 +16,11 @@ from keras_prune.layers.rebuild import rebuild
 from keras_prune.layers.report import LayerReport, make_report
 from keras_prune.layers.scores import Score, check_importance, score_candidates
 from keras_prune.validation import check_fraction
+from tflite_export.reporting import Shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PrunedLayers:
+class PrunedLayers(Shown):
     """Result of `prune_layers`. Printed, or shown in a notebook, it is its report.
 
     Args:

@@ -8,11 +8,11 @@ from keras_prune.layers.analysis import LayerAnalysis, reason_notes, short_list
 from keras_prune.layers.bypass import Left
 from keras_prune.layers.candidates import Candidate
 from keras_prune.reporting.numbers import change, number
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
-class CandidateReport:
+class CandidateReport(Shown):
     """One candidate, removed or not.
 
     Args:

@@ -20,12 +20,13 @@ from keras_prune.weights.rewind import RewindPoint
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
 from keras_prune.weights.update import update_masks
+from tflite_export.reporting import Shown
 
 Rewind = Literal["weights", "learning_rate"]
 
 
 @dataclasses.dataclass(frozen=True)
-class PruningRound:
+class PruningRound(Shown):
     """Result of one round of `IterativeMagnitude`.
 
     Args:

@@ -6,9 +6,6 @@ import inspect
 import json
 import pathlib
 import re
-import shutil
-import subprocess
-import sys
 
 import keras
 import matplotlib.pyplot as plt
@@ -214,15 +211,3 @@ def test_links_lead_somewhere():
             ):
                 lost.append(f"{path.relative_to(ROOT)}: {target}")
     assert lost == []
-
-
-@pytest.mark.skipif(importlib.util.find_spec("zensical") is None, reason="no zensical: pip install .[docs]")
-def test_the_site_is_built_strictly_and_needs_no_network(tmp_path):
-    for name in ("docs", "keras_prune", "tflite_export", "tools"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
-    subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], cwd=tmp_path, check=True)
-    pages = list((tmp_path / "site").rglob("*.html"))
-    assert len(pages) >= len(PAGES)
-    loaded = re.compile(r'<(?:script|img|iframe)[^>]+src="https?:|<link[^>]+rel="stylesheet"[^>]+href="https?:')
-    assert [page for page in pages if loaded.search(page.read_text())] == []

@@ -5,10 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tflite_export.reporting.tables import printable
+from tflite_export.reporting.tables import printable, shortened
 
 # Okabe and Ito's colours (2008), which people with any kind of colour vision tell apart; black comes last.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+_NAME = 36  # characters of a name beside a bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +113,9 @@ def plain_text(text: str) -> str:
 
 def name_bars(ax: Any, names: Sequence[str]) -> None:
     """Name horizontal bars, the first at the top, in letters that find room; long names are cut in the middle."""
-    ax.set_yticks(range(len(names)), [plain_text(_short(name)) for name in names], fontsize=letters(len(names)))
+    ax.set_yticks(
+        range(len(names)), [plain_text(shortened(name, _NAME)) for name in names], fontsize=letters(len(names))
+    )
     ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
 
@@ -125,7 +128,3 @@ def letters(count: int) -> str:
 def bars_size(count: float) -> tuple[float, float]:
     """Return the size of a figure for so many horizontal bars, in inches."""
     return 7.0, 1.2 + max(count, 2) * (0.3 if count <= 20 else 0.2)
-
-
-def _short(name: str, limit: int = 36) -> str:
-    return name if len(name) <= limit else f"{name[: limit // 2 - 1]}…{name[-limit // 2 :]}"

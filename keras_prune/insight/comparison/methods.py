@@ -22,13 +22,13 @@ from keras_prune.reporting.progress import track
 from keras_prune.tracing.checks import check_model
 from keras_prune.validation import check_flag, check_integer, is_fraction
 from keras_prune.weights.prune import prune_weights
-from tflite_export.reporting import Report, Table
+from tflite_export.reporting import Report, Shown, Table
 
 DENSE, CONTROL = "dense", "control"
 
 
 @dataclasses.dataclass(frozen=True)
-class MethodPoint:
+class MethodPoint(Shown):
     """Pruned model, or the reason why there is none.
 
     Args:

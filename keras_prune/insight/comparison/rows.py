@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_prune.plots.comparison import plot_models
-from tflite_export.reporting import Report, Table
+from tflite_export.reporting import Report, Shown, Table
 
 NAMES = "parameters non_zeros sparsity macs effective_macs bytes compressed_bytes latency_ms ns_per_parameter"
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelRow:
+class ModelRow(Shown):
     """Measurements of one model. None: unknown, or not asked for.
 
     Args:

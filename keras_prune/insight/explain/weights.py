@@ -18,10 +18,11 @@ from keras_prune.masking.wrapping import wrap_pruning
 from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
 from keras_prune.reporting.progress import track
 from keras_prune.selection.layout import Axes
+from tflite_export.reporting import Shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExplainedWeight:
+class ExplainedWeight(Shown):
     """What was removed of one weight array, and why.
 
     Args:

@@ -16,14 +16,14 @@ from keras_prune.patterns import check_patterns, matches
 from keras_prune.plots.sensitivity import plot_sensitivity
 from keras_prune.reporting.progress import track
 from keras_prune.validation import check_choice, check_number, check_path, is_fraction
-from tflite_export.reporting import Report, Table
+from tflite_export.reporting import Report, Shown, Table
 
 Kind = Literal["weights", "channels"]
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclasses.dataclass(frozen=True)
-class SensitivityCurve:
+class SensitivityCurve(Shown):
     """Metric of the model with one layer or channel group pruned, and no other.
 
     Args:
