@@ -9,12 +9,14 @@ import math
 import numbers
 import os
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import keras
 import numpy as np
 
 from tflite_export.validation import check_flag as check_flag  # one for both packages
+
+if TYPE_CHECKING:
+    import keras
 
 _EPSILON = 1e-9  # 0.7 * 10 is 6.999...: a fraction that was meant to be whole
 
@@ -164,12 +166,14 @@ def check_array(value: Any, name: str, kind: Literal["f", "b"]) -> np.ndarray:
     return array.astype(np.float64 if kind == "f" else bool)
 
 
-def check_layer(value: Any, name: str = "model") -> keras.Layer:
+def check_layer(value: Any, name: str = "model") -> "keras.Layer":
     """Returns `value`.
 
     Raises:
         TypeError: It is no Keras model or layer.
     """
+    import keras  # here: numbers are checked without it
+
     if not isinstance(value, keras.Layer):
         raise TypeError(f"`{name}` must be a Keras model or layer. Received: {name}={value!r}")
     return value
