@@ -129,6 +129,19 @@ def check_verbose(value: Any) -> int:
     return int(value) if isinstance(value, bool | np.bool_) else check_integer(value, "verbose")
 
 
+def check_progress(value: Any) -> Literal["auto", 0, 1, 2]:
+    """Returns `verbose` as Keras's `fit` takes it.
+
+    Raises:
+        ValueError: It is neither 0, 1, 2 nor "auto".
+    """
+    if isinstance(value, bool | np.bool_):
+        return 1 if value else 0
+    if not (is_integer(value) or isinstance(value, str)) or value not in ("auto", 0, 1, 2):
+        raise ValueError(f'`verbose` must be 0, 1, 2 or "auto". Received: verbose={value!r}')
+    return "auto" if value == "auto" else int(value)  # type: ignore[return-value]
+
+
 def check_text(value: Any, name: str) -> str:
     """Returns `value`.
 

@@ -4,5 +4,6 @@ be read."""
 from tflite_export.reporting.bars import Bars
 from tflite_export.reporting.report import Report
 from tflite_export.reporting.tables import Table, printable
+from tflite_export.reporting.terminal import shows_bars
 
-__all__ = ["Bars", "Report", "Table", "printable"]
+__all__ = ["Bars", "Report", "Table", "printable", "shows_bars"]

@@ -1,6 +1,7 @@
 """`benchmark`: the latency of files, side by side."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from tflite_export import subprocesses
 from tflite_export.errors import ExportError, require
 from tflite_export.limits import TIMEOUT, Limits
 from tflite_export.reader import flatbuffer
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Table, shows_bars
 from tflite_export.runtime.ports import Ports
 from tflite_export.runtime.trial_run import check_runs
 from tflite_export.scratch import temporary_folder
@@ -177,4 +178,5 @@ def _track(rounds: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     from rich.progress import track
 
     console = Console(stderr=True)
-    yield from track(rounds, "benchmark", console=console, transient=True, disable=not console.is_terminal)
+    shown = shows_bars(sys.stderr)
+    yield from track(rounds, "benchmark", console=console, transient=True, disable=not shown)
