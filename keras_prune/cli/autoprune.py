@@ -4,13 +4,9 @@ import argparse
 import json
 from typing import Any
 
-import keras
-
-from keras_prune.automation import autoprune
 from keras_prune.cli.command import add_command
-from keras_prune.cli.data import load_data
 from keras_prune.cli.errors import BadInput
-from keras_prune.cli.models import find_objects
+from keras_prune.cli.files import InputFile
 from keras_prune.cli.options import (
     add_budget,
     add_data,
@@ -54,6 +50,7 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
     add_data(parser, "training data", None, required=True)
     parser.add_argument(
         "--validation-data",
+        type=InputFile,
         metavar="FILE.npz",
         help="validation data, on which the metric is measured: an .npz file with the keys x_val and y_val, or x and "
         f"y, or x_test and y_test (default: {_HELD_OUT:.0%}% of --data, which are held out)",
@@ -142,6 +139,12 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
 
 def run(args: argparse.Namespace) -> Result:
     model = model_of(args, compile=True)
+    import keras
+
+    from keras_prune.automation import autoprune
+    from keras_prune.cli.data import load_data
+    from keras_prune.cli.models import find_objects
+
     train = data_of(args, model, targets=True)
     if train is None:
         raise BadInput("Training needs --data. Received: none")

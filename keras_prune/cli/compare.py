@@ -6,9 +6,10 @@ from typing import Any
 
 from keras_prune.cli.command import add_command
 from keras_prune.cli.errors import BadInput
+from keras_prune.cli.files import ComparedFile
 from keras_prune.cli.options import add_data, add_loss, add_model, data_of, model_of, whole_number
+from keras_prune.cli.quiet import import_keras
 from keras_prune.cli.results import Result
-from keras_prune.insight.comparison.compare import compare
 
 
 def add_to(commands: Any) -> None:
@@ -21,7 +22,10 @@ def add_to(commands: Any) -> None:
         example="keras-prune compare model.keras small.keras model.tflite --data test.npz --metrics accuracy",
     )
     parser.add_argument(
-        "files", nargs="+", help=".keras, .h5 and .tflite files; the first is the baseline of the ratios"
+        "files",
+        nargs="+",
+        type=ComparedFile,
+        help=".keras, .h5 and .tflite files; the first is the baseline of the ratios",
     )
     add_model(parser, positional=False)
     add_data(parser, "samples to evaluate on", None, split="test")
@@ -44,9 +48,13 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
+    names = _names(args.files)
+    import_keras()
+    from keras_prune.insight.comparison.compare import compare
+
     models = {
-        name: path if path.endswith(".tflite") else model_of(args, path, compile=True)
-        for name, path in _names(args.files).items()
+        name: str(path) if path.endswith(".tflite") else model_of(args, path, compile=True)
+        for name, path in names.items()
     }
     first = next((model for model in models.values() if not isinstance(model, str)), None)
     data = data_of(args, first, split="test")

@@ -18,7 +18,6 @@ from keras_prune.cli.options import (
     target_of,
 )
 from keras_prune.cli.results import Result, plain
-from keras_prune.insight.sensitivity.scan import RATIOS, sensitivity
 
 _SAMPLES = 1024
 
@@ -88,6 +87,8 @@ def run(args: argparse.Namespace) -> Result:
     if args.max_drop is not None and not args.max_drop >= 0:
         raise BadInput(f"--max-drop must be a number, at least 0. Received: {args.max_drop}")
     model = model_of(args, compile=True)
+    from keras_prune.insight.sensitivity.scan import RATIOS, sensitivity
+
     data = data_of(args, model, targets=True)
     found = sensitivity(
         model,

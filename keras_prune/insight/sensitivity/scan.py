@@ -14,8 +14,8 @@ from keras_prune.measurement.evaluation import BATCH_SIZE, Evaluation, Mode
 from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
 from keras_prune.patterns import check_patterns, matches
 from keras_prune.plots.sensitivity import plot_sensitivity
-from keras_prune.reporting.progress import track
-from keras_prune.validation import check_choice, check_number, check_path, is_fraction
+from keras_prune.reporting.progress import Verbose, track, verbosity
+from keras_prune.validation import check_choice, check_number, check_path, check_progress, is_fraction
 from tflite_export.reporting import Report, Shown, Table
 
 Kind = Literal["weights", "channels"]
@@ -168,6 +168,7 @@ def sensitivity(
     layers: str | Sequence[str] | None = None,
     batch_size: int = BATCH_SIZE,
     cache: str | os.PathLike[str] | None = None,
+    verbose: Verbose = "auto",
 ) -> Sensitivity:
     """Measure the sensitivity of a model to the pruning of each layer, or of each channel group, alone.
 
@@ -196,6 +197,8 @@ def sensitivity(
         cache: JSON file to which each number is written as soon as it is measured: an interrupted scan continues from
             it, and a repeated one takes what is there. It holds a fingerprint of the model, the data and the settings,
             except `ratios` and `layers`. Defaults to None: no file.
+        verbose: What is printed: 0 nothing, 1 a progress bar, 2 a line for each evaluation, `"auto"` a bar if it takes
+            long. Where output is no terminal, some lines stand for a bar. Defaults to `"auto"`.
 
     Returns:
         A `Sensitivity`. Print it for a table; `plot()` draws its curves.
@@ -216,12 +219,13 @@ def sensitivity(
     small = prune_channels(model, ratios=sensitivity(model, (x, y), kind="channels").ratios(max_drop=0.1)).model
     ```
     """
-    levels = _checked_ratios(ratios)
+    levels, verbose = _checked_ratios(ratios), check_progress(verbose)
     scan = make_scan(model, data, kind, importance, loss)
     units = _chosen(scan.units, layers)
     evaluation = Evaluation(scan.running, model, data, metric, mode, loss, batch_size)
     settings = (kind, evaluation.name, mode, importance, loss)
-    return measure(scan, units, levels, kind, evaluation, cache, settings)
+    with verbosity(verbose):
+        return measure(scan, units, levels, kind, evaluation, cache, settings)
 
 
 def make_scan(model: keras.Model, data: Any, kind: Kind, importance: Any, loss: Any) -> Scan:
@@ -263,7 +267,7 @@ def measure(
         file = MeasuredFile(check_path(cache, "cache"), mark)
         known = file.values
     todo = [(unit, level) for unit in units for level in levels if (unit.name, level) not in known]
-    for unit, level in track(todo, len(todo), f"Sensitivity: {len(todo)} evaluations"):
+    for unit, level in track(todo, len(todo), "Sensitivity"):
         before_each()
         with scan.without(unit, level) as pruned:
             known[unit.name, level] = evaluation.of(pruned)
