@@ -7,10 +7,10 @@ from collections.abc import Sequence
 CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2733; --soft: #5b6875; --line: #dde3e8; --paper: #ffffff; --tint: #f5f7f9;
-        --bar: #0072b2; --bar-soft: #9cc7df; --warn: #b35900; }
+        --bar: #0072b2; --warn: #b35900; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #dfe6ec; --soft: #9fabb6; --line: #39434d; --paper: #1b2128; --tint: #12161b;
-          --bar: #56b4e9; --bar-soft: #2f5a75; --warn: #e69f00; }
+          --bar: #56b4e9; --warn: #e69f00; }
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 75rem; padding: 1.5rem 1rem; background: var(--paper); color: var(--ink);
@@ -39,9 +39,26 @@ img { max-width: 100%; height: auto; display: block; background: #ffffff; border
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
 th { text-align: left; color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line); }
 th, td { padding: 6px 10px; vertical-align: top; overflow-wrap: break-word; }
-th.number, td.number { text-align: right; white-space: nowrap; }
+th.number, td.number { text-align: right; }
+td.number, td.whole { white-space: nowrap; }
 tbody tr:nth-child(even) { background: var(--tint); }
-td:first-child { font-weight: 600; min-width: 9em; }
+td { min-width: 8em; }
+td.number { min-width: 0; }
+td:first-child { font-weight: 600; min-width: 15em; max-width: 22em; overflow-wrap: anywhere; }
+td:last-child:not(.number):not(:first-child) { min-width: 13em; }
+@media (max-width: 600px) {
+  td:first-child { min-width: 8em; }
+  .card img, details img { max-width: none; width: auto; min-width: 620px; }
+  dl { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 8px; }
+}
+td.bar { min-width: 80px; width: 20%; }
+table.bars td.bar { width: 60%; }
+table.bars td:first-child { min-width: 8em; }
+td.bar div { background: var(--tint); border: 1px solid var(--line); border-radius: 4px; height: 14px; margin: 4px 0; }
+td.bar div div { background: var(--bar); border: 0; border-radius: 3px; height: 100%; margin: 0; }
+.warning { border-left: 4px solid var(--warn); }
+.warning ul { margin: 0; padding-left: 20px; }
+.warning li { overflow-wrap: anywhere; }
 footer { margin-top: 40px; color: var(--soft); font-size: 13px; }
 """
 
@@ -89,3 +106,8 @@ def laid_out(
     parts += [f"<footer>{html.escape(footer)}</footer>"]
     body = "\n".join(parts)
     return page(title, f"<main>\n{body}\n</main>", f"{_STYLE}{_LAYOUT}{style}")
+
+
+def bar(value: float, most: float) -> str:
+    """Return a bar as HTML, as long as a value is large, beside the longest possible."""
+    return f'<div><div style="width:{100 * value / most if most else 0:.1f}%"></div></div>'

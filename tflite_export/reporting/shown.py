@@ -19,6 +19,7 @@ STYLE = (
     "margin:0 0 1em;font-variant-numeric:tabular-nums}"
     "table.kp-report th,table.kp-report td{padding:4px 10px;text-align:left;vertical-align:top;white-space:normal;"
     "border:0;border-bottom:1px solid rgba(128,128,128,.35)}"
+    "table.kp-report td:not(.number){min-width:7em}"
     "table.kp-report th.number,table.kp-report td.number{text-align:right;white-space:nowrap}"
     "h2.kp-report{font-size:1.2em;margin:.8em 0 .4em}p.kp-report{margin:0 0 .3em;white-space:pre-wrap}"
 )
