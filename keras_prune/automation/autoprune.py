@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import keras
 
+from keras_prune.automation.advice import Settings
 from keras_prune.automation.clock import Clock
 from keras_prune.automation.folder import check_folder
 from keras_prune.automation.goal import Goal, shrunk_by_zeros
@@ -170,7 +171,8 @@ def autoprune(
             f"`time_limit` is too short for a first candidate: {run.out_of_time}. What was measured is kept in "
             f"`output`, and a call with more time resumes from it. Received: time_limit={time_limit!r}"
         )
-    return result_of(journal, run, goal, evaluation)
+    settings_of_advice = Settings(evaluation.baseline, kinds, quantize, fine_tune_epochs, time_limit)
+    return result_of(journal, run, goal, evaluation, settings_of_advice)
 
 
 def _checked_methods(methods: Any) -> tuple[Kind, ...]:

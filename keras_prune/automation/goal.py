@@ -78,9 +78,19 @@ class Goal:
             return True
         return bool(set(self.budget.given) & shrunk_by_zeros(self._quantize))
 
-    def enough(self, kind: Kind, base: Candidate) -> float:
-        """Return the fraction of a method's cost that meets the budget: less need not be tried. 0 if it is unknown."""
+    @property
+    def needs_file(self) -> bool:
+        """Whether the budget is of what only a file shows."""
+        return bool(set(self._targets) & {"bytes", "latency"})
+
+    @property
+    def targets(self) -> Mapping[str, float]:
+        """The amounts of the budget, by the names of its fields; empty without a budget."""
+        return self._targets
+
+    def enough(self, kind: Kind, base: Candidate) -> float | None:
+        """Return the fraction of a method's cost that just meets the budget; None if counting does not tell."""
         if kind != "channels" or set(self._targets) != {self.measure}:
-            return 0.0
+            return None
         whole = base.cost("macs" if self.measure == "macs" else "parameters")
         return self._targets[self.measure] / whole
