@@ -1,18 +1,14 @@
-"""The README, the pages of docs/ and the notebook: their code runs, their links lead somewhere."""
+"""The README and the pages of docs/: their code runs, their links lead somewhere."""
 
-import dataclasses
 import importlib.util
 import inspect
-import json
-import pathlib
 import re
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from support import tflite_files as made
-from support.example_runs import digits
+from support.exports import first_only
 from support.pages import DOCS, ROOT, blocks, run_page
 from support.zoo import BACKEND
 
@@ -22,8 +18,8 @@ import tflite_export
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough, and the export needs TensorFlow")
 
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-# tests/tfmot/test_tfmot.py runs this one, and looks at what it made; the notebook has the cells of the other.
-ELSEWHERE = {"guides/moving-from-tfmot.md", "tutorial.md"}
+# tests/tfmot/test_tfmot.py runs this one, and looks at what it made; the others are run as notebooks (tests/notebooks).
+ELSEWHERE = {"guides/moving-from-tfmot.md", "guides/transfer-learning.md", "tutorial.md"}
 # Files that a page writes.
 WRITTEN = {
     "guides/export.md": {"float32.tflite", "int8.tflite", "int8.tflite.xz"},
@@ -49,16 +45,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def one_export(monkeypatch):
-    """The first export is real, without a second try of a sparse file. Further ones copy the file: seconds for each."""
-    export, done = tflite_export.export, []
-
-    def quicker(model, path, **options):
-        done[:] = done or [export(model, path, **options, sparse=False)]
-        (report,) = done
-        pathlib.Path(path).write_bytes(report.path.read_bytes())
-        return dataclasses.replace(report, path=pathlib.Path(path))
-
-    monkeypatch.setattr(tflite_export, "export", quicker)
+    monkeypatch.setattr(tflite_export, "export", first_only(tflite_export.export))
 
 
 @pytest.mark.parametrize("page", RUN)
@@ -105,31 +92,12 @@ def test_the_code_of_the_readme_runs(folder):
     assert kp.summary(names["model"]).prunable_sparsity == pytest.approx(0.9, abs=0.01)
 
 
-def test_the_notebook_runs(folder, monkeypatch, one_export):
-    """On few images."""
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: (digits(128, 1), digits(40, 2)))
-    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
-    notebook = json.loads((ROOT / "examples" / "mnist_cnn.ipynb").read_text())
-    names = {}
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
-    assert {path.name for path in folder.iterdir()} == {"dense.tflite", "pruned.tflite", "pruned_int8.tflite"}
-    assert kp.summary(names["stripped"]).prunable_sparsity == pytest.approx(0.9, abs=0.01)
-    assert list(names["sparsity"]) == sorted(names["sparsity"])
-
-
 def tool(name):
     """A program of tools/."""
     spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def test_the_notebook_has_the_cells_of_the_tutorial():
-    made_now = tool("notebook").notebook((DOCS / "tutorial.md").read_text())
-    assert (ROOT / "examples" / "mnist_cnn.ipynb").read_text() == made_now, "run `python tools/notebook.py`"
 
 
 def test_blocks_that_are_not_run_are_python_for_markdown():
