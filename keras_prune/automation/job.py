@@ -17,6 +17,7 @@ from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.evaluation import Evaluation, InMemory
 from keras_prune.measurement.loss import find_loss
+from keras_prune.reporting.progress import fit_verbose
 from keras_prune.storage import write_with
 
 REPRESENTATIVE = 200  # samples for the ranges of int8
@@ -37,6 +38,8 @@ class Job:
         batch_size: Of `train_data`, if they are arrays.
         seed: Of the first candidate.
         guess: Expected time of fine-tuning, in seconds, before any was measured. Defaults to 0.
+        input_type: The type of the files' inputs, as `tflite_export.export` takes it. Defaults to None, float32.
+        output_type: That of their outputs, likewise.
     """
 
     model: keras.Model
@@ -49,6 +52,8 @@ class Job:
     batch_size: int
     seed: int
     guess: float = 0.0
+    input_type: str | None = None
+    output_type: str | None = None
 
     def train(self, model: keras.Model, number: int) -> None:
         """Fine-tune a model that was just pruned, in place. The same number gives the same random numbers."""
@@ -57,7 +62,7 @@ class Job:
         keras.utils.set_random_seed(self.seed + number)
         loss, loss_weights = find_loss(self.model, self.loss)
         model.compile(self._fresh_optimizer(), loss=loss, loss_weights=loss_weights)
-        model.fit(**self._fit_arguments(), epochs=self.epochs, verbose=0)
+        model.fit(**self._fit_arguments(), epochs=self.epochs, verbose=fit_verbose())
 
     def candidate(self, model: keras.Model, name: str, folder: pathlib.Path, done: str) -> tuple[Candidate, Any]:
         """Save and export a model, and evaluate the file.
@@ -88,6 +93,8 @@ class Job:
             representative_data=representative,
             inputs=inputs,
             overwrite=True,
+            input_type=self.input_type,
+            output_type=self.output_type,
         )
         arrays = keras.tree.flatten(inputs)
         outputs = tflite_export.predict(path, arrays[0] if len(arrays) == 1 else arrays)
