@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
+from keras_prune.reporting.progress import fit_verbose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ def fine_tune(
         fit: Arguments of `fit`: the data.
     """
     watch = _Watch(model, measure, -1.0 if lower_is_better else 1.0, effort)
-    model.fit(**fit, epochs=effort.epochs, verbose=0, callbacks=[watch])
+    model.fit(**fit, epochs=effort.epochs, verbose=fit_verbose(), callbacks=[watch])
     if getattr(model.optimizer, "use_ema", False):  # the averages were written after the last epoch
         watch.note(model)
     watch.restore(model)

@@ -41,6 +41,8 @@ class Job:
         batch_size: Of `train_data`, if they are arrays.
         seed: Of the first candidate.
         guess: Expected time of fine-tuning, in seconds, before any was measured. Defaults to 0.
+        input_type: The type of the files' inputs, as `tflite_export.export` takes it. Defaults to None, float32.
+        output_type: That of their outputs, likewise.
     """
 
     model: keras.Model
@@ -53,6 +55,8 @@ class Job:
     batch_size: int
     seed: int
     guess: float = 0.0
+    input_type: str | None = None
+    output_type: str | None = None
 
     def train(self, model: keras.Model, effort: Effort) -> FineTuned:
         """Fine-tune a model that was just pruned, in place; the epoch that is best on the validation data is kept."""
@@ -142,6 +146,8 @@ class Job:
             representative_data=representative,
             inputs=inputs,
             overwrite=True,
+            input_type=self.input_type,
+            output_type=self.output_type,
         )
 
     def _fresh_optimizer(self) -> Any:

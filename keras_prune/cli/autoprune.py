@@ -13,6 +13,8 @@ from keras_prune.cli.options import (
     add_loss,
     add_metric,
     add_model,
+    add_port_types,
+    add_verbose,
     budget_of,
     data_of,
     model_of,
@@ -77,6 +79,7 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
         default="int8",
         help="quantization of the .tflite files (default: int8)",
     )
+    add_port_types(parser)
     parser.add_argument(
         "--fine-tune-epochs",
         type=whole_number(0),
@@ -127,6 +130,13 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
         help="trials of Optuna in each round, with --search optuna (default: 30)",
     )
     parser.add_argument(
+        "--sensitivity-samples",
+        type=whole_number(1),
+        default=1000,
+        metavar="N",
+        help="largest number of validation samples for scans of the sensitivity and for trials (default: 1000)",
+    )
+    parser.add_argument(
         "--time-limit",
         type=positive,
         metavar="SECONDS",
@@ -135,6 +145,7 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
     parser.add_argument(
         "--seed", type=whole_number(0), default=0, metavar="N", help="seed of the random numbers (default: 0)"
     )
+    add_verbose(parser, "each epoch and evaluation")
 
 
 def run(args: argparse.Namespace) -> Result:
@@ -166,6 +177,8 @@ def run(args: argparse.Namespace) -> Result:
             budget=budget_of(args),
             methods=args.methods,
             quantize=None if args.quantize == "none" else args.quantize,
+            input_type=args.input_type,
+            output_type=args.output_type,
             fine_tune_epochs=args.fine_tune_epochs,
             optimizer=args.optimizer,
             loss=args.loss,
@@ -174,8 +187,10 @@ def run(args: argparse.Namespace) -> Result:
             resolution=args.resolution,
             search=args.search,
             trials=args.trials,
+            sensitivity_samples=args.sensitivity_samples,
             time_limit=args.time_limit,
             seed=args.seed,
+            verbose=args.verbose,
         )
     values = json.loads(result.to_json())
     values["candidates"] = values.pop("records")

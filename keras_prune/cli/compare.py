@@ -36,6 +36,13 @@ def add_to(commands: Any) -> None:
         metavar="NAME",
         help="one or more Keras metrics (default: those of the first compiled model, or else the accuracy of classes)",
     )
+    parser.add_argument(
+        "--batch-size",
+        type=whole_number(1),
+        default=256,
+        metavar="N",
+        help="samples in a batch, for Keras models (default: 256)",
+    )
     parser.add_argument("--no-latency", action="store_true", help="do not measure the latency")
     parser.add_argument(
         "--runs", type=whole_number(1), default=50, metavar="N", help="number of timed calls (default: 50)"
@@ -64,6 +71,7 @@ def run(args: argparse.Namespace) -> Result:
         None if data is None else data.y,
         loss=args.loss,
         metrics=args.metrics,
+        batch_size=args.batch_size,
         latency=not args.no_latency,
         runs=args.runs,
         export=args.export,

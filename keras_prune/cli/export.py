@@ -13,6 +13,7 @@ from keras_prune.cli.options import (
     add_limits,
     add_model,
     add_output,
+    add_port_types,
     data_of,
     model_of,
     positive,
@@ -52,13 +53,7 @@ def add_to(commands: Any) -> None:
         help="real inputs for the ranges of activations, needed for int8 and int16x8: an .npz file, of which "
         f"{SAMPLES} samples are drawn (default: none)",
     )
-    for what in ("input", "output"):
-        parser.add_argument(
-            f"--{what}-type",
-            choices=("float32", "int8", "uint8", "int16"),
-            help=f"type of the file's {what}s: with --quantize int8 also int8 or uint8, with int16x8 also int16 "
-            "(default: float32)",
-        )
+    add_port_types(parser)
     scales = parser.add_mutually_exclusive_group()
     scales.add_argument(
         "--per-channel",

@@ -135,6 +135,34 @@ def file_inputs(args: argparse.Namespace, file: str) -> Any:
     return found
 
 
+def add_port_types(parser: argparse.ArgumentParser) -> None:
+    """The types of the inputs and outputs of a `.tflite` file."""
+    for what in ("input", "output"):
+        parser.add_argument(
+            f"--{what}-type",
+            choices=("float32", "int8", "uint8", "int16"),
+            help=f"type of the file's {what}s: with --quantize int8 also int8 or uint8, with int16x8 also int16 "
+            "(default: float32)",
+        )
+
+
+def add_verbose(parser: argparse.ArgumentParser, lines: str) -> None:
+    """How much is printed on the way. `lines`: for what there is a line each with 2."""
+    parser.add_argument(
+        "--verbose",
+        type=_verbose,
+        choices=("auto", 0, 1, 2),
+        default="auto",
+        metavar="N",
+        help=f"progress on standard error: 0 nothing, 1 bars, 2 a line for {lines}; auto shows bars for what takes "
+        "long; without a terminal, lines stand for bars (default: auto)",
+    )
+
+
+def _verbose(text: str) -> str | int:
+    return int(text) if text in ("0", "1", "2") else text
+
+
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """What a `.tflite` file may take when it runs."""
     parser.add_argument(
