@@ -52,6 +52,15 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
     def set_model(self, model: keras.Model) -> None:
         groups = group_weights(model)
         super().set_model(model)
+        self._set_groups(groups)
+
+    def _take_weights(self) -> None:
+        awaited = self._awaits_weights
+        super()._take_weights()
+        if awaited and not self._awaits_weights:  # a step has built the model
+            self._set_groups(group_weights(self._model))
+
+    def _set_groups(self, groups: list[Group]) -> None:
         self._groups = groups
         ends = [getattr(group.schedule, "end_step", None) for group in groups]
         self.end_step = max((end for end in ends if end is not None and end >= 0), default=None)
@@ -75,10 +84,12 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._in_fit:  # `fit` calls what is needed after each batch
+            self._take_weights()
             self.after_step(self._read_step())
 
     def on_epoch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # tfmot's name for the epoch
         if not self._in_fit:
+            self._take_weights()
             self.after_step(self._read_step())
         super().on_epoch_end(batch, logs)
 

@@ -4,6 +4,7 @@ from typing import Any, Literal, Self
 
 import keras
 
+from keras_prune.masking.masked_weights import find_masked
 from keras_prune.masking.wrapper import PruningWrapper
 from keras_prune.selection import Block, NByM, Percentile, Selection
 from keras_prune.tfmot.schedules import ConstantSparsity, PruningSchedule, deserialize_schedule, serialize_schedule
@@ -64,6 +65,10 @@ class PruneLowMagnitude(PruningWrapper):
         self.block_size = settings["block_size"]
         self.block_pooling_type = settings["block_pooling_type"]
         self.sparsity_m_by_n = settings["sparsity_m_by_n"]
+
+    def get_prunable_weights(self) -> list[keras.Variable]:
+        """Return the layer's weights that are pruned: none before it is built."""
+        return [weight.weight for weight in find_masked(self)]
 
     @property
     def selection(self) -> Selection:
