@@ -12,7 +12,7 @@ import tflite_export
 from keras_prune import _keras
 from keras_prune.automation.methods import costs_of, nonzeros
 from keras_prune.automation.pareto import Candidate
-from keras_prune.masking.wrapping import strip_pruning
+from keras_prune.masking.wrapping import remove_masks
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.evaluation import Evaluation, InMemory
@@ -74,7 +74,7 @@ class Job:
         Raises:
             tflite_export.ExportError: The model cannot be exported, or the file's outputs differ from those of Keras.
         """
-        plain = strip_pruning(model)
+        plain = remove_masks(model)
         running = copy_to_measure(plain)[1]
         keras_metric = self.evaluation.of(running)
         path = folder / f"{name}.tflite"

@@ -17,7 +17,7 @@ from keras_prune.automation.methods import LEVELS, Measure, Method, make_method
 from keras_prune.automation.pareto import Candidate
 from keras_prune.automation.trials import allocate_by_trials
 from keras_prune.insight.sensitivity.scan import Kind, Sensitivity, make_scan, measure
-from keras_prune.masking.wrapping import strip_pruning
+from keras_prune.masking.wrapping import remove_masks
 from keras_prune.measurement.copies import copy_to_measure
 
 DENSE = "dense"  # name of the unpruned candidate
@@ -124,7 +124,7 @@ class Search:
     def model_of(self, candidate: Candidate) -> keras.Model:
         """Return the plain model of a candidate, from memory if possible: not every class can be loaded."""
         if candidate.name == DENSE:
-            return strip_pruning(self._job.model)
+            return remove_masks(self._job.model)
         if self._latest is not None and candidate.name == self._latest[0]:
             return self._latest[1]
         return candidate.load()
@@ -173,7 +173,7 @@ class Search:
 
         def judge(allocation: Allocation) -> float:
             self._clock.need(self._expected, "Another trial, and a candidate,")
-            return evaluation.of(copy_to_measure(strip_pruning(method.prune(whole, allocation)))[1])
+            return evaluation.of(copy_to_measure(remove_masks(method.prune(whole, allocation)))[1])
 
         return allocate_by_trials(
             method,
@@ -255,7 +255,7 @@ class Search:
             self._clock.need(one + self._expected, f"The sensitivity scan and a first candidate of {kind}")
 
         file = self._journal.folder / f"sensitivity-{kind}.json"
-        return measure(scan, scan.units, LEVELS[kind], kind, evaluation, file, (kind,), check)
+        return measure(scan, scan.units, LEVELS[kind], kind, evaluation, file, {"kind": kind}, check)
 
     # Helpers.
 

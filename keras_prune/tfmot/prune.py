@@ -32,7 +32,7 @@ def prune_low_magnitude(
     """Return a copy of a model, layer or list of layers whose weights `UpdatePruningStep` prunes during `fit`.
 
     The original is left unchanged. Layers without prunable weights are copied as they are; layers that have a schedule
-    keep theirs.
+    keep theirs. As in tfmot, `fit` without `UpdatePruningStep` is an error, unless the model is pruned already.
 
     Args:
         to_prune: A Sequential or Functional model, a layer, built or not, or a list of layers.
