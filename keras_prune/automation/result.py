@@ -11,6 +11,7 @@ from keras_prune.automation.goal import Goal
 from keras_prune.automation.journal import Decisions, Journal
 from keras_prune.automation.pareto import COSTS, Candidate, ParetoFront
 from keras_prune.automation.search import DENSE, Search
+from keras_prune.costs.budget import BudgetRow, budget_table
 from keras_prune.measurement.evaluation import Evaluation
 from tflite_export.reporting import Bars, Report, Table
 
@@ -29,6 +30,8 @@ class AutopruneResult(Report):
         limit: What kept the model from getting smaller, or from the goal.
         baseline: Metric of the model that was passed.
         bound: Worst acceptable value of the metric.
+        budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
+        missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
     """
 
     model: keras.Model
@@ -39,6 +42,8 @@ class AutopruneResult(Report):
     limit: str
     baseline: float
     bound: float
+    budgets: tuple[BudgetRow, ...] = ()
+    missed: tuple[str, ...] = ()
 
     @property
     def path(self) -> pathlib.Path:
@@ -46,7 +51,7 @@ class AutopruneResult(Report):
         return self.best.path
 
     def _tables(self) -> Sequence[Table]:
-        return self.front._tables()
+        return [*self.front._tables(), *budget_table(self.budgets)]
 
     def _notes(self) -> Sequence[str]:
         dense, best = self.front.candidates[0], self.best
@@ -70,6 +75,8 @@ class AutopruneResult(Report):
             **self.front._facts(),
             "baseline": self.baseline,
             "bound": self.bound,
+            "budgets": self.budgets,
+            "missed": self.missed,
             "decisions": self.decisions.records(),
         }
 
@@ -99,7 +106,19 @@ def result_of(journal: Journal, search: Search, goal: Goal, evaluation: Evaluati
         _limit(best, front, goal, bound, search, met),
         evaluation.baseline,
         bound,
+        goal.rows(best),
+        () if met else (_missed(best, goal, evaluation.holds(best.metric, bound)),),
     )
+
+
+def _missed(best: Candidate, goal: Goal, holds: bool) -> str:
+    """What was not reached, in a sentence."""
+    if not holds:
+        return f"The goal was not met: no candidate is within the bound of the metric; the best is {best.name!r}."
+    if goal.has_budget:
+        low = ", ".join(row.name for row in goal.rows(best) if not row.met)
+        return f"The goal was not met: of those within the bound, {best.name!r} comes nearest, and exceeds {low}."
+    return "Nothing was pruned: no pruned candidate is within the bound of the metric."
 
 
 def _best(front: ParetoFront, goal: Goal, bound: float) -> Candidate:

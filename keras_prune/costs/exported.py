@@ -1,6 +1,6 @@
-"""Budgets of latency: what one call of the exported `.tflite` file takes on this machine, and the search for it."""
+"""Budgets of the exported `.tflite` file: its bytes, and what a call takes on this machine; and the search for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
@@ -8,6 +8,7 @@ import tflite_export
 from keras_prune.costs.bisection import lowest
 from tflite_export.scratch import temporary_folder
 
+MEASURED = ("bytes", "latency")
 PROBES = 7  # models exported and timed in a search: each halves what is left of it
 
 
@@ -18,18 +19,27 @@ def milliseconds(model: keras.Model) -> float:
         return float(report.timings[0].median_ms)
 
 
-def meet_latency(
-    fraction: float,
+def file_bytes(model: keras.Model) -> int:
+    """Bytes of the exported file, as float32 and not compressed."""
+    with temporary_folder("keras_prune_") as folder:
+        return tflite_export.export(model, folder / "model.tflite", sparse=False, verify=False).bytes
+
+
+def meet_measured(
+    asked: Mapping[str, float],
+    names: Sequence[str],
     original: keras.Model,
     shortest: int,
     longest: int,
     build: Callable[[int], keras.Model],
     received: object,
-) -> int:
-    """Return the length of the shortest part of a removal order without which the model is fast enough.
+) -> tuple[int, dict[str, float], Mapping[str, float]]:
+    """Return the length of the shortest part of a removal order without which the file is small and fast enough, the
+    limits, and what that file has.
 
     Args:
-        fraction: Of the latency of the original, the most that the smaller model may take.
+        asked: By name a fraction of what the original has, or an amount.
+        names: Which of them are measured.
         original: The model.
         shortest: The shortest part to try.
         longest: The length of the removal order.
@@ -39,11 +49,32 @@ def meet_latency(
     Raises:
         ValueError: The budget cannot be met; the message says what can.
     """
-    goal = fraction * milliseconds(original)
-    reached = milliseconds(build(longest))
-    if reached > goal:
+    measured: dict[int, dict[str, float]] = {}
+
+    def measure(model: keras.Model) -> dict[str, float]:
+        return {name: float(milliseconds(model) if name == "latency" else file_bytes(model)) for name in names}
+
+    def at(length: int) -> dict[str, float]:
+        if length not in measured:
+            measured[length] = measure(build(length))
+        return measured[length]
+
+    whole = measure(original) if any(asked[name] < 1 for name in names) else {}
+    limits = {name: asked[name] * whole[name] if asked[name] < 1 else asked[name] for name in names}
+
+    def holds(length: int) -> bool:
+        return all(at(length)[name] <= limits[name] for name in names)
+
+    if not holds(longest):
+        reached = " and ".join(_amount(name, at(longest)[name]) for name in names)
+        goal = " and ".join(_amount(name, limits[name]) for name in names)
         raise ValueError(
-            f"The budget cannot be met: the smallest model that the limits allow takes {reached:.3g} ms. "
-            f"Received: {received}, that is {goal:.3g} ms on this machine"
+            f"The budget cannot be met: the file of the smallest model that the limits allow has {reached}. "
+            f"Received: {received}, that is {goal} on this machine"
         )
-    return lowest(shortest, longest, lambda length: milliseconds(build(length)) <= goal, PROBES)
+    length = lowest(shortest, longest, holds, PROBES if "latency" in names else None)
+    return length, limits, at(length)
+
+
+def _amount(name: str, value: float) -> str:
+    return f"{value:.3g} ms" if name == "latency" else f"{value:,.0f} bytes"

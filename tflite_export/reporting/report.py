@@ -52,6 +52,10 @@ class Report:
     def _tables(self) -> Sequence[Table]:
         raise NotImplementedError
 
+    def _unmet(self) -> Sequence[str]:
+        """Lines above the tables: what was asked for and not reached. Defaults to those of a field `missed`."""
+        return getattr(self, "missed", ())
+
     def _notes(self) -> Sequence[str]:
         """Lines below the tables. Defaults to none."""
         return ()
@@ -77,7 +81,8 @@ class Report:
     # What users call.
 
     def __str__(self) -> str:
-        return "\n".join([*(table.text() for table in self._tables()), *map(printable, self._notes())])
+        above, below = map(printable, self._unmet()), map(printable, self._notes())
+        return "\n".join([*above, *(table.text() for table in self._tables()), *below])
 
     def records(self) -> list[dict[str, Any]]:
         """Return the rows as data, a dictionary each: for `pandas.DataFrame(report.records())`, say."""
@@ -92,8 +97,8 @@ class Report:
         return json.dumps(plain({**self._facts(), "records": self.records()}), indent=2, allow_nan=False)
 
     def to_markdown(self) -> str:
-        """Return the tables in Markdown, and the lines below them."""
-        parts = []
+        """Return the tables in Markdown, and the lines above and below them."""
+        parts = [escape_markdown(printable(line)) for line in self._unmet()]
         for table in self._tables():
             parts += [f"**{escape_markdown(printable(table.title))}**", table.markdown()]
         notes = (escape_markdown(printable(line)) for line in self._notes())
@@ -124,7 +129,7 @@ class Report:
         return self._bars().draw(ax)
 
     def _repr_html_(self) -> str:
-        parts = []
+        parts = [f"<p><strong>{html.escape(printable(line))}</strong></p>" for line in self._unmet()]
         for table in self._tables():
             parts += [f"<h2>{html.escape(printable(table.title))}</h2>" if table.title else "", table.html()]
         notes = (f"<p>{html.escape(printable(line))}</p>" for line in self._notes() if line)
