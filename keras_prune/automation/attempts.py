@@ -15,7 +15,7 @@ from keras_prune.automation.journal import Decision, Journal
 from keras_prune.automation.methods import Measure, Method
 from keras_prune.automation.pareto import Candidate
 from keras_prune.insight.sensitivity.scan import Kind
-from keras_prune.masking.wrapping import strip_pruning
+from keras_prune.masking.wrapping import remove_masks
 
 DENSE = "dense"  # name of the unpruned candidate
 WHAT: dict[Measure, str] = {"params": "parameters", "macs": "MACs"}
@@ -119,7 +119,7 @@ class Attempts:
     def model_of(self, candidate: Candidate) -> keras.Model:
         """Return the plain model of a candidate, from memory if possible: not every class can be loaded."""
         if candidate.name == DENSE:
-            return strip_pruning(self._job.model)
+            return remove_masks(self._job.model)
         return self._models[candidate.name] if candidate.name in self._models else candidate.load()
 
     def keep(self, candidates: Iterable[Candidate]) -> None:

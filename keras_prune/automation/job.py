@@ -14,7 +14,7 @@ from keras_prune.automation.fine_tuning import Effort, FineTuned, fine_tune
 from keras_prune.automation.interval import confidence_interval
 from keras_prune.automation.methods import costs_of, nonzeros
 from keras_prune.automation.pareto import Candidate
-from keras_prune.masking.wrapping import strip_pruning
+from keras_prune.masking.wrapping import remove_masks
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.evaluation import Evaluation, InMemory
@@ -102,7 +102,7 @@ class Job:
         Raises:
             tflite_export.ExportError: The model cannot be exported, or the file's outputs differ from those of Keras.
         """
-        plain = strip_pruning(model)
+        plain = remove_masks(model)
         if tuned is None or tuned.running is None:
             running = copy_to_measure(plain)[1]
             keras_metric = self.evaluation.of(running)
@@ -130,7 +130,7 @@ class Job:
         Raises:
             tflite_export.ExportError: The model cannot be exported.
         """
-        plain, nothing = strip_pruning(model), float("nan")
+        plain, nothing = remove_masks(model), float("nan")
         with temporary_folder("keras_prune_") as folder:
             path = pathlib.Path(folder) / "probe.tflite"
             few = keras.tree.map_structure(lambda leaf: leaf[:_FEW], self.evaluation.samples[0])

@@ -2,11 +2,12 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import overload
 
 from keras_prune.automation.folder import JOURNAL, make_folder
 from keras_prune.automation.pareto import FORMAT, Candidate, read_candidates, row_of
+from keras_prune.measurement.fingerprint import differing
 from keras_prune.reading.json_files import fields, read_json, record
 from keras_prune.storage import write_plan
 from tflite_export.reporting import Bars, Report, Shown, Table
@@ -99,13 +100,21 @@ class Journal:
         mark: Fingerprint of the search: model, data, settings.
         metric: Name of the metric.
         higher_is_better: Whether it should be high.
+        settings: What the fingerprint is of, as `named` gives it, for messages. Defaults to None: nothing is known.
 
     Raises:
         ValueError: The folder holds another search, or cannot be written.
     """
 
-    def __init__(self, folder: pathlib.Path, mark: str, metric: str, higher_is_better: bool):
-        self.folder, self._mark = folder, mark
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        mark: str,
+        metric: str,
+        higher_is_better: bool,
+        settings: Mapping[str, str] | None = None,
+    ):
+        self.folder, self._mark, self._settings = folder, mark, settings or {}
         self._head = {"metric": metric, "higher_is_better": higher_is_better}
         self.decisions: list[Decision] = []
         self.candidates: dict[str, Candidate] = {}
@@ -143,6 +152,7 @@ class Journal:
         content = {
             "format": FORMAT,
             "fingerprint": self._mark,
+            "settings": dict(self._settings),
             **self._head,
             "targets": self._targets,
             "decisions": [dataclasses.asdict(each) for each in self.decisions],
@@ -170,7 +180,7 @@ class Journal:
         if mark != self._mark:
             raise ValueError(
                 "`output` holds the search of another model, or with other data or settings: name another folder. "
-                f"Received: output='{self.folder}', made for {mark}, and now it is {self._mark}"
+                f"Received: output='{self.folder}' and {differing(content.get('settings'), self._settings)}"
             )
         self.decisions = decisions
         self.candidates, self._targets = found, targets

@@ -18,7 +18,7 @@ from keras_prune.automation.methods import LEVELS, greedy, make_method
 from keras_prune.automation.pareto import Candidate
 from keras_prune.automation.trials import allocate_by_trials
 from keras_prune.insight.sensitivity.scan import Kind, make_scan, measure
-from keras_prune.masking.wrapping import strip_pruning
+from keras_prune.masking.wrapping import remove_masks
 from keras_prune.measurement.copies import copy_to_measure
 
 Proposal = tuple[str, Allocation, float]  # its label, the ratios, and the fraction kept
@@ -130,7 +130,9 @@ class Proposals:
 
             of = "" if self.base.name == DENSE else f"-{self.base.name}"
             file = self._journal.folder / f"sensitivity-{self.kind}{of}.json"
-            found = measure(scan, scan.units, LEVELS[self.kind], self.kind, evaluation, file, (self.kind,), check)
+            found = measure(
+                scan, scan.units, LEVELS[self.kind], self.kind, evaluation, file, {"kind": self.kind}, check
+            )
             self._greedy = greedy(self.method, found)
         return self._greedy
 
@@ -140,7 +142,7 @@ class Proposals:
 
         def judge(allocation: Allocation) -> float:
             self._clock.need(self._attempts.expected, "Another trial, and a candidate,")
-            return evaluation.of(copy_to_measure(strip_pruning(self.method.prune(whole, allocation)))[1])
+            return evaluation.of(copy_to_measure(remove_masks(self.method.prune(whole, allocation)))[1])
 
         path: Any = self._scanned()
         return allocate_by_trials(

@@ -14,6 +14,7 @@ from keras_prune.automation.goal import Goal
 from keras_prune.automation.journal import Decisions, Journal
 from keras_prune.automation.pareto import COSTS, Candidate, ParetoFront
 from keras_prune.automation.search import Search
+from keras_prune.costs.budget import BudgetRow, budget_table
 from keras_prune.measurement.evaluation import Evaluation
 from tflite_export.reporting import Bars, Report, Table
 
@@ -36,6 +37,8 @@ class AutopruneResult(Report):
             interval of the best model's metric, `best.low` to `best.high`, is within the bound too. Defaults to False.
         advice: What to try if the goal is not met, from what was measured. Defaults to nothing.
         free: A candidate smaller than the best one, and not measurably worse. Defaults to None.
+        budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
+        missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
     """
 
     model: keras.Model
@@ -49,6 +52,8 @@ class AutopruneResult(Report):
     certain: bool = False
     advice: tuple[str, ...] = ()
     free: Candidate | None = None
+    budgets: tuple[BudgetRow, ...] = ()
+    missed: tuple[str, ...] = ()
 
     @property
     def path(self) -> pathlib.Path:
@@ -56,7 +61,7 @@ class AutopruneResult(Report):
         return self.best.path
 
     def _tables(self) -> Sequence[Table]:
-        return self.front._tables()
+        return [*self.front._tables(), *budget_table(self.budgets)]
 
     def _notes(self) -> Sequence[str]:
         dense, best = self.front.candidates[0], self.best
@@ -104,6 +109,8 @@ class AutopruneResult(Report):
             **self.front._facts(),
             "baseline": self.baseline,
             "bound": self.bound,
+            "budgets": self.budgets,
+            "missed": self.missed,
             "decisions": self.decisions.records(),
         }
 
@@ -136,7 +143,19 @@ def result_of(
         met and holds_surely(front, best, bound),
         () if met else advise(front, goal, settings, bool(search.out_of_time)),
         free(front, best, goal) if goal.has_budget and met else None,
+        goal.rows(best),
+        () if met else (_missed(best, goal, evaluation.holds(best.metric, bound)),),
     )
+
+
+def _missed(best: Candidate, goal: Goal, holds: bool) -> str:
+    """What was not reached, in a sentence."""
+    if not holds:
+        return f"The goal was not met: no candidate is within the bound of the metric; the best is {best.name!r}."
+    if goal.has_budget:
+        low = ", ".join(row.name for row in goal.rows(best) if not row.met)
+        return f"The goal was not met: of those within the bound, {best.name!r} comes nearest, and exceeds {low}."
+    return "Nothing was pruned: no pruned candidate is within the bound of the metric."
 
 
 def _limit(best: Candidate, front: ParetoFront, goal: Goal, bound: float, search: Search, met: bool) -> str:

@@ -95,6 +95,8 @@ class PruningMasks(keras.layers.Layer):
         self._rows = Untracked([MaskRow(name, each, mask, moved) for (name, each), mask, moved in rows])
         hold(weights.values(), self._masks)
         self.place: int | None = None  # of the layer among the prunable ones, while a model saves or loads weights
+        self.in_charge = False  # whether something prunes them in training: see `unpruned`
+        self.decided = False  # whether they are as somebody wants them
         self.built = True
 
     @property

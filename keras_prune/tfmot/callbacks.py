@@ -10,10 +10,12 @@ import numpy as np
 from keras_prune import _keras
 from keras_prune.callbacks import pruning_schedule
 from keras_prune.masking.masked_weights import find_masked
+from keras_prune.masking.unpruned import decide
 from keras_prune.schedules import ConstantSparsity
 from keras_prune.tfmot.groups import Group, group_weights
 from keras_prune.validation import check_path
 from keras_prune.weights.rule import PruningRule
+from keras_prune.weights.shortfall import shortfall
 
 
 class UpdatePruningStep(pruning_schedule.PruningSchedule):
@@ -64,6 +66,8 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
         self._groups = groups
         ends = [getattr(group.schedule, "end_step", None) for group in groups]
         self.end_step = max((end for end in ends if end is not None and end >= 0), default=None)
+        begins = [getattr(group.schedule, "begin_step", 0) for group in groups]
+        self.begin_step = min(begins, default=0)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._in_fit = bool(self.params)
@@ -97,6 +101,30 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
         super().on_train_end(logs)
         self.params = {}  # of this `fit`: what follows may be a custom loop
 
+    @property
+    def is_at_target(self) -> bool | None:
+        """Whether the masks were updated at the end of each schedule or later; None: none has an end."""
+        if self.end_step is None:
+            return None
+        ends = [(getattr(group.schedule, "end_step", None), done) for group, done in self._done()]
+        return all(done is not None and done >= end for end, done in ends if end is not None and end >= 0)
+
+    def _done(self) -> list[tuple[Group, int | None]]:
+        """The groups, and the step of the last update of each."""
+        done: Any = self._last_update
+        return list(zip(self._groups, done or [None] * len(self._groups), strict=True))
+
+    def _shortfall(self, step: int) -> str:
+        """What the masks of the first layers with too few zeros prune less than their schedule asks for."""
+        for group, done in self._done():
+            rule = PruningRule(group.selection, "magnitude", {}, prune_frozen=False)
+            goal = 0.0 if done is None else group.sparsity(done)
+            if found := shortfall(group.weights, rule, _always(goal)):
+                return found
+        if all(done is None for _, done in self._done()):
+            return f"Nothing was pruned: no schedule began by step {step}."
+        return ""
+
     # `PruningSchedule` compares what is due with what was done: here, one step for each group.
 
     def _due(self, step: int) -> Any:
@@ -116,6 +144,7 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
         self._last_due = self._last_update = due
         if counted:
             self._count(counted)
+            decide(self._model, self.is_at_target is not False)
 
 
 def _always(goal: float) -> Callable[[Any], float]:

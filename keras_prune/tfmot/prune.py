@@ -33,7 +33,8 @@ def prune_low_magnitude(
     """Return a copy of a model, layer or list of layers whose weights `UpdatePruningStep` prunes during `fit`.
 
     The original is left unchanged. Layers without prunable weights are copied as they are; layers that have a schedule
-    keep theirs. Before it is built, a Sequential model does not show which layers have any: all are wrapped.
+    keep theirs. Before it is built, a Sequential model does not show which layers have any: all are wrapped. As in
+    tfmot, `fit` without `UpdatePruningStep` is an error, unless the model is pruned already.
 
     Args:
         to_prune: A Sequential or Functional model, a layer, built or not, or a list of layers.
