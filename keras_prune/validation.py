@@ -9,12 +9,14 @@ import math
 import numbers
 import os
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import keras
 import numpy as np
 
 from tflite_export.validation import check_flag as check_flag  # one for both packages
+
+if TYPE_CHECKING:
+    import keras
 
 _EPSILON = 1e-9  # 0.7 * 10 is 6.999...: a fraction that was meant to be whole
 
@@ -127,6 +129,19 @@ def check_verbose(value: Any) -> int:
     return int(value) if isinstance(value, bool | np.bool_) else check_integer(value, "verbose")
 
 
+def check_progress(value: Any) -> Literal["auto", 0, 1, 2]:
+    """Returns `verbose` as Keras's `fit` takes it.
+
+    Raises:
+        ValueError: It is neither 0, 1, 2 nor "auto".
+    """
+    if isinstance(value, bool | np.bool_):
+        return 1 if value else 0
+    if not (is_integer(value) or isinstance(value, str)) or value not in ("auto", 0, 1, 2):
+        raise ValueError(f'`verbose` must be 0, 1, 2 or "auto". Received: verbose={value!r}')
+    return "auto" if value == "auto" else int(value)  # type: ignore[return-value]
+
+
 def check_text(value: Any, name: str) -> str:
     """Returns `value`.
 
@@ -164,12 +179,14 @@ def check_array(value: Any, name: str, kind: Literal["f", "b"]) -> np.ndarray:
     return array.astype(np.float64 if kind == "f" else bool)
 
 
-def check_layer(value: Any, name: str = "model") -> keras.Layer:
+def check_layer(value: Any, name: str = "model") -> "keras.Layer":
     """Returns `value`.
 
     Raises:
         TypeError: It is no Keras model or layer.
     """
+    import keras  # here: numbers are checked without it
+
     if not isinstance(value, keras.Layer):
         raise TypeError(f"`{name}` must be a Keras model or layer. Received: {name}={value!r}")
     return value

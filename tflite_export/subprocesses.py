@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 
 from tflite_export.errors import ExportError
 from tflite_export.limits import Limits
+from tflite_export.noise import is_noise
 from tflite_export.scratch import ends_with_us, temporary_folder
 
 _FAILED = 3  # the exit code of a worker that has written its whole message to the end of standard error
 _MARK = "tflite_export: "
 _MEMORY = re.compile(r"memory|alloc|Received: Node", re.IGNORECASE)  # or LiteRT gives no reason
-_NOISE = re.compile(r"WARNING: All log messages|INFO: |[IW]\d{4} |\d{4}-\d\d-\d\d .*: [IW] ")  # what libraries log
 
 
 def run(
@@ -103,5 +103,5 @@ def _signal_name(number: int) -> str:
 
 
 def _tail(text: str, lines: int = 15) -> str:
-    kept = [line for line in text.strip().splitlines() if line.strip() and not _NOISE.match(line)][-lines:]
+    kept = [line for line in text.strip().splitlines() if line.strip() and not is_noise(line)][-lines:]
     return "; its last words:\n" + "\n".join(kept) if kept else ""

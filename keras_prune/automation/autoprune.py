@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import keras
 
+from keras_prune.automation.advice import Settings
 from keras_prune.automation.clock import Clock
 from keras_prune.automation.folder import check_folder
 from keras_prune.automation.goal import Goal, shrunk_by_zeros
@@ -21,11 +22,13 @@ from keras_prune.insight.sensitivity.scan import Kind
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.evaluation import Evaluation, Mode
-from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
+from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint, named
 from keras_prune.measurement.loss import find_loss
 from keras_prune.measurement.training import check_optimizer, check_training_data
+from keras_prune.reporting.progress import Verbose, verbosity
 from keras_prune.tracing.checks import check_model
-from keras_prune.validation import check_choice, check_fraction, check_number, check_step, check_verbose
+from keras_prune.validation import check_choice, check_fraction, check_number, check_progress, check_step
+from tflite_export.conversion.modes import check_port_types
 
 MODES = (None, "float16", "dynamic", "int8", "int16x8")
 
@@ -42,6 +45,8 @@ def autoprune(
     budget: Budget | None = None,
     methods: Sequence[Kind] = ("channels", "weights"),
     quantize: Literal["float16", "dynamic", "int8", "int16x8"] | None = "int8",
+    input_type: str | None = None,
+    output_type: str | None = None,
     fine_tune_epochs: int = 2,
     optimizer: Any = None,
     loss: Any = None,
@@ -53,7 +58,7 @@ def autoprune(
     sensitivity_samples: int = 1000,
     time_limit: float | None = None,
     seed: int = 0,
-    verbose: int = 1,
+    verbose: Verbose = "auto",
 ) -> AutopruneResult:
     """Make a trained model as small as its accuracy allows: prune, fine-tune, export, verify, and step back.
 
@@ -83,10 +88,13 @@ def autoprune(
         mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by the metric or its name.
             Defaults to `"auto"`.
         budget: Budget of the model; the search ends when it is met. Of `macs`, `params` (nonzero ones), `bytes` (of
-            the `.tflite` file) and `latency` (of the file; noisy). Fractions are relative to the unpruned model,
-            exported in the same way. Defaults to None: as small as the metric allows.
+            the `.tflite` file, quantised as `quantize` says) and `latency` (of the file; noisy). Fractions are relative
+            to the unpruned model, exported in the same way. Defaults to None: as small as the metric allows.
         methods: `"channels"`, `"weights"`, or both. Defaults to both.
         quantize: Quantization of the files, as in `tflite_export.export`. Defaults to `"int8"`.
+        input_type: The type of the files' inputs, as in `tflite_export.export`: `"int8"`, say, for a microcontroller.
+            Defaults to None, `"float32"`.
+        output_type: The type of their outputs, likewise.
         fine_tune_epochs: Epochs of fine-tuning in each round, at least 0. Defaults to 2.
         optimizer: As `compile` takes it. Defaults to a new one with the settings of that which the model was compiled
             with, or Adam. A learning rate schedule starts again in each round.
@@ -103,7 +111,9 @@ def autoprune(
         time_limit: Seconds that this call may take: a round begins only if it is expected to end in time. Defaults to
             None: no limit.
         seed: Seed of the random numbers, at least 0. Defaults to 0.
-        verbose: 1 prints each decision, 0 nothing. Defaults to 1.
+        verbose: What is printed: 0 nothing, 1 each decision and progress bars of fine-tuning and scans, 2 each
+            decision, a line for each epoch and one for each evaluation of a scan; `"auto"` is 1, with bars of scans
+            only if they take long. Where output is no terminal, lines stand for bars. Defaults to `"auto"`.
 
     Returns:
         An `AutopruneResult`; print it. If the goal cannot be met, it holds the best model that was found, and the
@@ -145,32 +155,55 @@ def autoprune(
     if check_choice(search, "search", ("greedy", "optuna")) == "optuna":
         find_optuna()
     _check_budget(budget, kinds, quantize, model)
+    check_port_types(quantize, input_type, output_type)
     check_optimizer(optimizer)
+    verbose = check_progress(verbose)
     folder = check_folder(output)
     find_loss(model, loss)
-    verbose = check_verbose(verbose)
     check_training_data(train_data, "train_data", model)
     running = copy_to_measure(model)[1]
     evaluation = Evaluation(running, model, validation_data, metric, mode, loss)
-    settings = (max_drop, mode, str(budget), kinds, quantize, fine_tune_epochs, _unnamed(optimizer), loss)
     tried = trials if search == "optuna" else 0
-    numbers = (batch_size, step, resolution, tried, sensitivity_samples, seed, evaluation.name)
-    compiled = _unnamed(getattr(model, "optimizer", None))
-    data = (data_fingerprint(evaluation.batches), _training_fingerprint(train_data, model))
-    mark = fingerprint(model_fingerprint(model), data, settings, numbers, compiled)
-    journal = Journal(folder, mark, evaluation.name, not evaluation.lower_is_better)
+    settings = named(
+        model=model_fingerprint(model),
+        train_data=_training_fingerprint(train_data, model),
+        validation_data=data_fingerprint(evaluation.batches),
+        max_drop=max_drop,
+        metric=evaluation.name,
+        mode=mode,
+        budget=str(budget),
+        methods=kinds,
+        quantize=quantize,
+        fine_tune_epochs=fine_tune_epochs,
+        optimizer=_unnamed(optimizer),
+        compiled_optimizer=_unnamed(getattr(model, "optimizer", None)),
+        loss=loss,
+        batch_size=batch_size,
+        step=step,
+        resolution=resolution,
+        search=search,
+        trials=tried,
+        sensitivity_samples=sensitivity_samples,
+        seed=seed,
+        input_type=input_type,
+        output_type=output_type,
+    )
+    journal = Journal(folder, fingerprint(settings), evaluation.name, not evaluation.lower_is_better, settings)
     guess = 0.0 if time_limit is None else _guess(evaluation, running, train_data) * fine_tune_epochs
-    job = Job(model, train_data, evaluation, quantize, optimizer, loss, fine_tune_epochs, batch_size, seed, guess)
+    tuning = (optimizer, loss, fine_tune_epochs, batch_size, seed, guess)
+    job = Job(model, train_data, evaluation, quantize, *tuning, input_type, output_type)
     goal = Goal(evaluation, max_drop, budget, quantize)
     say = print if verbose else lambda line: None
     run = Search(job, journal, goal, Pace(step, resolution), sensitivity_samples, tried, clock, say)
-    run.run(kinds)
+    with verbosity(verbose):
+        run.run(kinds)
     if run.out_of_time and len(journal.candidates) == 1:
         raise ValueError(
             f"`time_limit` is too short for a first candidate: {run.out_of_time}. What was measured is kept in "
             f"`output`, and a call with more time resumes from it. Received: time_limit={time_limit!r}"
         )
-    return result_of(journal, run, goal, evaluation)
+    settings_of_advice = Settings(evaluation.baseline, kinds, quantize, fine_tune_epochs, time_limit)
+    return result_of(journal, run, goal, evaluation, settings_of_advice)
 
 
 def _checked_methods(methods: Any) -> tuple[Kind, ...]:
@@ -186,6 +219,10 @@ def _check_budget(budget: Any, kinds: Sequence[Kind], quantize: Any, model: kera
         return
     if not isinstance(budget, Budget):
         raise TypeError(f"`budget` must be a Budget. Received: budget={budget!r}")
+    if budget.weight_bytes is not None:
+        raise ValueError(
+            f"Candidates of `autoprune` are files: give their size as `Budget(bytes=...)`. Received: budget={budget!r}"
+        )
     helped = shrunk_by_zeros(quantize)
     if "channels" not in kinds and not set(budget.given) <= helped:
         raise ValueError(

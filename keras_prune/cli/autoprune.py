@@ -4,19 +4,17 @@ import argparse
 import json
 from typing import Any
 
-import keras
-
-from keras_prune.automation import autoprune
 from keras_prune.cli.command import add_command
-from keras_prune.cli.data import load_data
 from keras_prune.cli.errors import BadInput
-from keras_prune.cli.models import find_objects
+from keras_prune.cli.files import InputFile
 from keras_prune.cli.options import (
     add_budget,
     add_data,
     add_loss,
     add_metric,
     add_model,
+    add_port_types,
+    add_verbose,
     budget_of,
     data_of,
     model_of,
@@ -54,6 +52,7 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
     add_data(parser, "training data", None, required=True)
     parser.add_argument(
         "--validation-data",
+        type=InputFile,
         metavar="FILE.npz",
         help="validation data, on which the metric is measured: an .npz file with the keys x_val and y_val, or x and "
         f"y, or x_test and y_test (default: {_HELD_OUT:.0%}% of --data, which are held out)",
@@ -66,7 +65,7 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
         metavar="D",
         help="largest change of the metric for the worse, in its own units (default: 0.01)",
     )
-    add_budget(parser, "nonzero parameters", "bytes of the .tflite file")
+    add_budget(parser, "nonzero parameters", "quantised as --quantize says", weights=False)
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -80,6 +79,7 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
         default="int8",
         help="quantization of the .tflite files (default: int8)",
     )
+    add_port_types(parser)
     parser.add_argument(
         "--fine-tune-epochs",
         type=whole_number(0),
@@ -130,6 +130,13 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
         help="trials of Optuna in each round, with --search optuna (default: 30)",
     )
     parser.add_argument(
+        "--sensitivity-samples",
+        type=whole_number(1),
+        default=1000,
+        metavar="N",
+        help="largest number of validation samples for scans of the sensitivity and for trials (default: 1000)",
+    )
+    parser.add_argument(
         "--time-limit",
         type=positive,
         metavar="SECONDS",
@@ -138,10 +145,17 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
     parser.add_argument(
         "--seed", type=whole_number(0), default=0, metavar="N", help="seed of the random numbers (default: 0)"
     )
+    add_verbose(parser, "each epoch and evaluation")
 
 
 def run(args: argparse.Namespace) -> Result:
     model = model_of(args, compile=True)
+    import keras
+
+    from keras_prune.automation import autoprune
+    from keras_prune.cli.data import load_data
+    from keras_prune.cli.models import find_objects
+
     train = data_of(args, model, targets=True)
     if train is None:
         raise BadInput("Training needs --data. Received: none")
@@ -163,6 +177,8 @@ def run(args: argparse.Namespace) -> Result:
             budget=budget_of(args),
             methods=args.methods,
             quantize=None if args.quantize == "none" else args.quantize,
+            input_type=args.input_type,
+            output_type=args.output_type,
             fine_tune_epochs=args.fine_tune_epochs,
             optimizer=args.optimizer,
             loss=args.loss,
@@ -171,8 +187,10 @@ def run(args: argparse.Namespace) -> Result:
             resolution=args.resolution,
             search=args.search,
             trials=args.trials,
+            sensitivity_samples=args.sensitivity_samples,
             time_limit=args.time_limit,
             seed=args.seed,
+            verbose=args.verbose,
         )
     values = json.loads(result.to_json())
     values["candidates"] = values.pop("records")

@@ -4,7 +4,8 @@ import argparse
 from typing import Any
 
 from keras_prune.cli.command import add_command
-from keras_prune.cli.options import positive, whole_number
+from keras_prune.cli.files import InputFile
+from keras_prune.cli.options import add_data, add_limits, file_inputs, whole_number
 from keras_prune.cli.results import Result
 
 
@@ -14,10 +15,12 @@ def add_to(commands: Any) -> None:
         "benchmark",
         run,
         "Measure the latency of .tflite files on this machine, each in a subprocess.",
-        "The files take turns, on synthetic inputs. Ratios are to the first file.",
+        "The files take turns. Ratios are to the first file.",
         example="keras-prune benchmark model.tflite int8.tflite --runs 20 --threads 1 2",
     )
-    parser.add_argument("files", nargs="+", help="one or more .tflite files; the first is the baseline of the ratios")
+    parser.add_argument(
+        "files", nargs="+", type=InputFile, help="one or more .tflite files; the first is the baseline of the ratios"
+    )
     parser.add_argument(
         "--runs", type=whole_number(1), default=100, metavar="N", help="number of timed calls (default: 100)"
     )
@@ -29,16 +32,19 @@ def add_to(commands: Any) -> None:
         metavar="N",
         help="one or more numbers of threads to measure with (default: 1)",
     )
-    parser.add_argument(
-        "--timeout",
-        type=positive,
-        default=120,
-        metavar="SECONDS",
-        help="time that loading a file, or one call of it, may take (default: 120)",
-    )
+    add_data(parser, "real inputs, of which the first sample is used", None, split="test", targets=False)
+    add_limits(parser)
 
 
 def run(args: argparse.Namespace) -> Result:
     import tflite_export
 
-    return Result(tflite_export.benchmark(args.files, runs=args.runs, threads=args.threads, timeout=args.timeout))
+    found = tflite_export.benchmark(
+        args.files,
+        runs=args.runs,
+        threads=args.threads,
+        inputs=file_inputs(args, args.files[0]),
+        timeout=args.timeout,
+        memory_limit=args.memory_limit,
+    )
+    return Result(found)

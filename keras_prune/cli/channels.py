@@ -1,13 +1,15 @@
 """`channels`: the channel groups of a model, or its removable layers."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_prune.channels import ChannelAnalysis, analyze_channels
 from keras_prune.cli.command import add_command
 from keras_prune.cli.options import add_model, model_of
 from keras_prune.cli.results import Result
-from keras_prune.layers import LayerAnalysis, analyze_layers
+
+if TYPE_CHECKING:
+    from keras_prune.channels import ChannelAnalysis
+    from keras_prune.layers import LayerAnalysis
 
 
 def add_to(commands: Any) -> None:
@@ -29,13 +31,17 @@ def add_to(commands: Any) -> None:
 def run(args: argparse.Namespace) -> Result:
     model = model_of(args)
     if args.layers:
+        from keras_prune.layers import analyze_layers
+
         layers = analyze_layers(model)
         return Result(layers, values=layer_values(layers))
+    from keras_prune.channels import analyze_channels
+
     channels = analyze_channels(model)
     return Result(channels, values=channel_values(channels))
 
 
-def channel_values(analysis: ChannelAnalysis) -> dict[str, Any]:
+def channel_values(analysis: "ChannelAnalysis") -> dict[str, Any]:
     """The plain values of an analysis, which also holds the graph of the model."""
     groups = [
         {
@@ -60,7 +66,7 @@ def channel_values(analysis: ChannelAnalysis) -> dict[str, Any]:
     }
 
 
-def layer_values(analysis: LayerAnalysis) -> dict[str, Any]:
+def layer_values(analysis: "LayerAnalysis") -> dict[str, Any]:
     """The plain values of an analysis of layers."""
     candidates = [
         {

@@ -1,8 +1,11 @@
 """The parts of every command: parser, help with an example, and the options that all have."""
 
 import argparse
+import difflib
+import re
+import shlex
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from keras_prune.cli.errors import EXIT_CODES, BadInput
@@ -15,10 +18,19 @@ UNTRUSTED = """Files are not trusted: Python code in a model (Lambda layers) is 
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser that raises `BadInput` in place of exiting."""
+    """Parser that raises `BadInput` in place of exiting, and names what is near to an unknown word."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help")
+        hint = ""
+        if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)$", message):
+            hint = _near(found[1], re.findall(r"[\w-]+", found[2]))
+        raise BadInput(f"{message[:1].upper()}{message[1:]}.{hint} See {self.prog} --help")
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Raise a `BadInput` about words that mean nothing here."""
+        options = [option for action in self._actions for option in action.option_strings]
+        hints = dict.fromkeys(_near(word.partition("=")[0], options) for word in unknown if word.startswith("-"))
+        raise BadInput(f"Unrecognized arguments: {shlex.join(unknown)}.{''.join(hints)} See {self.prog} --help")
 
 
 def add_command(parsers: Any, name: str, run: Run | None, summary: str, about: str = "", example: str = "") -> Parser:
@@ -42,12 +54,19 @@ def add_command(parsers: Any, name: str, run: Run | None, summary: str, about: s
         allow_abbrev=False,
     )
     if run is not None:
-        parser.set_defaults(run=run, command=parser.prog.split(maxsplit=1)[1])
+        parser.set_defaults(run=run, command=parser.prog.split(maxsplit=1)[1], parser=parser)
         parser.add_argument(
             "--json", action="store_true", help="print one JSON object on standard output and nothing else"
         )
         parser.add_argument("--traceback", action="store_true", help="print the Python traceback of an error")
     return parser
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    """A question, if one of these is near."""
+    begun = [each for each in known if len(word) > 2 and each.startswith(word)]
+    near = [*begun, *difflib.get_close_matches(word, known, n=1)][:1]
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def _indented(text: str) -> str:

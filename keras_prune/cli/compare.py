@@ -6,9 +6,10 @@ from typing import Any
 
 from keras_prune.cli.command import add_command
 from keras_prune.cli.errors import BadInput
+from keras_prune.cli.files import ComparedFile
 from keras_prune.cli.options import add_data, add_loss, add_model, data_of, model_of, whole_number
+from keras_prune.cli.quiet import import_keras
 from keras_prune.cli.results import Result
-from keras_prune.insight.comparison.compare import compare
 
 
 def add_to(commands: Any) -> None:
@@ -21,7 +22,10 @@ def add_to(commands: Any) -> None:
         example="keras-prune compare model.keras small.keras model.tflite --data test.npz --metrics accuracy",
     )
     parser.add_argument(
-        "files", nargs="+", help=".keras, .h5 and .tflite files; the first is the baseline of the ratios"
+        "files",
+        nargs="+",
+        type=ComparedFile,
+        help=".keras, .h5 and .tflite files; the first is the baseline of the ratios",
     )
     add_model(parser, positional=False)
     add_data(parser, "samples to evaluate on", None, split="test")
@@ -31,6 +35,13 @@ def add_to(commands: Any) -> None:
         nargs="+",
         metavar="NAME",
         help="one or more Keras metrics (default: those of the first compiled model, or else the accuracy of classes)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=whole_number(1),
+        default=256,
+        metavar="N",
+        help="samples in a batch, for Keras models (default: 256)",
     )
     parser.add_argument("--no-latency", action="store_true", help="do not measure the latency")
     parser.add_argument(
@@ -44,9 +55,13 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
+    names = _names(args.files)
+    import_keras()
+    from keras_prune.insight.comparison.compare import compare
+
     models = {
-        name: path if path.endswith(".tflite") else model_of(args, path, compile=True)
-        for name, path in _names(args.files).items()
+        name: str(path) if path.endswith(".tflite") else model_of(args, path, compile=True)
+        for name, path in names.items()
     }
     first = next((model for model in models.values() if not isinstance(model, str)), None)
     data = data_of(args, first, split="test")
@@ -56,6 +71,7 @@ def run(args: argparse.Namespace) -> Result:
         None if data is None else data.y,
         loss=args.loss,
         metrics=args.metrics,
+        batch_size=args.batch_size,
         latency=not args.no_latency,
         runs=args.runs,
         export=args.export,

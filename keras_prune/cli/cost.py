@@ -6,7 +6,6 @@ from typing import Any
 from keras_prune.cli.command import add_command
 from keras_prune.cli.options import add_model, model_of
 from keras_prune.cli.results import Result
-from keras_prune.costs.model_cost import cost
 
 
 def add_to(commands: Any) -> None:
@@ -22,4 +21,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    return Result(cost(model_of(args)))
+    model = model_of(args)
+    from keras_prune.costs.model_cost import cost
+
+    return Result(cost(model))

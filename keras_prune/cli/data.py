@@ -2,18 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_prune.cli.arrays import Arrays, drawn, open_arrays
 from keras_prune.cli.errors import BadInput
-from keras_prune.reading.npz_files import MAGIC, NpzReader
-
-Split = Literal["train", "validation", "test"]
-# The order of keys: those of this split, those of no split, those of another split.
-_ENDINGS = {"train": ("_train", "", "_test"), "validation": ("_val", "", "_test"), "test": ("_test", "", "_train")}
+from keras_prune.cli.keys import Split, keys
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,92 +75,39 @@ def load_data(
     Raises:
         BadInput: There is no such file, it holds Python objects, it lacks a key, or an array does not fit the model.
     """
-    if not Path(path).is_file():
-        raise BadInput(f"There is no such file. Received: {path!r}")
-    with open(path, "rb") as file:
-        single = file.read(len(MAGIC)) == MAGIC
-    if single:
-        raise BadInput(f"The data must be a .npz file, not a single array. Received: {path!r}")
-    try:
-        archive = NpzReader(path)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"The data must be a .npz file of arrays ({error}). Received: {path!r}") from error
-    with archive:
-        reader = _Reader(path, archive)
-        x = reader.inputs(model, [x_key] if x_key else keys("x", split))
-        y = reader.targets(model, [y_key] if y_key else keys("y", split), needed=targets or y_key is not None)
+    with open_arrays(path) as arrays:
+        x = _inputs(arrays, model, [x_key] if x_key else keys("x", split))
+        y = _targets(arrays, model, [y_key] if y_key else keys("y", split), needed=targets or y_key is not None)
     return _draw(Data(x, y), samples, path)
 
 
-def keys(letter: str, split: Split) -> list[str]:
-    """The keys under which inputs (`"x"`) or targets (`"y"`) are looked up, in order."""
-    return [letter + ending for ending in _ENDINGS[split]]
+def _inputs(arrays: Arrays, model: keras.Model | None, keys: Sequence[str]) -> Any:
+    structure = _input_of(model)
+    if structure is None:
+        return arrays.read(arrays.first(keys, [""]))
+    tensors = keras.tree.flatten(structure)
+    names = [""] if len(tensors) == 1 else [f"_{tensor.name}" for tensor in tensors]
+    key = arrays.first(keys, names)
+    found = [arrays.read(key + name) for name in names]
+    for name, array, tensor in zip(names, found, tensors, strict=True):
+        _check_shape(key + name, array, tensor.shape, arrays.path)
+    return keras.tree.pack_sequence_as(structure, found)
 
 
-class _Reader:
-    """Reader of the arrays of an open file.
-
-    Args:
-        path: The file.
-        archive: The open file.
-    """
-
-    def __init__(self, path: str, archive: NpzReader):
-        self._path = path
-        self._archive = archive
-
-    def inputs(self, model: keras.Model | None, keys: Sequence[str]) -> Any:
-        structure = _input_of(model)
-        if structure is None:
-            return self._array(self._first(keys, [""]))
-        tensors = keras.tree.flatten(structure)
-        names = [""] if len(tensors) == 1 else [f"_{tensor.name}" for tensor in tensors]
-        key = self._first(keys, names)
-        arrays = [self._array(key + name) for name in names]
-        for name, array, tensor in zip(names, arrays, tensors, strict=True):
-            _check_shape(key + name, array, tensor.shape, self._path)
-        return keras.tree.pack_sequence_as(structure, arrays)
-
-    def targets(self, model: keras.Model | None, keys: Sequence[str], needed: bool) -> Any:
-        outputs = _output_of(model)
-        names = [f"_{name}" for name in outputs] if isinstance(outputs, dict) else [""]
-        if model is not None and isinstance(outputs, list | tuple):
-            names = [f"_{name}" for name in model.output_names]
-        if len(names) == 1:
-            names = [""]
-        if not needed and not any(self._has(key, names) for key in keys):
-            return None
-        key = self._first(keys, names)
-        arrays = [self._array(key + name) for name in names]
-        if isinstance(outputs, dict):
-            return dict(zip(outputs, arrays, strict=True))
-        return arrays[0] if len(arrays) == 1 else arrays
-
-    def _has(self, key: str, names: Sequence[str]) -> bool:
-        return all(key + name in self._archive.names for name in names)
-
-    def _first(self, keys: Sequence[str], names: Sequence[str]) -> str:
-        """Return the first key that has an array for each name."""
-        for key in keys:
-            if self._has(key, names):
-                return key
-        wanted = " or ".join(" and ".join(repr(key + name) for name in names) for key in keys)
-        hint = f"; --{keys[0][0]}-key names another one" if len(keys) > 1 else ""
-        raise BadInput(
-            f"The data need the key {wanted}{hint}. Received: '{self._path}' with the keys {self._archive.names}"
-        )
-
-    def _array(self, key: str) -> Any:
-        received = f"Received: '{self._path}', key {key!r}"
-        try:
-            array = self._archive.read(key)
-        except ValueError as error:
-            raise BadInput(f"The array cannot be read: {error}. {received}") from error
-        if array.dtype.kind not in "biuf":
-            raise BadInput(f"The array must hold numbers. {received} of type {array.dtype}")
-        if array.ndim == 0 or not len(array):
-            raise BadInput(f"The array must hold at least one sample. {received} of shape {array.shape}")
-        return array
+def _targets(arrays: Arrays, model: keras.Model | None, keys: Sequence[str], needed: bool) -> Any:
+    outputs = _output_of(model)
+    names = [f"_{name}" for name in outputs] if isinstance(outputs, dict) else [""]
+    if model is not None and isinstance(outputs, list | tuple):
+        names = [f"_{name}" for name in model.output_names]
+    if len(names) == 1:
+        names = [""]
+    if not needed and not any(arrays.has(key, names) for key in keys):
+        return None
+    key = arrays.first(keys, names)
+    found = [arrays.read(key + name) for name in names]
+    if isinstance(outputs, dict):
+        return dict(zip(outputs, found, strict=True))
+    return found[0] if len(found) == 1 else found
 
 
 def _input_of(model: keras.Model | None) -> Any:
@@ -199,4 +142,4 @@ def _draw(data: Data, samples: int | None, path: str) -> Data:
         raise BadInput(f"All arrays must have as many samples. Received: '{path}' with {lengths} samples")
     if samples is None or samples >= lengths[0]:
         return data
-    return data.of(np.sort(np.random.default_rng(0).permutation(lengths[0])[:samples]))
+    return data.of(drawn(lengths[0], samples))

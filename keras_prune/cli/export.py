@@ -3,17 +3,17 @@
 import argparse
 import re
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from keras_prune.cli.command import add_command
-from keras_prune.cli.data import load_data
+from keras_prune.cli.files import InputFile
 from keras_prune.cli.options import (
     SAMPLES,
     add_data,
+    add_limits,
     add_model,
     add_output,
+    add_port_types,
     data_of,
     model_of,
     positive,
@@ -21,6 +21,9 @@ from keras_prune.cli.options import (
     whole_number,
 )
 from keras_prune.cli.results import Result
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _SPARSE: dict[str, Any] = {"auto": "auto", "yes": True, "no": False}
 
@@ -45,17 +48,12 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--representative-data",
+        type=InputFile,
         metavar="FILE.npz",
         help="real inputs for the ranges of activations, needed for int8 and int16x8: an .npz file, of which "
         f"{SAMPLES} samples are drawn (default: none)",
     )
-    for what in ("input", "output"):
-        parser.add_argument(
-            f"--{what}-type",
-            choices=("float32", "int8", "uint8", "int16"),
-            help=f"type of the file's {what}s: with --quantize int8 also int8 or uint8, with int16x8 also int16 "
-            "(default: float32)",
-        )
+    add_port_types(parser)
     scales = parser.add_mutually_exclusive_group()
     scales.add_argument(
         "--per-channel",
@@ -83,13 +81,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--compare", type=whole_number(1), default=8, metavar="N", help="number of samples to compare (default: 8)"
     )
-    parser.add_argument(
-        "--timeout",
-        type=positive,
-        default=120,
-        metavar="SECONDS",
-        help="time that one call of the file may take in the comparison (default: 120)",
-    )
+    add_limits(parser)
     parser.add_argument(
         "--batch-size",
         type=batch_size,
@@ -127,10 +119,11 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    import tflite_export
-
     target = target_of(args, ".tflite")
     model = model_of(args)
+    import tflite_export
+    from keras_prune.cli.data import load_data
+
     data = data_of(args, model, split="test")
     representative = None
     if args.representative_data is not None:
@@ -149,6 +142,7 @@ def run(args: argparse.Namespace) -> Result:
         tolerance=args.tolerance,
         samples=args.compare,
         timeout=args.timeout,
+        memory_limit=args.memory_limit,
         batch_size=args.batch_size,
         signature=signature_of(args.signature, args.batch_size),
         allow=tuple(args.allow),
@@ -184,13 +178,15 @@ def signature_of(entries: Sequence[tuple[str, tuple[int, ...], str]] | None, bat
     return specs if len(specs) > 1 else specs[0]
 
 
-def classes(targets: Any, output_shape: Any) -> np.ndarray | None:
+def classes(targets: Any, output_shape: Any) -> "np.ndarray | None":
     """Return the targets if they are classes, so that the accuracy of the model's scores can be measured; else None.
 
     Args:
         targets: Of the samples.
         output_shape: Of the model: `(None, classes)` if it has one output of scores; `(None, 1)` for a probability.
     """
+    import numpy as np
+
     scores = isinstance(output_shape, tuple) and len(output_shape) == 2 and isinstance(output_shape[1], int)
     if not scores or not isinstance(targets, np.ndarray):
         return None

@@ -13,6 +13,7 @@ import h5py
 import keras
 
 from keras_prune.cli.errors import BadInput, shortened
+from keras_prune.cli.files import ModelFile
 from keras_prune.legacy import load_legacy
 from keras_prune.reading.hdf5_files import check_hdf5
 from keras_prune.reading.json_files import parse_json
@@ -46,13 +47,7 @@ def load_model(path: str, custom_objects: Iterable[str] = (), *, unsafe: bool = 
         BadInput: There is no such file, it holds no model, or one that cannot be loaded; the message says why.
     """
     file, objects = Path(path), find_objects(custom_objects)
-    if not file.is_file():
-        raise BadInput(f"There is no such file. Received: {path!r}")
-    if file.suffix not in (".keras", ".h5", ".hdf5"):
-        raise BadInput(
-            "A Keras model is a file that ends in .keras, .h5 or .hdf5; `inspect`, `benchmark` and `compare` read "
-            f".tflite files. Received: {path!r}"
-        )
+    ModelFile(path).check()
     try:
         if file.suffix == ".keras":
             model = load_keras_file(file, objects, compile=compile, safe=not unsafe)

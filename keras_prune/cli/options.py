@@ -3,22 +3,27 @@
 import argparse
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_prune.cli.data import Data, Split, keys, load_data
-from keras_prune.cli.models import load_model
+from keras_prune.cli.files import InputFile, ModelFile
+from keras_prune.cli.keys import Split, keys
 from keras_prune.cli.output import Target
-from keras_prune.costs.budget import Budget
+from keras_prune.cli.quiet import import_keras
 from keras_prune.importance import CRITERIA, names
 from keras_prune.importance.registry import Of
 
+if TYPE_CHECKING:
+    from keras_prune.cli.data import Data
+    from keras_prune.costs.budget import Budget
+
+_KEYS = "the keys x and y, or x_train, y_train, x_test and y_test"
 SAMPLES = 512  # on which an importance criterion is measured, unless the user says otherwise
 
 
 def add_model(parser: argparse.ArgumentParser, positional: bool = True) -> None:
     """The model, and what it takes to load it."""
     if positional:
-        parser.add_argument("model", help="a .keras file, or an .h5 file of Keras 3, Keras 2 or tfmot")
+        parser.add_argument("model", type=ModelFile, help="a .keras file, or an .h5 file of Keras 3, Keras 2 or tfmot")
     parser.add_argument(
         "--custom-objects",
         action="append",
@@ -35,7 +40,10 @@ def add_model(parser: argparse.ArgumentParser, positional: bool = True) -> None:
 
 
 def model_of(args: argparse.Namespace, path: str | None = None, compile: bool = False) -> Any:
-    """The model of these options."""
+    """The model of these options. Keras is imported for it: options are checked before."""
+    import_keras()
+    from keras_prune.cli.models import load_model
+
     return load_model(path or args.model, args.custom_objects, unsafe=args.unsafe, compile=compile)
 
 
@@ -51,7 +59,12 @@ def target_of(args: argparse.Namespace, suffix: str, path: str | None = None) ->
 
 
 def add_data(
-    parser: argparse.ArgumentParser, use: str, samples: int | None, required: bool = False, split: Split = "train"
+    parser: argparse.ArgumentParser,
+    use: str,
+    samples: int | None,
+    required: bool = False,
+    split: Split = "train",
+    targets: bool = True,
 ) -> None:
     """A file of data.
 
@@ -61,16 +74,18 @@ def add_data(
         samples: How many are used by default; None: all.
         required: Whether they must be given.
         split: What they are for; it says which keys come first.
+        targets: Whether targets are used too.
     """
     default = "" if required else " (default: no data)"
     parser.add_argument(
         "--data",
+        type=InputFile,
         required=required,
         metavar="FILE.npz",
-        help=f"{use}: an .npz file with the keys x and y, or x_train, y_train, x_test and y_test; for several inputs "
+        help=f"{use}: an .npz file with {_KEYS if targets else 'the key x, or x_test, or x_train'}; for several inputs "
         f"x_<input> each{default}",
     )
-    for letter, what in (("x", "inputs"), ("y", "targets")):
+    for letter, what in (("x", "inputs"), ("y", "targets"))[: 2 if targets else 1]:
         parser.add_argument(
             f"--{letter}-key",
             metavar="KEY",
@@ -86,10 +101,12 @@ def add_data(
     )
 
 
-def data_of(args: argparse.Namespace, model: Any, split: Split = "train", targets: bool = False) -> Data | None:
+def data_of(args: argparse.Namespace, model: Any, split: Split = "train", targets: bool = False) -> "Data | None":
     """The data of these options; None if none were given."""
     if args.data is None:
         return None
+    from keras_prune.cli.data import load_data
+
     return load_data(
         args.data,
         model,
@@ -98,6 +115,68 @@ def data_of(args: argparse.Namespace, model: Any, split: Split = "train", target
         split=split,
         samples=args.samples or None,
         targets=targets,
+    )
+
+
+def file_inputs(args: argparse.Namespace, file: str) -> Any:
+    """The inputs of these options as a `.tflite` file takes them, by name; None if none were given."""
+    if args.data is None:
+        return None
+    import tflite_export
+    from keras_prune.cli.arrays import drawn, open_arrays
+
+    ports = [port.name for port in tflite_export.inspect(file, compressed=False).inputs]
+    names = {port: "" if len(ports) == 1 else f"_{port}" for port in ports}
+    with open_arrays(args.data) as arrays:
+        key = arrays.first([args.x_key] if args.x_key else keys("x", "test"), list(names.values()))
+        found = {port: arrays.read(key + name) for port, name in names.items()}
+    if args.samples:
+        found = {port: array[drawn(len(array), args.samples)] for port, array in found.items()}
+    return found
+
+
+def add_port_types(parser: argparse.ArgumentParser) -> None:
+    """The types of the inputs and outputs of a `.tflite` file."""
+    for what in ("input", "output"):
+        parser.add_argument(
+            f"--{what}-type",
+            choices=("float32", "int8", "uint8", "int16"),
+            help=f"type of the file's {what}s: with --quantize int8 also int8 or uint8, with int16x8 also int16 "
+            "(default: float32)",
+        )
+
+
+def add_verbose(parser: argparse.ArgumentParser, lines: str) -> None:
+    """How much is printed on the way. `lines`: for what there is a line each with 2."""
+    parser.add_argument(
+        "--verbose",
+        type=_verbose,
+        choices=("auto", 0, 1, 2),
+        default="auto",
+        metavar="N",
+        help=f"progress on standard error: 0 nothing, 1 bars, 2 a line for {lines}; auto shows bars for what takes "
+        "long; without a terminal, lines stand for bars (default: auto)",
+    )
+
+
+def _verbose(text: str) -> str | int:
+    return int(text) if text in ("0", "1", "2") else text
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """What a `.tflite` file may take when it runs."""
+    parser.add_argument(
+        "--timeout",
+        type=positive,
+        default=120,
+        metavar="SECONDS",
+        help="time that loading the file, or one call of it, may take (default: 120)",
+    )
+    parser.add_argument(
+        "--memory-limit",
+        type=whole_number(1),
+        metavar="BYTES",
+        help="memory that a run of the file may take, on Linux (default: that of the machine)",
     )
 
 
@@ -140,15 +219,21 @@ def add_importance(parser: argparse.ArgumentParser, criteria: Sequence[str], def
     )
 
 
-def add_budget(parser: argparse.ArgumentParser, params: str = "parameters", size: str = "bytes of the weights") -> None:
+def add_budget(
+    parser: argparse.ArgumentParser, params: str = "parameters", file: str = "", weights: bool = True
+) -> None:
     """The budget of the smaller model.
 
     Args:
         parser: Of the command.
         params: What are counted as parameters.
-        size: Which bytes are counted.
+        file: Which `.tflite` file is exported.
+        weights: Whether the bytes of the weights may be limited too.
     """
-    for name, what in (("macs", "multiply-accumulates of a forward pass"), ("params", params), ("bytes", size)):
+    limits = {"macs": "multiply-accumulates of a forward pass", "params": params}
+    limits |= {"weight-bytes": "bytes of the weights in memory"} if weights else {}
+    limits["bytes"] = f"bytes of the exported .tflite file, {file or 'as float32; needs TensorFlow'}"
+    for name, what in limits.items():
         parser.add_argument(
             f"--budget-{name}",
             type=amount,
@@ -164,11 +249,16 @@ def add_budget(parser: argparse.ArgumentParser, params: str = "parameters", size
     )
 
 
-def budget_of(args: argparse.Namespace) -> Budget | None:
+def budget_of(args: argparse.Namespace) -> "Budget | None":
     """The budget of these options; None if none was given."""
-    values = {name: getattr(args, f"budget_{name}") for name in ("macs", "params", "bytes", "latency")}
+    names = ("macs", "params", "weight_bytes", "bytes", "latency")
+    values = {name: getattr(args, f"budget_{name}", None) for name in names}
     given = {name: value for name, value in values.items() if value is not None}
-    return Budget(**given) if given else None
+    if not given:
+        return None
+    from keras_prune.costs.budget import Budget
+
+    return Budget(**given)
 
 
 def measurable(what: Of) -> list[str]:

@@ -49,6 +49,17 @@ class Target:
             raise BadInput(f"The output exists: pass --overwrite to replace it. Received: {os.fspath(self.path)!r}")
 
 
+def is_standard_output(path: str | None, json: bool) -> bool:
+    """Whether an output is to be printed in place of the report: its path is "-".
+
+    Raises:
+        BadInput: The JSON object is to be printed there too.
+    """
+    if path == "-" and json:
+        raise BadInput("Standard output takes one: --json, or an output named -. Received: both")
+    return path == "-"
+
+
 def write_outputs(outputs: Sequence[tuple[Target, Callable[[Path], object]]]) -> tuple[Path, ...]:
     """Write several outputs of one command, all or none, and return their paths."""
     files = [(target._real, save) for target, save in outputs]

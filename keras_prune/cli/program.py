@@ -9,17 +9,19 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from keras_prune._version import __version__
 from keras_prune.cli import (
     autoprune,
     benchmark,
+    c_array,
     channels,
     compare,
     cost,
     export,
     inspect,
+    micro,
     prune,
     sensitivity,
     strip,
@@ -27,8 +29,24 @@ from keras_prune.cli import (
 )
 from keras_prune.cli.command import UNTRUSTED, Parser
 from keras_prune.cli.errors import EXIT_CODES, FAILED, OK, exit_code, one_line, printable
+from keras_prune.cli.files import check_files
+from keras_prune.cli.quiet import without_noise
 
-_COMMANDS = (summary, cost, channels, sensitivity, prune, autoprune, strip, export, inspect, benchmark, compare)
+_COMMANDS = (
+    summary,
+    cost,
+    channels,
+    sensitivity,
+    prune,
+    autoprune,
+    strip,
+    export,
+    inspect,
+    benchmark,
+    compare,
+    micro,
+    c_array,
+)
 
 
 def parser() -> Parser:
@@ -63,33 +81,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = ["keras-prune", *(sys.argv[1:] if argv is None else argv)]
     args: Any = None
     try:
-        args = parser().parse_args(words[1:])
-        with _quiet(), contextlib.redirect_stdout(sys.stderr):
+        args, unknown = parser().parse_known_args(words[1:])
+        if unknown:
+            args.parser.refuse(unknown)
+        check_files(args)
+        with _logs(args.traceback), _quiet(), contextlib.redirect_stdout(sys.stderr):
             result = args.run(args)
-        _print(result.json(args.command) if args.json else printable(result.text()))
+        text = result.json(args.command) if args.json else printable(result.text())
+        _print(f"{text}\n", sys.stdout)
         return OK if result.ok else FAILED
     except SystemExit as end:  # --help and --version
+        _print("", sys.stdout)
         return int(end.code or 0)
     except (Exception, KeyboardInterrupt) as error:
         if getattr(args, "traceback", False):
             traceback.print_exc()
         line = one_line(error, words)
         if "--json" in words:
-            _print(json.dumps({"command": getattr(args, "command", None), "ok": False, "error": line}, indent=2))
-        print(f"keras-prune: error: {line}", file=sys.stderr)
+            answer = {"command": getattr(args, "command", None), "ok": False, "error": line}
+            _print(json.dumps(answer, indent=2) + "\n", sys.stdout)
+        _print(f"keras-prune: error: {line}\n", sys.stderr)
         return exit_code(error)
 
 
-def _print(text: str) -> None:
+def _print(text: str, stream: TextIO | None) -> None:
+    """Write text, and what was written before it."""
+    if stream is None:  # it was closed
+        return
     try:
-        print(text, flush=True)
+        stream.write(text)
+        stream.flush()
     except BrokenPipeError:  # the reader has seen enough: `keras-prune ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _logs(wanted: bool) -> Any:
+    """Filter logs, unless they are wanted."""
+    return contextlib.nullcontext() if wanted else without_noise()
 
 
 @contextlib.contextmanager
 def _quiet() -> Any:
     """Show warnings as one line each, hide deprecations, and the logs of TensorFlow, JAX and absl below errors."""
+    import absl.logging  # noqa: F401  # first: it makes a logger of its own kind
+
     loggers = [logging.getLogger(name) for name in ("absl", "tensorflow", "jax")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

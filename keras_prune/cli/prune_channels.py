@@ -1,16 +1,16 @@
 """`prune channels`: a model with fewer filters, units and heads."""
 
 import argparse
-from typing import Any, get_args
+from typing import Any
 
-from keras_prune.channels import ChannelPlan, prune_channels
-from keras_prune.channels.limits import Scope
 from keras_prune.cli.command import add_command
 from keras_prune.cli.errors import BadInput
 from keras_prune.cli.options import budget_of, fraction, pattern_value, whole_number
 from keras_prune.cli.removal import add_common, run_removal
 from keras_prune.cli.results import Result
 from keras_prune.importance import names
+
+SCOPES = ("group", "global", "isomorphic")  # as `keras_prune.channels` has them; that needs Keras, and tests compare
 
 
 def add_to(kinds: Any) -> None:
@@ -39,7 +39,7 @@ def add_to(kinds: Any) -> None:
     add_common(parser, names("channels"))
     parser.add_argument(
         "--scope",
-        choices=get_args(Scope),
+        choices=SCOPES,
         default="group",
         help="which channels are ranked together: those of one group, of all groups, or of groups with the same "
         "structure (default: group)",
@@ -74,7 +74,14 @@ def run(args: argparse.Namespace) -> Result:
     if args.recalibrate and args.data is None:
         raise BadInput("--recalibrate needs --data. Received: no --data")
 
+    def load(path: str) -> Any:
+        from keras_prune.channels import ChannelPlan
+
+        return ChannelPlan.load(path)
+
     def prune(model: Any, data: Any, plan: Any) -> Any:
+        from keras_prune.channels import prune_channels
+
         return prune_channels(
             model,
             args.ratio,
@@ -92,4 +99,4 @@ def run(args: argparse.Namespace) -> Result:
             plan=plan,
         )
 
-    return run_removal(args, ChannelPlan.load, prune)
+    return run_removal(args, load, prune)

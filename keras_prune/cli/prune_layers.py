@@ -7,8 +7,9 @@ from keras_prune.cli.command import add_command
 from keras_prune.cli.options import budget_of, fraction
 from keras_prune.cli.removal import add_common, run_removal
 from keras_prune.cli.results import Result
-from keras_prune.layers import LayerPlan, prune_layers
-from keras_prune.layers.scores import names
+
+# As `keras_prune.layers.scores` has them; that needs Keras, and tests compare.
+CRITERIA = ("activation_change", "block_influence", "l1", "l2", "loss_change", "random")
 
 
 def add_to(kinds: Any) -> None:
@@ -33,11 +34,18 @@ def add_to(kinds: Any) -> None:
         metavar="F",
         help="fraction of the candidates to remove, in [0, 1), the least important first (default: none)",
     )
-    add_common(parser, names())
+    add_common(parser, CRITERIA)
 
 
 def run(args: argparse.Namespace) -> Result:
+    def load(path: str) -> Any:
+        from keras_prune.layers import LayerPlan
+
+        return LayerPlan.load(path)
+
     def prune(model: Any, data: Any, plan: Any) -> Any:
+        from keras_prune.layers import prune_layers
+
         return prune_layers(
             model,
             args.names,
@@ -49,4 +57,4 @@ def run(args: argparse.Namespace) -> Result:
             plan=plan,
         )
 
-    return run_removal(args, LayerPlan.load, prune)
+    return run_removal(args, load, prune)

@@ -21,10 +21,7 @@ from keras_prune.cli.options import (
     target_of,
 )
 from keras_prune.cli.results import Result
-from keras_prune.insight.summary import summary
-from keras_prune.masking.wrapping import strip_pruning
 from keras_prune.selection import Block, NByM, Percentile, RelativeThreshold, Selection, StdThreshold, Threshold
-from keras_prune.weights.prune import prune_weights
 
 _WORDS = ("uniform", "erk")
 _THRESHOLDS = {"threshold": Threshold, "relative": RelativeThreshold, "std": StdThreshold}
@@ -87,6 +84,10 @@ def run(args: argparse.Namespace) -> Result:
     place = target_of(args, ".keras")
     targets = _targets(args.targets)
     model = model_of(args, compile=args.data is not None and args.loss is None)
+    from keras_prune.insight.summary import summary
+    from keras_prune.masking.wrapping import strip_pruning
+    from keras_prune.weights.prune import prune_weights
+
     data = data_of(args, model)
     pruned = prune_weights(
         model,

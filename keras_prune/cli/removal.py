@@ -2,10 +2,9 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from keras_prune.cli.errors import BadInput
+from keras_prune.cli.files import InputFile
 from keras_prune.cli.options import (
     SAMPLES,
     add_budget,
@@ -36,7 +35,10 @@ def add_common(parser: argparse.ArgumentParser, criteria: Sequence[str]) -> None
     add_data(parser, "samples on which the importance criterion is measured", SAMPLES)
     add_loss(parser)
     parser.add_argument(
-        "--plan", metavar="FILE.json", help="saved plan to replay, in place of a ratio or a budget (default: none)"
+        "--plan",
+        type=InputFile,
+        metavar="FILE.json",
+        help="saved plan to replay, in place of a ratio or a budget (default: none)",
     )
     parser.add_argument(
         "--save-plan", metavar="FILE.json", help="file to which the plan of what was removed is written (default: none)"
@@ -53,10 +55,8 @@ def run_removal(args: argparse.Namespace, load: Callable[[str], Any], prune: Cal
     """
     target = target_of(args, ".keras")
     plan_target = target_of(args, ".json", args.save_plan) if args.save_plan else None
-    if args.plan is not None and not Path(args.plan).is_file():
-        raise BadInput(f"There is no such file. Received: {args.plan!r}")
-    plan = None if args.plan is None else load(args.plan)
     model = model_of(args, compile=args.data is not None and args.loss is None)
+    plan = None if args.plan is None else load(args.plan)
     result = prune(model, data_of(args, model), plan)
     outputs = [(target, result.model.save)]
     if plan_target is not None:

@@ -4,11 +4,11 @@ import dataclasses
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 
@@ -20,6 +20,7 @@ class Result:
         report: What was found, whose `str` is printed: a dataclass, or plain values.
         ok: Whether the answer is yes; no is exit code 1. Defaults to True.
         written: The files that were written. Defaults to none.
+        unwritten: The files that were to be written, but not as the answer is no. Defaults to none.
         values: What JSON shows in place of the report, if that holds more than plain values. Defaults to None: the
             report.
     """
@@ -27,10 +28,12 @@ class Result:
     report: Any
     ok: bool = True
     written: tuple[Path, ...] = ()
+    unwritten: tuple[Path, ...] = ()
     values: Any = None
 
     def text(self) -> str:
         lines = [f"Wrote {path}, {path.stat().st_size:,} bytes" for path in self.written]
+        lines += [f"Did not write {path}" for path in self.unwritten]
         return "\n".join(["" if self.report is None else str(self.report).rstrip("\n"), *lines]).strip("\n")
 
     def json(self, command: str) -> str:
@@ -63,9 +66,14 @@ def plain(value: Any) -> Any:
         return [plain(each) for each in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        found = {name: plain(each) for name, each in fields.items() if not isinstance(each, keras.Layer)}
+        found = {name: plain(each) for name, each in fields.items() if not _is_layer(each)}
         return found | _properties(value)
     raise TypeError(f"JSON has no form for this. Received: {value!r} of type {type(value).__name__}")
+
+
+def _is_layer(value: Any) -> bool:
+    keras = sys.modules.get("keras")  # nothing is a layer unless Keras was imported
+    return keras is not None and isinstance(value, keras.Layer)
 
 
 def _properties(value: Any) -> dict[str, Any]:

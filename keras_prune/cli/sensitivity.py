@@ -10,15 +10,16 @@ from keras_prune.cli.options import (
     add_loss,
     add_metric,
     add_model,
+    add_verbose,
     data_of,
     measurable,
     model_of,
     one_of,
     open_fraction,
     target_of,
+    whole_number,
 )
 from keras_prune.cli.results import Result, plain
-from keras_prune.insight.sensitivity.scan import RATIOS, sensitivity
 
 _SAMPLES = 1024
 
@@ -73,6 +74,9 @@ def add_to(commands: Any) -> None:
         "(default: show the curves only)",
     )
     parser.add_argument(
+        "--batch-size", type=whole_number(1), default=256, metavar="N", help="samples in a batch (default: 256)"
+    )
+    parser.add_argument(
         "--cache",
         metavar="FILE.json",
         help="file of measured values: they are read from it, and new ones are written to it (default: none)",
@@ -81,6 +85,7 @@ def add_to(commands: Any) -> None:
         "--plot", metavar="FILE.png", help="draw the curves to this file; needs matplotlib (default: none)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a drawing that exists")
+    add_verbose(parser, "each evaluation")
 
 
 def run(args: argparse.Namespace) -> Result:
@@ -88,6 +93,8 @@ def run(args: argparse.Namespace) -> Result:
     if args.max_drop is not None and not args.max_drop >= 0:
         raise BadInput(f"--max-drop must be a number, at least 0. Received: {args.max_drop}")
     model = model_of(args, compile=True)
+    from keras_prune.insight.sensitivity.scan import RATIOS, sensitivity
+
     data = data_of(args, model, targets=True)
     found = sensitivity(
         model,
@@ -99,7 +106,9 @@ def run(args: argparse.Namespace) -> Result:
         importance=args.importance,
         loss=args.loss,
         layers=args.layers,
+        batch_size=args.batch_size,
         cache=args.cache,
+        verbose=args.verbose,
     )
     written = () if target is None else (target.write(lambda path: found.plot().figure.savefig(path)),)
     if args.max_drop is None:

@@ -6,8 +6,6 @@ from typing import Any
 from keras_prune.cli.command import add_command
 from keras_prune.cli.options import add_model, add_output, model_of, target_of
 from keras_prune.cli.results import Result
-from keras_prune.insight.summary import summary
-from keras_prune.masking.wrapping import strip_pruning
 
 
 def add_to(commands: Any) -> None:
@@ -25,5 +23,9 @@ def add_to(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     target = target_of(args, ".keras")
-    plain = strip_pruning(model_of(args))
+    model = model_of(args)
+    from keras_prune.insight.summary import summary
+    from keras_prune.masking.wrapping import strip_pruning
+
+    plain = strip_pruning(model)
     return Result(summary(plain), written=(target.write(plain.save),))

@@ -6,7 +6,6 @@ from typing import Any
 from keras_prune.cli.command import add_command
 from keras_prune.cli.options import add_model, model_of
 from keras_prune.cli.results import Result
-from keras_prune.insight.summary import summary
 
 
 def add_to(commands: Any) -> None:
@@ -21,4 +20,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    return Result(summary(model_of(args)))
+    model = model_of(args)
+    from keras_prune.insight.summary import summary
+
+    return Result(summary(model))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 
 from keras_prune.importance.protocols import Unit
@@ -25,4 +24,6 @@ class Random:
 
 def drawn_seed() -> int:
     """Draw a seed that follows `keras.utils.set_random_seed`."""
+    import keras  # here: the names of the criteria are known without it
+
     return int(keras.random.randint((), 0, 2**31 - 1))

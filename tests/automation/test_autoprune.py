@@ -25,6 +25,21 @@ def accuracy(model, data):
 
 
 @CORE
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_what_is_printed(task, quick, tmp_path, capsys, verbose):
+    """Standard output is no terminal: an epoch is a line, and no bar."""
+    budget = kp.Budget(params=0.9)  # met by the first candidate
+    search(
+        task, tmp_path / "out", methods=["weights"], max_drop=0.5, budget=budget, fine_tune_epochs=2, verbose=verbose
+    )
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    for line in ("dense: accuracy", "Epoch 2/2", "weights-1: accuracy"):
+        assert (line in shown) is bool(verbose), line
+    assert ("Sensitivity: 1 of" in shown) is (verbose == 2)
+
+
+@CORE
 def test_the_smallest_model_that_holds(task, quick, tmp_path):
     model, _, validation = task
     before = [np.array(value(each.value)) for each in [*model.variables, *model.optimizer.variables]]
@@ -118,7 +133,7 @@ def test_a_budget_ends_the_search(task, quick, tmp_path):
     assert result.met
     assert result.best.macs <= 0.6 * result.front.candidates[0].macs
     assert result.best.macs > 0.5 * result.front.candidates[0].macs  # no less than was asked for
-    assert len(result.decisions) == 2
+    assert [each.allocation for each in result.front.candidates] == ["", "uniform", "greedy"]  # no rounds on the way
     result = search(task, tmp_path / "b", budget=kp.Budget(params=0.3), max_drop=0.5, methods=["weights"])
     assert result.met
     assert result.best.nonzeros <= 0.3 * result.front.candidates[0].parameters
@@ -228,6 +243,9 @@ def test_others_files_are_left_alone(task, quick, tmp_path):
         ({"methods": "channels"}, ValueError, "methods='channels'"),
         ({"methods": []}, ValueError, "methods="),
         ({"quantize": "int4"}, ValueError, "quantize='int4'"),
+        ({"quantize": None, "input_type": "int8"}, ValueError, "input_type.*float32.*quantize=None.*'int8'"),
+        ({"quantize": "int8", "output_type": "int16"}, ValueError, "output_type.*uint8.*'int16'"),
+        ({"verbose": 3}, ValueError, 'must be 0, 1, 2 or "auto"'),
         ({"fine_tune_epochs": 1.5}, ValueError, "fine_tune_epochs=1.5"),
         ({"optimizer": "best"}, ValueError, "optimizer='best'"),
         ({"step": 1.0}, ValueError, "step=1.0"),
@@ -286,7 +304,8 @@ def test_forms_of_training_data(task):
 def test_with_a_real_int8_file(task, tmp_path):
     validation = task[2]
     budget = kp.Budget(params=0.7)
-    result = search(task, tmp_path / "out", quantize="int8", methods=["channels"], max_drop=0.2, budget=budget)
+    types = {"input_type": "int8", "output_type": "uint8"}
+    result = search(task, tmp_path / "out", quantize="int8", methods=["channels"], max_drop=0.2, budget=budget, **types)
     assert result.met
     assert [each.name for each in result.front.candidates] == ["dense", "channels-1"]
     scores = tflite_export.predict(result.path, validation[0])
@@ -294,6 +313,9 @@ def test_with_a_real_int8_file(task, tmp_path):
     assert result.best.bytes == result.path.stat().st_size < result.front.candidates[0].bytes
     kernels = [tensor for tensor in tflite_export.inspect(result.path).tensors if len(tensor.shape) == 2]
     assert {kernel.dtype for kernel in kernels} == {"int8"}
+    for candidate in result.front.candidates:
+        report = tflite_export.inspect(candidate.path)
+        assert [port.dtype for port in (*report.inputs, *report.outputs)] == ["int8", "uint8"]
 
 
 @pytest.mark.slow

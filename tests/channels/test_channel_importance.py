@@ -362,15 +362,3 @@ def test_heads_are_ordered_by_their_norm_where_activations_are_not_seen():
     heads = "attention:num_heads"
     assert np.array_equal(scores(model, "apoz", x)[heads], scores(model, "l2")[heads])
     assert not np.allclose(scores(model, "taylor", (x, targets(model, x)), "mse")[heads], scores(model, "l2")[heads])
-
-
-def test_long_measurements_say_how_far_they_are(monkeypatch, capsys):
-    from keras_prune.reporting import progress
-
-    assert list(progress.track("abc", 3, "Letters")) == list("abc")
-    assert capsys.readouterr().out == ""
-    monkeypatch.setattr(progress, "PATIENCE", -1.0)
-    assert list(progress.track("abc", 3, "Letters")) == list("abc")
-    shown = capsys.readouterr().out
-    assert "Letters" in shown
-    assert "3/3" in shown

@@ -1,9 +1,11 @@
 """The help of each command: its examples run as they stand, with `--json` too, and it tells every default."""
 
 import argparse
+import inspect
 import re
 import shlex
 import shutil
+from typing import get_args
 
 import keras
 import pytest
@@ -11,10 +13,14 @@ from support import cli_files, tflite_files
 from support.zoo import BACKEND
 
 import keras_prune as kp
+import tflite_export
+from keras_prune.channels.limits import Scope
 from keras_prune.cli import main
 from keras_prune.cli.program import parser
+from keras_prune.cli.prune_layers import CRITERIA as CRITERIA_OF_LAYERS
 from keras_prune.layers.scores import check_importance
 from keras_prune.layers.scores import names as layer_criteria
+from tflite_export.conversion.modes import MODES
 
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
 
@@ -50,8 +56,9 @@ def files(tmp_path_factory):
     kp.prune_channels(model, 0.5).model.save(folder / "small.keras")
     cli_files.residual().save(folder / "residual.keras")
     cli_files.write_data(folder)
-    for kind, name in (("float32", "model.tflite"), ("dynamic", "int8.tflite")):
-        (folder / name).write_bytes(tflite_files.convert(model, kind, tmp_path_factory.mktemp(kind)))
+    inputs = cli_files.images(16, 3)[0]
+    for kind, name in (("float32", "model.tflite"), ("int8", "int8.tflite")):
+        (folder / name).write_bytes(tflite_files.convert(model, kind, tmp_path_factory.mktemp(kind), inputs))
     return folder
 
 
@@ -69,7 +76,7 @@ def test_examples_run(files, tmp_path, monkeypatch, capsys, command):
     for words in found:
         assert words[0] == "keras-prune"
         assert " ".join(words[1:]).startswith(command)
-        outputs = [words[i + 1] for i, word in enumerate(words) if word in ("-o", "--html")]
+        outputs = [words[i + 1] for i, word in enumerate(words) if word in ("-o", "--html", "--resolver")]
         if "--overwrite" not in words:
             for output in outputs:
                 (tmp_path / output).unlink(missing_ok=True)
@@ -115,6 +122,67 @@ def test_the_help_of_every_option_stands_alone(command):
             default = " ".join(map(str, default))
         if isinstance(default, int | float | str):
             assert re.split(r"[;, ]", told[1])[0] in (str(default), str(default).split()[0]), action.option_strings
+
+
+FUNCTIONS = {
+    "summary": kp.summary,
+    "cost": kp.cost,
+    "channels": kp.analyze_channels,
+    "sensitivity": kp.sensitivity,
+    "prune weights": kp.prune_weights,
+    "prune channels": kp.prune_channels,
+    "prune layers": kp.prune_layers,
+    "autoprune": kp.autoprune,
+    "strip": kp.strip_pruning,
+    "export": tflite_export.export,
+    "inspect": tflite_export.inspect,
+    "benchmark": tflite_export.benchmark,
+    "compare": kp.compare,
+    "micro": tflite_export.check_micro,
+    "c-array": tflite_export.to_c_array,
+}
+# Arguments whose options have another name.
+RENAMED = {
+    "*": {
+        "budget": "budget_macs",
+        "inputs": "data",
+        "labels": "data",
+        "train_data": "data",
+        "x": "data",
+        "y": "data",
+        "path": "file",
+        "paths": "files",
+        "models": "files",
+        "out": "output",
+    },
+    "export": {"path": "output", "samples": "compare"},  # --samples is how many are drawn from --data
+    "inspect": {"compressed": "fast"},
+    "compare": {"latency": "no_latency"},
+}
+
+
+def test_every_command_is_compared():
+    assert set(FUNCTIONS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_argument_has_an_option_with_its_default(command):
+    options = {action.dest: action for action in COMMANDS[command]._actions}
+    for name, parameter in inspect.signature(FUNCTIONS[command]).parameters.items():
+        renamed = {**RENAMED["*"], **RENAMED.get(command, {})}.get(name, name)
+        assert renamed in options, name
+        default = options[renamed].default
+        if type(parameter.default) is type(default) is not bool:
+            assert default == parameter.default, name
+
+
+def test_the_choices_are_those_of_the_library():
+    options = {action.dest: action for action in COMMANDS["prune channels"]._actions}
+    assert set(options["scope"].choices) == set(get_args(Scope))
+    assert set(CRITERIA_OF_LAYERS) == set(layer_criteria())
+    options = {action.dest: action for action in COMMANDS["export"]._actions}
+    assert {None, *options["quantize"].choices} == set(MODES)
+    assert set(options["input_type"].choices) == {each for mode in MODES.values() for each in mode.port_types}
 
 
 CRITERIA = [

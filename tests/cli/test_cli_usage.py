@@ -147,7 +147,7 @@ def test_failures_are_code_1_and_show_where_only_if_asked(folder, run, monkeypat
     def fail(model):
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr("keras_prune.cli.summary.summary", fail)
+    monkeypatch.setattr("keras_prune.insight.summary.summary", fail)
     line = "keras-prune: error: RuntimeError: out of memory. Received: keras-prune summary model.keras"
     assert run("summary", "model.keras") == (1, "", f"{line}\n")
     code, _, err = run("summary", "model.keras", "--traceback")
@@ -157,7 +157,7 @@ def test_failures_are_code_1_and_show_where_only_if_asked(folder, run, monkeypat
     def interrupt(model):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_prune.cli.summary.summary", interrupt)
+    monkeypatch.setattr("keras_prune.insight.summary.summary", interrupt)
     assert run("summary", "model.keras") == (130, "", "keras-prune: error: Interrupted.\n")
 
 
@@ -166,7 +166,7 @@ def test_what_is_printed_on_the_way_is_not_in_the_output(folder, run, monkeypatc
         print("working")
         return kp.summary(model)
 
-    monkeypatch.setattr("keras_prune.cli.summary.summary", talk)
+    monkeypatch.setattr("keras_prune.insight.summary.summary", talk)
     code, out, err = run("summary", "model.keras", "--json")
     assert (code, err) == (0, "working\n")
     assert cli_files.strict_json(out)["report"]["model"] == "cnn"
@@ -281,16 +281,3 @@ def test_the_package_does_not_look_at_the_arguments_of_the_process():
     env = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert done.stdout.strip() != "2"
-
-
-@pytest.mark.parametrize(("level", "expected"), [(None, "2"), ("0", "0")])
-def test_the_command_line_is_quiet_unless_the_user_set_the_level(level, expected):
-    code = (
-        "import os, sys; from keras_prune.cli.quiet import import_keras; import_keras();"
-        "print(os.environ['TF_CPP_MIN_LOG_LEVEL'], 'keras' in sys.modules)"
-    )
-    env = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-    env |= {} if level is None else {"TF_CPP_MIN_LOG_LEVEL": level}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
-    assert done.stdout.split() == [expected, str(level is None)]
-    assert level is not None or done.stderr == ""

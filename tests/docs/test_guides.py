@@ -131,13 +131,20 @@ def public_names():
     names = {f"tflite_export.{name}" for name in tflite_export.__all__}
     for name in kp.__all__:
         value = getattr(kp, name)
-        if not inspect.ismodule(value):
-            names.add(f"keras_prune.{name}")
-            continue
-        for inner in getattr(value, "__all__", ()):
-            if getattr(kp, inner, None) is not getattr(value, inner):
-                names.add(f"{value.__name__}.{inner}")
+        names |= names_in(value, [kp]) if inspect.ismodule(value) else {f"keras_prune.{name}"}
     return names - {"keras_prune.__version__"}
+
+
+def names_in(module, around):
+    """The public names of a module, and of those in it, that none of the modules around it has."""
+    found = set()
+    for name in getattr(module, "__all__", ()):
+        value = getattr(module, name)
+        if inspect.ismodule(value) and value.__name__.startswith(module.__name__):
+            found |= names_in(value, [*around, module])
+        elif not any(value is getattr(outer, other) for outer in around for other in outer.__all__):
+            found.add(f"{module.__name__}.{name}")
+    return found
 
 
 def test_api_pages_have_every_public_name_once_and_nothing_else():

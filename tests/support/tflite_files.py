@@ -40,8 +40,8 @@ def cnn():
     return model
 
 
-def convert(model, kind, folder):
-    """The bytes of a file: "float32", "float16", "dynamic", "int8", "int16x8" or "sparse"."""
+def convert(model, kind, folder, data=None):
+    """The bytes of a file: "float32", "float16", "dynamic", "int8", "int16x8" or "sparse"; `data` are for ranges."""
     import tensorflow as tf
 
     saved = str(pathlib.Path(folder) / "saved_model")
@@ -56,7 +56,7 @@ def convert(model, kind, folder):
     if kind == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if kind.startswith("int"):
-        converter.representative_dataset = lambda: ([image[None]] for image in images())
+        converter.representative_dataset = lambda: ([image[None]] for image in (images() if data is None else data))
     if kind == "int8":
         converter.target_spec.supported_ops = [ops.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8

@@ -67,9 +67,14 @@ def find_mode(quantize: Any, representative_data: Any, input_type: Any, output_t
         raise ValueError(
             f"`representative_data` is for quantize={' or '.join(map(repr, needing))}. Received: quantize={quantize!r}"
         )
-    for name, value in (("input_type", input_type), ("output_type", output_type)):
-        if value is not None:
-            check_choice(value, name, mode.port_types, f" with quantize={quantize!r}")
+    check_port_types(quantize, input_type, output_type)
     if mode.packages and all(importlib.util.find_spec(package) is None for package in mode.packages):
         require(mode.packages[0], extra=str(mode.name))
     return mode
+
+
+def check_port_types(quantize: str | None, input_type: Any, output_type: Any) -> None:
+    """Raise a ValueError if inputs or outputs of a file of this mode cannot have the type; None is the default."""
+    for name, value in (("input_type", input_type), ("output_type", output_type)):
+        if value is not None:
+            check_choice(value, name, MODES[quantize].port_types, f" with quantize={quantize!r}")

@@ -16,8 +16,7 @@ from tflite_export.micro.known_problems import find_refused, find_sparse, find_w
 from tflite_export.micro.operators import method
 from tflite_export.reader import flatbuffer
 from tflite_export.reporting import Bars, Report, Table
-from tflite_export.runtime.calls import call_with_limits, values_decide
-from tflite_export.runtime.litert import Runner
+from tflite_export.runtime.calls import call_with_limits
 from tflite_export.runtime.ports import Ports
 from tflite_export.runtime.trial_run import check_runs
 from tflite_export.scratch import temporary_folder
@@ -167,13 +166,12 @@ def check_micro(
     require("ai_edge_litert")
     content = flatbuffer.load(path)
     model = flatbuffer.read(content)
-    runner, refused = None, ""
+    refused = ""
     try:
         check_runs(content, os.fspath(path), limits)
-        runner = Runner(content)
     except ValueError as error:
         refused = str(error)
-    ports = Ports.of(model) if runner is None else runner
+    ports = Ports.of(model)
     if inputs is None:
         calls = [ports.synthetic_inputs(seed) for seed in range(8)]
         samples = sum(len(call[0]) if call[0].ndim else 1 for call in calls)
@@ -190,11 +188,10 @@ def check_micro(
         arena, outputs = _run(content, calls, len(model.graphs[0].outputs), limits)
     except ExportError as error:
         return MicroReport(Path(path), len(content), problems or (str(error),), False, None, 0, None, refused)
-    if runner is None:
+    if refused:
         return MicroReport(Path(path), len(content), wrong, True, arena, samples, None, refused)
-    stored = call_with_limits(content, calls, limits) if values_decide(model) else [runner.call(call) for call in calls]
-    expected = [runner.real(each) for each in stored]
-    found = [runner.real(call) for call in outputs]
+    expected = [ports.real(each) for each in call_with_limits(content, calls, limits)]
+    found = [ports.real(call) for call in outputs]
     differences = [
         np.abs(x.astype("float64") - y.astype("float64")).max(initial=0.0)
         for call, reference in zip(found, expected, strict=True)

@@ -5,5 +5,6 @@ from tflite_export.reporting.bars import Bars
 from tflite_export.reporting.report import Report
 from tflite_export.reporting.shown import Shown
 from tflite_export.reporting.tables import Table, printable
+from tflite_export.reporting.terminal import shows_bars
 
-__all__ = ["Bars", "Report", "Shown", "Table", "printable"]
+__all__ = ["Bars", "Report", "Shown", "Table", "printable", "shows_bars"]

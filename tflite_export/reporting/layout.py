@@ -4,7 +4,8 @@ block below."""
 import re
 from collections.abc import Sequence
 
-_LEAST, _LEAST_FIRST = 16, 24  # characters of a column of words, and of the first, which has the names
+# Characters of a column of words, and of the first, which has the names; in narrow terminals, parts of the width.
+_LEAST, _LEAST_FIRST = (16, 0.27), (24, 0.4)
 _NUMBER = re.compile(r"[+-]?\d[\d,.]*(e[+-]?\d+)?[a-z%x]{0,2}", re.I)
 _NO_VALUE = ("", "-", "nan", "inf", "-inf")
 
@@ -27,7 +28,8 @@ def blocks(columns: Sequence[Sequence[str]], width: int, space: int, edges: int)
         space: Between two columns.
         edges: Left and right of the block, together.
     """
-    least = [_least(column, _LEAST if index else _LEAST_FIRST) for index, column in enumerate(columns)]
+    words, first = (min(most, int(part * width)) for most, part in (_LEAST, _LEAST_FIRST))
+    least = [_least(column, words if index else first, words) for index, column in enumerate(columns)]
 
     def room(chosen: Sequence[int]) -> int:
         """What the cells of these columns may take."""
@@ -63,13 +65,13 @@ def _fitted(
     return list(widths.items())
 
 
-def _least(column: Sequence[str], words_least: int) -> int:
+def _least(column: Sequence[str], words_least: int, heading_least: int) -> int:
     """The width below which a column cannot be read, or would split a number."""
     cells = column[1:]
     words = [word for cell in column for word in cell.split()]
     if is_number(cells):
         longest = max(map(_width, cells))
-        return max(longest, min(_LEAST, max(map(_width, column[0].split()), default=0)))
+        return max(longest, min(heading_least, max(map(_width, column[0].split()), default=0)))
     numbers = [_width(word) for word in words if _NUMBER.fullmatch(word.strip("()[];:"))]
     return max(min(words_least, max(map(_width, column), default=0)), *numbers, 1)
 

@@ -77,8 +77,8 @@ class Report(Shown):
         return json.dumps(plain({**self._facts(), "records": self.records()}), indent=2, allow_nan=False)
 
     def to_markdown(self) -> str:
-        """Return the tables in Markdown, and the lines below them."""
-        parts = []
+        """Return the tables in Markdown, and the lines above and below them."""
+        parts = [escape_markdown(printable(line)) for line in self._unmet()]
         for table in self._tables():
             parts += [f"**{escape_markdown(printable(table.title))}**", table.markdown()]
         notes = (escape_markdown(printable(line)) for line in self._notes())

@@ -42,7 +42,8 @@ class Shown:
         return one_line(self)
 
     def __str__(self) -> str:
-        return "\n".join([*(table.text() for table in self._tables()), *map(printable, self._notes())])
+        above, below = map(printable, self._unmet()), map(printable, self._notes())
+        return "\n".join([*above, *(table.text() for table in self._tables()), *below])
 
     def _repr_html_(self) -> str:
         return self._html(_ROWS)
@@ -52,13 +53,18 @@ class Shown:
         rows = [(label(name), _text(value)) for name, value in _fields(self)]
         return [Table(None, rows, type(self).__name__)]
 
+    def _unmet(self) -> Sequence[str]:
+        """Lines above the tables: what was asked for and not reached. Defaults to those of a field `missed`."""
+        return getattr(self, "missed", ())
+
     def _notes(self) -> Sequence[str]:
         """Lines below the tables. Defaults to none."""
         return ()
 
     def _html(self, rows: int | None = None) -> str:
         """The tables and the lines below them as a part of a page; of long tables, and of notes, so many rows."""
-        parts = [f"<style>{STYLE}</style>"]
+        unmet = (html.escape(printable(line)) for line in self._unmet())
+        parts = [f"<style>{STYLE}</style>", *(f'<p class="kp-report"><strong>{line}</strong></p>' for line in unmet)]
         for table in self._tables():
             title = html.escape(printable(table.title))
             parts += [f'<h2 class="kp-report">{title}</h2>' if title else "", table.html(rows)]

@@ -3,14 +3,12 @@
 import dataclasses
 import html
 import io
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
 from tflite_export.reporting.layout import blocks, is_number
+from tflite_export.reporting.terminal import terminal_width
 
-WIDTH = 120  # where there is no terminal
-_LEAST = 60
 _CELL = 200  # characters of a cell in a notebook
 
 
@@ -134,11 +132,6 @@ class Table:
         )
         console.print(grid)
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-
-
-def terminal_width() -> int:
-    """Return the columns of the terminal, or of the variable COLUMNS; 120 if the output is no terminal."""
-    return max(shutil.get_terminal_size((WIDTH, 24)).columns, _LEAST)
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,7 @@
 """`benchmark`: the latency of files, side by side."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,8 @@ from tflite_export import subprocesses
 from tflite_export.errors import ExportError, require
 from tflite_export.limits import TIMEOUT, Limits
 from tflite_export.reader import flatbuffer
-from tflite_export.reporting import Bars, Report, Table
-from tflite_export.runtime.litert import Runner
+from tflite_export.reporting import Bars, Report, Table, shows_bars
+from tflite_export.runtime.ports import Ports
 from tflite_export.runtime.trial_run import check_runs
 from tflite_export.scratch import temporary_folder
 from tflite_export.timing import CallTime
@@ -146,11 +147,11 @@ def benchmark(
 
 
 def _inputs(content: bytes, inputs: Any) -> list[np.ndarray]:
-    runner = Runner(content)
+    ports = Ports.of(flatbuffer.read(content))
     if inputs is None:
-        return runner.synthetic_inputs()
-    batches = runner.batches(inputs)
-    return runner.calls(batches, [min(runner.batch or 1, len(batches[0]))])[0]
+        return ports.synthetic_inputs()
+    batches = ports.batches(inputs)
+    return ports.calls(batches, [min(ports.batch or 1, len(batches[0]))])[0]
 
 
 def _times(
@@ -177,4 +178,5 @@ def _track(rounds: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     from rich.progress import track
 
     console = Console(stderr=True)
-    yield from track(rounds, "benchmark", console=console, transient=True, disable=not console.is_terminal)
+    shown = shows_bars(sys.stderr)
+    yield from track(rounds, "benchmark", console=console, transient=True, disable=not shown)

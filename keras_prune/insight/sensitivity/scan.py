@@ -11,11 +11,11 @@ import keras
 from keras_prune.insight.sensitivity.ablations import ChannelScan, Scan, Unit, WeightScan
 from keras_prune.insight.sensitivity.cache import MeasuredFile
 from keras_prune.measurement.evaluation import BATCH_SIZE, Evaluation, Mode
-from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
+from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint, named
 from keras_prune.patterns import check_patterns, matches
 from keras_prune.plots.sensitivity import plot_sensitivity
-from keras_prune.reporting.progress import track
-from keras_prune.validation import check_choice, check_number, check_path, is_fraction
+from keras_prune.reporting.progress import Verbose, track, verbosity
+from keras_prune.validation import check_choice, check_number, check_path, check_progress, is_fraction
 from tflite_export.reporting import Report, Shown, Table
 
 Kind = Literal["weights", "channels"]
@@ -168,6 +168,7 @@ def sensitivity(
     layers: str | Sequence[str] | None = None,
     batch_size: int = BATCH_SIZE,
     cache: str | os.PathLike[str] | None = None,
+    verbose: Verbose = "auto",
 ) -> Sensitivity:
     """Measure the sensitivity of a model to the pruning of each layer, or of each channel group, alone.
 
@@ -196,6 +197,8 @@ def sensitivity(
         cache: JSON file to which each number is written as soon as it is measured: an interrupted scan continues from
             it, and a repeated one takes what is there. It holds a fingerprint of the model, the data and the settings,
             except `ratios` and `layers`. Defaults to None: no file.
+        verbose: What is printed: 0 nothing, 1 a progress bar, 2 a line for each evaluation, `"auto"` a bar if it takes
+            long. Where output is no terminal, some lines stand for a bar. Defaults to `"auto"`.
 
     Returns:
         A `Sensitivity`. Print it for a table; `plot()` draws its curves.
@@ -216,12 +219,13 @@ def sensitivity(
     small = prune_channels(model, ratios=sensitivity(model, (x, y), kind="channels").ratios(max_drop=0.1)).model
     ```
     """
-    levels = _checked_ratios(ratios)
+    levels, verbose = _checked_ratios(ratios), check_progress(verbose)
     scan = make_scan(model, data, kind, importance, loss)
     units = _chosen(scan.units, layers)
     evaluation = Evaluation(scan.running, model, data, metric, mode, loss, batch_size)
-    settings = (kind, evaluation.name, mode, importance, loss)
-    return measure(scan, units, levels, kind, evaluation, cache, settings)
+    settings = {"kind": kind, "metric": evaluation.name, "mode": mode, "importance": importance, "loss": loss}
+    with verbosity(verbose):
+        return measure(scan, units, levels, kind, evaluation, cache, settings)
 
 
 def make_scan(model: keras.Model, data: Any, kind: Kind, importance: Any, loss: Any) -> Scan:
@@ -241,7 +245,7 @@ def measure(
     kind: Kind,
     evaluation: Evaluation,
     cache: str | os.PathLike[str] | None = None,
-    settings: tuple[Any, ...] = (),
+    settings: Mapping[str, Any] | None = None,
     before_each: Callable[[], None] = lambda: None,
 ) -> Sensitivity:
     """Prune each unit at each level, and evaluate.
@@ -253,17 +257,19 @@ def measure(
         kind: `"weights"` or `"channels"`.
         evaluation: What computes the metric.
         cache: As in `sensitivity`. Defaults to None: no file.
-        settings: What the numbers depend on besides the model and the data, for the cache. Defaults to ().
+        settings: What the numbers depend on besides the model and the data, by name, for the cache. Defaults to
+            None: nothing.
         before_each: Called before each evaluation. What it raises ends the scan; the cache keeps what was measured.
             Defaults to a function that does nothing.
     """
     known = {}
     if cache is not None:
-        mark = fingerprint(model_fingerprint(evaluation.model), data_fingerprint(evaluation.batches), settings)
-        file = MeasuredFile(check_path(cache, "cache"), mark)
+        whole = {"model": model_fingerprint(evaluation.model), "data": data_fingerprint(evaluation.batches)}
+        found = named(**whole, **(settings or {}))
+        file = MeasuredFile(check_path(cache, "cache"), fingerprint(found), found)
         known = file.values
     todo = [(unit, level) for unit in units for level in levels if (unit.name, level) not in known]
-    for unit, level in track(todo, len(todo), f"Sensitivity: {len(todo)} evaluations"):
+    for unit, level in track(todo, len(todo), "Sensitivity"):
         before_each()
         with scan.without(unit, level) as pruned:
             known[unit.name, level] = evaluation.of(pruned)
