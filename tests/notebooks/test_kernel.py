@@ -99,8 +99,8 @@ def test_progress_is_lines_that_a_saved_notebook_can_keep(outputs):
     text = printed(outputs["progress"])
     assert re.search("[\x1b\b\r]", text) is None
     lines = text.splitlines()
-    for title in ("Working", "Of unknown length", "Sensitivity: 6 evaluations"):
-        assert 0 < len([line for line in lines if line.startswith(f"{title}: ")]) < 30
+    for title in ("Working", "Of unknown length", "Sensitivity"):
+        assert 0 < len([line for line in lines if line.startswith(f"{title}:")]) < 30
 
 
 def test_a_plot_is_shown_once(outputs):
