@@ -30,6 +30,8 @@ class WeightSparsity(Shown):
         masked: Whether it has a mask.
         distinct: How many different values it has, zero among them, if its entries share values. Defaults to None: they
             do not.
+        come_back: How many of its entries are not zero though its mask prunes them, as a loop updated them that does
+            not apply masks. `apply_masks` and `strip_pruning` set them to zero. Defaults to 0.
     """
 
     layer: str
@@ -39,6 +41,7 @@ class WeightSparsity(Shown):
     zeros: int
     masked: bool
     distinct: int | None = None
+    come_back: int = 0
 
     @property
     def bits(self) -> int | None:
@@ -140,7 +143,8 @@ class SparsitySummary(Report):
             for weight in layer.weights:
                 numbers = _numbers(weight.size, weight.zeros, weight.sparsity)
                 shared = "" if weight.bits is None else f"; {weight.distinct} values, {weight.bits} bits"
-                rows.append((layer.name, layer.kind, weight.name, str(weight.shape), *numbers, mask + shared))
+                lost = f"; {weight.come_back:,} pruned weights came back: see apply_masks" if weight.come_back else ""
+                rows.append((layer.name, layer.kind, weight.name, str(weight.shape), *numbers, mask + shared + lost))
         prunable = _numbers(self.prunable, self.prunable_zeros, self.prunable_sparsity)
         whole = _numbers(self.parameters, self.zeros, self.sparsity)
         totals = [("Prunable weights", "", "", "", *prunable, ""), ("Whole model", "", "", "", *whole, "")]
@@ -150,14 +154,14 @@ class SparsitySummary(Report):
     def _rows(self) -> Sequence[Mapping[str, Any]]:
         """A record for each prunable weight array, and for each layer that has none."""
         found = []
+        names = ("shape", "size", "zeros", "sparsity", "distinct", "come_back")
         for layer in self.layers:
             about = {"layer": layer.name, "kind": layer.kind, "masked": layer.masked, "reason": layer.reason}
             for weight in layer.weights:
-                values = {name: getattr(weight, name) for name in ("shape", "size", "zeros", "sparsity", "distinct")}
+                values = {name: getattr(weight, name) for name in names}
                 found.append({**about, "weight": weight.name, **values})
             if not layer.weights:
-                names = ("weight", "shape", "size", "zeros", "sparsity", "distinct")
-                found.append({**about, **dict.fromkeys(names)})
+                found.append({**about, **dict.fromkeys(("weight", *names))})
         return found
 
     def _facts(self) -> Mapping[str, Any]:
@@ -214,6 +218,7 @@ def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
             _zeros(weight),
             bool(masked),
             _distinct(masked.get(id(weight))),
+            masked[id(weight)].come_back() if id(weight) in masked else 0,
         )
         for name, weight in (prunable.weights | {each.name: each.weight for each in masked.values()}).items()
     )

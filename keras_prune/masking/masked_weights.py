@@ -1,6 +1,7 @@
 """Masked weights: finding them in a model, and applying their masks."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,6 +60,10 @@ class MaskedWeight:
     def kept(self) -> np.ndarray:
         """The mask as a boolean array, True = kept."""
         return _keras.as_numpy(self.mask) != 0
+
+    def come_back(self) -> int:
+        """How many of its entries are not zero though the mask prunes them."""
+        return int(np.count_nonzero(_keras.as_numpy(self.weight)[~self.kept()]))
 
     def project(self, value: Any, read: Callable[[keras.Variable], Any] = lambda variable: variable.value) -> Any:
         """A value of the weight with zeros where the mask prunes, and the means of clusters.
@@ -157,11 +162,26 @@ def make_masks_binary(weights: Sequence[MaskedWeight]) -> None:
             weight.recount()
 
 
+def warn_of_values_under_masks(model: keras.Layer) -> None:
+    """Warns of pruned weights that are no longer zero, and that the caller sets to zero now."""
+    weights = find_masked(model)
+    counts = {weight.path: weight.come_back() for weight in weights}
+    if any(counts.values()):
+        listed = ", ".join(f"'{path}' ({count:,})" for path, count in counts.items() if count)
+        warnings.warn(
+            f"{sum(counts.values()):,} pruned weights had come back, and are set to zero: the outputs change. A loop "
+            "that updates weights itself must call `apply_masks(model)` after each update, and a pure step on JAX must "
+            f"end with `stateless_apply_masks`. Received: '{model.name}' with values under the masks of {listed}",
+            stacklevel=3,
+        )
+
+
 def apply_masks(model: keras.Layer) -> None:
     """Set every pruned weight of a model to exactly zero, and the weights of each cluster to their mean.
 
-    `fit` and `train_on_batch` do this themselves after each step, and Keras's optimizers wherever they are applied,
-    except in a pure step of JAX. Call it after each update by anything else, and after assigning weights.
+    `fit` and `train_on_batch` do this themselves after each step, and the optimizers of Keras and of PyTorch wherever
+    they are applied, except in a pure step of JAX. Call it after each update by anything else, and after assigning
+    weights.
 
     Args:
         model: A model, or a layer, from `wrap_pruning`. It is changed in place.

@@ -9,7 +9,13 @@ from keras_prune import _keras
 from keras_prune.graph.copying import copy_layer, copy_model, copy_state
 from keras_prune.graph.owners import Owners
 from keras_prune.graph.same_outputs import check_copy
-from keras_prune.masking.masked_weights import apply_masks, find_masked, inner_layer, walk_layers
+from keras_prune.masking.masked_weights import (
+    apply_masks,
+    find_masked,
+    inner_layer,
+    walk_layers,
+    warn_of_values_under_masks,
+)
 from keras_prune.masking.prunable import Held, find_prunable
 from keras_prune.masking.pruned_model import drop_masks, keep_masks
 from keras_prune.masking.unpruned import warn_if_unpruned
@@ -92,7 +98,7 @@ def strip_pruning(model: keras.Layer) -> keras.Layer:
     """Return a model of plain Keras layers, with the zeros and shared values in its weights: the outputs are the same.
 
     Sequential and Functional models are copied, as in `wrap_pruning`; the masks of a subclassed model are removed in
-    place.
+    place. Pruned weights that are not zero any more, since a custom loop updated them, become zero, with a warning.
 
     Args:
         model: A model from `wrap_pruning`, also one loaded from a file; a wrapped layer; or a model without masks.
@@ -115,11 +121,12 @@ def strip_pruning(model: keras.Layer) -> keras.Layer:
     """
     _check_model(model)
     warn_if_unpruned(model)
+    warn_of_values_under_masks(model)
     return remove_masks(model)
 
 
 def remove_masks(model: keras.Layer) -> keras.Layer:
-    """`strip_pruning`, which says nothing of masks that prune nothing."""
+    """`strip_pruning`, which says nothing of masks that prune nothing, or that were not applied."""
     _check_model(model)
     if not isinstance(model, keras.Model):
         return _strip_layer(model)
@@ -150,11 +157,14 @@ def stripped_for_export(model: keras.Model) -> keras.Model:
     """A copy of the model without masks, for `tflite_export`, which runs this before an export.
 
     A subclassed model cannot be copied, and stripping it in place would change the user's. It is exported as it is: its
-    masked weights are zero already, and its masks, which no call uses, do not reach the file.
+    masked weights are zero, and its masks, which no call uses, do not reach the file.
     """
-    if not _keras.is_graph(model):
-        warn_if_unpruned(model)
-    return strip_pruning(model) if _keras.is_graph(model) else model
+    if _keras.is_graph(model):
+        return strip_pruning(model)
+    warn_if_unpruned(model)
+    warn_of_values_under_masks(model)
+    apply_masks(model)
+    return model
 
 
 def prunable_paths(model: keras.Model) -> list[str]:
