@@ -9,9 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
-from keras_prune.masking.prunable import Prunable, find_prunable
-from keras_prune.masking.wrapper import ATTRIBUTE, CLUSTERS
+from keras_prune.masking.holders import own_weights
+from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, plain_weights, walk_layers
+from keras_prune.masking.prunable import Prunable
+from keras_prune.masking.wrapper import ATTRIBUTE
 from keras_prune.plots.sparsity import plot_sparsity
 from keras_prune.validation import check_layer
 from tflite_export.reporting import Report, Shown, Table
@@ -62,8 +63,9 @@ class LayerSparsity(Shown):
     Args:
         name: Path of the layer: `"encoder/conv1"`.
         kind: Name of its class.
-        weights: Its prunable weights.
-        parameters: Number of all its parameters, masks not counted.
+        weights: Its prunable weights. One that several layers hold is listed once: at the layer that has its mask, or
+            else the first.
+        parameters: Number of all its parameters, masks and those that an earlier layer holds too not counted.
         zeros: How many of them are zero.
         masked: Whether it has masks.
         reason: If it has no masks, why.
@@ -199,16 +201,14 @@ def summary(model: keras.Layer) -> SparsitySummary:
     if not model.built:
         raise ValueError(f"An unbuilt model has no weights to count. Received: '{model.name}', not built")
     layers = walk_layers(model) if isinstance(model, keras.Model) else [(model.name, model)]
-    return SparsitySummary(model.name, tuple(_layer(path, layer) for path, layer in layers))
+    seen: set[int] = set()
+    return SparsitySummary(model.name, tuple(_layer(*own, seen) for own in own_weights(layers)))
 
 
-def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
-    """The sparsity of one layer, whose masks are no parameters."""
+def _layer(path: str, layer: keras.Layer, prunable: Prunable, seen: set[int]) -> LayerSparsity:
+    """The sparsity of one layer, whose masks are no parameters; what was `seen` in a layer before it is left out."""
     inner = inner_layer(layer)
     masked = {id(each.weight): each for each in find_masked(layer)}
-    states = [getattr(layer, name) for name in (ATTRIBUTE, CLUSTERS) if hasattr(layer, name)]
-    state = {id(variable) for each in states for variable in each.variables}
-    prunable = find_prunable(inner)
     weights = tuple(
         WeightSparsity(
             path,
@@ -222,7 +222,8 @@ def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
         )
         for name, weight in (prunable.weights | {each.name: each.weight for each in masked.values()}).items()
     )
-    own = [weight for weight in inner.weights if id(weight) not in state]
+    own = [weight for weight in plain_weights(inner) if id(weight) not in seen]
+    seen |= {id(weight) for weight in own}
     return LayerSparsity(
         name=path,
         kind=type(inner).__name__,

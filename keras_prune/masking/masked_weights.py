@@ -12,8 +12,9 @@ from keras import ops
 from keras_prune import _keras
 from keras_prune.masking.binary import make_binary
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
-from keras_prune.masking.clusters import SharedWeight, WeightClusters
+from keras_prune.masking.clusters import SharedWeight
 from keras_prune.masking.layouts import find_axes
+from keras_prune.masking.mask_state import MaskState
 from keras_prune.masking.prunable import Held
 from keras_prune.masking.wrapper import ATTRIBUTE, PruningMasks, PruningWrapper
 from keras_prune.selection.layout import Axes
@@ -106,7 +107,7 @@ def walk_layers(model: keras.Layer) -> Iterator[tuple[str, keras.Layer]]:
 
 def _walk(model: keras.Layer, prefix: str, seen: set[int], in_place: bool) -> Iterator[tuple[str, keras.Layer]]:
     for layer in _keras.sublayers(model):
-        if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | PruningMasks | WeightClusters):
+        if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | MaskState):
             continue
         seen.add(id(layer))
         path = f"{prefix}{layer.name}"
@@ -125,9 +126,9 @@ def inner_layer(layer: keras.Layer) -> keras.Layer:
     return layer.layer if isinstance(layer, PruningWrapper) else layer
 
 
-def plain_weights(model: keras.Model) -> list[keras.Variable]:
-    """The weights of a model, without masks and clusters."""
-    states = [part for part in _keras.flatten(model) if isinstance(part, PruningMasks | WeightClusters)]
+def plain_weights(model: keras.Layer) -> list[keras.Variable]:
+    """The weights of a model or layer, without masks and clusters."""
+    states = [part for part in _keras.flatten(model) if isinstance(part, MaskState)]
     extra = {id(variable) for state in states for variable in state.variables}
     return [weight for weight in model.weights if id(weight) not in extra]
 
