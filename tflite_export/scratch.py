@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+_GENERATED = "__autograph_generated_file"  # how TensorFlow names modules of code that it has translated
 _PROGRAM = Path(__file__).parent / "workers" / "guard.py"
 
 
@@ -109,3 +110,18 @@ def ends_with_us(process: "subprocess.Popen[str]") -> Iterator[None]:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+@contextlib.contextmanager
+def generated_files_watched() -> Iterator[None]:
+    """Remove the files of code that TensorFlow has translated here if this process ends in the meantime.
+
+    TensorFlow removes them itself where Python ends as usual. They are those of this process alone: its modules.
+    """
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith(_GENERATED)]
+    with contextlib.ExitStack() as stack:
+        for module in modules:
+            file = getattr(module, "__file__", None)
+            if file is not None:
+                stack.enter_context(_GUARD.watch("file", file))
+        yield

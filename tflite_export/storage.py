@@ -1,12 +1,17 @@
 """Writing files in one step, at a place that was checked before any work was done.
 
 A file is written under a temporary name beside its place, reaches the disk, and is then put in place: readers, and what
-is there after a kill or a power cut, see the old file or the new one, whole.
+is there after a kill or a power cut, see the old file or the new one, whole. What a process that was killed left half
+written is removed when the same file is next written: its name tells the process.
 """
 
 import contextlib
 import errno
+import glob
+import hashlib
 import os
+import platform
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +19,7 @@ from pathlib import Path
 from tflite_export.validation import check_flag
 
 Save = Callable[[Path], object]
+_NAME = re.compile(r"\.(?P<process>\d+)-(?P<place>[0-9a-f]{6})-[0-9a-f]{8}\.tmp\.")
 
 
 def checked_target(path: str | os.PathLike[str], suffixes: tuple[str, ...], *, overwrite: bool, name: str) -> Path:
@@ -61,6 +67,7 @@ def write_together(files: Sequence[tuple[Path, Save]], *, overwrite: bool) -> No
     with contextlib.ExitStack() as stack:
         pairs = []
         for target, save in files:
+            _remove_left_over(target)
             temporary = temporary_beside(target)
             stack.callback(temporary.unlink, missing_ok=True)
             save(temporary)
@@ -83,7 +90,37 @@ def write_together(files: Sequence[tuple[Path, Save]], *, overwrite: bool) -> No
 
 def temporary_beside(target: Path) -> Path:
     """Return a name for a file beside `target`, with the same ending: Keras and NumPy choose the format by it."""
-    return target.with_name(f".{secrets.token_hex(4)}.tmp.{target.name}")
+    return target.with_name(f".{os.getpid()}-{_place_of_processes()}-{secrets.token_hex(4)}.tmp.{target.name}")
+
+
+def _remove_left_over(target: Path) -> None:
+    """Remove the temporary files beside `target` of processes that ran here and have ended."""
+    for found in target.parent.glob(f".*.tmp.{glob.escape(target.name)}"):
+        name = _NAME.match(found.name)
+        if name is not None and name["place"] == _place_of_processes() and not _runs(int(name["process"])):
+            with contextlib.suppress(OSError):
+                found.unlink()
+
+
+def _place_of_processes() -> str:
+    """Tells apart where numbers of processes mean others: machines and containers that share a folder."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        space = ""
+    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:6]
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":  # there `os.kill` would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        return True
+    return True
 
 
 def _place(temporary: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from tflite_export.errors import ExportError
 from tflite_export.limits import Limits
 from tflite_export.noise import is_noise
-from tflite_export.scratch import ends_with_us, temporary_folder
+from tflite_export.scratch import ends_with_us, generated_files_watched, temporary_folder
 
 _FAILED = 3  # the exit code of a worker that has written its whole message to the end of standard error
 _MARK = "tflite_export: "
@@ -59,7 +59,7 @@ def run(
 
 def execute(line: Sequence[str], env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end. It does not outlive this process, nor do the temporary files that it makes."""
-    with temporary_folder() as folder:
+    with temporary_folder() as folder, generated_files_watched():
         process = subprocess.Popen(
             line,
             env={**env, "TMPDIR": str(folder)},

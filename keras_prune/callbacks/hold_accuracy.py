@@ -1,6 +1,5 @@
 """`HoldAccuracy`: finds the highest sparsity at which a metric holds, while the model trains."""
 
-import dataclasses
 import math
 import os
 from typing import Any
@@ -10,13 +9,13 @@ import keras
 from keras_prune import _keras
 from keras_prune.callbacks.atomic_backup import IN_THIS_FIT as BACKUP_IN_THIS_FIT
 from keras_prune.callbacks.hold_backup import Backup
+from keras_prune.callbacks.hold_resuming import Decision, resume, state_of
 from keras_prune.callbacks.hold_unmet import unmet
 from keras_prune.callbacks.pruning_schedule import IN_THIS_FIT as SCHEDULE_IN_THIS_FIT
 from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import apply_masks, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.masking.unpruned import decide, take_charge, take_masks
-from keras_prune.measurement.fingerprint import differing, named
 from keras_prune.measurement.metric_direction import MODES, Mode, lower_is_better
 from keras_prune.reporting.records import Records
 from keras_prune.reporting.unmet import say
@@ -36,40 +35,8 @@ from keras_prune.weights.diverged import FiniteUpdates
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
-from tflite_export.reporting import Shown
 
 IN_THIS_FIT = "keras_prune.HoldAccuracy"  # a key of the parameters that all callbacks of one `fit` share
-# The state of the search, except models.
-_STATE = {
-    "baseline": float | None,
-    "_lower_is_better": bool,
-    "_held": float,
-    "_target": float,
-    "_failed": float | None,
-    "_epochs_here": int,
-    "_done": bool,
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Decision(Shown):
-    """Decision of `HoldAccuracy` after an epoch.
-
-    Args:
-        epoch: The epoch, counted from 0 as in Keras.
-        target: The target sparsity that was tried.
-        sparsity: The fraction of all masked weights that was pruned in this epoch.
-        metric: The monitored metric after the epoch.
-        bound: The worst metric that holds; None while the baseline is measured.
-        decision: `"baseline"`, `"held"`, `"wait"` (the metric does not hold yet, but patience is left), or `"failed"`.
-    """
-
-    epoch: int
-    target: float
-    sparsity: float
-    metric: float
-    bound: float | None
-    decision: str
 
 
 class HoldAccuracy(keras.callbacks.Callback):
@@ -247,7 +214,7 @@ class HoldAccuracy(keras.callbacks.Callback):
                 "Received: a HoldAccuracy and a PruningSchedule in the same fit"
             )
         if self._first_epoch and self.backup is not None and epoch > 0:
-            self._resume(epoch - 1)
+            resume(self, epoch - 1)
         self._first_epoch = False
         if self.baseline is None:
             return
@@ -277,13 +244,13 @@ class HoldAccuracy(keras.callbacks.Callback):
             decision = self._judge(metric)
         self._note(Decision(epoch, target, sparsity, metric, self.bound, decision))
         if self.backup is not None:
-            self.backup.save(epoch, self._state(), self._best)
+            self.backup.save(epoch, state_of(self), self._best)
         if self._done:
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._first_epoch and self.backup is not None and _keras.first_epoch(self.model):
-            self._resume(_keras.first_epoch(self.model) - 1)  # killed after the last epoch: this run had none
+            resume(self, _keras.first_epoch(self.model) - 1)  # killed after the last epoch: this run had none
         if self._best is not None and self.baseline is not None:
             self._best.restore(self.model)
             self._best = None  # as large as the model
@@ -296,39 +263,6 @@ class HoldAccuracy(keras.callbacks.Callback):
         decide(self._model, self._done)
 
     # How.
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "decisions": [dataclasses.asdict(decision) for decision in self.decisions],
-            **{name: getattr(self, name) for name in _STATE},
-            "settings": self._settings(),
-        }
-
-    def _settings(self) -> dict[str, str]:
-        """What the decisions of a search depend on."""
-        names = ("monitor", "mode", "max_drop", "relative", "baseline_epochs", "step", "resolution", "patience")
-        given = {name: getattr(self, name) for name in (*names, "max_sparsity")}
-        rule = {name: repr(getattr(self.rule, name)) for name in ("selection", "targets", "prune_frozen")}
-        return named(**given, **rule, baseline=self._given_baseline, importance=self.rule.importance)
-
-    def _resume(self, epoch: int) -> None:
-        """Restores the search as it was after an epoch."""
-        assert self.backup is not None
-        found = self.backup.load(epoch, self.model, {**_STATE, "settings": dict}, Decision)
-        if found is None:
-            return
-        decisions, state, best = found
-        if state["settings"] != self._settings():
-            raise ValueError(
-                "The backup must be of a search with the same settings: empty the folder to start again. "
-                f"Received: {self.backup.folder} and {differing(state['settings'], self._settings())}"
-            )
-        self._best = best
-        self.decisions = Records(decisions)
-        for name in _STATE:
-            setattr(self, name, state[name])
-        if self._best is not None and self.decisions[-1].decision == "failed":
-            self._best.restore(self.model)  # a backup written before the step back holds the model that failed
 
     def _measure(self, metric: float, earlier: list[float]) -> None:
         """Takes an epoch of the baseline."""

@@ -1,7 +1,9 @@
 """`SparseCheckpoint`: saves a model only once it has reached its target sparsity."""
 
+import contextlib
 import os
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -9,6 +11,7 @@ import keras
 from keras_prune.callbacks.pruning_schedule import IN_THIS_FIT, PruningSchedule
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, masked_sparsity
 from keras_prune.measurement.metric_direction import MODES, Mode
+from keras_prune.storage import write_with
 from keras_prune.validation import (
     check_choice,
     check_flag,
@@ -26,7 +29,7 @@ class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
 
     Early epochs of a pruning run are dense, and often the best by any metric: a plain checkpoint of the best epoch
     keeps one of those. This one ignores them, also when it compares with the best so far. Models are saved at the end
-    of an epoch.
+    of an epoch, and each file in one step: a run that is killed meanwhile leaves the file before, whole.
 
     The filepath may name `{sparsity}`, the fraction of all masked weights that is pruned, as in
     `"{epoch:02d}-{sparsity:.2f}.keras"`.
@@ -115,7 +118,8 @@ class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
         sparsity = masked_sparsity(self._weights)
         if self._is_reached(sparsity):
             self._reached = True
-            super().on_epoch_end(epoch, {**(logs or {}), "sparsity": sparsity})
+            with self._written_in_one_step():
+                super().on_epoch_end(epoch, {**(logs or {}), "sparsity": sparsity})
         elif self.verbose:
             print(f"\nEpoch {epoch + 1}: the sparsity of {sparsity:.2%} is below the target, not saved", flush=True)
 
@@ -127,6 +131,16 @@ class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
                 f"{masked_sparsity(self._weights):.4f}. Train for longer, or lower the target.",
                 stacklevel=2,
             )
+
+    @contextlib.contextmanager
+    def _written_in_one_step(self) -> Iterator[None]:
+        """While this holds, the model that Keras saves writes a temporary file first."""
+        model = self.model
+        super().set_model(_WrittenInOneStep(model))
+        try:
+            yield
+        finally:
+            super().set_model(model)
 
     def _is_reached(self, sparsity: float) -> bool:
         schedule = self._schedule()
@@ -147,3 +161,32 @@ class SparseCheckpoint(keras.callbacks.ModelCheckpoint):
                 f"schedule has an end. Received: sparsity=None with {'none' if found is None else 'one that has none'}"
             )
         return found
+
+
+class _WrittenInOneStep:
+    """A model, to be saved: its file is written under another name, and then put in place.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def save(self, filepath: str, **kwargs: Any) -> None:
+        """Save the model, as Keras calls it."""
+        _write(filepath, lambda path: self._model.save(path, **kwargs))
+
+    def save_weights(self, filepath: str, **kwargs: Any) -> None:
+        """Save the weights, as Keras calls it."""
+        _write(filepath, lambda path: self._model.save_weights(path, **kwargs))
+
+
+def _write(filepath: str, save: Callable[[Any], object]) -> None:
+    if "://" in filepath:  # of another machine, to which Keras copies the finished file
+        save(filepath)
+    else:
+        write_with(filepath, save)

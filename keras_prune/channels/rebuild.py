@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.graph.copying import Copier, copy_layer, copy_learnt, copy_variables, reconfigure
+from keras_prune.graph.copying import Copier, copy_learnt, copy_variables
 from keras_prune.graph.same_outputs import check_copy
 from keras_prune.graph.structure import Graph
 from keras_prune.tracing.binding import Binding
@@ -49,7 +49,7 @@ class _Rebuilder(Copier):
     """
 
     def __init__(self, trace: Trace, kept: Kept):
-        super().__init__()
+        super().__init__(trace.model)
         self._trace = trace
         self._kept = kept
         self._layers: list[tuple[keras.Layer, keras.Layer]] = []
@@ -79,11 +79,11 @@ class _Rebuilder(Copier):
     def layer(self, path: str, layer: keras.Layer) -> keras.Layer:
         inner = _keras.inner_graph(layer)
         if inner is None:
-            self.own(self._trace.names[id(layer)], layer)
+            name = self._trace.names[id(layer)]
             if self._is_touched(layer):
-                copy = self._smaller(layer)
+                copy = self._smaller(name, layer)
             else:
-                copy = copy_layer(layer)
+                copy = self.copies.copy(name, layer)
                 self._untouched.append((layer, copy))
         else:  # for each step in time
             copy = type(layer)(self.copy(inner, f"{path}/"), **keras.Layer.get_config(layer))
@@ -102,15 +102,15 @@ class _Rebuilder(Copier):
         bindings = [each for variable in layer.variables for each in self._cuts.get(id(variable), ())]
         return not all(self._kept.mask(each.labels).all() for each in bindings)
 
-    def _smaller(self, layer: keras.Layer) -> keras.Layer:
+    def _smaller(self, path: str, layer: keras.Layer) -> keras.Layer:
         """The layer for other sizes, from its configuration; as it is, if that fails and no weight is cut."""
         changes = self._changes(layer)
         try:
-            return reconfigure(layer, changes)
+            return self.copies.reconfigure(path, layer, changes)
         except ValueError:
             if changes or self._is_cut(layer):
                 raise
-            return copy_layer(layer)
+            return self.copies.copy(path, layer)
 
     def operation(self, operation: Any) -> Any:
         return _keras.copy_operation(operation, self._changes(operation))

@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_prune import _keras
 from keras_prune.clustering.kmeans import START, Codebook, kmeans
-from keras_prune.masking.masked_weights import find_masked, inner_layer, walk_layers
-from keras_prune.masking.prunable import find_prunable
+from keras_prune.masking.holders import own_weights
+from keras_prune.masking.masked_weights import find_masked, walk_layers
 from keras_prune.masking.wrapper import attach_clusters, detach_clusters
 from keras_prune.masking.wrapping import add_masks
 from keras_prune.patterns import Predicate, as_predicate, check_patterns, matches
@@ -144,19 +144,26 @@ def _find_codebooks(
     chosen: Predicate = as_predicate(layers, paths)
     if isinstance(clusters, Mapping):
         check_patterns(clusters, paths, "clusters")
-    for place, (path, layer) in enumerate(walked):
-        count = _number_for(clusters, path)
-        weights = find_prunable(inner_layer(layer)).weights
-        if count is None or not weights or not chosen(path, layer):
+    places = {id(layer): place for place, (_, layer) in enumerate(walked)}
+    counts = {id(layer): _number_for(clusters, path) for path, layer in walked if chosen(path, layer)}
+    masks = {id(masked.weight): masked for masked in find_masked(model)}
+    for path, layer, own in own_weights(each for each in walked if counts.get(id(each[1])) is not None):
+        count = counts[id(layer)]
+        if count is None or not own.held:
             continue
-        masks = {id(masked.weight): masked.kept() for masked in find_masked(layer)}
         books = []
-        for name, weight in weights.items():
+        for name, weight in own.weights.items():
+            masked = masks.get(id(weight))
+            if masked is not None and masked.layer != path:
+                raise ValueError(
+                    f"The mask of a weight that several layers hold is that of '{masked.layer}': choose this layer. "
+                    f"Received: '{path}' for the weight '{masked.path}'"
+                )
             values = _finite(weight, f"{path}/{name}")
-            kept = masks.get(id(weight), np.ones(values.shape, bool))
+            kept = np.ones(values.shape, bool) if masked is None else masked.kept()
             kept = kept & (values != 0) if preserve_zeros else kept
             books.append((kmeans(values[kept], count, start), kept))
-        yield place, (count, books)
+        yield places[id(layer)], (count, books)
 
 
 def _shares(book: Codebook, kept: np.ndarray) -> bool:

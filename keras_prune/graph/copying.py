@@ -16,12 +16,12 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
-from keras_prune.graph.duplicate import duplicate, duplicator
+from keras_prune.graph.duplicate import Duplicates, duplicate, duplicator
 from keras_prune.graph.owners import Owners
 from keras_prune.graph.structure import Graph
 from tflite_export.scratch import temporary_folder
 
-Replace = Callable[[str, keras.Layer], keras.Layer]
+Replace = Callable[[str, keras.Layer, "LayerCopies"], keras.Layer]
 _HELD = (
     keras.initializers.Initializer,
     keras.regularizers.Regularizer,
@@ -57,6 +57,48 @@ def copy_layer(layer: keras.Layer) -> keras.Layer:
         return duplicate(layer)
     except ValueError:
         return reconfigure(layer, {})
+
+
+class LayerCopies:
+    """The copies of the layers of one model. A weight that two of them hold is one weight in the copies too.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._duplicates = Duplicates(model)
+        self._owners = Owners()
+
+    @property
+    def parts(self) -> Mapping[int, Any]:
+        """The copies of layers, and of what they hold, by the `id` of the original."""
+        return self._duplicates.copies
+
+    def copy(self, path: str, layer: keras.Layer) -> keras.Layer:
+        """Return the copy of the layer at a path, as `copy_layer` does.
+
+        Raises:
+            ValueError: Its class cannot be made from its configuration, or the copy of another layer would no longer
+                share a weight with it.
+        """
+        try:
+            twin = self._duplicates.duplicate(layer)
+        except ValueError:
+            return self.reconfigure(path, layer, {})
+        self._owners.add(path, layer.weights, together=True)
+        return twin
+
+    def reconfigure(self, path: str, layer: keras.Layer, changes: Mapping[str, Any]) -> keras.Layer:
+        """Return a new layer for that at a path, as the function of this name does.
+
+        Raises:
+            ValueError: Its class cannot be made from its configuration, or the copy of another layer would no longer
+                share a weight with it.
+        """
+        made = reconfigure(layer, changes)
+        self._owners.add(path, layer.weights, together=False)
+        return made
 
 
 def reconfigure(layer: keras.Layer, changes: Mapping[str, Any]) -> keras.Layer:
@@ -198,12 +240,16 @@ class Copier:
 
     Override what shall differ: `layer`, `operation` and `model` (what each becomes), `shape` (of the inputs), `call`
     (what is called for a node), `is_live` (whether the copy has it), `finished` (a check of a copied model). Copies are
-    remembered: a layer that is used twice, here or in two models inside, stays one layer.
+    remembered: a layer that is used twice, here or in two models inside, stays one layer. `copies` makes those of
+    layers.
+
+    Args:
+        model: The outermost model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: keras.Model) -> None:
         self._copies: dict[int, Any] = {}
-        self._owners = Owners()
+        self.copies = LayerCopies(model)
 
     # What subclasses change.
 
@@ -231,14 +277,6 @@ class Copier:
         """Called once for each model that was copied, those inside first. Defaults to nothing."""
 
     # What they use.
-
-    def own(self, path: str, layer: keras.Layer) -> None:
-        """Notes that this layer holds its weights.
-
-        Raises:
-            ValueError: Another layer holds one of them too.
-        """
-        self._owners.add(path, layer.weights)
 
     def model(self, model: keras.Model, prefix: str = "") -> Any:
         """The copy of a model: of the same class, inputs, outputs and names, not compiled.
@@ -281,7 +319,7 @@ class Copier:
 
     def _copy_attributes(self, model: keras.Model, copy: keras.Model) -> None:
         """Gives the copy the attributes that the user's own class reads, in its `train_step` or `compute_loss`."""
-        known, duplicate_of = _keras.attributes(copy), duplicator(model, self._copies)
+        known, duplicate_of = _keras.attributes(copy), duplicator(model, {**self.copies.parts, **self._copies})
         with _keras.unlocked(copy):
             for name, value in _keras.attributes(model).items():
                 plain = value is None or isinstance(value, bool | int | float | str)
@@ -294,37 +332,39 @@ class Copier:
 
 
 def copy_model(model: keras.Model, replace: Replace, changes: Changes | None = None) -> keras.Model:
-    """Copy a Sequential or Functional model, models inside it included, with `replace(path, layer)` for each layer.
+    """Copy a Sequential or Functional model, models inside it included, with `replace(path, layer, copies)` for each
+    layer.
 
     Args:
         model: A built model. It is not changed.
-        replace: Returns a new layer for a layer of the model, to be called as the old one was; it may be unbuilt.
+        replace: Returns a new layer for a layer of the model, to be called as the old one was; it may be unbuilt. It
+            copies layers with the `LayerCopies` that it is given.
         changes: What is called otherwise, or not at all. Defaults to None, no changes.
 
     Returns:
-        A new model of the same class, inputs, outputs and names, not compiled. Its variables are fresh.
+        A new model of the same class, inputs, outputs and names, not compiled. Its variables are fresh; layers that
+        hold the same weight do so in the copy.
 
     Raises:
-        ValueError: Two layers hold the same weight.
+        ValueError: Two layers hold the same weight, and one of them can only be made from its configuration.
     """
-    return (_Replacing(replace) if changes is None else _Changing(replace, changes)).model(model)
+    return (_Replacing(model, replace) if changes is None else _Changing(model, replace, changes)).model(model)
 
 
 class _Replacing(Copier):
     """With other layers."""
 
-    def __init__(self, replace: Replace):
-        super().__init__()
+    def __init__(self, model: keras.Model, replace: Replace):
+        super().__init__(model)
         self._replace = replace
 
     def layer(self, path: str, layer: keras.Layer) -> keras.Layer:
-        self.own(path, layer)
-        return self._replace(path, layer)
+        return self._replace(path, layer, self.copies)
 
 
 class _Changing(_Replacing):
     """With other layers and calls."""
 
-    def __init__(self, replace: Replace, changes: Changes):
-        super().__init__(replace)
+    def __init__(self, model: keras.Model, replace: Replace, changes: Changes):
+        super().__init__(model, replace)
         self.is_live, self.call = changes.is_live, changes.call  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ import functools
 import sys
 import types
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -38,14 +38,7 @@ def duplicate(layer: keras.Layer) -> keras.Layer:
     Raises:
         ValueError: Something that it holds cannot be copied.
     """
-    try:
-        twin: keras.Layer = _Duplicator(layer)(layer)
-    except Exception as error:  # whatever the classes of what it holds raise
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-    old, new = layer.variables, twin.variables
-    if [each.path for each in old] != [each.path for each in new] or {id(each) for each in old} & {*map(id, new)}:
-        raise ValueError("its variables are not those that its attributes hold")
-    return twin
+    return Duplicates().duplicate(layer)
 
 
 def duplicator(layer: keras.Layer, copies: Mapping[int, Any]) -> Callable[[Any], Any]:
@@ -55,27 +48,77 @@ def duplicator(layer: keras.Layer, copies: Mapping[int, Any]) -> Callable[[Any],
         layer: The layer.
         copies: The copies of these parts, by the `id` of the original.
     """
-    return _Duplicator(layer, copies)
+    return _Duplicator([*_keras.flatten(layer), *layer.variables], copies)
+
+
+class Duplicates:
+    """Copies of several layers of a model, made with `duplicate`. What two of them hold, such as a tied weight or a
+    layer, their copies hold together too.
+
+    Args:
+        model: The model. Functions that use its layers, such as those of `Lambda`, use the copies then. Defaults to
+            None: each layer is copied with the parts of its own.
+    """
+
+    def __init__(self, model: keras.Model | None = None):
+        parts: list[Any] = [] if model is None else [*_keras.flatten(model), *model.variables]
+        self._duplicator = _Duplicator(part for part in parts if not isinstance(part, keras.Model))
+
+    @property
+    def copies(self) -> Mapping[int, Any]:
+        """The copies so far by the `id` of the original."""
+        return self._duplicator.copies
+
+    def duplicate(self, layer: keras.Layer) -> keras.Layer:
+        """Return the copy of a layer: see the function of this name.
+
+        Raises:
+            ValueError: Something that it holds cannot be copied.
+        """
+        before = len(self._duplicator.copies)
+        try:
+            return self._duplicator.duplicate(layer)
+        except Exception as error:  # whatever the classes of what it holds raise
+            self._duplicator.forget(before)
+            raise error if type(error) is ValueError else ValueError(f"{type(error).__name__}: {error}") from error
 
 
 class _Duplicator:
-    """Copies what a layer holds; what is met twice stays one thing."""
+    """Copies what layers hold; what is met twice stays one thing.
 
-    def __init__(self, layer: keras.Layer, copies: Mapping[int, Any] | None = None):
-        self._copies: dict[int, Any] = dict(copies or {})
+    Args:
+        owned: The layers and variables that functions are searched for.
+        copies: Copies that were made already, by the `id` of the original. Defaults to None: there are none.
+    """
+
+    def __init__(self, owned: Iterable[Any], copies: Mapping[int, Any] | None = None):
+        self.copies: dict[int, Any] = dict(copies or {})
         self._alive: list[Any] = []  # so that no identity is given twice
-        self._owned = {id(each) for each in [*_keras.flatten(layer), *layer.variables]}
+        self._owned = {id(each) for each in owned}
+
+    def duplicate(self, layer: keras.Layer) -> keras.Layer:
+        self._owned |= {id(each) for each in [*_keras.flatten(layer), *layer.variables]}
+        twin: keras.Layer = self(layer)
+        old, new = layer.variables, twin.variables
+        if [each.path for each in old] != [each.path for each in new] or {id(each) for each in old} & {*map(id, new)}:
+            raise ValueError("its variables are not those that its attributes hold")
+        return twin
+
+    def forget(self, count: int) -> None:
+        """Forgets all copies after the first `count`."""
+        for key in list(self.copies)[count:]:
+            del self.copies[key]
 
     def __call__(self, thing: Any) -> Any:
         if isinstance(thing, _ATOMS):
             return thing
-        if id(thing) in self._copies:
-            return self._copies[id(thing)]
+        if id(thing) in self.copies:
+            return self.copies[id(thing)]
         return self._note(thing, self._method(thing)(thing))
 
     def _note(self, thing: Any, copied: Any) -> Any:
         self._alive.append(thing)
-        self._copies[id(thing)] = copied
+        self.copies[id(thing)] = copied
         return copied
 
     def _method(self, thing: Any) -> Callable[[Any], Any]:
@@ -126,9 +169,9 @@ class _Duplicator:
     def _operation(self, operation: Any) -> Any:
         if isinstance(operation, keras.Layer):
             return self(operation)
-        if id(operation) not in self._copies:
+        if id(operation) not in self.copies:
             self._note(operation, _keras.copy_operation(operation))
-        return self._copies[id(operation)]
+        return self.copies[id(operation)]
 
     def _variable(self, variable: keras.Variable) -> keras.Variable:
         # A copy of the values: on JAX a shared array would be donated, and lost, by training one.
@@ -210,7 +253,7 @@ class _Duplicator:
 
     def _reference(self, reference: Any) -> Any:
         held = reference()
-        return weakref.ref(self(held)) if id(held) in self._owned | self._copies.keys() else reference
+        return weakref.ref(self(held)) if id(held) in self._owned | self.copies.keys() else reference
 
     def _dependency(self, reference: Any) -> Any:
         return type(reference)(reference.name, self(reference.ref))

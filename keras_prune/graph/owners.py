@@ -1,4 +1,4 @@
-"""`Owners`: which layer holds each weight, where two layers may not hold one."""
+"""`Owners`: which layer holds each weight, where only copies that are made together may hold one twice."""
 
 from collections.abc import Iterable
 
@@ -6,27 +6,27 @@ import keras
 
 
 class Owners:
-    """The layer that holds each weight, where only one may.
+    """The layers that hold each weight of a model that is copied."""
 
-    Args:
-        rule: What the message says of two layers that hold the same weight. Defaults to: copies would not share it.
-    """
+    def __init__(self) -> None:
+        self._paths: dict[int, tuple[str, bool]] = {}
 
-    def __init__(
-        self,
-        rule: str = "A weight must belong to one layer of the graph: copies of two would no longer share it. Call one "
-        "layer twice instead.",
-    ) -> None:
-        self._rule = rule
-        self._paths: dict[int, str] = {}
-
-    def add(self, path: str, weights: Iterable[keras.Variable]) -> None:
+    def add(self, path: str, weights: Iterable[keras.Variable], together: bool) -> None:
         """Note the weights of the layer at `path`.
 
+        Args:
+            path: The path.
+            weights: Its weights.
+            together: Whether its copy holds what the copies of other layers hold, where the layers do.
+
         Raises:
-            ValueError: Another layer holds one of them too.
+            ValueError: Another layer holds one of them too, and their copies would not share it.
         """
         for weight in weights:
-            owner = self._paths.setdefault(id(weight), path)
-            if owner != path:
-                raise ValueError(f"{self._rule} Received: '{weight.path}', which '{owner}' and '{path}' hold")
+            owner, owned_together = self._paths.setdefault(id(weight), (path, together))
+            if owner != path and not (together and owned_together):
+                raise ValueError(
+                    f"Copies of two layers share a weight only if both can be copied as they are, and '"
+                    f"{owner if together else path}' is made from its configuration. Call one layer twice instead. "
+                    f"Received: '{weight.path}', which '{owner}' and '{path}' hold"
+                )

@@ -5,7 +5,9 @@ again: an object that allows no copies, a number that its configuration does not
 silence.
 """
 
+import functools
 import inspect
+import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from keras_prune import _keras
 _SIZE = 16  # of an axis of unknown size, after that of the samples
 _SAMPLES = 2
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-3}  # of the largest number; those of fewer bits differ more
-_KNOWN = frozenset({"builtins", "keras", "numpy"})
+_KNOWN = frozenset({"jax", "jaxlib", "keras", "numpy", "tensorflow", "torch"}) | sys.stdlib_module_names
 
 
 def check_copy(layer: keras.Layer, copy: keras.Layer, used: keras.Layer | None = None) -> None:
@@ -74,8 +76,9 @@ def _may_differ(layer: keras.Layer) -> bool:
 
 
 def _is_foreign(held: Any) -> bool:
-    """Whether an attribute is a function or an object that is not of Keras, nor plain data."""
-    kind = held if isinstance(held, types.FunctionType) else type(held)
+    """Whether an attribute is a function or an object of the user's."""
+    held = held.func if isinstance(held, functools.partial) else held
+    kind = held if isinstance(held, types.FunctionType | types.MethodType) else type(held)
     return (kind.__module__ or "").split(".")[0] not in _KNOWN
 
 

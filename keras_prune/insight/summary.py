@@ -9,9 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
-from keras_prune.masking.prunable import Prunable, find_prunable
-from keras_prune.masking.wrapper import ATTRIBUTE, CLUSTERS
+from keras_prune.masking.holders import own_weights
+from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, plain_weights, walk_layers
+from keras_prune.masking.prunable import Prunable
+from keras_prune.masking.wrapper import ATTRIBUTE
 from keras_prune.plots.sparsity import plot_sparsity
 from keras_prune.validation import check_layer
 from tflite_export.reporting import Report, Shown, Table
@@ -30,6 +31,8 @@ class WeightSparsity(Shown):
         masked: Whether it has a mask.
         distinct: How many different values it has, zero among them, if its entries share values. Defaults to None: they
             do not.
+        come_back: How many of its entries are not zero though its mask prunes them, as a loop updated them that does
+            not apply masks. `apply_masks` and `strip_pruning` set them to zero. Defaults to 0.
     """
 
     layer: str
@@ -39,6 +42,7 @@ class WeightSparsity(Shown):
     zeros: int
     masked: bool
     distinct: int | None = None
+    come_back: int = 0
 
     @property
     def bits(self) -> int | None:
@@ -59,8 +63,9 @@ class LayerSparsity(Shown):
     Args:
         name: Path of the layer: `"encoder/conv1"`.
         kind: Name of its class.
-        weights: Its prunable weights.
-        parameters: Number of all its parameters, masks not counted.
+        weights: Its prunable weights. One that several layers hold is listed once: at the layer that has its mask, or
+            else the first.
+        parameters: Number of all its parameters, masks and those that an earlier layer holds too not counted.
         zeros: How many of them are zero.
         masked: Whether it has masks.
         reason: If it has no masks, why.
@@ -140,7 +145,8 @@ class SparsitySummary(Report):
             for weight in layer.weights:
                 numbers = _numbers(weight.size, weight.zeros, weight.sparsity)
                 shared = "" if weight.bits is None else f"; {weight.distinct} values, {weight.bits} bits"
-                rows.append((layer.name, layer.kind, weight.name, str(weight.shape), *numbers, mask + shared))
+                lost = f"; {weight.come_back:,} pruned weights came back: see apply_masks" if weight.come_back else ""
+                rows.append((layer.name, layer.kind, weight.name, str(weight.shape), *numbers, mask + shared + lost))
         prunable = _numbers(self.prunable, self.prunable_zeros, self.prunable_sparsity)
         whole = _numbers(self.parameters, self.zeros, self.sparsity)
         totals = [("Prunable weights", "", "", "", *prunable, ""), ("Whole model", "", "", "", *whole, "")]
@@ -150,14 +156,14 @@ class SparsitySummary(Report):
     def _rows(self) -> Sequence[Mapping[str, Any]]:
         """A record for each prunable weight array, and for each layer that has none."""
         found = []
+        names = ("shape", "size", "zeros", "sparsity", "distinct", "come_back")
         for layer in self.layers:
             about = {"layer": layer.name, "kind": layer.kind, "masked": layer.masked, "reason": layer.reason}
             for weight in layer.weights:
-                values = {name: getattr(weight, name) for name in ("shape", "size", "zeros", "sparsity", "distinct")}
+                values = {name: getattr(weight, name) for name in names}
                 found.append({**about, "weight": weight.name, **values})
             if not layer.weights:
-                names = ("weight", "shape", "size", "zeros", "sparsity", "distinct")
-                found.append({**about, **dict.fromkeys(names)})
+                found.append({**about, **dict.fromkeys(("weight", *names))})
         return found
 
     def _facts(self) -> Mapping[str, Any]:
@@ -195,16 +201,14 @@ def summary(model: keras.Layer) -> SparsitySummary:
     if not model.built:
         raise ValueError(f"An unbuilt model has no weights to count. Received: '{model.name}', not built")
     layers = walk_layers(model) if isinstance(model, keras.Model) else [(model.name, model)]
-    return SparsitySummary(model.name, tuple(_layer(path, layer) for path, layer in layers))
+    seen: set[int] = set()
+    return SparsitySummary(model.name, tuple(_layer(*own, seen) for own in own_weights(layers)))
 
 
-def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
-    """The sparsity of one layer, whose masks are no parameters."""
+def _layer(path: str, layer: keras.Layer, prunable: Prunable, seen: set[int]) -> LayerSparsity:
+    """The sparsity of one layer, whose masks are no parameters; what was `seen` in a layer before it is left out."""
     inner = inner_layer(layer)
     masked = {id(each.weight): each for each in find_masked(layer)}
-    states = [getattr(layer, name) for name in (ATTRIBUTE, CLUSTERS) if hasattr(layer, name)]
-    state = {id(variable) for each in states for variable in each.variables}
-    prunable = find_prunable(inner)
     weights = tuple(
         WeightSparsity(
             path,
@@ -214,10 +218,12 @@ def _layer(path: str, layer: keras.Layer) -> LayerSparsity:
             _zeros(weight),
             bool(masked),
             _distinct(masked.get(id(weight))),
+            masked[id(weight)].come_back() if id(weight) in masked else 0,
         )
         for name, weight in (prunable.weights | {each.name: each.weight for each in masked.values()}).items()
     )
-    own = [weight for weight in inner.weights if id(weight) not in state]
+    own = [weight for weight in plain_weights(inner) if id(weight) not in seen]
+    seen |= {id(weight) for weight in own}
     return LayerSparsity(
         name=path,
         kind=type(inner).__name__,

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_prune.graph.copying import copy_layer, copy_model, copy_state
+from keras_prune.graph.copying import LayerCopies, copy_model, copy_state
 from keras_prune.graph.same_outputs import check_copy
 from keras_prune.graph.structure import Structure
 from keras_prune.layers.bypass import Left
@@ -17,8 +17,8 @@ def rebuild(structure: Structure, left: Left) -> keras.Model:
     """
     pairs: list[tuple[keras.Layer, keras.Layer]] = []
 
-    def copy(path: str, layer: keras.Layer) -> keras.Layer:
-        pairs.append((layer, copy_layer(layer)))
+    def copy(path: str, layer: keras.Layer, copies: LayerCopies) -> keras.Layer:
+        pairs.append((layer, copies.copy(path, layer)))
         return pairs[-1][1]
 
     model = copy_model(structure.model, copy, left)

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
+from keras_prune.masking.mask_state import MaskState
 
 ATTRIBUTE = "weight_clusters"
 Read = Callable[[keras.Variable], Any]
@@ -74,7 +75,7 @@ def _sums(values: Any, clusters: Any, count: int) -> Any:
     return ops.bincount(clusters, weights=values, minlength=count)
 
 
-class WeightClusters(keras.layers.Layer):
+class WeightClusters(MaskState):
     """Layer that holds the clusters of another layer's weights, as `PruningMasks` holds the masks. Never called.
 
     The assignments are non-trainable integer variables, so checkpoints and `.keras` files hold them, and a run can be

@@ -1,8 +1,9 @@
 """`MaskConstraint`: what holds the mask of a weight, whoever trains it.
 
 Keras's optimizers call the constraint of a variable after each update, so a masked weight remains zero also where a
-model trains that knows nothing of masks: a student in a custom `train_step`, a submodel alone, a custom loop. The step
-of a `PrunedModel` (pruned_model.py) does more, and faster.
+model trains that knows nothing of masks: a student in a custom `train_step`, a submodel alone, a custom loop. After the
+steps of PyTorch's optimizers, it is called here (torch_steps.py). The step of a `PrunedModel` (pruned_model.py) does
+more, and faster.
 
 Not in a pure step (JAX): a constraint is not given the state, and a mask read as a variable would be a constant of the
 compiled step. There it warns, if it is Keras that trains the model.
@@ -17,6 +18,7 @@ from keras import ops
 
 from keras_prune import _keras
 from keras_prune.masking.clusters import SharedWeight
+from keras_prune.masking.torch_steps import finish_after_steps
 
 Constraint = Callable[[Any], Any]
 
@@ -60,8 +62,10 @@ class MaskConstraint:
 
 def hold(weights: Iterable[keras.Variable], masks: Iterable[keras.Variable]) -> None:
     """Gives each weight the constraint that holds its mask."""
-    for weight, mask in zip(weights, masks, strict=True):
+    held = list(weights)
+    for weight, mask in zip(held, masks, strict=True):
         weight.constraint = MaskConstraint(mask, plain_constraint(weight))
+    finish_after_steps(held, _apply)
 
 
 def release(weights: Iterable[keras.Variable]) -> None:
@@ -81,6 +85,12 @@ def plain_constraint(weight: keras.Variable) -> Constraint | None:
     """The constraint of a weight, whatever its mask."""
     found = weight.constraint
     return found.inner if isinstance(found, MaskConstraint) else found
+
+
+def _apply(weight: keras.Variable) -> None:
+    """Applies the mask of a weight, if it has one still, after an update that called no constraint."""
+    if isinstance(weight.constraint, MaskConstraint):
+        weight.assign(weight.constraint.project(weight.value))
 
 
 def _warn_of_lost_masks() -> None:

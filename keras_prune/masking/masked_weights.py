@@ -1,6 +1,7 @@
 """Masked weights: finding them in a model, and applying their masks."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,9 @@ from keras import ops
 from keras_prune import _keras
 from keras_prune.masking.binary import make_binary
 from keras_prune.masking.clusters import ATTRIBUTE as CLUSTERS
-from keras_prune.masking.clusters import SharedWeight, WeightClusters
+from keras_prune.masking.clusters import SharedWeight
 from keras_prune.masking.layouts import find_axes
+from keras_prune.masking.mask_state import MaskState
 from keras_prune.masking.prunable import Held
 from keras_prune.masking.wrapper import ATTRIBUTE, PruningMasks, PruningWrapper
 from keras_prune.selection.layout import Axes
@@ -60,6 +62,10 @@ class MaskedWeight:
         """The mask as a boolean array, True = kept."""
         return _keras.as_numpy(self.mask) != 0
 
+    def come_back(self) -> int:
+        """How many of its entries are not zero though the mask prunes them."""
+        return int(np.count_nonzero(_keras.as_numpy(self.weight)[~self.kept()]))
+
     def project(self, value: Any, read: Callable[[keras.Variable], Any] = lambda variable: variable.value) -> Any:
         """A value of the weight with zeros where the mask prunes, and the means of clusters.
 
@@ -101,7 +107,7 @@ def walk_layers(model: keras.Layer) -> Iterator[tuple[str, keras.Layer]]:
 
 def _walk(model: keras.Layer, prefix: str, seen: set[int], in_place: bool) -> Iterator[tuple[str, keras.Layer]]:
     for layer in _keras.sublayers(model):
-        if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | PruningMasks | WeightClusters):
+        if id(layer) in seen or isinstance(layer, keras.layers.InputLayer | MaskState):
             continue
         seen.add(id(layer))
         path = f"{prefix}{layer.name}"
@@ -120,9 +126,9 @@ def inner_layer(layer: keras.Layer) -> keras.Layer:
     return layer.layer if isinstance(layer, PruningWrapper) else layer
 
 
-def plain_weights(model: keras.Model) -> list[keras.Variable]:
-    """The weights of a model, without masks and clusters."""
-    states = [part for part in _keras.flatten(model) if isinstance(part, PruningMasks | WeightClusters)]
+def plain_weights(model: keras.Layer) -> list[keras.Variable]:
+    """The weights of a model or layer, without masks and clusters."""
+    states = [part for part in _keras.flatten(model) if isinstance(part, MaskState)]
     extra = {id(variable) for state in states for variable in state.variables}
     return [weight for weight in model.weights if id(weight) not in extra]
 
@@ -157,11 +163,26 @@ def make_masks_binary(weights: Sequence[MaskedWeight]) -> None:
             weight.recount()
 
 
+def warn_of_values_under_masks(model: keras.Layer) -> None:
+    """Warns of pruned weights that are no longer zero, and that the caller sets to zero now."""
+    weights = find_masked(model)
+    counts = {weight.path: weight.come_back() for weight in weights}
+    if any(counts.values()):
+        listed = ", ".join(f"'{path}' ({count:,})" for path, count in counts.items() if count)
+        warnings.warn(
+            f"{sum(counts.values()):,} pruned weights had come back, and are set to zero: the outputs change. A loop "
+            "that updates weights itself must call `apply_masks(model)` after each update, and a pure step on JAX must "
+            f"end with `stateless_apply_masks`. Received: '{model.name}' with values under the masks of {listed}",
+            stacklevel=3,
+        )
+
+
 def apply_masks(model: keras.Layer) -> None:
     """Set every pruned weight of a model to exactly zero, and the weights of each cluster to their mean.
 
-    `fit` and `train_on_batch` do this themselves after each step, and Keras's optimizers wherever they are applied,
-    except in a pure step of JAX. Call it after each update by anything else, and after assigning weights.
+    `fit` and `train_on_batch` do this themselves after each step, and the optimizers of Keras and of PyTorch wherever
+    they are applied, except in a pure step of JAX. Call it after each update by anything else, and after assigning
+    weights.
 
     Args:
         model: A model, or a layer, from `wrap_pruning`. It is changed in place.

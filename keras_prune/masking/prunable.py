@@ -11,6 +11,7 @@ from typing import Any, Self
 import keras
 
 from keras_prune import _keras
+from keras_prune.masking.mask_state import MaskState
 
 Weights = dict[str, keras.Variable]
 GetWeights = Callable[[keras.Layer], Weights]
@@ -81,7 +82,7 @@ class Held:
     def place(self, within: keras.Layer) -> dict[str, Any]:
         """Where the weight is in a layer, for a copy or a file: by position, since names may be automatic ones."""
         part = next(number for number, part in enumerate(_parts(within)) if part is self.layer)
-        number = next(number for number, each in enumerate(self.layer.variables) if each is self.weight)
+        number = next(number for number, each in enumerate(_variables(self.layer)) if each is self.weight)
         return {"weight": self.name, "part": part, "variable": number}
 
     @classmethod
@@ -93,7 +94,7 @@ class Held:
         """
         try:
             layer = list(_parts(within))[place["part"]]
-            return cls(layer, place["weight"], layer.variables[place["variable"]])
+            return cls(layer, place["weight"], _variables(layer)[place["variable"]])
         except IndexError:
             raise ValueError(
                 "A layer with masks must have its weights before they are loaded: its model's class needs a `build`, "
@@ -103,10 +104,18 @@ class Held:
 
 
 def _parts(layer: keras.Layer) -> Iterator[keras.Layer]:
-    """The layer and those in it, each with what it holds before the next: what is added last comes last."""
+    """The layer and those in it, masks apart, each with what it holds before the next."""
     yield layer
     for child in _keras.sublayers(layer):
-        yield from _parts(child)
+        if not isinstance(child, MaskState):
+            yield from _parts(child)
+
+
+def _variables(layer: keras.Layer) -> list[keras.Variable]:
+    """The variables of a layer, in whose sublayers others may have put masks."""
+    states = [part for part in _keras.flatten(layer) if isinstance(part, MaskState)]
+    masks = {id(variable) for state in states for variable in state.variables}
+    return [variable for variable in layer.variables if id(variable) not in masks]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +148,10 @@ def find_prunable(layer: keras.Layer) -> Prunable:
         return Prunable({}, "kind not registered (see register_prunable)")
     if not found:
         return Prunable({}, "never pruned")
-    plain = {name: held for name, held in found.items() if _is_plain(held.weight)}
+    plain: dict[str, Held] = {}
+    for name, held in found.items():
+        if _is_plain(held.weight) and all(held.weight is not other.weight for other in plain.values()):
+            plain[name] = held
     if not plain:
         return Prunable({}, "its weights are quantised or computed (LoRA), not plain float variables")
     return Prunable(plain)

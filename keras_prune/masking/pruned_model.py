@@ -26,6 +26,7 @@ from keras_prune.masking.masked_weights import (
     walk_layers,
 )
 from keras_prune.masking.movement import add_movement, seen_movement, stateless_add_movement
+from keras_prune.masking.presets import save_to_preset
 from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.training_data import TrainingData
 from keras_prune.masking.unpruned import charges, warn_after_fit
@@ -247,7 +248,9 @@ def _build_optimizer(model: keras.Model) -> None:
 def _pruned_class(plain: type) -> type:
     if plain in _PRUNED_CLASSES:
         return _PRUNED_CLASSES[plain]
-    members = {"_plain_class": plain, "__doc__": plain.__doc__, "__module__": plain.__module__}
+    members: dict[str, Any] = {"_plain_class": plain, "__doc__": plain.__doc__, "__module__": plain.__module__}
+    if hasattr(plain, "save_to_preset"):  # of keras_hub
+        members["save_to_preset"] = save_to_preset
     cls = _register(type(plain.__name__, (PrunedModel, plain), members))
     _register(PrunedModel)  # files name "PrunedModel": loading starts there, not at the class made last
     _PRUNED_CLASSES[plain] = cls

@@ -13,6 +13,7 @@ from keras_prune import _keras
 from keras_prune.masking.binary import make_binary
 from keras_prune.masking.clusters import WeightClusters
 from keras_prune.masking.mask_constraint import hold
+from keras_prune.masking.mask_state import MaskState
 from keras_prune.masking.prunable import Held
 
 ATTRIBUTE = "pruning_masks"
@@ -46,7 +47,7 @@ class Untracked:
     values: Any
 
 
-class PruningMasks(keras.layers.Layer):
+class PruningMasks(MaskState):
     """Layer that holds the masks of another layer's weights: an attribute of its wrapper or, in a subclassed model, of
     the layer itself. Never called.
 

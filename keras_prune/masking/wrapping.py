@@ -6,10 +6,16 @@ from typing import Any
 import keras
 
 from keras_prune import _keras
-from keras_prune.graph.copying import copy_layer, copy_model, copy_state
-from keras_prune.graph.owners import Owners
+from keras_prune.graph.copying import LayerCopies, copy_layer, copy_model, copy_state
 from keras_prune.graph.same_outputs import check_copy
-from keras_prune.masking.masked_weights import apply_masks, find_masked, inner_layer, walk_layers
+from keras_prune.masking.holders import graph_layers, new_masks, own_weights
+from keras_prune.masking.masked_weights import (
+    apply_masks,
+    find_masked,
+    inner_layer,
+    walk_layers,
+    warn_of_values_under_masks,
+)
 from keras_prune.masking.prunable import Held, find_prunable
 from keras_prune.masking.pruned_model import drop_masks, keep_masks
 from keras_prune.masking.unpruned import warn_if_unpruned
@@ -31,8 +37,9 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
     Args:
         model: A built model, or a single layer, built or not.
         layers: Which layers get masks: a name pattern (`"conv*"`, `"encoder/*"`), a layer class, a function
-            `layer -> bool`, or a list of these. Layers with masks keep them. Defaults to None: all layers with prunable
-            weights.
+            `layer -> bool`, or a list of these. Layers with masks keep them. A weight that several layers hold (tied
+            weights) gets one mask, which the first of them that is chosen holds; all of them use the masked weight.
+            Defaults to None: all layers with prunable weights.
         movement: Whether each training step adds up w·∂loss/∂w of every weight, which `importance="movement"` needs:
             one more variable for each, saved with the model. Defaults to False.
 
@@ -41,7 +48,7 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
 
     Raises:
         ValueError: The model is not built, a pattern matches no layer (the message names the near misses), or two
-            layers hold the same weight.
+            layers hold the same weight and one of them can only be made from its configuration.
         TypeError: `model` is no model or layer, or `layers` is of another type.
 
     Example:
@@ -65,19 +72,22 @@ def add_masks(model: keras.Layer, layers: Any = None, movement: bool = False) ->
         return _wrap_layer(model, as_predicate(layers, [model.name]), movement)
     chosen = as_predicate(layers, [path for path, _ in walk_layers(model)])
     if not _keras.is_graph(model):
-        _refuse_two_masks(model, chosen)
-        for path, layer in walk_layers(model):
-            if _gets_masks(path, layer, chosen):
-                attach_masks(layer, movement)
+        walked = list(walk_layers(model))
+        new = new_masks(walked, chosen)
+        for _, layer in walked:
+            if id(layer) in new:
+                attach_masks(layer, movement, new[id(layer)])
         return keep_masks(model)
+    new = new_masks(graph_layers(model), chosen)
     pairs: list[tuple[keras.Layer, keras.Layer]] = []
 
-    def wrap(path: str, layer: keras.Layer) -> keras.Layer:
-        copy = copy_layer(inner_layer(layer))
+    def wrap(path: str, layer: keras.Layer, copies: LayerCopies) -> keras.Layer:
+        copy = copies.copy(path, inner_layer(layer))
         if isinstance(layer, PruningWrapper):
             copy = layer.around(copy)
         pairs.append((layer, copy))
-        return PruningWrapper(copy, movement=movement) if _gets_masks(path, layer, chosen) else copy
+        places = new.get(id(layer))
+        return copy if places is None else PruningWrapper(copy, movement=movement, weights=places)
 
     wrapped = copy_model(model, wrap)
     for layer, copy in pairs:  # the copies are built only now
@@ -92,7 +102,7 @@ def strip_pruning(model: keras.Layer) -> keras.Layer:
     """Return a model of plain Keras layers, with the zeros and shared values in its weights: the outputs are the same.
 
     Sequential and Functional models are copied, as in `wrap_pruning`; the masks of a subclassed model are removed in
-    place.
+    place. Pruned weights that are not zero any more, since a custom loop updated them, become zero, with a warning.
 
     Args:
         model: A model from `wrap_pruning`, also one loaded from a file; a wrapped layer; or a model without masks.
@@ -115,11 +125,12 @@ def strip_pruning(model: keras.Layer) -> keras.Layer:
     """
     _check_model(model)
     warn_if_unpruned(model)
+    warn_of_values_under_masks(model)
     return remove_masks(model)
 
 
 def remove_masks(model: keras.Layer) -> keras.Layer:
-    """`strip_pruning`, which says nothing of masks that prune nothing."""
+    """`strip_pruning`, which says nothing of masks that prune nothing, or that were not applied."""
     _check_model(model)
     if not isinstance(model, keras.Model):
         return _strip_layer(model)
@@ -132,14 +143,15 @@ def remove_masks(model: keras.Layer) -> keras.Layer:
         return drop_masks(model)
     pairs: list[tuple[keras.Layer, keras.Layer]] = []
 
-    def strip(path: str, layer: keras.Layer) -> keras.Layer:
-        pairs.append((layer, copy_layer(inner_layer(layer))))
+    def strip(path: str, layer: keras.Layer, copies: LayerCopies) -> keras.Layer:
+        pairs.append((layer, copies.copy(path, inner_layer(layer))))
         return pairs[-1][1]
 
     plain = copy_model(model, strip)
     for layer, copy in pairs:
         copy_state(inner_layer(layer), copy)
         check_copy(inner_layer(layer), copy, layer)
+    for layer, copy in pairs:  # once no other layer that holds the weight brings its pruned entries back
         _write_zeros(layer, copy)
     for part in _keras.flatten(plain):
         drop_masks(part)
@@ -150,11 +162,14 @@ def stripped_for_export(model: keras.Model) -> keras.Model:
     """A copy of the model without masks, for `tflite_export`, which runs this before an export.
 
     A subclassed model cannot be copied, and stripping it in place would change the user's. It is exported as it is: its
-    masked weights are zero already, and its masks, which no call uses, do not reach the file.
+    masked weights are zero, and its masks, which no call uses, do not reach the file.
     """
-    if not _keras.is_graph(model):
-        warn_if_unpruned(model)
-    return strip_pruning(model) if _keras.is_graph(model) else model
+    if _keras.is_graph(model):
+        return strip_pruning(model)
+    warn_if_unpruned(model)
+    warn_of_values_under_masks(model)
+    apply_masks(model)
+    return model
 
 
 def prunable_paths(model: keras.Model) -> list[str]:
@@ -167,7 +182,7 @@ def prunable_paths(model: keras.Model) -> list[str]:
     _check_model(model)
     layers = list(walk_layers(model)) if isinstance(model, keras.Model) else [(model.name, model)]
     paths = [path for path, layer in layers if hasattr(layer, ATTRIBUTE)]
-    paths = paths or [path for path, layer in layers if find_prunable(layer).weights]
+    paths = paths or [path for path, _, own in own_weights(layers) if own.held]
     if not paths:
         raise ValueError(
             "The model has no weights that can be pruned; `summary(model)` says why, for each layer. "
@@ -204,20 +219,6 @@ def _say_what_matched_nothing(model: keras.Model, layers: Any) -> None:
                 "A part of `layers` gives no layer a mask: those that it matches have no weights that can be pruned, "
                 f"as `summary(model)` says. Received: {choice!r}"
             )
-
-
-def _refuse_two_masks(model: keras.Model, chosen: Predicate) -> None:
-    owners = Owners(
-        "A weight must get one mask, with which all layers that hold it then use it. Leave the others out: "
-        "`wrap_pruning(model, layers=lambda layer: layer.name != ...)`."
-    )
-    for path, layer in walk_layers(model):
-        if hasattr(layer, ATTRIBUTE) or _gets_masks(path, layer, chosen):
-            owners.add(path, find_prunable(layer).weights.values())
-
-
-def _gets_masks(path: str, layer: keras.Layer, chosen: Predicate) -> bool:
-    return not hasattr(layer, ATTRIBUTE) and chosen(path, layer) and bool(find_prunable(layer).weights)
 
 
 def _wrap_layer(layer: keras.Layer, chosen: Predicate, movement: bool) -> keras.Layer:

@@ -6,9 +6,10 @@ from typing import Any
 import keras
 
 from keras_prune import _keras
-from keras_prune.graph.copying import copy_layer, copy_model, copy_state
+from keras_prune.graph.copying import LayerCopies, copy_layer, copy_model, copy_state
 from keras_prune.graph.same_outputs import check_copy
 from keras_prune.masking import wrapping
+from keras_prune.masking.holders import graph_layers, new_masks
 from keras_prune.masking.masked_weights import inner_layer
 from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.pruned_model import PrunedModel, keep_masks
@@ -182,14 +183,19 @@ def wrap_layers(model: keras.Model, settings_of: SettingsOf) -> keras.Model:
     Layers for which `settings_of` returns None are not wrapped; those that have a schedule keep theirs.
     """
     pairs: list[tuple[keras.Layer, keras.Layer]] = []
+    layers = graph_layers(model)
+    settings = {id(layer): settings_of(layer) for _, layer in layers if find_prunable(inner_layer(layer)).weights}
+    new = new_masks(layers, lambda path, layer: settings.get(id(layer)) is not None)
 
-    def wrap(path: str, layer: keras.Layer) -> keras.Layer:
-        copy = copy_layer(inner_layer(layer))
-        settings = settings_of(layer) if find_prunable(inner_layer(layer)).weights else None
+    def wrap(path: str, layer: keras.Layer, copies: LayerCopies) -> keras.Layer:
+        copy = copies.copy(path, inner_layer(layer))
+        own = settings.get(id(layer))
         if isinstance(layer, PruneLowMagnitude):
             outer = layer.around(copy)
-        elif settings is not None:
-            outer = PruneLowMagnitude(copy, **settings)
+        elif own is not None and isinstance(layer, PruningWrapper):
+            outer = PruneLowMagnitude(copy, weights=layer.weights_at, **own)
+        elif own is not None and id(layer) in new:
+            outer = PruneLowMagnitude(copy, weights=new[id(layer)], **own)
         else:
             outer = layer.around(copy) if isinstance(layer, PruningWrapper) else copy
         # The masks of a wrapped layer are copied too; those of one newly wrapped prune nothing.

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
@@ -23,6 +24,16 @@ worker = "import os, tempfile, time; tempfile.mkdtemp(); print(os.getpid(), file
 with scratch.temporary_folder() as folder:
     (folder / "large.bin").write_bytes(bytes(1000))
     subprocesses.execute([sys.executable, "-c", "import sys; " + worker + "; time.sleep(60)", sys.argv[1]], {})
+"""
+
+
+GENERATED = """
+import os, sys, tempfile, types
+for number in range(2):
+    module = types.ModuleType(f"__autograph_generated_file{number}")
+    module.__file__ = os.path.join(tempfile.gettempdir(), module.__name__ + ".py")
+    open(module.__file__, "w").close()
+    sys.modules[module.__name__] = module
 """
 
 
@@ -54,6 +65,29 @@ def test_nothing_is_left_of_a_killed_process(how, tmp_path):
         assert owner.wait() == -getattr(signal, how)
     wait_for(lambda: not runs(worker))
     wait_for(lambda: not list(temporary.iterdir()))
+
+
+def test_code_that_tensorflow_has_translated_goes_with_a_killed_process(tmp_path):
+    temporary, note = tmp_path / "temporary", tmp_path / "note"
+    temporary.mkdir()
+    (temporary / "__autograph_generated_file9.py").write_text("of another process")
+    line = [sys.executable, "-c", GENERATED + OWNER, str(note)]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL) as owner:
+        wait_for(lambda: note.exists() and note.read_text().strip())
+        assert len(list(temporary.glob("__autograph*"))) == 3
+        owner.kill()
+    wait_for(lambda: [path.name for path in temporary.iterdir()] == ["__autograph_generated_file9.py"])
+
+
+def test_translated_code_is_left_to_tensorflow_where_the_process_goes_on(tmp_path, monkeypatch):
+    module = types.ModuleType("__autograph_generated_file0")
+    module.__file__ = str(tmp_path / "code.py")
+    (tmp_path / "code.py").write_text("")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with scratch.generated_files_watched():
+        assert scratch._GUARD._process is not None
+    assert (tmp_path / "code.py").exists()
 
 
 def test_the_guard_is_there_only_while_there_is_something_to_guard(tmp_path, monkeypatch):

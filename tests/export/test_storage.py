@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -90,3 +92,57 @@ def test_files_are_on_the_disk_before_they_get_their_names(tmp_path, monkeypatch
     monkeypatch.setattr(os, "fsync", lambda descriptor: (seen.append(target.exists()), sync(descriptor)))
     storage.write(target, b"new", overwrite=False)
     assert seen == [False, True]  # the file, then the folder with its name
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from tflite_export import storage
+
+def save(path):
+    path.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+storage.write_together([(pathlib.Path(sys.argv[1]), save)], overwrite=True)
+"""
+
+
+@pytest.fixture
+def half_written(tmp_path):
+    if os.name == "nt":
+        pytest.skip("signals")
+    target = tmp_path / "a[1].txt"
+    subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.read_text() == "half"
+    return target, left
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(half_written):
+    target, _ = half_written
+    storage.write(target, b"new", overwrite=False)
+    assert content(target.parent) == {target.name: "new"}
+
+
+def test_files_of_others_are_left_alone(half_written):
+    """Of another target, of a process that runs, of another machine, or of somebody's who names files like this."""
+    target, left = half_written
+    process, place, rest = left.name.split("-")
+    other = left.with_name(f"{process}-{place}-00000000.tmp.other.txt")
+    running = left.with_name(f".{os.getpid()}-{place}-{rest}")
+    elsewhere = left.with_name(f"{process}-{'0' * 6}-{rest}")
+    theirs = left.with_name(f".draft.tmp.{target.name}")
+    for path in (other, running, elsewhere, theirs):
+        path.write_text("precious")
+    storage.write(target, b"new", overwrite=False)
+    assert set(content(target.parent)) == {target.name, other.name, running.name, elsewhere.name, theirs.name}
+
+
+def test_a_write_inside_a_write_keeps_the_outer_one(tmp_path):
+    target = tmp_path / "a.txt"
+
+    def save(path):
+        path.write_text("outer")
+        storage.write(target, b"inner", overwrite=True)
+
+    storage.write_together([(target, save)], overwrite=True)
+    assert content(tmp_path) == {"a.txt": "outer"}

@@ -174,3 +174,13 @@ def test_a_model_inside_and_a_wrapper_are_compared_too():
     steps = keras.Input((3, 8))
     with pytest.raises(ValueError, match="'each'"):
         kp.wrap_pruning(keras.Model(steps, layers.TimeDistributed(Slots(), name="each")(steps)))
+
+
+def test_layers_of_keras_are_trusted():
+    """A `Normalization` whose weights were set computes with what it learnt before; its copy with the weights."""
+    norm = layers.Normalization(name="norm")
+    norm.adapt(np.random.default_rng(0).normal(3, 2, (50, 8)).astype("float32"))
+    model = around(norm)
+    norm.set_weights([each * 2 for each in norm.get_weights()])
+    for copy in COPIES.values():
+        copy(model)

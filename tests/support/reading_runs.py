@@ -7,7 +7,7 @@ from support.zoo import mlp
 import keras_prune as kp
 from keras_prune.automation.journal import Decision, Journal
 from keras_prune.automation.pareto import Candidate
-from keras_prune.callbacks import hold_accuracy
+from keras_prune.callbacks import hold_resuming
 from keras_prune.callbacks.hold_backup import Backup
 
 
@@ -43,4 +43,4 @@ def resume(path):
     model = kp.wrap_pruning(mlp())
     model.compile(keras.optimizers.Adam(0.01), "mse")
     epoch = int(path.name.split(".")[0])
-    return Backup(path.parent).load(epoch, model, hold_accuracy._STATE, hold_accuracy.Decision)
+    return Backup(path.parent).load(epoch, model, hold_resuming.STATE, hold_resuming.Decision)

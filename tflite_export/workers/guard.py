@@ -1,4 +1,4 @@
-"""Program that outlives its owner, to end its subprocesses and remove its temporary folders: `python guard.py`.
+"""Program that outlives its owner, to end its subprocesses and remove its temporary files: `python guard.py`.
 
 On standard input it is told what there is, a JSON list in a line: `["add", "process", 17]`, `["remove", "folder",
 "/tmp/x"]`. Where the owner ends, however it ends, the system closes the input; what is listed by then is left over.
@@ -21,7 +21,7 @@ def main() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # meant for the owner
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    listed: dict[str, set[object]] = {"process": set(), "folder": set()}
+    listed: dict[str, set[object]] = {"process": set(), "folder": set(), "file": set()}
     for line in sys.stdin.buffer:
         with contextlib.suppress(ValueError):  # the owner was killed in the middle of a line
             action, kind, name = json.loads(line)
@@ -29,6 +29,9 @@ def main() -> None:
     _end([int(str(number)) for number in listed["process"]])
     for folder in listed["folder"]:
         _remove(str(folder))
+    for file in listed["file"]:
+        with contextlib.suppress(OSError):
+            os.remove(str(file))
 
 
 def _end(processes: list[int]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_prune import _keras
-from keras_prune.graph.copying import Copier, copy_layer, copy_state
+from keras_prune.graph.copying import Copier, copy_state
 from keras_prune.graph.stateful import forget_states
 from keras_prune.measurement.copies import AtInference, forget_regularization, train_all
 from keras_prune.tracing.trace import Trace
@@ -73,14 +73,14 @@ class _FlatCopier(Copier):
     """
 
     def __init__(self, trace: Trace):
-        super().__init__()
+        super().__init__(trace.model)
         self.steps: list[Step] = []
         self.layers: list[tuple[keras.Layer, keras.Layer]] = []
         self._trace = trace
         self._names: set[str] = set()
 
     def layer(self, path: str, layer: keras.Layer) -> keras.Layer:
-        self.layers.append((layer, self._named(copy_layer(layer))))
+        self.layers.append((layer, self._named(self.copies.copy(self._trace.names[id(layer)], layer))))
         return self.layers[-1][1]
 
     def operation(self, operation: Any) -> Any:

@@ -11,9 +11,9 @@ from keras_prune import importance as importances
 from keras_prune.importance import Importance
 from keras_prune.insight.explain.pattern import find_patterns
 from keras_prune.insight.explain.ranking import Cut, find_cut, ranks, score_text
+from keras_prune.masking.holders import own_weights
 from keras_prune.masking.layouts import find_axes
-from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
-from keras_prune.masking.prunable import find_prunable
+from keras_prune.masking.masked_weights import MaskedWeight, find_masked, walk_layers
 from keras_prune.masking.wrapping import add_masks
 from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
 from keras_prune.reporting.progress import track
@@ -155,8 +155,8 @@ def _weights(model: keras.Model) -> list[MaskedWeight]:
     masked = {id(each.weight): each for each in find_masked(model)}
     return [
         masked.get(id(held.weight)) or MaskedWeight(path, name, held.weight, held.weight, held)
-        for path, layer in walk_layers(model)
-        for name, held in find_prunable(inner_layer(layer)).held.items()
+        for path, _, own in own_weights(walk_layers(model))
+        for name, held in own.held.items()
     ]
 
 

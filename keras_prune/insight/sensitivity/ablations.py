@@ -18,8 +18,9 @@ from keras_prune.channels.rebuild import rebuild
 from keras_prune.channels.removal_order import RemovalOrder
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.channels.statistics.flat_copy import make_runnable
-from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
-from keras_prune.masking.prunable import find_prunable
+from keras_prune.masking.holders import own_weights
+from keras_prune.masking.masked_weights import MaskedWeight, find_masked, walk_layers
+from keras_prune.masking.prunable import Prunable
 from keras_prune.masking.wrapping import add_masks, prunable_paths
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
@@ -68,7 +69,8 @@ class WeightScan:
         else:
             copy, self.running = copy_to_measure(model)
             scored = copy if find_masked(copy) else add_masks(copy)  # in place
-        frozen = {f"{path}/{name}" for path, layer in walk_layers(model) for name in _frozen(layer)}
+        owned = own_weights(walk_layers(model))
+        frozen = {f"{path}/{name}" for path, _, own in owned for name in _frozen(own)}
         self._twins: dict[str, list[tuple[MaskedWeight, MaskedWeight]]] = {}
         for weight, twin in zip(find_masked(scored), find_masked(copy), strict=True):
             if weight.path not in frozen:
@@ -205,7 +207,6 @@ def channel_units(analysis: ChannelAnalysis) -> list[Unit]:
     return found
 
 
-def _frozen(layer: keras.Layer) -> list[str]:
-    """The names of its prunable weights that are not trained."""
-    weights = find_prunable(inner_layer(layer)).weights
-    return [name for name, weight in weights.items() if not weight.trainable]
+def _frozen(own: Prunable) -> list[str]:
+    """The names of a layer's prunable weights that are not trained."""
+    return [name for name, weight in own.weights.items() if not weight.trainable]
