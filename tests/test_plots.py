@@ -22,7 +22,7 @@ plt = pytest.importorskip("matplotlib.pyplot")
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough")
 
 
-@pytest.mark.parametrize("name", sorted(set(plots.__all__) - {"plot_pareto"}))
+@pytest.mark.parametrize("name", sorted(set(plots.__all__) - {"plot_autoprune", "plot_pareto"}))
 def test_docstring_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (example,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(getattr(plots, name)), re.S)

@@ -2,6 +2,9 @@
 
 import contextlib
 import io
+import re
+import sys
+import types
 
 import keras
 import numpy as np
@@ -67,6 +70,38 @@ def test_no_bars_and_no_escape_codes_where_they_are_not_seen(monkeypatch, settin
         assert shown(verbose, terminal) == "Letters: 1 of 3, 0.0 s\n"  # the next one half a minute later
     monkeypatch.setattr(progress, "INTERVAL", 0.0)
     assert counts(shown(1, terminal)) == [f"Letters: {each} of 3" for each in (1, 2, 3)]
+
+
+def test_a_kernel_gets_lines(monkeypatch):
+    """What is printed there is saved with the notebook, where a terminal's commands would be letters."""
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    assert counts(shown("auto", terminal=False)) == ["Letters: 1 of 3"]
+
+
+def test_idle_gets_lines():
+    """Its output says that it is a terminal, and shows the commands of a terminal as letters."""
+    window = type("StdOutputFile", (Output,), {"__module__": "idlelib.run"})(terminal=True)
+    assert not shows_bars(window)
+
+
+def test_there_may_be_no_output_at_all(monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    with contextlib.redirect_stdout(None):
+        assert not shows_bars()
+        assert list(track("ab", 2, "Letters")) == ["a", "b"]
+
+
+def test_lines_are_few_and_up_to_date(monkeypatch, capsys):
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    for _ in track(range(3600), 3600, "Working"):
+        now += 1.0
+    found = [int(re.search(r"(\d+) of 3600", line).group(1)) for line in capsys.readouterr().out.splitlines()]
+    assert 10 < len(found) < 130
+    assert found == sorted(found)
+    assert found[0] < 10
+    assert found[-1] > 3500
 
 
 def test_lines_and_nothing(monkeypatch):

@@ -25,3 +25,4 @@ from .sparse_speed import KernelSpeed as KernelSpeed
 from .sparse_speed import SparseSpeed as SparseSpeed
 from .sparse_speed import check_sparse_speed as check_sparse_speed
 from .timing import CallTime as CallTime
+from .verification.checks import OutputCheck as OutputCheck

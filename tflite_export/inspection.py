@@ -19,12 +19,12 @@ from tflite_export.reader.weight_tables import (
     tensor_records,
     tensor_table,
 )
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 from tflite_export.validation import check_flag
 
 
 @dataclass(frozen=True)
-class Port:
+class Port(Shown):
     """Input or output of a file.
 
     Attributes:

@@ -1,5 +1,6 @@
 """`ExportReport`: what `export` returns."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,11 @@ from tflite_export.keras_models.kernels import Kernel
 from tflite_export.packaging.xz import gzip_bytes, xz
 from tflite_export.reader import flatbuffer
 from tflite_export.reader.weight_tables import LARGEST, TensorSparsity, tensor_records, tensor_table
+from tflite_export.report_page import export_page
 from tflite_export.reporting import Bars, Report, Table
+from tflite_export.storage import checked_target, write
 from tflite_export.timing import CallTime
-from tflite_export.verification.checks import Run, lost_sharing
+from tflite_export.verification.checks import OutputCheck, Run, lost_sharing
 from tflite_export.verification.judgement import warn_of_outputs
 from tflite_export.verification.left_in_float import warn_of_operators, warn_of_weights
 
@@ -51,6 +54,7 @@ class ExportReport(Report):
         error: The root mean squared error, relative to the spread of Keras's outputs from sample to sample: 1 is that
             of a file that ignores its input. None: not to be measured, with one sample, say.
         agreement: The fraction of the samples with Keras's class; None: the outputs are no probabilities of classes.
+        checks: The differences of each output, of which those above are the worst.
     """
 
     path: Path
@@ -76,6 +80,7 @@ class ExportReport(Report):
     warnings: tuple[str, ...]
     error: float | None = None
     agreement: float | None = None
+    checks: tuple[OutputCheck, ...] = ()
 
     @property
     def sparsity(self) -> float:
@@ -117,6 +122,70 @@ class ExportReport(Report):
         sizes = (self.bytes, self.gzip_bytes, self.xz_bytes)
         return Bars(self.path.name, "bytes", ("file", "after gzip", "after xz"), {"size": sizes})
 
+    def to_html(self) -> str:
+        """Return a page with tables and bars that needs no other file, no network and no script."""
+        return export_page(
+            self.path.name,
+            self.verified,
+            self._tiles(),
+            self.warnings,
+            {"file": self.bytes, "after gzip": self.gzip_bytes, "after xz": self.xz_bytes},
+            self._checks(),
+            self.tensors,
+            self._float32(),
+            self.operators,
+            self._html(),
+        )
+
+    def save_html(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write that page to a file.
+
+        Args:
+            path: Where to: it ends in ".html".
+            overwrite: Whether an existing file may be replaced. Defaults to False.
+
+        Raises:
+            ValueError: Another ending, a folder that does not exist, or a file that does.
+        """
+        target = checked_target(path, (".html",), overwrite=overwrite, name="path")
+        write(target, self.to_html().encode(), overwrite=overwrite)
+
+    def _tiles(self) -> list[tuple[str, str]]:
+        """The facts that are read first."""
+        tiles = [
+            ("File", f"{self.bytes:,} bytes"),
+            ("As a download (xz)", f"{self.xz_bytes:,} bytes"),
+            ("Weights", f"{self._weights()}, zeros {'left out' if self.sparse else 'stored'}"),
+            ("Zeros", f"{self.sparsity:.1%} of the weights"),
+            ("Largest difference from Keras", _small(self.max_difference) if self.verified else "not verified"),
+        ]
+        if self.accuracy is not None:
+            tiles.append(("Accuracy", f"{self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"))
+        if self.latency_ms is not None:
+            tiles.append(("Latency, 1 thread", f"{self.latency_ms:.3g} ms"))
+        if self.memory:
+            tiles.append(("Memory to load and run it", f"{self.memory:,} bytes"))
+        return tiles
+
+    def _checks(self) -> Table:
+        """How each output differs from Keras's."""
+        rows = [
+            (
+                each.name,
+                _small(each.max_difference),
+                _small(each.mean_difference),
+                "-" if each.error is None else f"{each.error:.2%}",
+                "-" if each.agreement is None else f"{each.agreement:.1%}",
+            )
+            for each in self.checks
+        ]
+        title = f"{self.samples:,} samples; allowed is {self.tolerance:g}" if self.verified else ""
+        return Table(("Output", "Max difference", "Mean difference", "Error of the spread", "Same class"), rows, title)
+
+    def _float32(self) -> list[TensorSparsity]:
+        """The weights that are float32, where something else was asked for."""
+        return [each for each in self.tensors if each.dtype == "float32"] if self.quantize else []
+
     def _weights(self) -> str:
         """What was asked for, or what is there where nothing of it is."""
         if self.quantize is not None and list(self.weight_types) == ["float32"]:
@@ -134,6 +203,8 @@ class ExportReport(Report):
             ("sparsity", f"{self.sparsity:.1%} of the weights"),
             ("difference from Keras", difference),
         ]
+        if len(self.checks) > 1:
+            rows += [(f"difference of {row[0]}", f"{row[1]}, mean {row[2]}") for row in self._checks().rows]
         if self.error is not None:
             same = "" if self.agreement is None else f", the same class for {self.agreement:.1%}"
             rows.append(("error", f"{self.error:.2%} of the spread of Keras's outputs{same}"))
@@ -157,6 +228,10 @@ class ExportReport(Report):
         ]
         rows += [("warning", line) for line in self.warnings]
         return Table(None, rows, self.path.name)
+
+
+def _small(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2g}"
 
 
 def report_of(
@@ -195,6 +270,7 @@ def report_of(
         tolerance=tolerance if run else None,
         error=run.error if run else None,
         agreement=run.agreement if run else None,
+        checks=run.outputs if run else (),
         keras_accuracy=keras_accuracy,
         accuracy=accuracy,
         tensors=tensors,

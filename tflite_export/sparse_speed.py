@@ -11,7 +11,7 @@ from tflite_export.keras_models.kernels import Kernel, kernels_of
 from tflite_export.keras_models.xnnpack_sparse import ENOUGH, obstacles
 from tflite_export.preparation import prepare
 from tflite_export.reader.weight_tables import shape_text
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +26,7 @@ _BREAK_EVEN_INT8 = 0.86  # its dense int8 kernel is fast: with 75% zeros the spa
 
 
 @dataclass(frozen=True)
-class KernelSpeed:
+class KernelSpeed(Shown):
     """Effect of the zeros of one kernel.
 
     Attributes:

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tflite_export.reporting import Shown
+
 
 @dataclass(frozen=True)
-class CallTime:
+class CallTime(Shown):
     """Time of a call, over several runs.
 
     Attributes:

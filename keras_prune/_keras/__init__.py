@@ -59,6 +59,7 @@ from keras_prune._keras.layers import (
     unlocked,
     untrack,
 )
+from keras_prune._keras.quantization import is_left_out
 from keras_prune._keras.saving import bytes_of_variables, model_of_keras_2, safe_mode, unnoticed
 from keras_prune._keras.training import (
     BackgroundCallback,
@@ -68,6 +69,7 @@ from keras_prune._keras.training import (
     compiled_loss,
     compiled_metrics,
     ends_in_background,
+    fit_of_step,
     gradients_shown,
     is_built_by_training,
     is_pure_step,
@@ -109,6 +111,7 @@ __all__ = [
     "fill_collection",
     "fill_tracker",
     "first_epoch",
+    "fit_of_step",
     "flatten",
     "forget_parameters",
     "functional_again",
@@ -123,6 +126,7 @@ __all__ = [
     "input_structure",
     "is_built_by_training",
     "is_graph",
+    "is_left_out",
     "is_of_keras",
     "is_pure_step",
     "is_tracker",

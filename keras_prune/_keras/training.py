@@ -8,9 +8,11 @@ from types import FrameType
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.trainers.data_adapters import data_adapter_utils
+from keras.src.utils.module_utils import tensorflow
 
 from keras_prune._keras.layers import is_of_keras
 
@@ -49,6 +51,52 @@ def model_in_fit() -> Any:
             stepping = stepping or model
         elif frame.f_code.co_name in ("fit", "train_on_batch") and frame.f_globals["__name__"].startswith("keras."):
             return stepping or model
+    return None
+
+
+class RunningFit:
+    """A `fit` of Keras in this thread whose training step is running, or is traced.
+
+    Args:
+        model: The model that it trains.
+        frame: Its frame, which on JAX has the values that no variable has meanwhile.
+    """
+
+    def __init__(self, model: Any, frame: FrameType):
+        self.model, self._frame = model, frame
+
+    def read(self, variable: keras.Variable) -> np.ndarray | None:
+        """What is stored in a variable of the model that is not trainable; None if that is unknown."""
+        backend = keras.backend.backend()
+        if backend == "tensorflow":
+            with tensorflow.init_scope():
+                return np.asarray(variable.value.numpy())
+        if backend == "torch":
+            return keras.ops.convert_to_numpy(variable.value)
+        values = dict(zip(map(id, self.model.non_trainable_variables), self._state()[1], strict=True))
+        found = values.get(id(variable))
+        return None if found is None else np.asarray(found)
+
+    def return_values(self) -> None:
+        """Sees to it that the variables have their values again where an error ends `fit` now."""
+        if keras.backend.backend() == "jax":
+            names = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
+            self.model._jax_state = dict(zip(names, self._state(), strict=True))
+
+    def _state(self) -> Any:
+        return self._frame.f_locals["state"]
+
+
+def fit_of_step() -> RunningFit | None:
+    """The `fit` that makes the training step from which this is called; None outside of one."""
+    in_step = False
+    for frame in _callers():
+        model = frame.f_locals.get("self")
+        if not isinstance(model, keras.Model):
+            continue
+        in_step = in_step or frame.f_code.co_name == "train_step"
+        if frame.f_code.co_name == "fit" and frame.f_globals["__name__"].startswith("keras."):
+            return RunningFit(model, frame) if in_step else None
     return None
 
 

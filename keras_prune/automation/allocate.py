@@ -1,5 +1,7 @@
-"""Greedy allocation of the per-layer sparsity: step by step more of the layer with the smallest drop per saving."""
+"""Allocations of the per-layer sparsity along a path: the same ratio everywhere, or step by step more of the layer with
+the smallest drop per saving."""
 
+import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
@@ -24,15 +26,61 @@ class Step:
     after: float
 
 
+class Path(abc.ABC):
+    """Path of allocations from the unpruned model to the smallest one. Ratios only rise along it."""
+
+    @property
+    @abc.abstractmethod
+    def length(self) -> float:
+        """The position of the smallest model; the unpruned one is at 0."""
+
+    @abc.abstractmethod
+    def at(self, position: float) -> Allocation:
+        """Return the ratio of each layer at a position in [0, length], without those that are 0."""
+
+    def reach(self, cost: Callable[[Allocation], float], target: float) -> Allocation:
+        """Return the first allocation on the path whose cost is at most the target; the last one, if none is.
+
+        Args:
+            cost: Of an allocation: the fraction kept. It must not rise along the path.
+            target: Largest fraction to keep.
+        """
+        return self.at(first_where(lambda position: cost(self.at(position)) <= target, self.length))
+
+
 @dataclasses.dataclass(frozen=True)
-class GreedyPath:
-    """Path of allocations from the unpruned model to the smallest one.
+class UniformPath(Path):
+    """Path on which all layers, or channel groups, have the same ratio, as by `prune_channels(model, ratio)`.
 
     Args:
-        steps: In order. Ratios only rise, so what is pruned at one position is pruned at all later ones.
+        names: Of the layers or groups.
+        highest: The ratio at the end of the path.
+    """
+
+    names: tuple[str, ...]
+    highest: float
+
+    @property
+    def length(self) -> float:
+        return self.highest
+
+    def at(self, position: float) -> Allocation:
+        return dict.fromkeys(self.names, position) if position > 0 else {}
+
+
+@dataclasses.dataclass(frozen=True)
+class GreedyPath(Path):
+    """Path on which one layer at a time is pruned further: see `greedy_path`.
+
+    Args:
+        steps: In order.
     """
 
     steps: tuple[Step, ...]
+
+    @property
+    def length(self) -> float:
+        return float(len(self.steps))
 
     def at(self, position: float) -> Allocation:
         """Return the ratio of each layer after `position` steps; of a fractional last step, that part is made."""
@@ -42,14 +90,11 @@ class GreedyPath:
             ratios[step.name] = step.before + (position - whole) * (step.after - step.before)
         return {name: ratio for name, ratio in ratios.items() if ratio > 0}
 
-    def reach(self, cost: Callable[[Allocation], float], target: float) -> Allocation:
-        """Return the first allocation on the path whose cost is at most the target; the last one, if none is.
 
-        Args:
-            cost: Of an allocation: the fraction kept. It must not rise along the path.
-            target: Largest fraction to keep.
-        """
-        return self.at(first_where(lambda position: cost(self.at(position)) <= target, float(len(self.steps))))
+def raised(held: Allocation, allocation: Allocation) -> Allocation:
+    """Return the allocation with no ratio below that which is held: what was pruned does not come back."""
+    names = [*held, *(name for name in allocation if name not in held)]
+    return {name: max(held.get(name, 0.0), allocation.get(name, 0.0)) for name in names}
 
 
 def first_where(holds: Callable[[float], bool], high: float) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import keras
 
+from keras_prune.automation.advice import Settings
 from keras_prune.automation.clock import Clock
 from keras_prune.automation.folder import check_folder
 from keras_prune.automation.goal import Goal, shrunk_by_zeros
@@ -21,7 +22,7 @@ from keras_prune.insight.sensitivity.scan import Kind
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.evaluation import Evaluation, Mode
-from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
+from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint, named
 from keras_prune.measurement.loss import find_loss
 from keras_prune.measurement.training import check_optimizer, check_training_data
 from keras_prune.reporting.progress import Verbose, verbosity
@@ -87,8 +88,8 @@ def autoprune(
         mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by the metric or its name.
             Defaults to `"auto"`.
         budget: Budget of the model; the search ends when it is met. Of `macs`, `params` (nonzero ones), `bytes` (of
-            the `.tflite` file) and `latency` (of the file; noisy). Fractions are relative to the unpruned model,
-            exported in the same way. Defaults to None: as small as the metric allows.
+            the `.tflite` file, quantised as `quantize` says) and `latency` (of the file; noisy). Fractions are relative
+            to the unpruned model, exported in the same way. Defaults to None: as small as the metric allows.
         methods: `"channels"`, `"weights"`, or both. Defaults to both.
         quantize: Quantization of the files, as in `tflite_export.export`. Defaults to `"int8"`.
         input_type: The type of the files' inputs, as in `tflite_export.export`: `"int8"`, say, for a microcontroller.
@@ -162,13 +163,32 @@ def autoprune(
     check_training_data(train_data, "train_data", model)
     running = copy_to_measure(model)[1]
     evaluation = Evaluation(running, model, validation_data, metric, mode, loss)
-    settings = (max_drop, mode, str(budget), kinds, quantize, fine_tune_epochs, _unnamed(optimizer), loss)
     tried = trials if search == "optuna" else 0
-    numbers = (batch_size, step, resolution, tried, sensitivity_samples, seed, evaluation.name, input_type, output_type)
-    compiled = _unnamed(getattr(model, "optimizer", None))
-    data = (data_fingerprint(evaluation.batches), _training_fingerprint(train_data, model))
-    mark = fingerprint(model_fingerprint(model), data, settings, numbers, compiled)
-    journal = Journal(folder, mark, evaluation.name, not evaluation.lower_is_better)
+    settings = named(
+        model=model_fingerprint(model),
+        train_data=_training_fingerprint(train_data, model),
+        validation_data=data_fingerprint(evaluation.batches),
+        max_drop=max_drop,
+        metric=evaluation.name,
+        mode=mode,
+        budget=str(budget),
+        methods=kinds,
+        quantize=quantize,
+        fine_tune_epochs=fine_tune_epochs,
+        optimizer=_unnamed(optimizer),
+        compiled_optimizer=_unnamed(getattr(model, "optimizer", None)),
+        loss=loss,
+        batch_size=batch_size,
+        step=step,
+        resolution=resolution,
+        search=search,
+        trials=tried,
+        sensitivity_samples=sensitivity_samples,
+        seed=seed,
+        input_type=input_type,
+        output_type=output_type,
+    )
+    journal = Journal(folder, fingerprint(settings), evaluation.name, not evaluation.lower_is_better, settings)
     guess = 0.0 if time_limit is None else _guess(evaluation, running, train_data) * fine_tune_epochs
     tuning = (optimizer, loss, fine_tune_epochs, batch_size, seed, guess)
     job = Job(model, train_data, evaluation, quantize, *tuning, input_type, output_type)
@@ -182,7 +202,8 @@ def autoprune(
             f"`time_limit` is too short for a first candidate: {run.out_of_time}. What was measured is kept in "
             f"`output`, and a call with more time resumes from it. Received: time_limit={time_limit!r}"
         )
-    return result_of(journal, run, goal, evaluation)
+    settings_of_advice = Settings(evaluation.baseline, kinds, quantize, fine_tune_epochs, time_limit)
+    return result_of(journal, run, goal, evaluation, settings_of_advice)
 
 
 def _checked_methods(methods: Any) -> tuple[Kind, ...]:
@@ -198,6 +219,10 @@ def _check_budget(budget: Any, kinds: Sequence[Kind], quantize: Any, model: kera
         return
     if not isinstance(budget, Budget):
         raise TypeError(f"`budget` must be a Budget. Received: budget={budget!r}")
+    if budget.weight_bytes is not None:
+        raise ValueError(
+            f"Candidates of `autoprune` are files: give their size as `Budget(bytes=...)`. Received: budget={budget!r}"
+        )
     helped = shrunk_by_zeros(quantize)
     if "channels" not in kinds and not set(budget.given) <= helped:
         raise ValueError(

@@ -1,10 +1,11 @@
 """`Goal`: the bound of the metric, and the budget."""
 
+import math
 from collections.abc import Mapping
 
 from keras_prune.automation.methods import Measure
 from keras_prune.automation.pareto import Candidate
-from keras_prune.costs.budget import Budget
+from keras_prune.costs.budget import Budget, BudgetRow
 from keras_prune.insight.sensitivity.scan import Kind
 from keras_prune.measurement.evaluation import Evaluation
 
@@ -64,9 +65,17 @@ class Goal:
     def excess(self, candidate: Candidate) -> float:
         """Return the cost of a candidate as a multiple of the budget: at most 1 is within it; 0 without a budget."""
         return max(
-            (candidate.cost(FIELDS[name]) / target for name, target in self._targets.items()),
+            # A small fraction of a few is none at all.
+            (candidate.cost(FIELDS[name]) / target if target else math.inf for name, target in self._targets.items()),
             default=0.0,
         )
+
+    def rows(self, candidate: Candidate) -> tuple[BudgetRow, ...]:
+        """Return what was asked for, and what a candidate reaches, of each value of the budget."""
+        if self.budget is None:
+            return ()
+        reached = {name: getattr(candidate, FIELDS[name]) for name in self._targets}
+        return BudgetRow.of(self.budget, self._targets, reached)
 
     def met_by(self, candidate: Candidate) -> bool:
         """Whether the metric of a candidate is within the bound, and its cost within the budget."""
@@ -78,9 +87,19 @@ class Goal:
             return True
         return bool(set(self.budget.given) & shrunk_by_zeros(self._quantize))
 
-    def enough(self, kind: Kind, base: Candidate) -> float:
-        """Return the fraction of a method's cost that meets the budget: less need not be tried. 0 if it is unknown."""
+    @property
+    def needs_file(self) -> bool:
+        """Whether the budget is of what only a file shows."""
+        return bool(set(self._targets) & {"bytes", "latency"})
+
+    @property
+    def targets(self) -> Mapping[str, float]:
+        """The amounts of the budget, by the names of its fields; empty without a budget."""
+        return self._targets
+
+    def enough(self, kind: Kind, base: Candidate) -> float | None:
+        """Return the fraction of a method's cost that just meets the budget; None if counting does not tell."""
         if kind != "channels" or set(self._targets) != {self.measure}:
-            return 0.0
+            return None
         whole = base.cost("macs" if self.measure == "macs" else "parameters")
         return self._targets[self.measure] / whole

@@ -2,18 +2,19 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import overload
 
 from keras_prune.automation.folder import JOURNAL, make_folder
-from keras_prune.automation.pareto import Candidate, read_candidates, row_of
+from keras_prune.automation.pareto import FORMAT, Candidate, read_candidates, row_of
+from keras_prune.measurement.fingerprint import differing
 from keras_prune.reading.json_files import fields, read_json, record
 from keras_prune.storage import write_plan
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
+class Decision(Shown):
     """Decision of `autoprune` about one candidate.
 
     Args:
@@ -99,16 +100,25 @@ class Journal:
         mark: Fingerprint of the search: model, data, settings.
         metric: Name of the metric.
         higher_is_better: Whether it should be high.
+        settings: What the fingerprint is of, as `named` gives it, for messages. Defaults to None: nothing is known.
 
     Raises:
         ValueError: The folder holds another search, or cannot be written.
     """
 
-    def __init__(self, folder: pathlib.Path, mark: str, metric: str, higher_is_better: bool):
-        self.folder, self._mark = folder, mark
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        mark: str,
+        metric: str,
+        higher_is_better: bool,
+        settings: Mapping[str, str] | None = None,
+    ):
+        self.folder, self._mark, self._settings = folder, mark, settings or {}
         self._head = {"metric": metric, "higher_is_better": higher_is_better}
         self.decisions: list[Decision] = []
         self.candidates: dict[str, Candidate] = {}
+        self._targets: dict[str, float | None] = {}
         if (folder / JOURNAL).is_file():
             self._read()
         else:
@@ -126,10 +136,25 @@ class Journal:
             self.candidates[candidate.name] = candidate
         self._write()
 
+    def target(self, what: str, find: Callable[[], float | None]) -> float | None:
+        """Return the fraction to keep that `find` finds, or an earlier run found: timings differ from run to run.
+
+        Args:
+            what: Of which allocation of which model.
+            find: Called if it is not known yet.
+        """
+        if what not in self._targets:
+            self._targets[what] = find()
+            self._write()
+        return self._targets[what]
+
     def _write(self, overwrite: bool = True) -> None:
         content = {
+            "format": FORMAT,
             "fingerprint": self._mark,
+            "settings": dict(self._settings),
             **self._head,
+            "targets": self._targets,
             "decisions": [dataclasses.asdict(each) for each in self.decisions],
             "candidates": [row_of(each) for each in self.candidates.values()],
         }
@@ -139,19 +164,23 @@ class Journal:
         file = self.folder / JOURNAL
         try:
             content = read_json(file)
-            mark, rows = fields(content, {"fingerprint": str, "decisions": list}).values()
-            decisions = [record(Decision, row) for row in rows]
             _, candidates = read_candidates(content, self.folder)
+            head = fields(content, {"fingerprint": str, "decisions": list, "targets": dict})
+            mark, targets = head["fingerprint"], head["targets"]
+            decisions = [record(Decision, row) for row in head["decisions"]]
+            targets = fields(targets, dict.fromkeys(targets, float | None))
             found = {each.name: each for each in candidates}
             for each in decisions:
                 if each.metric is not None and each.candidate not in found:
                     raise ValueError(f"it has no candidate {each.candidate!r}")
         except (OSError, ValueError) as error:
-            raise ValueError(f"The journal cannot be read. Received: '{file}' ({error})") from error
+            raise ValueError(
+                f"The journal cannot be read: name another folder. Received: '{file}' ({error})"
+            ) from error
         if mark != self._mark:
             raise ValueError(
                 "`output` holds the search of another model, or with other data or settings: name another folder. "
-                f"Received: output='{self.folder}', made for {mark}, and now it is {self._mark}"
+                f"Received: output='{self.folder}' and {differing(content.get('settings'), self._settings)}"
             )
         self.decisions = decisions
-        self.candidates = found
+        self.candidates, self._targets = found, targets

@@ -14,13 +14,14 @@ from keras_prune.reading.json_files import fields, items, read_json, record
 from keras_prune.reading.model_files import load_keras_file
 from keras_prune.reporting.numbers import number
 from keras_prune.validation import check_choice
-from tflite_export.reporting import Report, Table
+from tflite_export.reporting import Report, Shown, Table
 
+FORMAT = 2  # of a journal; without a number: that of earlier searches
 COSTS = ("gzip_bytes", "bytes", "parameters", "nonzeros", "macs", "latency_ms")
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
+class Candidate(Shown):
     """Candidate of a search: a model that was pruned, fine-tuned, exported and evaluated.
 
     Args:
@@ -36,6 +37,11 @@ class Candidate:
             measured. It is noisy.
         path: Path of the file. The Keras model lies beside it: `keras_path`.
         done: What was pruned, in words.
+        low: Lower end of the 95% confidence interval of the metric; None if it is unknown. Defaults to None.
+        high: Its upper end. Defaults to None.
+        epochs: Epochs of fine-tuning behind it, those of the candidates that it was made from included. Defaults to 0.
+        allocation: How the per-layer sparsity was chosen: `"uniform"`, `"greedy"` or `"optuna"`. Defaults to `""`: that
+            of the unpruned model.
     """
 
     name: str
@@ -49,6 +55,10 @@ class Candidate:
     latency_ms: float | None
     path: pathlib.Path
     done: str
+    low: float | None = None
+    high: float | None = None
+    epochs: int = 0
+    allocation: str = ""
 
     @property
     def keras_path(self) -> pathlib.Path:
@@ -120,8 +130,8 @@ class ParetoFront(Report):
         """The candidates that no other one dominates, the cheapest first. One dominates another if it is no worse in
         metric and cost, and better in one of them."""
         found: list[Candidate] = []
-        for candidate in sorted(self.candidates, key=lambda each: (each.cost(self.cost), -self._score(each))):
-            if not found or self._score(candidate) > self._score(found[-1]):
+        for candidate in sorted(self.candidates, key=lambda each: (each.cost(self.cost), -self.score(each))):
+            if not found or self.score(candidate) > self.score(found[-1]):
                 found.append(candidate)
         return tuple(found)
 
@@ -150,7 +160,7 @@ class ParetoFront(Report):
         ]
         if not good:
             raise ValueError(f"No candidate is within these limits:\n{self}\nReceived: bound={bound}, limits={limits}")
-        return min(good, key=lambda each: (each.cost(self.cost), -self._score(each)))
+        return min(good, key=lambda each: (each.cost(self.cost), -self.score(each)))
 
     def holds(self, value: float, bound: float) -> bool:
         """Whether a value of the metric is no worse than a bound. NaN is worse than any number."""
@@ -232,7 +242,7 @@ class ParetoFront(Report):
     def _facts(self) -> Mapping[str, Any]:
         return {"metric": self.metric, "higher_is_better": self.higher_is_better, "cost": self.cost}
 
-    def _score(self, candidate: Candidate) -> float:
+    def score(self, candidate: Candidate) -> float:
         """Return the metric with its sign such that higher is better; NaN is the worst."""
         if candidate.metric != candidate.metric:
             return float("-inf")
@@ -245,6 +255,11 @@ def read_candidates(content: Any, folder: pathlib.Path) -> tuple[dict[str, Any],
     Raises:
         ValueError: It is no journal.
     """
+    if isinstance(content, dict) and content.get("format", 1) != FORMAT:
+        raise ValueError(
+            f"it has the format {content.get('format', 1)!r}, of another version of `autoprune`, and this one reads "
+            f"{FORMAT}: its candidates were chosen and measured in another way"
+        )
     head = fields(content, {"metric": str, "higher_is_better": bool, "candidates": list})
     return head, [_candidate_of(row, folder) for row in items(head.pop("candidates"), dict, "candidates")]
 

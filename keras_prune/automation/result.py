@@ -7,10 +7,14 @@ from typing import Any
 
 import keras
 
+from keras_prune.automation.advice import Settings, advise
+from keras_prune.automation.attempts import DENSE
+from keras_prune.automation.choice import best_of, free, holds_surely
 from keras_prune.automation.goal import Goal
 from keras_prune.automation.journal import Decisions, Journal
 from keras_prune.automation.pareto import COSTS, Candidate, ParetoFront
-from keras_prune.automation.search import DENSE, Search
+from keras_prune.automation.search import Search
+from keras_prune.costs.budget import BudgetRow, budget_table
 from keras_prune.measurement.evaluation import Evaluation
 from tflite_export.reporting import Bars, Report, Table
 
@@ -29,6 +33,12 @@ class AutopruneResult(Report):
         limit: What kept the model from getting smaller, or from the goal.
         baseline: Metric of the model that was passed.
         bound: Worst acceptable value of the metric.
+        certain: Whether the goal is met beyond the noise of the validation data: the worse end of the 95% confidence
+            interval of the best model's metric, `best.low` to `best.high`, is within the bound too. Defaults to False.
+        advice: What to try if the goal is not met, from what was measured. Defaults to nothing.
+        free: A candidate smaller than the best one, and not measurably worse. Defaults to None.
+        budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
+        missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
     """
 
     model: keras.Model
@@ -39,6 +49,11 @@ class AutopruneResult(Report):
     limit: str
     baseline: float
     bound: float
+    certain: bool = False
+    advice: tuple[str, ...] = ()
+    free: Candidate | None = None
+    budgets: tuple[BudgetRow, ...] = ()
+    missed: tuple[str, ...] = ()
 
     @property
     def path(self) -> pathlib.Path:
@@ -46,17 +61,38 @@ class AutopruneResult(Report):
         return self.best.path
 
     def _tables(self) -> Sequence[Table]:
-        return self.front._tables()
+        return [*self.front._tables(), *budget_table(self.budgets)]
 
     def _notes(self) -> Sequence[str]:
         dense, best = self.front.candidates[0], self.best
+        interval = "" if best.low is None or best.high is None else f" (95% interval {best.low:.6g} to {best.high:.6g})"
+        smaller = self.free
         return [
             f"Best: {best.name}, {best.done}",
             f"File: {self.path}",
-            f"{self.front.metric}: {self.baseline:.6g} -> {best.metric:.6g}; the bound is {self.bound:.6g}",
+            f"{self.front.metric}: {self.baseline:.6g} -> {best.metric:.6g}{interval}; the bound is {self.bound:.6g}",
             f"Bytes: {dense.bytes:,} -> {best.bytes:,}; after gzip: {dense.gzip_bytes:,} -> {best.gzip_bytes:,}",
-            f"The goal is {'met' if self.met else 'NOT met'}. {self.limit}",
+            *(
+                []
+                if smaller is None
+                else [
+                    f"Smaller at no measurable loss: {smaller.name}, {smaller.bytes:,} bytes, {smaller.gzip_bytes:,} "
+                    f"after gzip, {self.front.metric} {smaller.metric:.6g}"
+                ]
+            ),
+            f"The goal is {self._verdict()}. {self.limit}",
+            *(f"To try: {line}" for line in self.advice),
         ]
+
+    def _verdict(self) -> str:
+        if not self.met:
+            return "NOT met"
+        if self.certain:
+            return "met"
+        return (
+            "met, though not for certain: the bound is within the interval, so other data may say otherwise (more "
+            "validation data narrow it)"
+        )
 
     def _rows(self) -> Sequence[Mapping[str, Any]]:
         return self.front._rows()
@@ -66,10 +102,15 @@ class AutopruneResult(Report):
         return {
             "best": best,
             "met": self.met,
+            "certain": self.certain,
             "limit": self.limit,
+            "advice": list(self.advice),
+            "free": None if self.free is None else self.free.name,
             **self.front._facts(),
             "baseline": self.baseline,
             "bound": self.bound,
+            "budgets": self.budgets,
+            "missed": self.missed,
             "decisions": self.decisions.records(),
         }
 
@@ -83,12 +124,12 @@ class AutopruneResult(Report):
         return Bars(f"autoprune: {self.best.name}", "fraction of the unpruned model's", list(known), values)
 
 
-def result_of(journal: Journal, search: Search, goal: Goal, evaluation: Evaluation) -> AutopruneResult:
+def result_of(
+    journal: Journal, search: Search, goal: Goal, evaluation: Evaluation, settings: Settings
+) -> AutopruneResult:
     """Return the result of a search that has ended."""
-    candidates = tuple(journal.candidates.values())
-    front = ParetoFront(candidates, evaluation.name, not evaluation.lower_is_better)
-    bound = goal.bound(1.0)
-    best = _best(front, goal, bound)
+    front, bound = search.front, goal.bound(1.0)
+    best = best_of(front, goal)
     met = goal.met_by(best) and (goal.has_budget or best.name != DENSE)
     return AutopruneResult(
         search.model_of(best),
@@ -99,19 +140,22 @@ def result_of(journal: Journal, search: Search, goal: Goal, evaluation: Evaluati
         _limit(best, front, goal, bound, search, met),
         evaluation.baseline,
         bound,
+        met and holds_surely(front, best, bound),
+        () if met else advise(front, goal, settings, bool(search.out_of_time)),
+        free(front, best, goal) if goal.has_budget and met else None,
+        goal.rows(best),
+        () if met else (_missed(best, goal, evaluation.holds(best.metric, bound)),),
     )
 
 
-def _best(front: ParetoFront, goal: Goal, bound: float) -> Candidate:
-    """Return the smallest candidate that meets the goal; else the one within the bound that is nearest to the budget;
-    else the one with the best metric."""
-    holding = [each for each in front.candidates if front.holds(each.metric, bound)]
-    if not holding:
-        return front.front[-1]
-    within = [each for each in holding if goal.excess(each) <= 1]
-    if within:
-        return min(within, key=lambda each: each.cost(front.cost))
-    return min(holding, key=lambda each: (goal.excess(each), each.cost(front.cost)))
+def _missed(best: Candidate, goal: Goal, holds: bool) -> str:
+    """What was not reached, in a sentence."""
+    if not holds:
+        return f"The goal was not met: no candidate is within the bound of the metric; the best is {best.name!r}."
+    if goal.has_budget:
+        low = ", ".join(row.name for row in goal.rows(best) if not row.met)
+        return f"The goal was not met: of those within the bound, {best.name!r} comes nearest, and exceeds {low}."
+    return "Nothing was pruned: no pruned candidate is within the bound of the metric."
 
 
 def _limit(best: Candidate, front: ParetoFront, goal: Goal, bound: float, search: Search, met: bool) -> str:
@@ -120,4 +164,6 @@ def _limit(best: Candidate, front: ParetoFront, goal: Goal, bound: float, search
         reasons.insert(0, f"no candidate is within the bound of {bound:.6g}, not even the unpruned model as a file")
     elif goal.has_budget and not met:
         reasons.insert(0, f"{best.name} costs {goal.excess(best):.2f} times the budget {goal.budget}")
+    if met and goal.has_budget:
+        reasons.append("The most accurate of the models that were tried within the budget")
     return "; ".join(reasons) + "." if reasons else "The search ended when the budget was met."

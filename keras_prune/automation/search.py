@@ -1,26 +1,24 @@
-"""`Search`: each method prunes in rounds, steps back where the metric is out of bounds, and halves its step."""
+"""`Search`: to a budget at once, and else in rounds, which step back where the metric is out of bounds."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 
-import tflite_export
 from keras_prune.automation.allocate import Allocation
+from keras_prune.automation.attempts import DENSE, Attempt, Attempts, Outcome
+from keras_prune.automation.choice import holds_surely, is_near, most_accurate, rivals
 from keras_prune.automation.clock import Clock, OutOfTime
 from keras_prune.automation.goal import Goal
 from keras_prune.automation.job import Job
-from keras_prune.automation.journal import Decision, Journal
-from keras_prune.automation.methods import LEVELS, Measure, Method, make_method
-from keras_prune.automation.pareto import Candidate
-from keras_prune.automation.trials import allocate_by_trials
-from keras_prune.insight.sensitivity.scan import Kind, Sensitivity, make_scan, measure
-from keras_prune.masking.wrapping import strip_pruning
-from keras_prune.measurement.copies import copy_to_measure
+from keras_prune.automation.journal import Journal
+from keras_prune.automation.pareto import Candidate, ParetoFront
+from keras_prune.automation.proposals import Proposal, Proposals
+from keras_prune.insight.sensitivity.scan import Kind
 
-DENSE = "dense"  # name of the unpruned candidate
+RESTART = 0.5  # the learning rate of a second fine-tuning, as a fraction of that of the first
+SPREADS = 3  # a metric this many confidence intervals from the bound is hopeless
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,25 +49,6 @@ class Pace:
         return math.sqrt(held * failed)
 
 
-@dataclasses.dataclass(frozen=True)
-class Attempt:
-    """Candidate that a round is about to make.
-
-    Args:
-        name: Of the candidate.
-        kind: Of the method.
-        allocation: Ratio of each layer, or channel group.
-        kept: Fraction of the method's cost that the allocation keeps.
-        bound: Worst acceptable metric.
-    """
-
-    name: str
-    kind: Kind
-    allocation: Allocation
-    kept: float
-    bound: float
-
-
 class Search:
     """Run of a search, which resumes from the journal of an earlier one.
 
@@ -79,7 +58,7 @@ class Search:
         goal: Bound and budget.
         pace: Step sizes.
         samples: Number of validation samples for scans of the sensitivity and for trials.
-        trials: Number of allocations that are tried in each round, besides the greedy one; 0: only that one.
+        trials: Number of allocations that are tried in each round, besides the others; 0: none.
         clock: Time limit.
         say: Prints a line.
     """
@@ -96,188 +75,184 @@ class Search:
         say: Callable[[str], None],
     ):
         self._job, self._journal, self._goal, self._pace = job, journal, goal, pace
-        self._samples, self._trials, self._clock, self._say = samples, trials, clock, say
-        self._number = 0
-        self._expected = 0.0  # seconds that the next candidate takes
-        self._latest: tuple[str, keras.Model] | None = None  # name and model of the last accepted candidate
+        self._samples, self._trials, self._clock = samples, trials, clock
+        self._attempts = Attempts(job, journal, clock, say)
         self.limits: list[str] = []  # why each method ended
         self.out_of_time = ""
 
     def run(self, kinds: Sequence[Kind]) -> None:
-        """Run each method in turn, on the result of the one before."""
-        done: Candidate | None = None
+        """Run the methods: each to the budget if there is one, then one on the result of the other."""
+        useful = [kind for kind in kinds if self._goal.can_help(kind)]
+        self.limits += [
+            f"{kind}: skipped, zeros do not reduce {self._goal.budget}" for kind in kinds if kind not in useful
+        ]
         try:
-            dense = self._dense()
-            self._goal.know(dense)
-            done, model = dense, self._job.model
-            useful = [kind for kind in kinds if self._goal.can_help(kind)]
-            for index, kind in enumerate(useful):
-                if self._goal.has_budget and self._goal.met_by(done):
+            done = self._attempts.dense(self._goal.bound(1.0))
+            self._goal.know(done)
+            if self._goal.has_budget and self._goal.met_by(done):
+                return
+            failed = {}
+            if self._goal.has_budget:
+                failed = self._to_budget([Proposals(kind, done, *self._parts) for kind in useful])
+                if self._is_met:
                     return
-                done, model = self._method(kind, done, model, self._goal.bound((index + 1) / len(useful)))
-            self.limits += [
-                f"{kind}: skipped, zeros do not reduce {self._goal.budget}" for kind in kinds if kind not in useful
-            ]
+            for index, kind in enumerate(useful):
+                proposals = Proposals(kind, done, *self._parts)
+                if self._goal.has_budget and index and done.name != DENSE:  # else it was tried above
+                    failed = self._to_budget([proposals])
+                    if self._is_met:
+                        return
+                done = self._rounds(proposals, self._goal.bound((index + 1) / len(useful)), failed.get(kind))
         except OutOfTime as error:
             self.out_of_time = str(error)
 
     def model_of(self, candidate: Candidate) -> keras.Model:
-        """Return the plain model of a candidate, from memory if possible: not every class can be loaded."""
-        if candidate.name == DENSE:
-            return strip_pruning(self._job.model)
-        if self._latest is not None and candidate.name == self._latest[0]:
-            return self._latest[1]
-        return candidate.load()
+        """Return the plain model of a candidate."""
+        return self._attempts.model_of(candidate)
 
-    # The rounds of one method.
+    @property
+    def front(self) -> ParetoFront:
+        """The candidates so far."""
+        evaluation = self._job.evaluation
+        return ParetoFront(tuple(self._journal.candidates.values()), evaluation.name, not evaluation.lower_is_better)
 
-    def _method(self, kind: Kind, base: Candidate, model: keras.Model, bound: float) -> tuple[Candidate, keras.Model]:
-        """Run the rounds of one method; return the smallest accepted candidate, or the one it began with."""
-        found = self._sensitivity(kind, base, model)
-        if not found.curves:
-            self.limits.append(f"{kind}: nothing can be pruned")
-            return base, model
-        method = make_method(kind, model, found, self._goal.measure)
-        lowest = max(method.left(method.path.at(len(method.path.steps))), self._goal.enough(kind, base))
-        held, failed, best = 1.0, None, base
-        pruned: Allocation = {}  # of the best
-        for index in range(1, 1000):
-            target = self._pace.next(held, failed, lowest)
-            if target is None:
-                break
-            name = f"{kind}-{index}"
-            allocation = self._allocation(method, pruned, target, best, model)
-            kept = method.left(allocation)
-            if failed is not None and kept <= failed:  # a whole channel more or less: there is nothing in between
-                break
-            decision, plain = self._round(Attempt(name, kind, allocation, kept, bound), method, best, model)
-            if decision.decision == "accepted":
-                held, pruned, best, model = kept, allocation, self._journal.candidates[name], plain
-                self._latest = None if plain is None else (name, plain)
-                if self._goal.has_budget and self._goal.met_by(best):
-                    return best, self._loaded(best, model)
-            else:
-                failed = kept
-        self.limits.append(self._why(kind, held, failed, bound))
-        return best, self._loaded(best, model)
+    @property
+    def _parts(self) -> tuple[Job, Journal, Goal, Attempts, int, int, Clock]:
+        return self._job, self._journal, self._goal, self._attempts, self._samples, self._trials, self._clock
 
-    def _allocation(
-        self, method: Method, pruned: Allocation, target: float, best: Candidate, model: keras.Model | None
-    ) -> Allocation:
-        """Return the ratios of the next round."""
-        greedy = method.path.reach(method.left, target)
-        if not self._trials:
-            return greedy
-        whole = self._loaded(best, model)
-        evaluation = self._job.evaluation.of_sample(copy_to_measure(whole)[1], whole, self._samples)
+    @property
+    def _is_met(self) -> bool:
+        return any(map(self._goal.met_by, self._journal.candidates.values()))
 
-        def judge(allocation: Allocation) -> float:
-            self._clock.need(self._expected, "Another trial, and a candidate,")
-            return evaluation.of(copy_to_measure(strip_pruning(method.prune(whole, allocation)))[1])
+    # With a budget: each allocation at the budget, then the best of them for longer.
 
-        return allocate_by_trials(
-            method,
-            pruned,
-            greedy,
-            target,
-            judge,
-            lower_is_better=evaluation.lower_is_better,
-            trials=self._trials,
-            seed=self._job.seed + self._number,
-        )
+    def _to_budget(self, methods: Sequence[Proposals]) -> dict[Kind, float]:
+        """Try each allocation of each method within the budget; return how much was too little, by method."""
+        bound, made, reached = self._goal.bound(1.0), [], dict[Kind, float]()
+        for each in methods:
+            if each.is_empty:
+                continue
+            outcomes = self._tried(each, each.within_budget(), each.base, bound)
+            made += outcomes
+            if outcomes and not any(outcome.accepted for outcome in outcomes):
+                reached[each.kind] = max(outcome.decision.kept or 0.0 for outcome in outcomes)
+            elif not outcomes:
+                self.limits.append(
+                    f"{each.kind}: with {each.lowest:.1%} of the {each.what} kept, the fewest possible, a model is "
+                    "still above the budget"
+                )
+        self._finals([each for each in made if each.candidate and self._goal.excess(each.candidate) <= 1], bound)
+        return reached
 
-    def _round(
-        self, attempt: Attempt, method: Method, best: Candidate, model: keras.Model | None
-    ) -> tuple[Decision, keras.Model | None]:
-        """Make one candidate; return its decision, and its plain model unless an earlier run made it.
+    def _finals(self, outcomes: Sequence[Outcome], bound: float) -> None:
+        """Fine-tune the best of them for as long again, and then the best one, if it is not surely within the bound,
+        for as long as all before; neither, if it is surely within the bound and no worse than the unpruned one."""
+        found = {each.candidate.name: each for each in outcomes if each.candidate}
+        if not found or not self._job.epochs:
+            return
+        first = most_accurate(self.front, [each.candidate for each in found.values() if each.candidate])[0]
+        if holds_surely(self.front, first, bound) and self.front.holds(first.metric, self.front.candidates[0].metric):
+            return
+        for each in rivals(self.front, [each.candidate for each in found.values() if each.candidate]):
+            longer = self._longer(found[each.name], self._job.epochs)
+            if longer.candidate and self._goal.excess(longer.candidate) <= 1:
+                found[longer.candidate.name] = longer
+        best = most_accurate(self.front, [each.candidate for each in found.values() if each.candidate])[0]
+        self._attempts.keep([best])
+        if is_near(self.front, best, bound):
+            last = self._longer(found[best.name], 2 * self._job.epochs)
+            self._attempts.keep([each for each in (best, last.candidate) if each])
+
+    # Without: rounds, each of which prunes further, or less.
+
+    def _rounds(self, proposals: Proposals, bound: float, failed: float | None = None) -> Candidate:
+        """Run the rounds of one method; return the smallest accepted candidate, or the one it began with.
 
         Args:
-            attempt: The candidate to make.
-            method: The method that prunes.
-            best: The candidate to prune further.
-            model: Its plain model, or None if it is not in memory.
+            proposals: The method and the candidate that it begins with.
+            bound: Worst acceptable metric.
+            failed: The fraction kept that is known to be too small. Defaults to None, none is known.
         """
-        self._number += 1
-        known = self._journal.find(attempt.name)
-        if known is not None:
-            self._expected = known.seconds
-            return known, None
-        self._clock.need(self._expected, f"The next candidate, {attempt.name},")
-        start = self._clock.passed
-        pruned = method.prune(self._loaded(best, model), attempt.allocation)
-        self._job.train(pruned, self._number)
-        ratios = ", ".join(f"{layer} {ratio:.0%}" for layer, ratio in attempt.allocation.items())
-        done = f"{attempt.kept:.1%} of the {self._what(attempt.kind)} kept (pruned: {ratios})"
-        candidate, plain, reason = self._exported(pruned, attempt.name, done)
-        metric = None if candidate is None else candidate.metric
-        if metric is not None and not self._job.evaluation.holds(metric, attempt.bound):
-            reason = f"{metric:.6g} is worse than {attempt.bound:.6g}"
-        self._expected = self._clock.passed - start
-        judged = ("rejected", reason) if reason else ("accepted", "within the bound")
-        decision = Decision(attempt.name, attempt.kept, metric, attempt.bound, *judged, self._expected)
-        self._note(decision, candidate)
-        return decision, plain
+        best = proposals.base
+        if proposals.is_empty:
+            self.limits.append(f"{proposals.kind}: nothing can be pruned")
+            return best
+        held, pruned = 1.0, Allocation()
+        for _ in range(1000):
+            target = self._pace.next(held, failed, proposals.lowest)
+            if target is None:
+                break
+            ready = self._new_ones(proposals, target, pruned, best, failed)
+            outcomes = self._tried(proposals, ready, best, bound)
+            if not outcomes:  # a whole channel more or less: there is nothing in between
+                break
+            winner = self._winner(outcomes, bound)
+            if winner is None:
+                failed = max(outcome.decision.kept or 0.0 for outcome in outcomes)
+                continue
+            held, pruned = winner.decision.kept or held, winner.attempt.allocation
+            best = winner.candidate or best
+            self._attempts.keep([best])
+            if self._goal.has_budget and self._goal.met_by(best):
+                break
+        self.limits.append(self._why(proposals, held, failed, bound))
+        return best
 
-    def _exported(self, model: keras.Model, name: str, done: str) -> tuple[Candidate | None, Any, str]:
-        try:
-            return *self._job.candidate(model, name, self._journal.folder, done), ""
-        except tflite_export.ExportError as error:  # after fine-tuning a model may be impossible to quantise
-            return None, None, f"the export failed: {error}"
+    def _new_ones(
+        self, proposals: Proposals, target: float, pruned: Allocation, best: Candidate, failed: float | None
+    ) -> Iterable[Proposal]:
+        """Yield the allocations of a round, except those that keep no more than what failed."""
+        for label, allocation, _ in proposals.at(target, pruned, best):
+            kept = proposals.method.left(allocation)
+            if failed is None or kept > failed:
+                yield label, allocation, kept
 
-    # Before the rounds.
+    def _tried(self, proposals: Proposals, ready: Iterable[Proposal], base: Candidate, bound: float) -> list[Outcome]:
+        """Make a candidate by each allocation, all fine-tuned alike; of two that are the same model, one."""
+        outcomes, seen = [], set()
+        for label, allocation, _ in ready:
+            removed = proposals.method.removed(allocation)
+            if removed in seen:
+                continue
+            seen.add(removed)
+            kept = proposals.method.left(allocation)
+            words = (proposals.method, proposals.kind, proposals.what, label, base, allocation, kept, bound)
+            outcomes.append(self._attempts.make(Attempt(*words, self._job.epochs, hopeless=self._hopeless(bound))))
+        return outcomes
 
-    def _dense(self) -> Candidate:
-        name = DENSE
-        self._expected = self._job.guess
-        known = self._journal.find(name)
-        if known is None:
-            start = self._clock.passed
-            candidate, _ = self._job.candidate(self._job.model, name, self._journal.folder, "not pruned")
-            seconds = self._clock.passed - start
-            bound = self._goal.bound(1.0)
-            self._note(Decision(name, None, candidate.metric, bound, "baseline", "", seconds), candidate)
-            self._expected += seconds
-        else:
-            self._expected += known.seconds
-        return self._journal.candidates[name]
+    def _winner(self, outcomes: Sequence[Outcome], bound: float) -> Outcome | None:
+        """Return the most accurate of the accepted ones. If there is none, the best gets a second fine-tuning where
+        chance may have decided."""
+        found = {each.candidate.name: each for each in outcomes if each.candidate}
+        if not found:
+            return None
+        best = most_accurate(self.front, [each.candidate for each in found.values() if each.candidate])[0]
+        if found[best.name].accepted:
+            return found[best.name]
+        if not self._job.epochs or not is_near(self.front, best, bound):
+            return None
+        longer = self._longer(found[best.name], self._job.epochs)
+        return longer if longer.accepted else None
 
-    def _sensitivity(self, kind: Kind, base: Candidate, model: keras.Model | None) -> Sensitivity:
-        """Scan the model that the method begins with; values that an earlier run measured are read from its file."""
-        whole = self._loaded(base, model)
-        scan = make_scan(whole, None, kind, None, None)
-        evaluation = self._job.evaluation.of_sample(scan.running, whole, self._samples)
-        seconds: list[float] = []
+    def _longer(self, outcome: Outcome, epochs: int) -> Outcome:
+        assert outcome.candidate is not None
+        return self._attempts.make(
+            dataclasses.replace(outcome.attempt, base=outcome.candidate, epochs=epochs, rate=RESTART, hopeless=None)
+        )
 
-        def check() -> None:
-            now = self._clock.passed
-            one = now - seconds[-1] if seconds else 0.0
-            seconds.append(now)
-            self._clock.need(one + self._expected, f"The sensitivity scan and a first candidate of {kind}")
+    def _hopeless(self, bound: float) -> float | None:
+        """Return the metric below which a fine-tuning may end early: far from the bound, by the noise of the metric."""
+        dense = self.front.candidates[0]
+        if dense.low is None or dense.high is None:
+            return None
+        far = SPREADS * (dense.high - dense.low)
+        return bound + far if self._job.evaluation.lower_is_better else bound - far
 
-        file = self._journal.folder / f"sensitivity-{kind}.json"
-        return measure(scan, scan.units, LEVELS[kind], kind, evaluation, file, (kind,), check)
-
-    # Helpers.
-
-    def _loaded(self, candidate: Candidate, model: keras.Model | None) -> keras.Model:
-        return candidate.load() if model is None else model
-
-    def _note(self, decision: Decision, candidate: Candidate | None) -> None:
-        self._journal.add(decision, candidate)
-        metric = "no file" if decision.metric is None else f"{self._job.evaluation.name} {decision.metric:.6g}"
-        size = "" if candidate is None else f", {candidate.bytes:,} bytes, {candidate.gzip_bytes:,} gzip"
-        reason = f" ({decision.reason})" if decision.reason else ""
-        self._say(f"{decision.candidate}: {metric}{size}: {decision.decision}{reason}, {decision.seconds:.1f} s")
-
-    def _why(self, kind: Kind, held: float, failed: float | None, bound: float) -> str:
-        what = self._what(kind)
+    def _why(self, proposals: Proposals, held: float, failed: float | None, bound: float) -> str:
+        kind, what = proposals.kind, proposals.what
         if failed is None:
             return f"{kind}: {held:.1%} of the {what} are kept, and no more can be removed"
         return (
             f"{kind}: with {held:.1%} of the {what} kept the metric is within the bound of {bound:.6g}, with "
             f"{failed:.1%} it is not"
         )
-
-    def _what(self, kind: Kind) -> str:
-        names: dict[Measure, str] = {"params": "parameters", "macs": "MACs"}
-        return names[self._goal.measure] if kind == "channels" else "prunable weights"

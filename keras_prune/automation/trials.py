@@ -4,8 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from keras_prune.automation.allocate import Allocation, first_where
-from keras_prune.automation.methods import Method
+from keras_prune.automation.allocate import Allocation, Path, first_where
 from keras_prune.reporting.progress import track
 
 _LEAST = 0.01  # of a share: every layer is pruned at some scale, so that any target can be reached
@@ -27,7 +26,8 @@ def find_optuna() -> Any:
 
 
 def allocate_by_trials(
-    method: Method,
+    path: Path,
+    left: Callable[[Allocation], float],
     held: Allocation,
     greedy: Allocation,
     target: float,
@@ -43,7 +43,8 @@ def allocate_by_trials(
     allocation keeps no more than the target.
 
     Args:
-        method: Of the search: it has the fraction that an allocation keeps, and the highest ratios.
+        path: Its end has the highest ratios.
+        left: Returns the fraction that an allocation keeps.
         held: The ratios that are pruned already: ratios only rise.
         greedy: The allocation to improve on.
         target: Largest fraction to keep.
@@ -52,14 +53,14 @@ def allocate_by_trials(
         trials: Number of trials, at least 1, besides the greedy allocation.
         seed: Of Optuna's sampler.
     """
-    most = method.path.at(float(len(method.path.steps)))
+    most = path.at(path.length)
     room = {name: ratio - held.get(name, 0.0) for name, ratio in most.items() if ratio > held.get(name, 0.0)}
 
     def spread(shares: Allocation) -> Allocation:
         def at(scale: float) -> Allocation:
             return held | {name: held.get(name, 0.0) + room[name] * min(1.0, scale * shares[name]) for name in room}
 
-        return at(first_where(lambda scale: method.left(at(scale)) <= target, 1 / _LEAST))
+        return at(first_where(lambda scale: left(at(scale)) <= target, 1 / _LEAST))
 
     def value_of(allocation: Allocation) -> float:
         value = judge(allocation)

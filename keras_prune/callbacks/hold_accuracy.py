@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import os
-import warnings
 from typing import Any
 
 import keras
@@ -11,12 +10,16 @@ import keras
 from keras_prune import _keras
 from keras_prune.callbacks.atomic_backup import IN_THIS_FIT as BACKUP_IN_THIS_FIT
 from keras_prune.callbacks.hold_backup import Backup
+from keras_prune.callbacks.hold_unmet import unmet
 from keras_prune.callbacks.pruning_schedule import IN_THIS_FIT as SCHEDULE_IN_THIS_FIT
 from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import apply_masks, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
+from keras_prune.masking.unpruned import decide, take_charge, take_masks
+from keras_prune.measurement.fingerprint import differing, named
 from keras_prune.measurement.metric_direction import MODES, Mode, lower_is_better
 from keras_prune.reporting.records import Records
+from keras_prune.reporting.unmet import say
 from keras_prune.selection import Selection
 from keras_prune.validation import (
     check_choice,
@@ -33,6 +36,7 @@ from keras_prune.weights.diverged import FiniteUpdates
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.snapshot import Snapshot
+from tflite_export.reporting import Shown
 
 IN_THIS_FIT = "keras_prune.HoldAccuracy"  # a key of the parameters that all callbacks of one `fit` share
 # The state of the search, except models.
@@ -48,7 +52,7 @@ _STATE = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
+class Decision(Shown):
     """Decision of `HoldAccuracy` after an epoch.
 
     Args:
@@ -123,8 +127,8 @@ class HoldAccuracy(keras.callbacks.Callback):
         - `on_epoch_end`: applies the masks, compares the metric with the bound, decides, restores the last model that
           held if the sparsity has failed, writes the backup, and stops training when the search is done. Writes the
           sparsity to `logs["sparsity"]`.
-        - `on_train_end`: restores the sparsest model that held, and removes the backup; warns if no sparsity was
-          decided upon.
+        - `on_train_end`: restores the sparsest model that held, and removes the backup; warns if none held, or training
+          ended before the search did.
 
     Raises:
         ValueError: Values outside these ranges, or a selection that decides itself how much is pruned; in `fit`, a
@@ -216,12 +220,14 @@ class HoldAccuracy(keras.callbacks.Callback):
         super().set_model(keep_masks(model))
         self._weights = weights
         self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)
+        take_masks(model)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.params.setdefault(IN_THIS_FIT, self) is not self:
             raise ValueError(
                 "One HoldAccuracy a fit: two would undo each other's masks. Received: two HoldAccuracy callbacks"
             )
+        take_charge(self._model)
         self._measured.check()
         self.decisions = Records()
         self.baseline = self._given_baseline
@@ -286,13 +292,8 @@ class HoldAccuracy(keras.callbacks.Callback):
             if (of_model := self.params.get(BACKUP_IN_THIS_FIT)) is not None and of_model.delete_checkpoint:
                 of_model.clear()
             self.backup.clear()
-        if self.baseline is None or not any(made.decision in ("held", "failed") for made in self.decisions):
-            warnings.warn(
-                f"Training ended after {len(self.decisions)} epochs, before HoldAccuracy could decide whether any "
-                "sparsity holds: the model is not pruned further. Train for longer than the "
-                f"{self.baseline_epochs} epochs of the baseline and `patience={self.patience}`.",
-                stacklevel=2,
-            )
+        say(unmet(self, self._held, self._failed, self._done))
+        decide(self._model, self._done)
 
     # How.
 
@@ -300,15 +301,29 @@ class HoldAccuracy(keras.callbacks.Callback):
         return {
             "decisions": [dataclasses.asdict(decision) for decision in self.decisions],
             **{name: getattr(self, name) for name in _STATE},
+            "settings": self._settings(),
         }
+
+    def _settings(self) -> dict[str, str]:
+        """What the decisions of a search depend on."""
+        names = ("monitor", "mode", "max_drop", "relative", "baseline_epochs", "step", "resolution", "patience")
+        given = {name: getattr(self, name) for name in (*names, "max_sparsity")}
+        rule = {name: repr(getattr(self.rule, name)) for name in ("selection", "targets", "prune_frozen")}
+        return named(**given, **rule, baseline=self._given_baseline, importance=self.rule.importance)
 
     def _resume(self, epoch: int) -> None:
         """Restores the search as it was after an epoch."""
         assert self.backup is not None
-        found = self.backup.load(epoch, self.model, _STATE, Decision)
+        found = self.backup.load(epoch, self.model, {**_STATE, "settings": dict}, Decision)
         if found is None:
             return
-        decisions, state, self._best = found
+        decisions, state, best = found
+        if state["settings"] != self._settings():
+            raise ValueError(
+                "The backup must be of a search with the same settings: empty the folder to start again. "
+                f"Received: {self.backup.folder} and {differing(state['settings'], self._settings())}"
+            )
+        self._best = best
         self.decisions = Records(decisions)
         for name in _STATE:
             setattr(self, name, state[name])

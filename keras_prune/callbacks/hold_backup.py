@@ -89,7 +89,10 @@ class Backup:
         arrays = _named(now)
         sizes = {name: array.nbytes for name, array in arrays.items()}
         if sizes != {name: len(each) for name, each in content.items()}:
-            raise ValueError(f"The backup must be of this model and optimizer. Received: {path}, of another one")
+            raise ValueError(
+                f"The backup must be of this model and optimizer. Received: {path}, of another one: "
+                f"{_differing({name: len(each) for name, each in content.items()}, sizes, model)}"
+            )
         read = {name: np.frombuffer(content[name], array.dtype).reshape(array.shape) for name, array in arrays.items()}
         weights = tuple(array for name, array in read.items() if name.startswith("weight"))
         optimizer = tuple(array for name, array in read.items() if name.startswith("optimizer"))
@@ -109,6 +112,16 @@ class Backup:
 
     def _path(self, epoch: int) -> pathlib.Path:
         return self.folder / f"{epoch}{_SUFFIX}"
+
+
+def _differing(saved: Mapping[str, int], now: Mapping[str, int], model: keras.Model) -> str:
+    """The first array that differs, with both sizes, and how many differ."""
+    other = [name for name in {**now, **saved} if saved.get(name) != now.get(name)]
+    kind, index = other[0].split()
+    variables = model.weights if kind == "weight" else getattr(model.optimizer, "variables", [])
+    path = f" ({variables[int(index)].path})" if int(index) < len(variables) else ""
+    sizes = [f"{found[other[0]]:,} bytes" if other[0] in found else "none" for found in (now, saved)]
+    return f"{other[0]}{path} has {sizes[0]} in the model and {sizes[1]} in the backup; {len(other)} arrays differ"
 
 
 def _named(snapshot: Snapshot) -> dict[str, np.ndarray]:

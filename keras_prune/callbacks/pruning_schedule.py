@@ -1,7 +1,6 @@
 """`PruningSchedule`: updates the masks of a model along a schedule while it trains."""
 
 import threading
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -15,6 +14,8 @@ from keras_prune._keras.multi_worker import choice_of_first
 from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import MaskedWeight, apply_masks
 from keras_prune.masking.pruned_model import keep_masks
+from keras_prune.masking.unpruned import decide, take_charge, take_masks
+from keras_prune.reporting.unmet import say, too_early
 from keras_prune.schedules import ConstantSparsity, SparsitySchedule
 from keras_prune.selection import Selection
 from keras_prune.validation import check_sparsity, check_step
@@ -22,6 +23,7 @@ from keras_prune.weights.diverged import FiniteUpdates
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.regrowth import Regrowth
 from keras_prune.weights.rule import PruningRule, Targets
+from keras_prune.weights.shortfall import shortfall
 
 IN_THIS_FIT = "keras_prune.PruningSchedule"  # a key of the parameters that all callbacks of one `fit` share
 
@@ -68,7 +70,8 @@ class PruningSchedule(_keras.BackgroundCallback):
         - `on_epoch_begin`, `on_train_batch_end`: update the masks if that is due at the optimizer step.
         - `on_train_batch_begin`, `on_test_begin`, `on_epoch_end`: do so if the last batch ended in the background.
         - `on_train_batch_end`, `on_epoch_end`: write the sparsity to the logs.
-        - `on_train_end`: applies the masks a last time, and warns if training ended before the schedule does.
+        - `on_train_end`: applies the masks a last time, and warns if training ended before the schedule does, or the
+          masks prune less than it asks for.
 
     | `importance` | needs | score of a weight `w` with inputs `x` | comparable | source |
     |---|---|---|---|---|
@@ -147,6 +150,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         self._known_step, self._known_batch = 0, 0
         self._thread: int | None = None  # that of `fit`
         self._ends_unseen = False
+        self._said_early = False
 
     def _schedules_by_target(self) -> dict[float | None, SparsitySchedule]:
         if self.schedule is not None:
@@ -185,6 +189,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         self._weights = [] if self._awaits_weights else self.rule.weights_of(model, "PruningSchedule")
         super().set_model(keep_masks(model))
         self._measured = Measured(self.rule, model, self.data, self.data_batches, self.loss)
+        take_masks(model)
         self._begin()
 
     def _take_weights(self) -> None:
@@ -206,6 +211,7 @@ class PruningSchedule(_keras.BackgroundCallback):
                 "`targets`. Received: two PruningSchedule callbacks"
             )
         self._begin()
+        take_charge(self._model)
         self._thread = threading.get_ident()
         if self._measured is not None:
             self._measured.check()
@@ -242,14 +248,14 @@ class PruningSchedule(_keras.BackgroundCallback):
         apply_masks(self.model)  # moving averages were written into the weights after the last epoch
         step = self._read_step()
         if self.end_step is not None and step < self.end_step:
-            hint = "Train for longer, or lower the schedule's `end_step`."
-            if step == 0:  # a model with two optimizers, say
-                hint = "`model.optimizer` made no step: if the model has others, call `after_step(step)` instead."
-            warnings.warn(
-                f"Training ended at step {step}, before the pruning schedule does at step {self.end_step}: the "
-                f"sparsity is {self._sparsity:.4f}. {hint}",
-                stacklevel=2,
-            )
+            if not self._said_early:  # of several `fit`s, each ends before the schedule does, except the last
+                hint = "Train for longer, or lower the schedule's `end_step`."
+                if step == 0:  # a model with two optimizers, say
+                    hint = "`model.optimizer` made no step: if the model has others, call `after_step(step)` instead."
+                say(too_early(step, self.begin_step, self.end_step, self._sparsity, hint))
+            self._said_early = True
+        elif not self._updates.refused and not self._awaits_weights:  # that was said
+            say(self._shortfall(step))
 
     def after_step(self, step: int | None = None) -> None:
         """Update the masks if that is due, and apply them: for `train_on_batch` and custom training loops.
@@ -262,6 +268,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         """
         if step is None and not self.model.compiled:
             raise ValueError("A model that is not compiled has no step: pass `step`. Received: step=None")
+        take_charge(self._model)
         self._update_if_due(self._read_step() if step is None else step)
         apply_masks(self.model)
 
@@ -292,6 +299,19 @@ class PruningSchedule(_keras.BackgroundCallback):
             self._ends_unseen = False
             self._update_if_due(self._read_step())
 
+    def _shortfall(self, step: int) -> str:
+        """What the masks prune less, at the end, than was asked for; empty if they prune as much."""
+        due = self._last_update
+        if due is None:
+            return f"Nothing was pruned: no mask update was due by step {step}, with frequency={self.frequency}."
+        asked = max((self._sparsity_at(own, step) for own in self._schedules), default=0.0)
+        if self.is_at_target is None and asked and not self._sparsity:  # a function, which has no end
+            return (
+                f"Nothing was pruned: the schedule asks for a sparsity of {asked:.4f} at step {step}, but the last "
+                f"mask update, at step {due}, was before it asked for any. Lower `frequency`: it is {self.frequency}."
+            )
+        return shortfall(self._weights, self.rule, lambda own: self._sparsity_at(own, due))
+
     def _update_if_due(self, step: int) -> None:
         due = self._due(step)
         if due is None or due == self._last_due or self._awaits_weights:
@@ -311,6 +331,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         if kept is not None:
             self._last_update = due
             self._count(kept)
+            decide(self._model, self.is_at_target is not False)
 
     def _count(self, kept: dict[int, int] | None = None) -> None:
         """Brings the sparsity up to date: after an update from what it counted, else from the masks themselves."""

@@ -15,11 +15,11 @@ from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.checks import check_model
 from keras_prune.tracing.labels import FIXED, collapse
 from keras_prune.tracing.trace import Trace, trace
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ChannelGroup:
+class ChannelGroup(Shown):
     """Group of channels that layers share: a channel is removed from every member, or from none.
 
     Args:

@@ -13,6 +13,7 @@ from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget
 from keras_prune.costs.counting import costs_of_trace
+from keras_prune.reporting.unmet import say
 from keras_prune.validation import check_integer
 
 
@@ -22,13 +23,15 @@ class IterativePruning:
     Each step keeps the same fraction of what the step before kept: after `steps` of them the ratio, or the budget, is
     reached just as `prune_channels` would reach it at once. Every model is new and not compiled: compile it, so that
     the state of the optimizer (momentum, step) starts afresh, and with it its learning rate schedule. `results` has the
-    report and the plan of each step; a second loop starts again from `model`.
+    report and the plan of each step; a second loop starts again from `model`. The last step warns if less was
+    removed than was asked for.
 
     Args:
         model: A built Sequential or Functional model. It is not changed.
         steps: Number of models, at least 1.
         ratio: As in `prune_channels`: of the channels of `model`, the fraction that is missing in the last one.
-        budget: As in `prune_channels`, instead of `ratio`; not of latency, which is measured, not counted.
+        budget: As in `prune_channels`, instead of `ratio`; not of `bytes` or `latency`, which are measured on files,
+            not counted.
         ratios: As in `prune_channels`.
         importance: As in `prune_channels`; measured again on each model.
         scope: As in `prune_channels`.
@@ -41,7 +44,7 @@ class IterativePruning:
         strict: As in `prune_channels`.
 
     Raises:
-        ValueError: As `prune_channels`; `steps` below 1; a budget of latency.
+        ValueError: As `prune_channels`; `steps` below 1; a budget of `bytes` or `latency`.
         TypeError: As `prune_channels`.
 
     Example:
@@ -76,8 +79,11 @@ class IterativePruning:
         self._steps = check_integer(steps, "steps", 1)
         chosen = ratio, budget, ratios, importance, scope, round_to, min_channels, max_ratio
         request = ChannelRequest(*chosen, data, loss, recalibrate, strict)
-        if budget is not None and budget.latency is not None:
-            raise ValueError(f"A budget of latency cannot be reached in steps. Received: budget={budget!r}")
+        if budget is not None and budget.measured:
+            raise ValueError(
+                "A budget of the exported file, its bytes or its latency, cannot be reached in steps: count `macs`, "
+                f"`params` or `weight_bytes`. Received: budget={budget!r}"
+            )
         analysis = analyze_channels(model)
         self.results: list[PrunedChannels] = []
         self._model = model
@@ -98,4 +104,6 @@ class IterativePruning:
             result = carry_out(model, self._request.after(step / self._steps, self._costs))
             self.results.append(result)
             model = result.model
+            if step == self._steps:
+                say(" ".join(result.report.missed))
             yield model

@@ -7,12 +7,13 @@ from typing import Literal, get_args
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.patterns import check_patterns, matches
 from keras_prune.validation import check_choice, check_fraction, check_integer, part
+from tflite_export.reporting import Shown
 
 Scope = Literal["group", "global", "isomorphic"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
+class Limits(Shown):
     """How much of each group is removed.
 
     Args:

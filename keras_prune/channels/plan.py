@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,12 +10,13 @@ from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.reading.json_files import fields, read_plan
 from keras_prune.storage import write_plan
 from keras_prune.validation import check_integer
+from tflite_export.reporting import Shown, Table
 
 _LARGEST = 2**31 - 1  # no axis is longer
 
 
 @dataclasses.dataclass(frozen=True)
-class ChannelPlan:
+class ChannelPlan(Shown):
     """Plan of which channels to remove. It fits all models of the same structure.
 
     Args:
@@ -43,6 +44,10 @@ class ChannelPlan:
             for name, positions in self.removed.items()
         }
         object.__setattr__(self, "removed", checked)
+
+    def _tables(self) -> Sequence[Table]:
+        rows = [(name, str(len(each)), ", ".join(map(str, each))) for name, each in self.removed.items()]
+        return [Table(("Group", "Removed", "Positions"), rows, f"Plan for models of the structure {self.fingerprint}")]
 
     def save(self, path: str | pathlib.Path, overwrite: bool = True) -> None:
         """Write the plan as JSON.

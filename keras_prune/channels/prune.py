@@ -16,13 +16,14 @@ from keras_prune.channels.removal_order import RemovalOrder
 from keras_prune.channels.report import ChannelReport, make_report
 from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, Score, score_groups
-from keras_prune.costs.budget import Budget, count_costs, meet_budget
+from keras_prune.costs.budget import Budget, BudgetRow, count_costs, meet_budget
 from keras_prune.costs.counting import Costs, costs_of_trace
 from keras_prune.tracing.kept_channels import Kept
+from tflite_export.reporting import Shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ChannelChoice:
+class ChannelChoice(Shown):
     """How the removed channels were chosen.
 
     Args:
@@ -37,13 +38,13 @@ class ChannelChoice:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PrunedChannels:
+class PrunedChannels(Shown):
     """Result of `prune_channels`. Printed, or shown in a notebook, it is its report.
 
     Args:
         model: The smaller model, not compiled: the state of an optimizer does not fit it.
         plan: Which channels were removed. Save it, and replay it with `prune_channels(model, plan=plan)`.
-        report: Sizes before and after, and what could not be pruned.
+        report: Sizes before and after, what could not be pruned, and first what was asked for and not reached.
         choice: The scores behind it, for `explain`. Defaults to None: a plan was replayed.
     """
 
@@ -149,25 +150,27 @@ def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
     plan = request.plan
     asked: Mapping[str, int] = {}
     choice = None
+    budgets: tuple[BudgetRow, ...] = ()
     if plan is None:
         scores = score_groups(analysis, request.score, model, request.data, request.loss)
         choice = ChannelChoice(request.score, scores, limits)
         order = RemovalOrder(analysis, limits, scores)
-        length = _length(order, analysis, costs, model, request)
+        length, budgets = _length(order, analysis, costs, model, request)
         plan, asked = order.plan(length), order.asked(length)
     keep = plan.keep(analysis)
     small = rebuild(analysis.trace, keep)
     if batches is not None:
         recalibrate_statistics(small, batches)
-    return PrunedChannels(small, plan, make_report(analysis, costs, plan, keep, asked, request), choice)
+    report = make_report(analysis, costs, plan, keep, asked, request, budgets)
+    return PrunedChannels(small, plan, report, choice)
 
 
 def _length(
     order: RemovalOrder, analysis: ChannelAnalysis, costs: Costs, model: keras.Model, request: ChannelRequest
-) -> int:
-    """How much of the removal order the ratio, or the budget, takes."""
+) -> tuple[int, tuple[BudgetRow, ...]]:
+    """How much of the removal order the ratio, or the budget, takes, and what is reached of the budget."""
     if request.budget is None:
-        return order.length(request.ratio or 0.0)
+        return order.length(request.ratio or 0.0), ()
 
     def left(length: int) -> Mapping[str, int | None]:
         return count_costs(costs, Kept(order.plan(length).keep(analysis)))

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.graph.copying import Copier, copy_layer, copy_learnt, copy_variables, reconfigure
+from keras_prune.graph.same_outputs import check_copy
 from keras_prune.graph.structure import Graph
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.kept_channels import Kept
@@ -23,7 +24,7 @@ def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
 
     Raises:
         RuntimeError: A layer came out in another shape than its rule says.
-        ValueError: A layer cannot be copied, or two hold the same weight.
+        ValueError: A layer cannot be copied, its copy computes something else, or two hold the same weight.
     """
     rebuilder = _Rebuilder(trace, Kept(keep))
     try:
@@ -52,6 +53,7 @@ class _Rebuilder(Copier):
         self._trace = trace
         self._kept = kept
         self._layers: list[tuple[keras.Layer, keras.Layer]] = []
+        self._untouched: list[tuple[keras.Layer, keras.Layer]] = []
         self._cuts: dict[int, list[Binding]] = {}
         # The first axes first: what they leave out lies in long runs, and is not read again for the next axis.
         for binding in sorted(trace.found.bindings.values(), key=lambda each: each.axis):
@@ -65,15 +67,24 @@ class _Rebuilder(Copier):
         return model
 
     def copy_learnt(self) -> None:
-        """Copies what else was learnt, once the weights have their values: a `Normalization` reckons with them."""
+        """Copies what else was learnt, once the weights have their values: a `Normalization` reckons with them.
+
+        Layers that are as they were must then compute what they did.
+        """
         for old, new in self._layers:
             copy_learnt(old, new)
+        for old, new in self._untouched:
+            check_copy(old, new)
 
     def layer(self, path: str, layer: keras.Layer) -> keras.Layer:
         inner = _keras.inner_graph(layer)
         if inner is None:
             self.own(self._trace.names[id(layer)], layer)
-            copy = self._smaller(layer) if self._is_touched(layer) else copy_layer(layer)
+            if self._is_touched(layer):
+                copy = self._smaller(layer)
+            else:
+                copy = copy_layer(layer)
+                self._untouched.append((layer, copy))
         else:  # for each step in time
             copy = type(layer)(self.copy(inner, f"{path}/"), **keras.Layer.get_config(layer))
         self._layers.append((layer, copy))

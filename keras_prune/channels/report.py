@@ -9,17 +9,18 @@ import numpy as np
 from keras_prune.channels.groups import ChannelAnalysis, unknown_notes
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.request import ChannelRequest
-from keras_prune.costs.budget import Budget
+from keras_prune.channels.shortfall import shortfall
+from keras_prune.costs.budget import Budget, BudgetRow, budget_table
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_notes
 from keras_prune.reporting.numbers import change, number
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Work
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupReport:
+class GroupReport(Shown):
     """One channel group, before and after pruning.
 
     Args:
@@ -61,6 +62,8 @@ class ChannelReport(ReportedMacs, Report):
         parameters_after: Parameters of the smaller one.
         macs: Multiply-accumulates before and after, and of which operations they are unknown.
         unknown: Operations that no rule covers, by path, and the reason: the channels that reach them are kept.
+        budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
+        missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
     """
 
     model: str
@@ -71,6 +74,8 @@ class ChannelReport(ReportedMacs, Report):
     parameters_after: int
     macs: MacsChange
     unknown: Mapping[str, str]
+    budgets: tuple[BudgetRow, ...] = ()
+    missed: tuple[str, ...] = ()
 
     @property
     def frozen(self) -> dict[str, str]:
@@ -94,7 +99,7 @@ class ChannelReport(ReportedMacs, Report):
             )
             for group in self.groups
         ]
-        return [Table(headings, rows, f"Channels of '{self.model}', before -> after")]
+        return [Table(headings, rows, f"Channels of '{self.model}', before -> after"), *budget_table(self.budgets)]
 
     def _notes(self) -> list[str]:
         return [
@@ -130,6 +135,7 @@ def make_report(
     keep: np.ndarray,
     asked: Mapping[str, int],
     request: ChannelRequest,
+    budgets: tuple[BudgetRow, ...] = (),
 ) -> ChannelReport:
     """Return the report of a plan that was carried out.
 
@@ -140,6 +146,7 @@ def make_report(
         keep: For each atom, whether it was kept.
         asked: By name of the group how many channels should be removed; empty if a plan was replayed.
         request: What was asked for.
+        budgets: What was reached of each value of the budget. Defaults to none.
     """
     kept, whole = Kept(keep), Kept(np.ones_like(keep))
     weights, work = _by_group(analysis, costs)
@@ -171,6 +178,8 @@ def make_report(
         parameters_after=costs.parameters(kept),
         macs=macs_change(costs, whole, costs, kept),
         unknown=analysis.unknown,
+        budgets=budgets,
+        missed=shortfall(analysis, plan, request),
     )
 
 

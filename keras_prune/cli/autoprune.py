@@ -65,7 +65,7 @@ Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
         metavar="D",
         help="largest change of the metric for the worse, in its own units (default: 0.01)",
     )
-    add_budget(parser, "nonzero parameters", "bytes of the .tflite file")
+    add_budget(parser, "nonzero parameters", "quantised as --quantize says", weights=False)
     parser.add_argument(
         "--methods",
         nargs="+",

@@ -219,15 +219,21 @@ def add_importance(parser: argparse.ArgumentParser, criteria: Sequence[str], def
     )
 
 
-def add_budget(parser: argparse.ArgumentParser, params: str = "parameters", size: str = "bytes of the weights") -> None:
+def add_budget(
+    parser: argparse.ArgumentParser, params: str = "parameters", file: str = "", weights: bool = True
+) -> None:
     """The budget of the smaller model.
 
     Args:
         parser: Of the command.
         params: What are counted as parameters.
-        size: Which bytes are counted.
+        file: Which `.tflite` file is exported.
+        weights: Whether the bytes of the weights may be limited too.
     """
-    for name, what in (("macs", "multiply-accumulates of a forward pass"), ("params", params), ("bytes", size)):
+    limits = {"macs": "multiply-accumulates of a forward pass", "params": params}
+    limits |= {"weight-bytes": "bytes of the weights in memory"} if weights else {}
+    limits["bytes"] = f"bytes of the exported .tflite file, {file or 'as float32; needs TensorFlow'}"
+    for name, what in limits.items():
         parser.add_argument(
             f"--budget-{name}",
             type=amount,
@@ -245,7 +251,8 @@ def add_budget(parser: argparse.ArgumentParser, params: str = "parameters", size
 
 def budget_of(args: argparse.Namespace) -> "Budget | None":
     """The budget of these options; None if none was given."""
-    values = {name: getattr(args, f"budget_{name}") for name in ("macs", "params", "bytes", "latency")}
+    names = ("macs", "params", "weight_bytes", "bytes", "latency")
+    values = {name: getattr(args, f"budget_{name}", None) for name in names}
     given = {name: value for name, value in values.items() if value is not None}
     if not given:
         return None

@@ -12,8 +12,9 @@ from keras_prune.clustering.kmeans import START, Codebook, kmeans
 from keras_prune.masking.masked_weights import find_masked, inner_layer, walk_layers
 from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.wrapper import attach_clusters, detach_clusters
-from keras_prune.masking.wrapping import wrap_pruning
+from keras_prune.masking.wrapping import add_masks
 from keras_prune.patterns import Predicate, as_predicate, check_patterns, matches
+from keras_prune.reporting.unmet import say
 from keras_prune.validation import check_choice, check_flag, check_integer, check_layer
 
 Clusters = int | Mapping[str, int | None]
@@ -42,7 +43,8 @@ def cluster_weights(
 
     The clustered weights get masks too: a pruned weight is in no cluster, and remains zero. Clustered are the weights
     that can be pruned, also in frozen layers, so no biases and no normalisation. A clustered model can be pruned
-    further, clusters lose members then; a weight that regrows joins the cluster nearest to zero.
+    further, clusters lose members then; a weight that regrows joins the cluster nearest to zero. Warns if no weight
+    shares its value with another then: there are more clusters than values.
 
     Args:
         model: A built model, with masks or without, or a built layer. As in `wrap_pruning` a copy is returned and the
@@ -89,9 +91,14 @@ def cluster_weights(
             "Nothing can be clustered: the chosen layers have no weights that can be pruned, see `summary(model)`. "
             f"Received: clusters={clusters!r}, layers={layers!r} with the model '{model.name}'"
         )
+    if not any(_shares(book, kept) for _, books in found.values() for book, kept in books):
+        say(
+            "No weight shares its value with another: no array has more values than the clusters that it may have. "
+            f"Choose fewer. Received: clusters={clusters!r} with the model '{model.name}'"
+        )
     originals = _by_place(model)
     chosen = {id(originals[place]) for place in found}
-    wrapped = wrap_pruning(model, layers=lambda layer: id(layer) in chosen)
+    wrapped = add_masks(model, layers=lambda layer: id(layer) in chosen)
     copies = _by_place(wrapped)
     for place, (count, books) in found.items():
         layer = copies[place]
@@ -150,6 +157,11 @@ def _find_codebooks(
             kept = kept & (values != 0) if preserve_zeros else kept
             books.append((kmeans(values[kept], count, start), kept))
         yield place, (count, books)
+
+
+def _shares(book: Codebook, kept: np.ndarray) -> bool:
+    """Whether some weights that are kept share a value."""
+    return book.values.size < int(np.count_nonzero(kept))
 
 
 def _finite(weight: keras.Variable, path: str) -> np.ndarray:

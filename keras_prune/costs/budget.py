@@ -1,20 +1,21 @@
 """Budgets: what a smaller model may cost, and the shortest part of a removal order without which it does."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
 from keras_prune.costs.bisection import lowest
 from keras_prune.costs.counting import Costs
-from keras_prune.costs.latency import meet_latency
+from keras_prune.costs.exported import MEASURED, meet_measured
 from keras_prune.costs.macs_change import unknown_macs
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.validation import is_fraction, is_integer
+from tflite_export.reporting import Shown, Table
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Budget:
+class Budget(Shown):
     """What the smaller model may cost. All values that are given must hold.
 
     A number in (0, 1) is a fraction of what the original model costs, a whole number an amount. As little as possible
@@ -24,7 +25,11 @@ class Budget:
         macs: Multiply-accumulates of one forward pass of one sample; for models of which they are known (see `cost`).
             Defaults to None, any number.
         params: Number of parameters, biases and statistics included. Defaults to None, any number.
-        bytes: Bytes of the weights, as they are stored. Defaults to None, any number.
+        weight_bytes: Bytes of the weights in memory, as `cost(model).weight_bytes` counts them: no file is made.
+            Defaults to None, any number.
+        bytes: Bytes of the exported `.tflite` file, not compressed. Of `prune_channels` and `prune_layers` it is a
+            float32 file, with an export for each of some ten probes; of `autoprune` that of its `quantize`. Defaults to
+            None, any number.
         latency: Fraction of the original's latency, measured on the exported `.tflite` file on this machine: an export
             for each of some eight probes. Timings are noisy, so it is met as far as can be measured. Defaults to None,
             any latency.
@@ -42,6 +47,7 @@ class Budget:
 
     macs: float | int | None = None
     params: float | int | None = None
+    weight_bytes: float | int | None = None
     bytes: float | int | None = None
     latency: float | None = None
 
@@ -52,10 +58,17 @@ class Budget:
                 allowed = "a fraction in (0, 1)" + ("" if name == "latency" else ", or a positive integer")
                 raise ValueError(f"A budget must be {allowed}. Received: {name}={value!r}")
         if not self.given:
-            raise ValueError("A budget needs one of `macs`, `params`, `bytes`, `latency`. Received: Budget()")
+            raise ValueError(
+                "A budget needs one of `macs`, `params`, `weight_bytes`, `bytes`, `latency`. Received: Budget()"
+            )
 
     def __repr__(self) -> str:
         return f"Budget({', '.join(f'{name}={value!r}' for name, value in self.given.items())})"
+
+    __str__ = __repr__  # messages quote it
+
+    def _tables(self) -> Sequence[Table]:
+        return [Table(None, [(name, f"{value:,}") for name, value in self.given.items()], "Budget")]
 
     @property
     def given(self) -> dict[str, float | int]:
@@ -63,8 +76,13 @@ class Budget:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Those of the values that are measured on an exported file, not counted."""
+        return tuple(name for name in self.given if name in MEASURED)
+
     def targets(self, costs: Mapping[str, int | None], unknown: Mapping[str, str] | None = None) -> dict[str, int]:
-        """Return the amounts that must not be exceeded, `latency` apart, given what the original costs.
+        """Return the amounts that must not be exceeded, given what the original costs, of those costs.
 
         Args:
             costs: What it costs, by the names of the fields.
@@ -75,7 +93,7 @@ class Budget:
         """
         found = {}
         for name, value in self.given.items():
-            if name == "latency":
+            if name not in costs:
                 continue
             cost = costs[name]
             if cost is None:
@@ -89,9 +107,65 @@ class Budget:
         return found
 
 
+@dataclasses.dataclass(frozen=True)
+class BudgetRow:
+    """One value of a budget, and what was reached.
+
+    Args:
+        name: `"macs"`, `"params"`, `"weight_bytes"`, `"bytes"` or `"latency"`.
+        asked: The value, as it was given.
+        limit: The amount that it is: of `"latency"` in milliseconds.
+        reached: What the smaller model costs; None if it is unknown.
+        met: Whether that is within the limit.
+    """
+
+    name: str
+    asked: float | int
+    limit: float
+    reached: float | None
+    met: bool
+
+    @classmethod
+    def of(
+        cls, budget: Budget, limits: Mapping[str, float], reached: Mapping[str, float | None]
+    ) -> "tuple[BudgetRow, ...]":
+        """A row for each value of a budget.
+
+        Args:
+            budget: The budget.
+            limits: The amounts that it means, by name.
+            reached: What the smaller model costs, by name.
+        """
+        return tuple(
+            cls(name, asked, limits[name], reached.get(name), not _above(reached.get(name), limits[name]))
+            for name, asked in budget.given.items()
+        )
+
+
+def budget_table(rows: Sequence[BudgetRow]) -> list[Table]:
+    """The table of a report: what was asked for, and what was reached, of each value of a budget; none without rows."""
+
+    def amount(name: str, value: float | None) -> str:
+        if value is None:
+            return "-"
+        return f"{value:.3g} ms" if name == "latency" else f"{value:,.0f}"
+
+    cells = [
+        (
+            row.name,
+            f"{row.asked:g}" if row.asked < 1 else f"{row.asked:,}",
+            amount(row.name, row.limit),
+            amount(row.name, row.reached),
+            "yes" if row.met else "no",
+        )
+        for row in rows
+    ]
+    return [Table(("Budget", "Asked", "At most", "Reached", "Met"), cells, "Budget")] if cells else []
+
+
 def count_costs(costs: Costs, kept: Kept) -> dict[str, int | None]:
     """Return what a model costs with these channels kept, by the names that budgets use."""
-    return {"macs": costs.macs(kept), "params": costs.parameters(kept), "bytes": costs.bytes(kept)}
+    return {"macs": costs.macs(kept), "params": costs.parameters(kept), "weight_bytes": costs.bytes(kept)}
 
 
 def meet_budget(
@@ -103,8 +177,9 @@ def meet_budget(
     build: Callable[[int], keras.Model],
     hint: str = "",
     unknown: Mapping[str, str] | None = None,
-) -> int:
-    """Return the length of the shortest part of a removal order without which the model is within the budget.
+) -> tuple[int, tuple[BudgetRow, ...]]:
+    """Return the length of the shortest part of a removal order without which the model is within the budget, and what
+    is reached.
 
     Args:
         budget: The budget.
@@ -129,10 +204,13 @@ def meet_budget(
             f"Received: {budget}, that is {targets}"
         )
     length = lowest(0, longest, lambda each: not any(_above(left(each)[name], goal) for name, goal in targets.items()))
-    if budget.latency is None:
-        return length
-    return meet_latency(budget.latency, original, length, longest, build, budget)
+    limits: dict[str, float] = {**targets}
+    measured: Mapping[str, float] = {}
+    if budget.measured:
+        length, more, measured = meet_measured(budget.given, budget.measured, original, length, longest, build, budget)
+        limits |= more
+    return length, BudgetRow.of(budget, limits, {**left(length), **measured})
 
 
-def _above(count: int | None, target: int) -> bool:
+def _above(count: float | None, target: float) -> bool:
     return count is not None and count > target

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from keras_prune.costs.counting import Costs
 from keras_prune.reporting.numbers import change, number
 from keras_prune.tracing.kept_channels import Kept
+from tflite_export.reporting import Shown
 
 _NAMES = 3  # of one reason in a line
 
 
 @dataclasses.dataclass(frozen=True)
-class MacsChange:
+class MacsChange(Shown):
     """Multiply-accumulates (MACs) of a forward pass of one sample, before and after pruning. Its `str` says both.
 
     Kernels and attention count, not biases, normalisation, activations and pooling. The MACs of an operation without a

@@ -13,16 +13,16 @@ from keras_prune.costs.activation_memory import peak_bytes, tensor_bytes
 from keras_prune.costs.counting import Costs, item_size, total
 from keras_prune.masking.checks import check_built
 from keras_prune.masking.masked_weights import find_masked, inner_layer, plain_weights, walk_layers
-from keras_prune.masking.wrapping import strip_pruning
+from keras_prune.masking.wrapping import remove_masks
 from keras_prune.reporting.numbers import number
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Use, Work
 from keras_prune.tracing.trace import trace
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerCost:
+class LayerCost(Shown):
     """Cost of one layer, or of one operation of `keras.ops`.
 
     Args:
@@ -167,7 +167,7 @@ def cost(model: keras.Model) -> ModelCost:
     check_built(model)
     if not _keras.is_graph(model) or not _keras.has_graph(model):
         return _without_graph(model)
-    plain = strip_pruning(model) if find_masked(model) else model
+    plain = remove_masks(model) if find_masked(model) else model
     found = trace(plain)
     products = _Products(Costs(plain.weights, (), found.uses), len(found.found.atoms))
     uses: dict[int, list[Use]] = {}

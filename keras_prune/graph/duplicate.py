@@ -86,6 +86,8 @@ class _Duplicator:
         family = type(thing).__module__.split(".")[0]
         if family == "torch" or (family == "tensorflow" and hasattr(thing, "assign_add")):  # its tensors, its variables
             return _copy_of_backend
+        if type(thing).__name__ == "TrackableReference":  # by which TensorFlow's checkpoints find variables
+            return self._dependency
         return self._object if hasattr(thing, "__dict__") and family not in _SHARED else _share
 
     def _layer(self, layer: keras.Layer) -> Any:
@@ -209,6 +211,9 @@ class _Duplicator:
     def _reference(self, reference: Any) -> Any:
         held = reference()
         return weakref.ref(self(held)) if id(held) in self._owned | self._copies.keys() else reference
+
+    def _dependency(self, reference: Any) -> Any:
+        return type(reference)(reference.name, self(reference.ref))
 
     def _random(self, generator: Any) -> Any:
         return copy.deepcopy(generator)

@@ -16,6 +16,7 @@ from keras_prune.importance.from_gradients import fisher, gradient, loss_change,
 from keras_prune.importance.from_weights import batch_norm_scale, fpgm, l1, l2, lamp, magnitude, magnitude_of_unit
 from keras_prune.importance.protocols import ArrayUnit, WeightOnlyStatistics
 from keras_prune.importance.random import Random, drawn_seed
+from tflite_export.reporting import Shown
 
 Importance = Callable[..., np.ndarray]
 """`weight -> scores`, or `(weight, statistics) -> scores`: NumPy arrays of the same shape."""
@@ -26,7 +27,7 @@ _Scorer = Callable[[ArrayUnit, WeightOnlyStatistics | None], np.ndarray]  # None
 
 
 @dataclasses.dataclass(frozen=True)
-class Criterion:
+class Criterion(Shown):
     """Importance criterion: its function, what it needs, and what it computes.
 
     In the formulas `w` is a weight and `x` its input, the activation that it is multiplied by; `y` are the activations

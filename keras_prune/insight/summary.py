@@ -14,11 +14,11 @@ from keras_prune.masking.prunable import Prunable, find_prunable
 from keras_prune.masking.wrapper import ATTRIBUTE, CLUSTERS
 from keras_prune.plots.sparsity import plot_sparsity
 from keras_prune.validation import check_layer
-from tflite_export.reporting import Report, Table
+from tflite_export.reporting import Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
-class WeightSparsity:
+class WeightSparsity(Shown):
     """Prunable weight array of a model.
 
     Args:
@@ -53,7 +53,7 @@ class WeightSparsity:
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerSparsity:
+class LayerSparsity(Shown):
     """Layer of a model.
 
     Args:

@@ -8,10 +8,11 @@ import keras
 
 from keras_prune.graph.structure import Graph, Structure, data_tensors, has_weights, position
 from keras_prune.layers.residual_sums import operands
+from tflite_export.reporting import Shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Cut:
+class Cut(Shown):
     """One change of the graph: a node that is bypassed, or one operand that a sum no longer adds.
 
     Args:

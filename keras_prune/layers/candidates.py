@@ -17,6 +17,7 @@ from keras_prune import _keras
 from keras_prune.graph.structure import Graph, Structure, data_tensors, has_weights
 from keras_prune.layers.bypass import Cut
 from keras_prune.layers.residual_sums import droppable, operands
+from tflite_export.reporting import Shown
 
 Kind = Literal["branch", "layer", "model"]
 
@@ -45,7 +46,7 @@ _TOWERS = "has no shortcut: its other operand has as many layers"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Candidate:
+class Candidate(Shown):
     """A part of a model that can be removed.
 
     Args:

@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from keras_prune.costs.budget import Budget, meet_budget
+from keras_prune.costs.budget import Budget, BudgetRow, meet_budget
 from keras_prune.layers.analysis import LayerAnalysis
 from keras_prune.layers.bypass import Left
 from keras_prune.layers.candidates import Candidate, is_covered, is_layer
 from keras_prune.layers.rebuild import rebuild
 from keras_prune.patterns import check_patterns, matches
+from keras_prune.reporting.unmet import fewer_than_asked, short_list
 from keras_prune.validation import part
 
 
@@ -107,8 +108,23 @@ def choose_by_ratio(analysis: LayerAnalysis, queue: LayerQueue, ratio: float) ->
     return complete(analysis, queue.candidates[: part(ratio, len(analysis.ranked))])
 
 
-def choose_by_budget(analysis: LayerAnalysis, queue: LayerQueue, budget: Budget) -> list[Candidate]:
-    """Return the shortest part of the queue without which the model is within the budget.
+def shortfall(analysis: LayerAnalysis, queue: LayerQueue, ratio: float) -> tuple[str, ...]:
+    """Return sentences that say how much less can be removed than this ratio of the candidates; none if as much can."""
+    asked, found = part(ratio, len(analysis.ranked)), len(queue.candidates)
+    if not ratio or 0 < asked <= found:
+        return ()
+    if not analysis.ranked:
+        return ("Nothing was removed: the model has no candidates that a ratio ranks, see `analyze_layers`.",)
+    if not asked:
+        return (f"Nothing was removed: a ratio of {ratio:g} is less than one of {len(analysis.ranked)} candidates.",)
+    why = f"Without {short_list(list(queue.skipped))} as well there would be no valid model: see its state."
+    return (fewer_than_asked(asked, found, "candidates", why),)
+
+
+def choose_by_budget(
+    analysis: LayerAnalysis, queue: LayerQueue, budget: Budget
+) -> tuple[list[Candidate], tuple[BudgetRow, ...]]:
+    """Return the shortest part of the queue without which the model is within the budget, and what is reached.
 
     Raises:
         ValueError: The budget cannot be met; the message says what can.
@@ -118,7 +134,7 @@ def choose_by_budget(analysis: LayerAnalysis, queue: LayerQueue, budget: Budget)
     def left(length: int) -> Left:
         return what_is_left(analysis, queue.candidates[:length])
 
-    length = meet_budget(
+    length, rows = meet_budget(
         budget,
         structure.model,
         costs.left(left(0)),
@@ -128,4 +144,4 @@ def choose_by_budget(analysis: LayerAnalysis, queue: LayerQueue, budget: Budget)
         "Layers that a ratio or budget does not consider can be named: see `analyze_layers`. ",
         costs.unknown,
     )
-    return complete(analysis, queue.candidates[:length])
+    return complete(analysis, queue.candidates[:length]), rows

@@ -5,10 +5,11 @@ import pathlib
 
 from keras_prune.reading.json_files import items, read_plan
 from keras_prune.storage import write_plan
+from tflite_export.reporting import Shown
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerPlan:
+class LayerPlan(Shown):
     """The layers and branches to remove from a model.
 
     Args:

@@ -6,26 +6,34 @@ from typing import Any
 
 import keras
 
-from keras_prune.costs.budget import Budget
+from keras_prune.costs.budget import Budget, BudgetRow
 from keras_prune.importance.registry import name_of
 from keras_prune.layers.analysis import LayerAnalysis, analyze_layers
 from keras_prune.layers.candidates import Candidate
-from keras_prune.layers.choose import choose_by_budget, choose_by_ratio, choose_named, make_queue, what_is_left
+from keras_prune.layers.choose import (
+    choose_by_budget,
+    choose_by_ratio,
+    choose_named,
+    make_queue,
+    shortfall,
+    what_is_left,
+)
 from keras_prune.layers.plan import LayerPlan
 from keras_prune.layers.rebuild import rebuild
 from keras_prune.layers.report import LayerReport, make_report
 from keras_prune.layers.scores import Score, check_importance, score_candidates
 from keras_prune.validation import check_fraction
+from tflite_export.reporting import Shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PrunedLayers:
+class PrunedLayers(Shown):
     """Result of `prune_layers`. Printed, or shown in a notebook, it is its report.
 
     Args:
         model: The smaller model, not compiled: the state of an optimizer does not fit it.
         plan: What was removed. Save it, and replay it with `prune_layers(model, plan=plan)`.
-        report: Sizes before and after, and what could not be removed.
+        report: Sizes before and after, what could not be removed, and first what was asked for and not reached.
     """
 
     model: keras.Model
@@ -109,6 +117,8 @@ def prune_layers(
     analysis = analyze_layers(model)
     scores: dict[str, float] = {}
     skipped: dict[str, str] = {}
+    budgets: tuple[BudgetRow, ...] = ()
+    missed: tuple[str, ...] = ()
     if plan is not None:
         removed = planned(analysis, plan)
     elif names is not None:
@@ -119,14 +129,15 @@ def prune_layers(
         skipped = dict(queue.skipped)
         if budget is None:
             removed = choose_by_ratio(analysis, queue, ratio or 0.0)
+            missed = shortfall(analysis, queue, ratio or 0.0)
         else:
-            removed = choose_by_budget(analysis, queue, budget)
+            removed, budgets = choose_by_budget(analysis, queue, budget)
     left = what_is_left(analysis, removed)
     problem = left.problem()
     if problem:
         raise ValueError(f"This cannot be removed together: {problem}. Received: {[each.name for each in removed]}")
     asked = f"{names=}" if names is not None else f"{ratio=}" if ratio is not None else f"{budget or 'a plan'}"
-    report = make_report(analysis, removed, left, asked, name_of(importance), scores, skipped)
+    report = make_report(analysis, removed, left, asked, name_of(importance), scores, skipped, budgets, missed)
     plan = LayerPlan(analysis.fingerprint, tuple(each.name for each in removed))
     return PrunedLayers(rebuild(analysis.structure, left), plan, report)
 

@@ -3,6 +3,7 @@
 import keras
 
 from keras_prune.graph.copying import copy_layer, copy_model, copy_state
+from keras_prune.graph.same_outputs import check_copy
 from keras_prune.graph.structure import Structure
 from keras_prune.layers.bypass import Left
 
@@ -23,4 +24,5 @@ def rebuild(structure: Structure, left: Left) -> keras.Model:
     model = copy_model(structure.model, copy, left)
     for old, new in pairs:  # built only now
         copy_state(old, new)
+        check_copy(old, new)
     return model

@@ -3,16 +3,17 @@
 import dataclasses
 from collections.abc import Collection, Mapping
 
+from keras_prune.costs.budget import BudgetRow, budget_table
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, unknown_macs_notes
 from keras_prune.layers.analysis import LayerAnalysis, reason_notes, short_list
 from keras_prune.layers.bypass import Left
 from keras_prune.layers.candidates import Candidate
 from keras_prune.reporting.numbers import change, number
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
-class CandidateReport:
+class CandidateReport(Shown):
     """One candidate, removed or not.
 
     Args:
@@ -51,6 +52,8 @@ class LayerReport(ReportedMacs, Report):
         macs: Multiply-accumulates before and after, and for which operations they are unknown.
         layers_before: Number of layers of the original model, each layer of models inside counted once.
         layers_after: Number of layers of the smaller one, likewise.
+        budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
+        missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
     """
 
     model: str
@@ -63,6 +66,8 @@ class LayerReport(ReportedMacs, Report):
     macs: MacsChange
     layers_before: int
     layers_after: int
+    budgets: tuple[BudgetRow, ...] = ()
+    missed: tuple[str, ...] = ()
 
     @property
     def removed(self) -> tuple[CandidateReport, ...]:
@@ -83,7 +88,7 @@ class LayerReport(ReportedMacs, Report):
             )
             for each in self.candidates
         ]
-        return [Table(headings, rows, f"Layers of '{self.model}'")]
+        return [Table(headings, rows, f"Layers of '{self.model}'"), *budget_table(self.budgets)]
 
     def _notes(self) -> list[str]:
         return [
@@ -118,6 +123,8 @@ def make_report(
     importance: str,
     scores: Mapping[str, float],
     skipped: Mapping[str, str],
+    budgets: tuple[BudgetRow, ...] = (),
+    missed: tuple[str, ...] = (),
 ) -> LayerReport:
     """Return the report of a removal.
 
@@ -129,6 +136,8 @@ def make_report(
         importance: The criterion that ranked the candidates.
         scores: Of the candidates that were ranked, by name.
         skipped: Why ranked candidates could not be removed, by name.
+        budgets: What was reached of each value of the budget. Defaults to none.
+        missed: What was asked for and not reached. Defaults to none.
     """
     structure = analysis.structure
     whole = Left(structure)
@@ -163,4 +172,6 @@ def make_report(
         macs=analysis.costs.macs_change(whole, left),
         layers_before=len(whole.layers()),
         layers_after=len(left.layers()),
+        budgets=budgets,
+        missed=missed,
     )

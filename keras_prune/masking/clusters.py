@@ -109,6 +109,9 @@ class WeightClusters(keras.layers.Layer):
                 self._shared.append(variables)
         self.built = True
 
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
+        """Nothing: Keras asks every layer in a model."""
+
     def keep(self, alive: Sequence[bool]) -> None:
         """Removes the clusters of weights that are lost."""
         living = []

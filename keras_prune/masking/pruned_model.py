@@ -28,6 +28,7 @@ from keras_prune.masking.masked_weights import (
 from keras_prune.masking.movement import add_movement, seen_movement, stateless_add_movement
 from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.training_data import TrainingData
+from keras_prune.masking.unpruned import charges, warn_after_fit
 from keras_prune.masking.wrapper import (
     ATTRIBUTE,
     CLUSTERS,
@@ -159,7 +160,10 @@ class PrunedModel:
         return {"model": plain, "attached": [_attached(place, each) for place, each in layers if _is_attached(each)]}
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Train the model, as in Keras. Callbacks whose importance is measured on data find the training data here."""
+        """Train the model, as in Keras; warns once if it had no callback that prunes, and its masks prune nothing.
+
+        Callbacks whose importance is measured on data find the training data here.
+        """
         fit = super().fit  # type: ignore[misc]
         given = inspect.signature(fit).bind(*args, **kwargs).arguments  # its class may have one with other arguments
         given |= given.pop("kwargs", {})
@@ -167,12 +171,14 @@ class PrunedModel:
         object.__setattr__(self, "_training_data", data)  # not an attribute that Keras tracks
         _build_optimizer(self)
         make_masks_binary(find_masked(self))
+        before = charges(self)
         try:
             with _keras.ends_in_background(given.get("callbacks")):
                 history = fit(*args, **kwargs)
         finally:
             object.__delattr__(self, "_training_data")
         apply_masks(self)  # the optimizer wrote its moving averages into the weights after the last epoch
+        warn_after_fit(self, before)
         return history
 
     @classmethod

@@ -7,9 +7,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_prune import _keras
 from keras_prune.masking.binary import make_binary
+from keras_prune.masking.clusters import WeightClusters
 from keras_prune.masking.mask_constraint import hold
 from keras_prune.masking.prunable import Held
 
@@ -93,6 +95,8 @@ class PruningMasks(keras.layers.Layer):
         self._rows = Untracked([MaskRow(name, each, mask, moved) for (name, each), mask, moved in rows])
         hold(weights.values(), self._masks)
         self.place: int | None = None  # of the layer among the prunable ones, while a model saves or loads weights
+        self.in_charge = False  # whether something prunes them in training: see `unpruned`
+        self.decided = False  # whether they are as somebody wants them
         self.built = True
 
     @property
@@ -114,6 +118,20 @@ class PruningMasks(keras.layers.Layer):
             self._masks = [row.mask for row in living]
             self._movements = [row.movement for row in living if row.movement is not None]
         self._rows = Untracked(living)
+
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
+        """Quantise the layer that has these masks in place, with zeros where they prune.
+
+        Keras asks the layers in a model that have no layer in them, so it passes over that layer, and asks this one.
+        """
+        rows = [row for row in self.rows if getattr(row.held.layer, ATTRIBUTE, None) is self]
+        owner = rows[0].held.layer if rows else None  # None: a wrapper has the masks, and Keras has asked its layer
+        if owner is None or _keras.is_left_out(owner) or not _has_only_state(owner):
+            return
+        for row in rows:
+            kept, value = ops.cast(row.mask.value, "bool"), row.held.weight.value
+            row.held.weight.assign(ops.where(kept, value, ops.zeros_like(value)))
+        owner.quantize(mode, type_check=type_check, config=config)
 
     def save_own_variables(self, store: Any) -> None:
         for row in self.rows:
@@ -155,6 +173,11 @@ class PruningMasks(keras.layers.Layer):
     def movements(self) -> list[keras.Variable | None]:
         """The variables for the movement of each weight, in the same order; None where there is none."""
         return list(self._movements) or [None] * len(self._masks)
+
+
+def _has_only_state(layer: keras.Layer) -> bool:
+    """Whether the layers in this one are only masks and clusters."""
+    return all(isinstance(part, PruningMasks | WeightClusters) for part in _keras.sublayers(layer))
 
 
 def _has_adapter(layer: Any) -> bool:

@@ -87,11 +87,17 @@ class PruningWrapper(keras.layers.Wrapper):
         if _keras.has_unbuilt_state(self.layer):
             self._build_by_calling(*args, **kwargs)
         elif not self.layer.built:
-            self.layer.build(*args, **kwargs)
+            self._build_layer(*args, **kwargs)
         held = _held(self.layer, self.weights_at)
         setattr(self, ATTRIBUTE, PruningMasks(held, self.movement))
         if self.clusters:
             attach_clusters(self, self.clusters)
+
+    def _build_layer(self, *args: Any, **kwargs: Any) -> None:
+        if _keras.has_default_build(self.layer):  # Keras's own, which has no weights to make from the shapes
+            self.layer.build(next(iter([*args, *kwargs.values()]), None))
+        else:
+            self.layer.build(*args, **kwargs)
 
     def _build_by_calling(self, *args: Any, **kwargs: Any) -> None:
         # Without a `build` of its own, a layer's sublayers are built when it is called: Keras traces such layers too.
@@ -163,6 +169,7 @@ def attach_masks(layer: keras.Layer, movement: bool = False, weights: Places | N
         for name in layer.path.split("/") if layer.path else ():
             stack.enter_context(keras.name_scope(name))  # so that the paths of variables are unique, as those of Keras
         masks = PruningMasks(held, movement)
+    masks.name = layer.name  # by which `quantize` of a model chooses, and they answer for their layer
     with _keras.unlocked(layer):
         setattr(layer, ATTRIBUTE, masks)
 

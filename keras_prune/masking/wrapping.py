@@ -8,11 +8,14 @@ import keras
 from keras_prune import _keras
 from keras_prune.graph.copying import copy_layer, copy_model, copy_state
 from keras_prune.graph.owners import Owners
+from keras_prune.graph.same_outputs import check_copy
 from keras_prune.masking.masked_weights import apply_masks, find_masked, inner_layer, walk_layers
 from keras_prune.masking.prunable import Held, find_prunable
 from keras_prune.masking.pruned_model import drop_masks, keep_masks
+from keras_prune.masking.unpruned import warn_if_unpruned
 from keras_prune.masking.wrapper import ATTRIBUTE, PruningWrapper, attach_masks, detach_clusters, detach_masks
-from keras_prune.patterns import Predicate, as_predicate
+from keras_prune.patterns import Predicate, as_predicate, matches
+from keras_prune.reporting.unmet import say
 from keras_prune.validation import check_flag, check_layer
 
 
@@ -48,6 +51,14 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
     wrapped = wrap_pruning(model, layers="first")
     ```
     """
+    wrapped = add_masks(model, layers, movement)
+    if isinstance(model, keras.Model):
+        _say_what_matched_nothing(wrapped, layers)
+    return wrapped
+
+
+def add_masks(model: keras.Layer, layers: Any = None, movement: bool = False) -> keras.Layer:
+    """`wrap_pruning`, which says nothing where no layer has masks then."""
     _check_model(model)
     check_flag(movement, "movement")
     if not isinstance(model, keras.Model):
@@ -71,6 +82,9 @@ def wrap_pruning(model: keras.Layer, layers: Any = None, *, movement: bool = Fal
     wrapped = copy_model(model, wrap)
     for layer, copy in pairs:  # the copies are built only now
         copy_state(layer, copy)
+        check_copy(inner_layer(layer), inner_layer(copy), layer)
+        if hasattr(layer, ATTRIBUTE):
+            getattr(copy, ATTRIBUTE).decided = getattr(layer, ATTRIBUTE).decided
     return keep_masks(wrapped)
 
 
@@ -86,6 +100,8 @@ def strip_pruning(model: keras.Layer) -> keras.Layer:
     Returns:
         The plain model or layer, not compiled. It does not need this package.
 
+    Warns if the masks prune nothing, and nobody asked for that: the model was not pruned yet.
+
     Raises:
         ValueError: The model is not built.
         TypeError: `model` is no model or layer.
@@ -97,6 +113,13 @@ def strip_pruning(model: keras.Layer) -> keras.Layer:
     plain = strip_pruning(wrapped)
     ```
     """
+    _check_model(model)
+    warn_if_unpruned(model)
+    return remove_masks(model)
+
+
+def remove_masks(model: keras.Layer) -> keras.Layer:
+    """`strip_pruning`, which says nothing of masks that prune nothing."""
     _check_model(model)
     if not isinstance(model, keras.Model):
         return _strip_layer(model)
@@ -116,6 +139,7 @@ def strip_pruning(model: keras.Layer) -> keras.Layer:
     plain = copy_model(model, strip)
     for layer, copy in pairs:
         copy_state(inner_layer(layer), copy)
+        check_copy(inner_layer(layer), copy, layer)
         _write_zeros(layer, copy)
     for part in _keras.flatten(plain):
         drop_masks(part)
@@ -128,6 +152,8 @@ def stripped_for_export(model: keras.Model) -> keras.Model:
     A subclassed model cannot be copied, and stripping it in place would change the user's. It is exported as it is: its
     masked weights are zero already, and its masks, which no call uses, do not reach the file.
     """
+    if not _keras.is_graph(model):
+        warn_if_unpruned(model)
     return strip_pruning(model) if _keras.is_graph(model) else model
 
 
@@ -157,6 +183,27 @@ def _check_model(model: Any) -> None:
             "The model has no weights yet: call it on data, call `build`, or begin it with `keras.Input`. "
             f"Received: the unbuilt model '{model.name}'"
         )
+
+
+def _say_what_matched_nothing(model: keras.Model, layers: Any) -> None:
+    """Warns of patterns and classes that gave no layer a mask."""
+    masked = [(path, layer) for path, layer in walk_layers(model) if hasattr(layer, ATTRIBUTE)]
+    if not masked:
+        say(
+            f"No layer of '{model.name}' has masks: none that was chosen has weights that can be pruned. "
+            f"`summary(model)` says why, for each layer. Received: layers={layers!r}"
+        )
+        return
+    for choice in layers if isinstance(layers, list | tuple | set) else [layers]:
+        if isinstance(choice, str):
+            used = any(matches(choice, path) for path, _ in masked)
+        else:  # a function may choose none, for a model that has masks
+            used = not isinstance(choice, type) or any(isinstance(inner_layer(layer), choice) for _, layer in masked)
+        if not used:
+            say(
+                "A part of `layers` gives no layer a mask: those that it matches have no weights that can be pruned, "
+                f"as `summary(model)` says. Received: {choice!r}"
+            )
 
 
 def _refuse_two_masks(model: keras.Model, chosen: Predicate) -> None:

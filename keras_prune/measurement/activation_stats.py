@@ -4,9 +4,11 @@ import dataclasses
 
 import numpy as np
 
+from tflite_export.reporting import Shown
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ActivationStats:
+class ActivationStats(Shown):
     """Statistics of the inputs of a layer at each position along an axis of its weight, over all samples and all places
     in the image or sequence.
 

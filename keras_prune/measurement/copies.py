@@ -8,7 +8,7 @@ from keras_prune import _keras
 from keras_prune._keras.multi_worker import refuse_scope
 from keras_prune.graph.duplicate import duplicate
 from keras_prune.graph.stateful import forget_states
-from keras_prune.masking.wrapping import wrap_pruning
+from keras_prune.masking.wrapping import add_masks
 
 
 class AtInference(keras.Model):
@@ -41,7 +41,7 @@ def copy_to_measure(model: keras.Model) -> tuple[keras.Model, keras.Model]:
             of several workers.
     """
     graph = _keras.is_graph(model)
-    copy = wrap_pruning(model, layers=lambda layer: False) if graph else _copy_subclassed(model)
+    copy = add_masks(model, layers=lambda layer: False) if graph else _copy_subclassed(model)
     refuse_scope(copy)
     train_all(copy)
     forget_regularization(copy)

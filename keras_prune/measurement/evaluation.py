@@ -93,6 +93,28 @@ class Evaluation:
         predicted = keras.tree.pack_sequence_as(_outputs(running), keras.tree.flatten(outputs))
         return scores_of(running, inputs, targets, predicted, weights)[self.name]
 
+    def of_parts(self, running: keras.Model, outputs: Any, parts: int) -> list[float]:
+        """The metric of given outputs for each of so many parts of the samples, in their order: see `of_outputs`. There
+        are no more parts than samples. A value may be NaN."""
+        predicted = keras.tree.pack_sequence_as(_outputs(running), keras.tree.flatten(outputs))
+        whole, found = (*self.samples, predicted), []
+        for part in np.array_split(np.arange(self.count), min(parts, self.count)):
+            inputs, targets, weights, made = keras.tree.map_structure(
+                lambda leaf, part=part: None if leaf is None else np.asarray(leaf)[part], whole
+            )
+            found.append(scores_of(running, inputs, targets, made, weights)[self.name])
+        return found
+
+    @property
+    def count(self) -> int:
+        """The number of samples."""
+        return sum(len(keras.tree.flatten(x)[0]) for x, _, _ in self.batches)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether samples have weights."""
+        return any(weights is not None for _, _, weights in self.batches)
+
     @property
     def samples(self) -> tuple[Any, Any, Any]:
         """Inputs, targets and weights of all samples together."""

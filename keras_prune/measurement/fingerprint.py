@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -11,11 +11,35 @@ import numpy as np
 from keras_prune import _keras
 from keras_prune.masking.masked_weights import walk_layers
 
+_LONGEST = 100  # letters of a value in a message
+
 
 def fingerprint(*parts: Any) -> str:
     """One fingerprint of several parts: of what JSON can write by its value, of all else by its `describe`."""
     text = json.dumps(parts, sort_keys=True, default=describe)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def named(**parts: Any) -> dict[str, str]:
+    """What measurements depend on, by name, as text: values as they are, or the fingerprint of what is long."""
+    texts = {name: json.dumps(part, sort_keys=True, default=describe) for name, part in parts.items()}
+    return {name: text if len(text) <= _LONGEST else fingerprint(texts[name]) for name, text in texts.items()}
+
+
+def differing(saved: Any, now: Mapping[str, str]) -> str:
+    """What differs between what a file was made with and what it is asked for now, with both values.
+
+    Args:
+        saved: What `named` gave for the file; anything else, if it is damaged.
+        now: What it gives now.
+    """
+    made = saved if isinstance(saved, dict) else {}
+    found = [
+        f"{name}={text}, and it was made with {made[name]}"
+        for name, text in now.items()
+        if made.get(name, text) != text
+    ]
+    return "; ".join(found) or "settings that it does not list"
 
 
 def model_fingerprint(model: keras.Model) -> str:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from keras_prune.plots.style import COLOURS, COST_LABELS, axes_or_new, check_drawn, plain_text, tidy
+from keras_prune.plots.point_names import few_numbers, name_points
+from keras_prune.plots.style import COLOURS, COST_LABELS, axes_or_new, check_drawn, tidy
 
 
 def plot_pareto(found: Any, ax: Any = None) -> Any:
@@ -33,9 +34,9 @@ def plot_pareto(found: Any, ax: Any = None) -> Any:
     )
     costs, metrics = [each.cost(found.cost) for each in front], [each.metric for each in front]
     ax.plot(costs, metrics, color=COLOURS[0], marker="o", label="front")
-    for each, cost in zip(front, costs, strict=True):
-        ax.annotate(
-            plain_text(each.name), (cost, each.metric), xytext=(4, -9), textcoords="offset points", fontsize="x-small"
-        )
     ax.set_xscale("log")
-    return tidy(ax, "Candidates", COST_LABELS[found.cost], found.metric, grid="both")
+    ax.xaxis.set_tick_params(which="minor", labelbottom=False)  # within a decade they would lie on each other
+    few_numbers(ax.xaxis, [each.cost(found.cost) for each in found.candidates])
+    tidy(ax, "Candidates", COST_LABELS[found.cost], found.metric, grid="both")
+    name_points(ax, [each.name for each in front], list(zip(costs, metrics, strict=True)))
+    return ax

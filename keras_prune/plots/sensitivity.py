@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_prune.plots.style import COLOURS, axes_or_new, check_drawn, look, plain_text
+from keras_prune.plots.style import COLOURS, axes_or_new, check_drawn, look, plain_text, short, tidy
 from keras_prune.validation import check_choice
 
 GREY = "#BBBBBB"
@@ -45,10 +45,10 @@ def plot_sensitivity(found: Any, ax: Any = None, highlight: int = 6) -> Any:
         label = f"{len(ranked) - count} less sensitive" if index == 0 else None
         draw(curve, color=GREY, linewidth=1, zorder=1, label=label)
     for index, curve in enumerate(ranked[:count]):
-        draw(curve, **look(index), markersize=4, zorder=2, label=plain_text(curve.name))
+        draw(curve, **look(index), markersize=4, zorder=2, label=plain_text(short(curve.name)))
     ax.axhline(found.baseline, color="black", linewidth=0.8, linestyle=":", zorder=0)
-    ax.set_xlabel(f"fraction of the {found.kind} removed, of one {_unit(found)} alone")
-    ax.set_ylabel(plain_text(found.metric))
+    xlabel = f"fraction of the {found.kind} removed, of one {_unit(found)} alone"
+    tidy(ax, "", xlabel, found.metric, grid="both", legend=False)
     ax.set_xlim(0, 1)
     ax.legend(title="most sensitive first", fontsize="small")
     return ax

@@ -10,6 +10,7 @@ from tflite_export.reporting.bars import (
     letters,
     name_bars,
     plain_text,
+    short,
     tidy,
 )
 
@@ -29,6 +30,7 @@ __all__ = [
     "look",
     "name_bars",
     "plain_text",
+    "short",
     "tidy",
 ]
 

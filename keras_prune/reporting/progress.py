@@ -1,4 +1,4 @@
-"""Progress of long work: a bar in a terminal or a notebook; lines, without escape codes, where output is kept."""
+"""Progress of long work: a bar in a terminal; lines, without escape codes, where output is kept."""
 
 import contextlib
 import time
@@ -41,7 +41,7 @@ def track(items: Iterable[T], total: int | None, title: str) -> Iterator[T]:
     Args:
         items: What is worked through.
         total: Their number, if known.
-        title: What is done, printed above the bar.
+        title: What is done: printed above the bar, or at the beginning of each line.
     """
     verbose = _VERBOSE.get()
     if verbose == 0:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting.shown import label
 
 Record = TypeVar("Record")
 _FRACTIONS = ("sparsity", "target", "left")
@@ -13,10 +14,13 @@ _FRACTIONS = ("sparsity", "target", "left")
 class Records(list[Record], Report):
     """List of frozen dataclass objects of one kind. Its `str` is a table with a column for each field."""
 
+    def __repr__(self) -> str:
+        return f"Records({len(self)} {type(self[0]).__name__})" if self else "Records()"
+
     def _tables(self) -> Sequence[Table]:
         names = self._columns()
         rows = [[_cell(name, getattr(row, name)) for name in names] for row in self]
-        headings = [name.replace("_", " ").capitalize() for name in names]
+        headings = [label(name) for name in names]
         return [Table(headings, rows, "" if self else "No records yet")]
 
     def _rows(self) -> Sequence[Any]:

@@ -106,6 +106,11 @@ class Selection(abc.ABC):
     default_sparsity: float | None = None
     schedule: Callable[[int], float] | None = None
 
+    @property
+    def is_off(self) -> bool:
+        """Whether it is set to prune nothing. Defaults to False."""
+        return False
+
     def check_weight(self, name: str, shape: Sequence[int], axes: Axes) -> None:  # noqa: B027  # most prune any
         """Raise a `ValueError` if a weight of this shape cannot be pruned so; `name` is for the message."""
 

@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 
+from tflite_export.reporting import Shown
+
 
 @dataclasses.dataclass(frozen=True)
-class Axes:
+class Axes(Shown):
     """The axes of a weight.
 
     Args:

@@ -24,6 +24,10 @@ class _ThresholdRule(Selection):
         (value,) = (getattr(self, field.name) for field in dataclasses.fields(self))
         return value if callable(value) else None
 
+    @property
+    def is_off(self) -> bool:
+        return 0 in dataclasses.astuple(self)
+
     def limit(self, weight: np.ndarray, scores: np.ndarray, step: int) -> float:
         """The lowest score that is kept."""
         raise NotImplementedError

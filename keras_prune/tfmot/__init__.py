@@ -1,8 +1,12 @@
-"""The API of `tfmot.sparsity.keras` for Keras 3: use `import keras_prune.tfmot as sparsity` instead.
+"""The API of tfmot for Keras 3: `from keras_prune import tfmot` instead of `import tensorflow_model_optimization`.
 
-Differences are listed in docs/guides/moving-from-tfmot.md. New code is shorter with `keras_prune` itself.
+`tfmot.sparsity.keras`, `tfmot.clustering.keras` and `tfmot.quantization.keras` are where they were; the names of the
+first are also those of this module itself. Differences are listed in docs/guides/moving-from-tfmot.md. New code is
+shorter with `keras_prune` itself.
 """
 
+from keras_prune.tfmot import clustering, quantization, sparsity
+from keras_prune.tfmot.absent import refuse
 from keras_prune.tfmot.callbacks import PruningSummaries, UpdatePruningStep
 from keras_prune.tfmot.policy import PruneForLatencyOnXNNPack, PruningPolicy
 from keras_prune.tfmot.prune import prune_low_magnitude, prune_scope, strip_pruning
@@ -19,7 +23,19 @@ __all__ = [
     "PruningSchedule",
     "PruningSummaries",
     "UpdatePruningStep",
+    "clustering",
     "prune_low_magnitude",
     "prune_scope",
+    "quantization",
+    "sparsity",
     "strip_pruning",
 ]
+
+__getattr__ = refuse(
+    __name__,
+    __all__,
+    {
+        "experimental": "Zeros remain in `clustering.keras.experimental.cluster_weights(..., preserve_sparsity=True)`, "
+        "and zeros and shared values in an int8 export."
+    },
+)

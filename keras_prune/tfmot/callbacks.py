@@ -10,10 +10,12 @@ import numpy as np
 from keras_prune import _keras
 from keras_prune.callbacks import pruning_schedule
 from keras_prune.masking.masked_weights import find_masked
+from keras_prune.masking.unpruned import decide
 from keras_prune.schedules import ConstantSparsity
 from keras_prune.tfmot.groups import Group, group_weights
 from keras_prune.validation import check_path
 from keras_prune.weights.rule import PruningRule
+from keras_prune.weights.shortfall import shortfall
 
 
 class UpdatePruningStep(pruning_schedule.PruningSchedule):
@@ -52,9 +54,20 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
     def set_model(self, model: keras.Model) -> None:
         groups = group_weights(model)
         super().set_model(model)
+        self._set_groups(groups)
+
+    def _take_weights(self) -> None:
+        awaited = self._awaits_weights
+        super()._take_weights()
+        if awaited and not self._awaits_weights:  # a step has built the model
+            self._set_groups(group_weights(self._model))
+
+    def _set_groups(self, groups: list[Group]) -> None:
         self._groups = groups
         ends = [getattr(group.schedule, "end_step", None) for group in groups]
         self.end_step = max((end for end in ends if end is not None and end >= 0), default=None)
+        begins = [getattr(group.schedule, "begin_step", 0) for group in groups]
+        self.begin_step = min(begins, default=0)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._in_fit = bool(self.params)
@@ -75,16 +88,42 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._in_fit:  # `fit` calls what is needed after each batch
+            self._take_weights()
             self.after_step(self._read_step())
 
     def on_epoch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # tfmot's name for the epoch
         if not self._in_fit:
+            self._take_weights()
             self.after_step(self._read_step())
         super().on_epoch_end(batch, logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_end(logs)
         self.params = {}  # of this `fit`: what follows may be a custom loop
+
+    @property
+    def is_at_target(self) -> bool | None:
+        """Whether the masks were updated at the end of each schedule or later; None: none has an end."""
+        if self.end_step is None:
+            return None
+        ends = [(getattr(group.schedule, "end_step", None), done) for group, done in self._done()]
+        return all(done is not None and done >= end for end, done in ends if end is not None and end >= 0)
+
+    def _done(self) -> list[tuple[Group, int | None]]:
+        """The groups, and the step of the last update of each."""
+        done: Any = self._last_update
+        return list(zip(self._groups, done or [None] * len(self._groups), strict=True))
+
+    def _shortfall(self, step: int) -> str:
+        """What the masks of the first layers with too few zeros prune less than their schedule asks for."""
+        for group, done in self._done():
+            rule = PruningRule(group.selection, "magnitude", {}, prune_frozen=False)
+            goal = 0.0 if done is None else group.sparsity(done)
+            if found := shortfall(group.weights, rule, _always(goal)):
+                return found
+        if all(done is None for _, done in self._done()):
+            return f"Nothing was pruned: no schedule began by step {step}."
+        return ""
 
     # `PruningSchedule` compares what is due with what was done: here, one step for each group.
 
@@ -105,6 +144,7 @@ class UpdatePruningStep(pruning_schedule.PruningSchedule):
         self._last_due = self._last_update = due
         if counted:
             self._count(counted)
+            decide(self._model, self.is_at_target is not False)
 
 
 def _always(goal: float) -> Callable[[Any], float]:

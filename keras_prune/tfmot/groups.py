@@ -55,7 +55,13 @@ def group_weights(model: keras.Model) -> list[Group]:
                 "UpdatePruningStep prunes layers from `prune_low_magnitude`, which have a schedule. For masks from "
                 f"`wrap_pruning` take `keras_prune.PruningSchedule`. Received: the layer '{weight.layer}'"
             )
-        layer.selection.check_weight(weight.path, tuple(weight.weight.shape), weight.axes)
+        try:
+            layer.selection.check_weight(weight.path, tuple(weight.weight.shape), weight.axes)
+        except ValueError as error:  # which speaks of the arguments of `PruningSchedule`
+            raise ValueError(
+                "A layer's blocks or m-by-n pattern cannot prune it: wrap the layers that they fit, one by one, by a "
+                f"`clone_function` or a `pruning_policy`. {error}"
+            ) from error
         key = (id(layer.pruning_schedule), layer.selection)
         groups.setdefault(key, Group(layer.pruning_schedule, layer.selection, [])).weights.append(weight)
     return list(groups.values())

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from keras_prune import _keras
-from keras_prune.graph.structure import Graph
+from keras_prune.graph.structure import Graph, Structure
 from keras_prune.masking.masked_weights import inner_layer
 
 _SIMPLE = (
@@ -60,7 +60,8 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
     padding "valid", and each path to the outputs must contain a `GlobalAveragePooling2D`. Allowed in between are 1x1
     convolutions of stride 1, 3x3 and 5x5 depthwise convolutions (padding "same" and stride 1, or "valid" and stride 1
     or 2 after a `ZeroPadding2D` of 1, or 2, on all sides), batch normalization over channels, bilinear upsampling,
-    addition, subtraction, multiplication, dropout, and the activations relu, relu6, leaky_relu, elu and sigmoid.
+    addition, subtraction, multiplication, dropout, and the activations relu, relu6, leaky_relu, elu and sigmoid. Models
+    inside are entered.
 
     Example:
 
@@ -115,18 +116,70 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
         graph.walk([after for start in starts for after in graph.after(start)], supported_end, graph.after)
 
 
+def _read(node: Any) -> list[Any]:
+    return list(node.arguments.keras_tensors)
+
+
+def _index(tensors: Iterable[Any], tensor: Any) -> int:
+    return next(index for index, each in enumerate(tensors) if each is tensor)
+
+
 def _is_end(node: Any) -> bool:
     return isinstance(node.operation, keras.layers.GlobalAveragePooling2D)
 
 
 class _Graph:
-    """Producers and consumers of the tensors of a model. A node is a call of an operation."""
+    """Which calls of operations follow which in a model, through the models in it. A node is a call of an operation."""
 
     def __init__(self, model: keras.Model):
-        graph = Graph.of(model)
-        self.before, self.after = graph.before, graph.after
-        self.first = [node for tensor in graph.inputs for node in graph.consumers.get(id(tensor), ())]
-        self.last = [graph.producers[id(tensor)] for tensor in graph.outputs if id(tensor) in graph.producers]
+        self._structure = Structure(model)
+        whole = self._structure.graphs[0]
+        self._inputs = {id(tensor) for tensor in whole.inputs}
+        nodes = [node for node in self._structure.nodes if self._structure.inner(node) is None]
+        self._before = {id(node): self._made_by(self._structure.of_node[id(node)], _read(node)) for node in nodes}
+        self._after: dict[int, list[Any]] = {}
+        for node in nodes:
+            for each in self.before(node):
+                self._after.setdefault(id(each), []).append(node)
+        self.first = [node for node in nodes if self._reads_input(self._structure.of_node[id(node)], _read(node))]
+        self.last = self._made_by(whole, whole.outputs)
+
+    def before(self, node: Any) -> list[Any]:
+        """The nodes that make what a node reads."""
+        return self._before[id(node)]
+
+    def after(self, node: Any) -> list[Any]:
+        """The nodes that read what a node makes."""
+        return self._after.get(id(node), [])
+
+    def _made_by(self, graph: Graph, tensors: Iterable[Any]) -> list[Any]:
+        """The nodes that make these tensors of a graph: one in another model, if it is made there."""
+        found: list[Any] = []
+        for tensor in tensors:
+            producer = graph.producers.get(id(tensor))
+            inner = None if producer is None else self._structure.inner(producer)
+            if producer is None:
+                for around, passed in self._passed(graph, tensor):
+                    found += self._made_by(around, [passed])
+            elif inner is None:
+                found.append(producer)
+            else:
+                found += self._made_by(inner, [inner.outputs[_index(producer.outputs, tensor)]])
+        return found
+
+    def _reads_input(self, graph: Graph, tensors: Iterable[Any]) -> bool:
+        return any(
+            id(tensor) in self._inputs
+            or any(self._reads_input(around, [passed]) for around, passed in self._passed(graph, tensor))
+            for tensor in tensors
+            if id(tensor) not in graph.producers
+        )
+
+    def _passed(self, graph: Graph, tensor: Any) -> list[tuple[Graph, Any]]:
+        """What the calls of a model inside pass for an input of it, and the graphs of these calls."""
+        calls = [node for node in self._structure.nodes if self._structure.inner(node) is graph]
+        index = _index(graph.inputs, tensor)
+        return [(self._structure.of_node[id(node)], _read(node)[index]) for node in calls]
 
     def walk(
         self, nodes: Iterable[Any], stop: Callable[[Any], bool], following: Callable[[Any], list[Any]]

@@ -7,6 +7,7 @@ import keras
 
 from keras_prune import _keras
 from keras_prune.graph.copying import copy_layer, copy_model, copy_state
+from keras_prune.graph.same_outputs import check_copy
 from keras_prune.masking import wrapping
 from keras_prune.masking.masked_weights import inner_layer
 from keras_prune.masking.prunable import find_prunable
@@ -32,7 +33,8 @@ def prune_low_magnitude(
     """Return a copy of a model, layer or list of layers whose weights `UpdatePruningStep` prunes during `fit`.
 
     The original is left unchanged. Layers without prunable weights are copied as they are; layers that have a schedule
-    keep theirs.
+    keep theirs. Before it is built, a Sequential model does not show which layers have any: all are wrapped. As in
+    tfmot, `fit` without `UpdatePruningStep` is an error, unless the model is pruned already.
 
     Args:
         to_prune: A Sequential or Functional model, a layer, built or not, or a list of layers.
@@ -49,8 +51,8 @@ def prune_low_magnitude(
         A model that is not compiled, a layer, or a list of layers.
 
     Raises:
-        ValueError: Not such an object, an unbuilt or a subclassed model, settings that are not allowed, or a model
-            that the policy refuses.
+        ValueError: Not such an object, a subclassed model, settings that are not allowed, or a model that the policy
+            refuses.
 
     Example:
 
@@ -86,13 +88,13 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     """Return a model of plain Keras layers with the zeros in its weights. See `keras_prune.strip_pruning`.
 
     Args:
-        model: A model from `prune_low_magnitude`, or with layers from it.
+        model: A model from `prune_low_magnitude`, or with layers from it; built, or an unbuilt Sequential.
 
     Returns:
         The plain model, not compiled.
 
     Raises:
-        ValueError: Not a model, or one that is not built.
+        ValueError: Not a model, or a subclassed one that is not built.
 
     Example:
 
@@ -102,7 +104,7 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"`strip_pruning` takes a `keras.Model`. Received: model={model!r}")
-    return wrapping.strip_pruning(model)
+    return _copy_unbuilt(model, _strip) if _is_unbuilt(model) else wrapping.strip_pruning(model)
 
 
 def prune_scope() -> Any:
@@ -139,17 +141,36 @@ def _check_model(model: keras.Model) -> None:
             "`prune_low_magnitude` takes Sequential and Functional models. `keras_prune.wrap_pruning` and "
             f"`keras_prune.PruningSchedule` prune subclassed ones. Received: a model of class {type(model).__name__}"
         )
-    if not model.built:
-        raise ValueError(
-            "The model has no weights yet: call it on data, call `build`, or begin it with `keras.Input`. "
-            f"Received: the unbuilt model '{model.name}'"
-        )
+
+
+def _is_unbuilt(model: Any) -> bool:
+    return isinstance(model, keras.Sequential) and _keras.is_graph(model) and not model.built
+
+
+def _copy_unbuilt(model: keras.Sequential, change: Callable[[keras.Layer], keras.Layer]) -> keras.Sequential:
+    """A Sequential model of the changed layers, which has no graph before it is built."""
+    plain = getattr(type(model), "_plain_class", type(model))  # as it is without masks
+    copy = plain([change(layer) for layer in model.layers], name=model.name)
+    if not model.trainable:
+        copy.trainable = False
+    return copy
+
+
+def _strip(layer: keras.Layer) -> keras.Layer:
+    return strip_pruning(layer) if _keras.is_graph(layer) else wrapping.strip_pruning(layer)
 
 
 def _wrap_model(model: keras.Model, settings: dict[str, Any], policy: PruningPolicy | None) -> keras.Model:
     def settings_of(layer: keras.Layer) -> dict[str, Any] | None:
         return settings if policy is None or policy.allow_pruning(inner_layer(layer)) else None
 
+    def wrap(layer: keras.Layer) -> keras.Layer:
+        if _keras.is_graph(layer):
+            return _wrap_model(layer, settings, policy)
+        return copy_layer(layer) if settings_of(layer) is None else _wrap_layer(layer, settings, {})
+
+    if _is_unbuilt(model):
+        return keep_masks(_copy_unbuilt(model, wrap))
     wrapped = wrap_layers(model, settings_of)
     group_weights(wrapped)  # a pattern that does not fit is found now, not when training starts
     return wrapped
@@ -178,6 +199,7 @@ def wrap_layers(model: keras.Model, settings_of: SettingsOf) -> keras.Model:
     wrapped = copy_model(model, wrap)
     for layer, copy in pairs:
         copy_state(layer, copy)
+        check_copy(inner_layer(layer), inner_layer(copy), layer)
     return keep_masks(wrapped)
 
 

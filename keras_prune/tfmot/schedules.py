@@ -6,9 +6,33 @@ The source of the formula is Zhu & Gupta 2017, "To prune, or not to prune".
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_prune import schedules as core
 from keras_prune.validation import check_sparsity, check_step
+
+
+class _Flag(np.ndarray):
+    """True or False, as an array: code may ask for `.numpy()`, as of tfmot's tensors."""
+
+    @classmethod
+    def of(cls, value: bool) -> "_Flag":
+        return np.array(value).view(cls)
+
+    def numpy(self) -> np.bool_:
+        return np.bool_(bool(self))
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
+
+    __str__ = __repr__
+
+
+class _Number(float):
+    """A number that has `.numpy()` too."""
+
+    def numpy(self) -> np.float32:
+        return np.float32(self)
 
 
 class PruningSchedule:
@@ -62,10 +86,11 @@ class _TimedSchedule(PruningSchedule):
         """Return the sparsity at this step."""
         raise NotImplementedError
 
-    def __call__(self, step: Any) -> tuple[bool, float]:
+    def __call__(self, step: Any) -> tuple[Any, Any]:
         now = int(step)
         in_range = self.begin_step <= now and (self.end_step < 0 or now <= self.end_step)
-        return in_range and (now - self.begin_step) % self.frequency == 0, self.sparsity_at(now)
+        prunes = in_range and (now - self.begin_step) % self.frequency == 0
+        return _Flag.of(prunes), _Number(self.sparsity_at(now))
 
     def _set_steps(self, begin_step: Any, end_step: Any, frequency: Any) -> None:
         self.begin_step = check_step(begin_step, "begin_step")

@@ -4,6 +4,10 @@ from typing import Any, Literal, Self
 
 import keras
 
+from keras_prune import _keras
+from keras_prune.masking.masked_weights import find_masked
+from keras_prune.masking.pruning_masks import ATTRIBUTE
+from keras_prune.masking.unpruned import charges
 from keras_prune.masking.wrapper import PruningWrapper
 from keras_prune.selection import Block, NByM, Percentile, Selection
 from keras_prune.tfmot.schedules import ConstantSparsity, PruningSchedule, deserialize_schedule, serialize_schedule
@@ -34,7 +38,8 @@ class PrunableLayer:
 class PruneLowMagnitude(PruningWrapper):
     """Wrapper that holds a layer, its masks and its own schedule. `prune_low_magnitude` makes it.
 
-    It has the name of its layer, and all arguments are saved with it.
+    It has the name of its layer, and all arguments are saved with it. `fit` without `UpdatePruningStep` raises a
+    `ValueError`, unless the layer is pruned already.
 
     Args:
         layer: The layer.
@@ -64,6 +69,36 @@ class PruneLowMagnitude(PruningWrapper):
         self.block_size = settings["block_size"]
         self.block_pooling_type = settings["block_pooling_type"]
         self.sparsity_m_by_n = settings["sparsity_m_by_n"]
+
+    def get_prunable_weights(self) -> list[keras.Variable]:
+        """Return the layer's weights that are pruned: none before it is built."""
+        return [weight.weight for weight in find_masked(self)]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        masks = getattr(self, ATTRIBUTE, None)
+        if masks is None or not masks.in_charge:
+            self._refuse_unpruned_fit()
+        return super().__call__(*args, **kwargs)
+
+    def _refuse_unpruned_fit(self) -> None:
+        """Raises, as tfmot does, where `fit` trains this layer without a callback that prunes it; once it is pruned it
+        may be."""
+        fit = _keras.fit_of_step()
+        if fit is None or charges(fit.model):
+            return
+        masks = getattr(self, ATTRIBUTE, None)  # none before the first step, which builds the layer
+        if masks is not None:
+            values = [fit.read(mask) for mask in masks.masks]
+            pruned = any(value is None or not value.all() for value in values)
+            if pruned or masks.decided or any(self.clusters):
+                masks.in_charge = True  # it need not be looked at again
+                return
+        fit.return_values()
+        raise ValueError(
+            "Layers from `prune_low_magnitude` are pruned by a callback, without which nothing is: pass it to "
+            "`fit(..., callbacks=[UpdatePruningStep()])`. "
+            f"Received: `fit` of the model '{fit.model.name}' without it, with the layer '{self.name}'"
+        )
 
     @property
     def selection(self) -> Selection:

@@ -8,12 +8,13 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
+from tflite_export.reporting import Shown
 
 Role = Literal["out", "in", "through"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Binding:
+class Binding(Shown):
     """One axis of one weight, and the channel at each of its positions.
 
     Args:

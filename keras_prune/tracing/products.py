@@ -8,11 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from tflite_export.reporting import Shown
+
 Axis = int | np.ndarray  # a size, or the channels at each position
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Work:
+class Work(Shown):
     """Products of one use of one operation: `positions` times the size of the weight times those of the axes.
 
     Args:
@@ -29,7 +31,7 @@ class Work:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Use:
+class Use(Shown):
     """One use of one operation that is no model.
 
     Args:

@@ -11,6 +11,7 @@ from keras_prune.tracing.binding import Binding, Role
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.labels import FIXED, Atoms, collapse, fixed, label_shape, spread
 from keras_prune.tracing.products import Axis, Work
+from tflite_export.reporting import Shown
 
 Value = Callable[[Kept], Any]
 
@@ -20,7 +21,7 @@ class Unsupported(Exception):
 
 
 @dataclasses.dataclass
-class Found:
+class Found(Shown):
     """The findings of the rules about a model.
 
     Args:

@@ -14,10 +14,11 @@ from keras_prune.tracing.labels import fixed, label_shape
 from keras_prune.tracing.products import Use
 from keras_prune.tracing.rule_context import Found, RuleContext, Unsupported, as_labels, has_channels, settle
 from keras_prune.tracing.unknown_products import why_unknown
+from tflite_export.reporting import Shown
 
 
 @dataclasses.dataclass
-class Trace:
+class Trace(Shown):
     """The channels of a model, as far as the rules follow them.
 
     Args:

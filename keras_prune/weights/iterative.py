@@ -12,20 +12,24 @@ from keras_prune._keras.multi_worker import choice_of_first
 from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import find_masked, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
+from keras_prune.masking.unpruned import decide
 from keras_prune.reporting.records import Records
+from keras_prune.reporting.unmet import say
 from keras_prune.selection import Selection
 from keras_prune.validation import check_choice, check_fraction, check_sparsity, check_step
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.rewind import RewindPoint
 from keras_prune.weights.rule import PruningRule
+from keras_prune.weights.shortfall import shortfall
 from keras_prune.weights.snapshot import Snapshot
 from keras_prune.weights.update import update_masks
+from tflite_export.reporting import Shown
 
 Rewind = Literal["weights", "learning_rate"]
 
 
 @dataclasses.dataclass(frozen=True)
-class PruningRound:
+class PruningRound(Shown):
     """Result of one round of `IterativeMagnitude`.
 
     Args:
@@ -58,7 +62,7 @@ class IterativeMagnitude:
 
     It is always the same model, pruned in place. Compile it before the loop. If you compile it again in the loop
     instead, each round starts with that new optimizer, whatever `rewind` is. `results` lists a `PruningRound` for each
-    round so far.
+    round so far. The last pruning warns if it prunes less than the final sparsity.
 
     Args:
         model: A model from `wrap_pruning`.
@@ -162,7 +166,12 @@ class IterativeMagnitude:
             if point is not None and self._rewind:
                 point.restore_optimizer(self._model)
             self._note(number, target)
+            if number == len(self.sparsities):
+                say(shortfall(self._weights, self._rule, self._final_of))
             yield self._model
+
+    def _final_of(self, own: float | None) -> float:
+        return (self._final or 0.0) if own is None else own
 
     def _prune(self, number: int, target: float | None) -> None:
         # A layer's own target is reached in the same rounds: as far along the same curve.
@@ -182,6 +191,7 @@ class IterativeMagnitude:
 
     def _note(self, number: int, target: float | None) -> None:
         self.results.append(PruningRound(number, target, masked_sparsity(self._weights)))
+        decide(self._model)
 
 
 def _sparsities(final: float | None, rounds: int | None, fraction: float | None) -> tuple[float | None, ...]:

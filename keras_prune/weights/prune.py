@@ -6,11 +6,14 @@ import keras
 
 from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import apply_masks, find_masked
-from keras_prune.masking.wrapping import prunable_paths, strip_pruning, wrap_pruning
+from keras_prune.masking.unpruned import decide
+from keras_prune.masking.wrapping import add_masks, prunable_paths, remove_masks
 from keras_prune.measurement.weight_statistics import ModelStatistics
+from keras_prune.reporting.unmet import say
 from keras_prune.selection import Selection
 from keras_prune.validation import check_sparsity
 from keras_prune.weights.rule import PruningRule, Targets
+from keras_prune.weights.shortfall import shortfall
 from keras_prune.weights.update import update_masks
 
 
@@ -27,7 +30,8 @@ def prune_weights(
 ) -> keras.Model:
     """Prune the weights of a trained model in one shot: masks are chosen once, without training.
 
-    The masks hold while the result is fine-tuned. `strip_pruning` removes them again.
+    The masks hold while the result is fine-tuned. `strip_pruning` removes them again. Warns if less is pruned than was
+    asked for: a threshold below all weights, or blocks that are too coarse for small layers.
 
     Args:
         model: A built model, with masks or without. As in `wrap_pruning` a copy is returned and the model is left
@@ -79,15 +83,21 @@ def prune_weights(
     rule.check(prunable_paths(model))
     rule.check_data(data)
     has_masks = bool(find_masked(model))
-    pruned = wrap_pruning(model, layers=(lambda layer: False) if has_masks else None)
+
+    def final(own: float | None) -> float:
+        return goal if own is None else own
+
+    pruned = add_masks(model, layers=(lambda layer: False) if has_masks else None)
     weights = find_masked(pruned)
     try:
         rule.check_weights(weights)
         statistics = ModelStatistics(pruned, data, loss, compiled=model)
-        update_masks(weights, rule, lambda own: goal if own is None else own, statistics=statistics)
+        update_masks(weights, rule, final, statistics=statistics)
     except Exception:
         if pruned is model and not has_masks:  # a subclassed model, which got masks in place
-            strip_pruning(model)
+            remove_masks(model)
         raise
     apply_masks(pruned)  # minus zeros become zeros
+    decide(pruned)
+    say(shortfall(weights, rule, final))
     return pruned

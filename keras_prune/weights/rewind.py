@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_prune.masking.masked_weights import find_masked
+from keras_prune.masking.unpruned import decide
 from keras_prune.validation import check_layer, check_step
 from keras_prune.weights.snapshot import Snapshot
 
@@ -100,3 +101,4 @@ def copy_masks(source: keras.Model, target: keras.Model) -> None:
     for given, weight in zip(*pairs, strict=True):
         weight.set_mask(np.array(given.kept()))
         weight.apply()
+    decide(target)

@@ -22,13 +22,13 @@ def left(allocation):
 def method():
     """Its greedy path takes from "a" first, then from "b" and "c"."""
     path = GreedyPath(tuple(Step(name, 0.0, ratio) for name, ratio in MOST.items()))
-    return types.SimpleNamespace(path=path, left=left)
+    return types.SimpleNamespace(path=path)
 
 
 def run(method, judge, held=None, target=0.6, lower=False, trials=30, seed=0):
     greedy = method.path.reach(left, target)
     found = allocate_by_trials(
-        method, held or {}, greedy, target, judge, lower_is_better=lower, trials=trials, seed=seed
+        method.path, left, held or {}, greedy, target, judge, lower_is_better=lower, trials=trials, seed=seed
     )
     return greedy, found
 

@@ -78,6 +78,10 @@ def test_each_model_is_made_from_the_one_before_as_it_was_trained():
         ({"steps": 2}, "Pass `ratio`"),
         ({"steps": 2, "ratio": 1.0}, r"\[0, 1\)"),
         ({"steps": 2, "budget": kp.Budget(latency=0.5)}, "cannot be reached in steps"),
+        (
+            {"steps": 2, "budget": kp.Budget(bytes=0.5)},
+            "cannot be reached in steps: count `macs`, `params` or `weight_bytes`",
+        ),
         ({"steps": 2, "ratio": 0.5, "scope": "all"}, "`scope`"),
         ({"steps": 2, "ratio": 0.5, "importance": "l3"}, "`importance` must be one of"),
     ],

@@ -1,5 +1,7 @@
 """Costs are counted right, and a budget takes as few channels as it can."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,9 +9,10 @@ from keras import layers, ops
 from support.channel_zoo import EXACT, batch, check, difference, outputs, randomise, residual, sizes_unknown, zeroed
 
 import keras_prune as kp
+import tflite_export
 from keras_prune.channels import ChannelImportance
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.costs import latency
+from keras_prune.costs import exported
 
 # Others have tensors of unknown length, at least as far as Keras says.
 UNKNOWN = {"sizes_unknown", "nested_sizes_unknown", "recurrent", "attention", "attention_of_other_values"}
@@ -92,15 +95,25 @@ def test_unknown_sizes_leave_macs_unknown():
 
 
 @pytest.mark.parametrize("scope", ["group", "global", "isomorphic"])
-@pytest.mark.parametrize("asked", [{"macs": 0.5}, {"params": 0.3}, {"bytes": 4000}, {"macs": 0.7, "params": 0.4}])
+@pytest.mark.parametrize(
+    "asked", [{"macs": 0.5}, {"params": 0.3}, {"weight_bytes": 4000}, {"macs": 0.7, "params": 0.4}]
+)
 def test_a_budget_takes_as_few_channels_as_it_can(scope, asked):
     model = randomise(residual())
     result = kp.prune_channels(model, budget=kp.Budget(**asked), scope=scope)
 
     def spent(plan):
         report = kp.prune_channels(model, plan=plan).report
-        original = {"macs": report.macs_before, "params": report.parameters_before, "bytes": 4 * model.count_params()}
-        now = {"macs": report.macs_after, "params": report.parameters_after, "bytes": 4 * report.parameters_after}
+        original = {
+            "macs": report.macs_before,
+            "params": report.parameters_before,
+            "weight_bytes": 4 * model.count_params(),
+        }
+        now = {
+            "macs": report.macs_after,
+            "params": report.parameters_after,
+            "weight_bytes": 4 * report.parameters_after,
+        }
         return max(now[key] / (value if value > 1 else value * original[key]) for key, value in asked.items())
 
     removed = result.plan.removed
@@ -142,21 +155,93 @@ def test_latency_is_searched_on_exported_files(monkeypatch):
         measured.append(costs(model)[0] / 1000)
         return measured[-1]
 
-    monkeypatch.setattr(latency, "milliseconds", clock)
+    monkeypatch.setattr(exported, "milliseconds", clock)
     model = randomise(residual())
     result = kp.prune_channels(model, budget=kp.Budget(latency=0.5))
     assert result.report.macs_after <= 0.5 * result.report.macs_before
     exact = kp.prune_channels(model, budget=kp.Budget(macs=0.5))
     assert result.plan == exact.plan
     assert len(measured) <= 9
-    with pytest.raises(ValueError, match=r"cannot be met.*takes .* ms.*Received: Budget\(latency=0.01\)"):
+    with pytest.raises(ValueError, match=r"cannot be met.*has .* ms\. Received: Budget\(latency=0.01\)"):
         kp.prune_channels(model, budget=kp.Budget(latency=0.01))
+
+
+@pytest.fixture
+def files(monkeypatch):
+    """Files of 1,000 bytes and 4 for each parameter, which run for a millisecond for each thousand MACs."""
+    made = []
+
+    def size(model):
+        made.append(model)
+        return 1000 + 4 * model.count_params()
+
+    monkeypatch.setattr(exported, "file_bytes", size)
+    monkeypatch.setattr(exported, "milliseconds", lambda model: costs(model)[0] / 1000)
+    return made
+
+
+@pytest.mark.parametrize("asked", [0.6, 4000])
+def test_bytes_are_those_of_the_exported_file(files, asked):
+    model = randomise(residual())
+    result = kp.prune_channels(model, budget=kp.Budget(bytes=asked))
+    whole, now = (1000 + 4 * each.count_params() for each in (model, result.model))
+    limit = asked if asked > 1 else asked * whole
+    (row,) = result.report.budgets
+    assert (row.name, row.asked, row.limit, row.reached, row.met) == ("bytes", asked, limit, now, True)
+    weights = kp.prune_channels(model, budget=kp.Budget(weight_bytes=int(limit - 1000)))
+    assert result.plan == weights.plan  # no channel more than is needed
+    assert len(files) <= 12
+
+
+@pytest.mark.parametrize("prune", [kp.prune_channels, kp.prune_layers])
+def test_a_report_says_what_was_reached_of_each_value(files, prune):
+    model = randomise(residual())
+    asked = {"macs": 0.9, "params": 0.9, "weight_bytes": 10**6, "bytes": 0.95, "latency": 0.9}
+    result = prune(model, budget=kp.Budget(**asked))
+    rows = {row.name: row for row in result.report.budgets}
+    assert {name: row.asked for name, row in rows.items()} == asked
+    assert rows["params"].limit == int(0.9 * model.count_params())
+    assert rows["params"].reached == result.model.count_params()
+    assert rows["weight_bytes"].reached == 4 * result.model.count_params()
+    assert rows["macs"].reached == costs(result.model)[0]
+    assert rows["bytes"].reached == 1000 + 4 * result.model.count_params()
+    assert rows["latency"].reached == pytest.approx(costs(result.model)[0] / 1000)
+    assert rows["latency"].limit == pytest.approx(0.9 * costs(model)[0] / 1000)
+    assert all(row.met and row.reached <= row.limit for row in rows.values())
+    table = next(line for line in str(result).splitlines() if line.split()[:2] == ["Budget", "Asked"])
+    assert table.split() == ["Budget", "Asked", "At", "most", "Reached", "Met"]
+    assert {row["name"] for row in json.loads(result.report.to_json())["budgets"]} == set(asked)
+    assert "budgets" not in result.report.records()[0]
+
+
+def test_a_file_that_is_too_large_at_its_smallest_is_refused(files):
+    with pytest.raises(
+        ValueError, match=r"cannot be met: the file of .* has 1,\d+ bytes\. Received: Budget\(bytes=999\)"
+    ):
+        kp.prune_channels(residual(), budget=kp.Budget(bytes=999))
+
+
+def test_no_budget_is_no_table():
+    report = kp.prune_channels(residual(), 0.5).report
+    assert report.budgets == ()
+    assert "At most" not in str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports")
+def test_bytes_are_really_those_of_a_file(tmp_path):
+    model = keras.Sequential([keras.Input((16,)), layers.Dense(4), layers.Dense(2)])
+    result = kp.prune_channels(model, budget=kp.Budget(bytes=0.97))
+    (row,) = result.report.budgets
+    assert row.reached == tflite_export.export(result.model, tmp_path / "small.tflite", sparse=False).bytes
+    assert row.reached <= row.limit
+    assert result.plan.removed
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports")
 def test_latency_is_really_measured(monkeypatch):
-    monkeypatch.setattr(latency, "PROBES", 1)  # each is an export
+    monkeypatch.setattr(exported, "PROBES", 1)  # each is an export
     model = keras.Sequential([keras.Input((256,)), *(layers.Dense(1024) for _ in range(3)), layers.Dense(2)])
     result = kp.prune_channels(model, budget=kp.Budget(latency=0.9))
     assert 0 < result.report.parameters_after < result.report.parameters_before

@@ -1,21 +1,14 @@
-"""The README, the pages of docs/ and the notebook: their code runs, their links lead somewhere."""
+"""The README and the pages of docs/: their code runs, their links lead somewhere."""
 
-import dataclasses
 import importlib.util
 import inspect
-import json
-import pathlib
 import re
-import shutil
-import subprocess
-import sys
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from support import tflite_files as made
-from support.example_runs import digits
+from support.exports import first_only
 from support.pages import DOCS, ROOT, blocks, run_page
 from support.zoo import BACKEND
 
@@ -25,8 +18,8 @@ import tflite_export
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough, and the export needs TensorFlow")
 
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-# tests/tfmot/test_tfmot.py runs this one, and looks at what it made; the notebook has the cells of the other.
-ELSEWHERE = {"guides/moving-from-tfmot.md", "tutorial.md"}
+# tests/tfmot/test_tfmot.py runs this one, and looks at what it made; the others are run as notebooks (tests/notebooks).
+ELSEWHERE = {"guides/moving-from-tfmot.md", "guides/transfer-learning.md", "tutorial.md"}
 # Files that a page writes.
 WRITTEN = {
     "guides/export.md": {"float32.tflite", "int8.tflite", "int8.tflite.xz"},
@@ -52,16 +45,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def one_export(monkeypatch):
-    """The first export is real, without a second try of a sparse file. Further ones copy the file: seconds for each."""
-    export, done = tflite_export.export, []
-
-    def quicker(model, path, **options):
-        done[:] = done or [export(model, path, **options, sparse=False)]
-        (report,) = done
-        pathlib.Path(path).write_bytes(report.path.read_bytes())
-        return dataclasses.replace(report, path=pathlib.Path(path))
-
-    monkeypatch.setattr(tflite_export, "export", quicker)
+    monkeypatch.setattr(tflite_export, "export", first_only(tflite_export.export))
 
 
 @pytest.mark.parametrize("page", RUN)
@@ -108,31 +92,12 @@ def test_the_code_of_the_readme_runs(folder):
     assert kp.summary(names["model"]).prunable_sparsity == pytest.approx(0.9, abs=0.01)
 
 
-def test_the_notebook_runs(folder, monkeypatch, one_export):
-    """On few images."""
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: (digits(128, 1), digits(40, 2)))
-    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
-    notebook = json.loads((ROOT / "examples" / "mnist_cnn.ipynb").read_text())
-    names = {}
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
-    assert {path.name for path in folder.iterdir()} == {"dense.tflite", "pruned.tflite", "pruned_int8.tflite"}
-    assert kp.summary(names["stripped"]).prunable_sparsity == pytest.approx(0.9, abs=0.01)
-    assert list(names["sparsity"]) == sorted(names["sparsity"])
-
-
 def tool(name):
     """A program of tools/."""
     spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def test_the_notebook_has_the_cells_of_the_tutorial():
-    made_now = tool("notebook").notebook((DOCS / "tutorial.md").read_text())
-    assert (ROOT / "examples" / "mnist_cnn.ipynb").read_text() == made_now, "run `python tools/notebook.py`"
 
 
 def test_blocks_that_are_not_run_are_python_for_markdown():
@@ -166,13 +131,20 @@ def public_names():
     names = {f"tflite_export.{name}" for name in tflite_export.__all__}
     for name in kp.__all__:
         value = getattr(kp, name)
-        if not inspect.ismodule(value):
-            names.add(f"keras_prune.{name}")
-            continue
-        for inner in getattr(value, "__all__", ()):
-            if getattr(kp, inner, None) is not getattr(value, inner):
-                names.add(f"{value.__name__}.{inner}")
+        names |= names_in(value, [kp]) if inspect.ismodule(value) else {f"keras_prune.{name}"}
     return names - {"keras_prune.__version__"}
+
+
+def names_in(module, around):
+    """The public names of a module, and of those in it, that none of the modules around it has."""
+    found = set()
+    for name in getattr(module, "__all__", ()):
+        value = getattr(module, name)
+        if inspect.ismodule(value) and value.__name__.startswith(module.__name__):
+            found |= names_in(value, [*around, module])
+        elif not any(value is getattr(outer, other) for outer in around for other in outer.__all__):
+            found.add(f"{module.__name__}.{name}")
+    return found
 
 
 def test_api_pages_have_every_public_name_once_and_nothing_else():
@@ -214,15 +186,3 @@ def test_links_lead_somewhere():
             ):
                 lost.append(f"{path.relative_to(ROOT)}: {target}")
     assert lost == []
-
-
-@pytest.mark.skipif(importlib.util.find_spec("zensical") is None, reason="no zensical: pip install .[docs]")
-def test_the_site_is_built_strictly_and_needs_no_network(tmp_path):
-    for name in ("docs", "keras_prune", "tflite_export", "tools"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
-    subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], cwd=tmp_path, check=True)
-    pages = list((tmp_path / "site").rglob("*.html"))
-    assert len(pages) >= len(PAGES)
-    loaded = re.compile(r'<(?:script|img|iframe)[^>]+src="https?:|<link[^>]+rel="stylesheet"[^>]+href="https?:')
-    assert [page for page in pages if loaded.search(page.read_text())] == []

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+import keras_prune as kp
 from keras_prune._keras import flatten
 from keras_prune.graph.duplicate import duplicate
 
@@ -134,6 +135,39 @@ def test_a_copy_is_saved_and_trained_as_the_original(name, tmp_path):
     model.compile(keras.optimizers.SGD(0.1), "mse")
     model.fit(list(args), ops.convert_to_numpy(expected) + 1, verbose=0)
     assert np.abs(ops.convert_to_numpy(model(list(args)) - expected)).max() > 0
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's own checkpoints and SavedModels")
+@pytest.mark.parametrize("name", ["attention", "recurrent", "statistics", "sequential", "functional", "backbone"])
+def test_tensorflow_saves_the_copys_own_variables(name, tmp_path):
+    import tensorflow as tf
+
+    make, args = MAKE[name]
+    layer = make()
+    expected = values(layer, args)
+    copy = duplicate(layer)
+    checkpoint = tf.train.Checkpoint(layer=copy)
+    path = checkpoint.write(str(tmp_path / "checkpoint"))
+    for variable in layer.variables:
+        variable.assign(ops.ones(variable.shape, variable.dtype))  # the original is trained further
+    for variable in copy.variables:
+        variable.assign(ops.zeros(variable.shape, variable.dtype))
+    checkpoint.read(path)
+    for one, other in zip(values(copy, args), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert all(np.all(ops.convert_to_numpy(variable) == 1) for variable in layer.variables)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's own checkpoints and SavedModels")
+@pytest.mark.parametrize("change", [kp.wrap_pruning, lambda model: kp.strip_pruning(kp.prune_weights(model, 0.5))])
+def test_tensorflow_writes_saved_models_of_copies(change, tmp_path):
+    import tensorflow as tf
+
+    model = change(keras.Sequential([keras.Input((8,)), layers.Dense(4), layers.BatchNormalization(), layers.Dense(2)]))
+    tf.saved_model.save(model, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    found = loaded.signatures["serving_default"](tf.constant(ROW))
+    np.testing.assert_allclose(next(iter(found.values())), model(ROW), rtol=1e-6)
 
 
 @pytest.mark.core

@@ -2,6 +2,7 @@
 
 import gzip
 import html.parser
+import re
 
 import keras
 import numpy as np
@@ -97,6 +98,30 @@ def test_ratio_of_nothing_is_none():
     assert found.ratio(rows[1], "macs") is None
     assert found.records()[1]["macs_ratio"] is None
     assert "-" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "ratio"),
+    [
+        ("sparsity", 1, 5000, None),  # a zero among the biases: 5000 times as many say nothing
+        ("sparsity", 99, 5000, None),
+        ("sparsity", 100, 5000, 50.0),
+        ("loss", 1e-9, 0.5, None),
+        ("loss", 1e-9, 2e-9, 2.0),
+        ("loss", -1e-9, 0.5, None),
+        ("loss", 0.5, 1e-9, 2e-9),
+        ("loss", 0.001, 0.5, 500.0),
+    ],
+)
+def test_there_is_no_ratio_to_next_to_nothing(name, first, second, ratio):
+    def row(label, number):
+        zeros, scores = (number, {}) if name == "sparsity" else (0, {"loss": number})
+        return ModelRow(label, "Keras", scores, 10_000, 10_000 - zeros, None, None, 40, 30, "weights")
+
+    found = ModelComparison((row("a", first), row("b", second)))
+    assert found.ratio(found.rows[1], name) == (None if ratio is None else pytest.approx(ratio))
+    assert found.records()[1][f"{name}_ratio"] == found.ratio(found.rows[1], name)
+    assert all(float(word) < 1000 for word in re.findall(r"\((\d[\d.]*)\)", str(found)))
 
 
 def test_latencies_of_different_kinds_are_not_divided():

@@ -172,14 +172,20 @@ def test_ratio_takes_the_lowest_scores():
     assert same.plan.removed == ("block3", "block4", "block5")  # of equal scores the last
 
 
-@pytest.mark.parametrize("budget", [{"macs": 0.5}, {"params": 0.7}, {"bytes": 0.6, "macs": 0.9}, {"params": 2000}])
+@pytest.mark.parametrize(
+    "budget", [{"macs": 0.5}, {"params": 0.7}, {"weight_bytes": 0.6, "macs": 0.9}, {"params": 2000}]
+)
 def test_budgets_are_met_with_as_few_as_possible(budget):
     model = randomise(deep())
     result = kp.prune_layers(model, budget=kp.Budget(**budget))
     report, each = result.report, (16 * 16 + 16) * 2
-    costs = {"macs": report.macs_after, "params": report.parameters_after, "bytes": 4 * report.parameters_after}
-    whole = {"macs": report.macs_before, "params": report.parameters_before, "bytes": 4 * report.parameters_before}
-    one = {"macs": 2 * 256, "params": each, "bytes": 4 * each}
+    costs = {"macs": report.macs_after, "params": report.parameters_after, "weight_bytes": 4 * report.parameters_after}
+    whole = {
+        "macs": report.macs_before,
+        "params": report.parameters_before,
+        "weight_bytes": 4 * report.parameters_before,
+    }
+    one = {"macs": 2 * 256, "params": each, "weight_bytes": 4 * each}
     goals = {name: value if isinstance(value, int) else value * whole[name] for name, value in budget.items()}
     assert all(costs[name] <= goal for name, goal in goals.items())
     assert any(costs[name] + one[name] > goal for name, goal in goals.items())

@@ -110,6 +110,25 @@ def test_a_single_layer_built_or_not():
     assert type(kp.wrap_pruning(relu)) is layers.ReLU
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        layers.Flatten,
+        lambda: layers.Rescaling(2.0),
+        lambda: layers.ZeroPadding2D(1),
+        lambda: layers.Lambda(keras.ops.relu),
+    ],
+    ids=["Flatten", "Rescaling", "ZeroPadding2D", "Lambda"],
+)
+def test_a_wrapper_of_a_layer_with_nothing_to_build(make):
+    x = np.ones((2, 4, 4, 3), "float32")
+    wrapped = kp.masking.PruningWrapper(make())
+    np.testing.assert_array_equal(value(wrapped(x)), value(make()(x)))
+    built = keras.Sequential([kp.masking.PruningWrapper(make())])
+    built.build((None, 4, 4, 3))
+    assert find_masked(built) == []
+
+
 def test_subclasses_of_known_layers_are_pruned():
     class Narrow(layers.Dense):
         pass

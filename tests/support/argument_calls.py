@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
+from support.search_results import search_result
 
 import keras_prune as kp
 import tflite_export
@@ -176,8 +177,15 @@ REQUIRED: Mapping[Any, Callable[[Path], dict[str, Any]]] = {
     kp.strip_pruning: lambda folder: {"model": _pruned()},
     kp.summary: lambda folder: {"model": _pruned()},
     kp.wrap_pruning: _model,
+    plots.plot_autoprune: lambda folder: {"result": search_result()},
+    plots.plot_channel_groups: lambda folder: {"analysis": kp.analyze_channels(small_model())},
     plots.plot_channels: lambda folder: {"report": kp.prune_channels(small_model(), 0.5).report},
+    plots.plot_cost: lambda folder: {"cost": kp.cost(small_model())},
+    plots.plot_decisions: lambda folder: {"decisions": search_result().decisions},
     plots.plot_explanation: lambda folder: {"explanation": kp.explain(small_model(), _pruned())},
+    plots.plot_layer_candidates: lambda folder: {"analysis": kp.analyze_layers(_residual())},
+    plots.plot_layers: lambda folder: {"report": kp.prune_layers(_residual(), ratio=0.5).report},
+    plots.plot_report: lambda folder: {"report": kp.cost(small_model())},
     plots.plot_models: lambda folder: {"comparison": kp.compare({"a": small_model(), "b": _pruned()}, latency=False)},
     plots.plot_pareto: lambda folder: {"found": ParetoFront((), "loss", higher_is_better=False)},
     plots.plot_sensitivity: lambda folder: {"found": kp.sensitivity(small_model(), DATA, ratios=(0.5,))},

@@ -1,15 +1,23 @@
 """What tfmot does, for tests/tfmot/test_tfmot_parity.py: run by the Python of an environment that has it (Keras 2).
 
-Usage: tfmot_peer.py INPUTS.npz FOLDER. Writes schedules, masks, and model files with their predictions.
+Usage: tfmot_peer.py INPUTS.npz FOLDER. Writes schedules, masks, model files with their predictions, and what tfmot
+gives for tests/support/tfmot_behaviours*.py.
 """
 
+import json
 import os
 import sys
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
+import support.tfmot_behaviours
+import support.tfmot_behaviours_policies
+import support.tfmot_behaviours_training  # noqa: F401
+import tensorflow_model_optimization as tfmot
 import tf_keras as keras
+from support.tfmot_sides import Side, results
 from tensorflow_model_optimization.sparsity import keras as sparsity
 
 layers = keras.layers
@@ -85,6 +93,9 @@ def main(path, folder):
             model.fit(x, rng.normal(size=(4, 6)), epochs=6, verbose=0, callbacks=callbacks)
         model.save(f"{folder}/{name}.h5")
         np.savez(f"{folder}/{name}.npz", x=x, y=model.predict(x, verbose=0))
+    os.mkdir(f"{folder}/behaviours")
+    with open(f"{folder}/behaviours.json", "w") as file:
+        json.dump(results(Side(keras, tfmot, f"{folder}/behaviours")), file)
 
 
 if __name__ == "__main__":

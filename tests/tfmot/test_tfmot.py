@@ -290,7 +290,12 @@ def test_summaries_say_what_is_missing(model, tmp_path, monkeypatch):
         summaries.set_model(model)
 
 
-DOCUMENTED = [getattr(sparsity, name) for name in sparsity.__all__]
+clustering = sparsity.clustering.keras
+DOCUMENTED = [getattr(sparsity, name) for name in sparsity.__all__ if not inspect.ismodule(getattr(sparsity, name))] + [
+    clustering.cluster_weights,
+    clustering.ClusterableLayer,
+    clustering.experimental.cluster_weights,
+]
 
 
 @ONLY_TENSORFLOW
@@ -300,14 +305,15 @@ def test_docstring_examples_run(thing, model, data, tmp_path, monkeypatch):
     assert examples or thing is sparsity.PruneLowMagnitude, f"{thing.__name__} has no example"
     monkeypatch.chdir(tmp_path)
     for example in examples:
-        names = {"sparsity": sparsity, "keras": keras, "model": model, "x": data[0], "y": data[1]}
+        names = {"sparsity": sparsity, "clustering": clustering, "keras": keras, "model": model}
+        names |= dict(zip("xy", data, strict=True))
         exec(example, names)
 
 
 @ONLY_TENSORFLOW
 def test_the_guide_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert len(blocks(GUIDE.read_text())) == 7
+    assert len(blocks(GUIDE.read_text())) == 8
     names = run_page(GUIDE)
     assert all(part == pytest.approx(0.8, abs=0.01) for part in zeros(names["pruned"]).values())
     assert all(part == 0.5 for part in zeros(names["loop"]).values())

@@ -130,10 +130,83 @@ def test_what_cannot_be_pruned_is_refused(model):
     for wrong in (3, "model", [3], Own()):
         with pytest.raises(ValueError, match="Received"):
             sparsity.prune_low_magnitude(wrong)
-    with pytest.raises(ValueError, match="no weights yet"):
-        sparsity.prune_low_magnitude(keras.Sequential([layers.Dense(2)]))
+    with pytest.raises(ValueError, match="of a built Sequential"):
+        sparsity.prune_low_magnitude(
+            keras.Sequential([layers.Dense(2)]), pruning_policy=sparsity.PruneForLatencyOnXNNPack()
+        )
     with pytest.raises(ValueError, match=r"takes a `keras.Model`"):
         sparsity.strip_pruning(model.layers[0])
+
+
+def unbuilt():
+    inner = keras.Sequential([layers.Dense(8), layers.Dropout(0.1)])
+    return keras.Sequential([layers.Flatten(), inner, layers.BatchNormalization(), layers.Dense(4)])
+
+
+@pytest.mark.core
+def test_unbuilt_models_are_wrapped_now_and_built_later(data, tmp_path):
+    model = unbuilt()
+    pruned = sparsity.prune_low_magnitude(model)
+    assert not model.built
+    assert not pruned.built
+    fit(pruned, (data[0], np.zeros((64, 4), "float32")), steps=4)
+    assert sorted(zeros(pruned).values()) == [0.5, 0.5]
+    pruned.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert zeros(loaded) == zeros(pruned)
+    plain = sparsity.strip_pruning(loaded)
+    assert not any(isinstance(layer, sparsity.PruneLowMagnitude) for layer in [*plain.layers, *plain.layers[1].layers])
+    np.testing.assert_array_equal(plain.predict(data[0], verbose=0), pruned.predict(data[0], verbose=0))
+
+
+def test_unbuilt_models_follow_policies_and_keep_what_is_frozen(data):
+    class OnlyLast(sparsity.PruningPolicy):
+        def allow_pruning(self, layer):
+            return getattr(layer, "units", 0) == 4
+
+        def ensure_model_supports_pruning(self, model):
+            pass
+
+    model = unbuilt()
+    model.trainable = False
+    pruned = sparsity.prune_low_magnitude(model, pruning_policy=OnlyLast())
+    assert not pruned.trainable
+    pruned.trainable = True
+    fit(pruned, (data[0], np.zeros((64, 4), "float32")), steps=4)
+    assert list(zeros(pruned).values()) == [0.5]
+    twice = sparsity.prune_low_magnitude(sparsity.prune_low_magnitude(unbuilt()))
+    plain = sparsity.strip_pruning(twice)
+    assert not plain.built
+    assert type(plain) is keras.Sequential
+    assert [layer.name for layer in plain.layers] == [layer.name for layer in twice.layers]
+
+
+def test_a_loop_of_ones_own_builds_the_model(data):
+    pruned = sparsity.prune_low_magnitude(unbuilt(), sparsity.ConstantSparsity(0.5, 0, frequency=1))
+    pruned.optimizer = keras.optimizers.SGD(0.01)
+    callback = sparsity.UpdatePruningStep()
+    if keras.backend.backend() != "tensorflow":
+        with pytest.raises(ValueError, match="needs a model with weights"):
+            callback.set_model(pruned)
+        return
+    callback.set_model(pruned)
+    callback.on_train_begin()
+    for epoch in range(2):
+        callback.on_train_batch_begin(batch=-1)
+        pruned(data[0], training=True)
+        gradients = [keras.ops.ones(variable.shape) for variable in pruned.trainable_variables]
+        pruned.optimizer.apply(gradients, pruned.trainable_variables)
+        callback.on_epoch_end(batch=epoch)
+    assert sorted(zeros(pruned).values()) == [0.5, 0.5]
+
+
+def test_wrappers_name_the_weights_that_are_pruned(model):
+    wrapped = sparsity.prune_low_magnitude(layers.LSTM(3))
+    assert wrapped.get_prunable_weights() == []
+    wrapped.build((None, 4, 2))
+    assert [weight.name for weight in wrapped.get_prunable_weights()] == ["kernel", "recurrent_kernel"]
+    first = sparsity.prune_low_magnitude(model).layers[0]
+    assert first.get_prunable_weights()[0] is first.layer.kernel
 
 
 # Blocks and m by n, against loops.
@@ -207,6 +280,37 @@ def test_the_xnnpack_policy_follows_branches():
     side = layers.Dense(2)(layers.Flatten()(x))
     with pytest.raises(ValueError, match="GlobalAveragePooling2D"):
         sparsity.PruneForLatencyOnXNNPack().ensure_model_supports_pruning(keras.Model(inputs, [model.output, side]))
+
+
+def test_the_xnnpack_policy_enters_models_inside():
+    policy = sparsity.PruneForLatencyOnXNNPack()
+
+    def pruned(*middle):
+        stem = keras.Sequential([keras.Input((32, 32, 3)), layers.ZeroPadding2D(1), layers.Conv2D(8, 3, strides=2)])
+        x = inputs = keras.Input((32, 32, 3))
+        for layer in (stem, *middle):
+            x = layer(x)
+        return sparsity.prune_low_magnitude(keras.Model(inputs, x), pruning_policy=policy)
+
+    def block(name, bent=False):
+        start = keras.Input((None, None, 8))
+        x = layers.Add()([layers.Conv2D(8, 1, name=name)(start), start])
+        return keras.Model(start, layers.MaxPooling2D(2, name="bent")(x) if bent else x, name=f"{name}_block")
+
+    twice = block("point")
+    found = find_masked(pruned(twice, twice, block("last"), layers.GlobalAveragePooling2D()))
+    assert [weight.path for weight in found] == ["point_block/point/kernel", "last_block/last/kernel"]
+    head = keras.Sequential([layers.Conv2D(8, 1, name="inner"), layers.GlobalAveragePooling2D(), layers.Dense(2)])
+    assert [weight.layer.split("/")[-1] for weight in find_masked(pruned(head))] == ["inner"]
+    with pytest.raises(ValueError, match="'bent' of class MaxPooling2D"):
+        pruned(block("point", bent=True), layers.GlobalAveragePooling2D())
+    with pytest.raises(ValueError, match="GlobalAveragePooling2D"):
+        pruned(block("point"))
+    whole = mobile()
+    inputs = keras.Input((32, 32, 3))
+    inside = keras.Model(inputs, whole(inputs))
+    (weight,) = find_masked(sparsity.prune_low_magnitude(inside, pruning_policy=policy))
+    assert weight.path.endswith("point/kernel")
 
 
 @pytest.mark.parametrize(

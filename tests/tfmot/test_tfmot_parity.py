@@ -1,5 +1,6 @@
 """The same schedules, masks and predictions as tfmot, which runs in an environment of its own (`make parity`)."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -7,7 +8,11 @@ import subprocess
 import keras
 import numpy as np
 import pytest
+import support.tfmot_behaviours
+import support.tfmot_behaviours_policies
+import support.tfmot_behaviours_training  # noqa: F401
 from keras import layers
+from support.tfmot_sides import BEHAVIOURS
 from support.zoo import BACKEND
 
 import keras_prune as kp
@@ -58,6 +63,18 @@ def peer(inputs, tmp_path_factory):
 def found(peer):
     with np.load(peer / "found.npz") as file:
         return dict(file)
+
+
+@pytest.fixture(scope="module")
+def of_tfmot(peer):
+    return json.loads((peer / "behaviours.json").read_text())
+
+
+@pytest.mark.parametrize("name", BEHAVIOURS)
+def test_tfmot_does_what_is_expected_of_it(of_tfmot, name):
+    if "TensorBoard is not installed" in str(of_tfmot[name]):
+        pytest.skip("no TensorBoard beside tfmot")
+    assert of_tfmot[name] == BEHAVIOURS[name].tfmot
 
 
 @pytest.mark.parametrize("index", range(len(DECAYS)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tflite_export.reader import flatbuffer
+from tflite_export.reporting import Shown
 from tflite_export.storage import checked_target, write_together
 
 _SOURCES = (".c", ".cc", ".cpp")
@@ -24,7 +25,7 @@ wchar_t while xor xor_eq offsetof ptrdiff_t max_align_t NULL
 
 
 @dataclass(frozen=True)
-class CArray:
+class CArray(Shown):
     """C array that `to_c_array` wrote.
 
     Attributes:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tflite_export.reporting import Table
+from tflite_export.reporting import Shown, Table
 
 LARGEST = 12  # tensors that a printed table and a plot show; the report, and its page, have all
 
 
 @dataclass(frozen=True)
-class TensorSparsity:
+class TensorSparsity(Shown):
     """Constant tensor of a file: a weight, as a rule.
 
     Attributes:

@@ -2,13 +2,18 @@
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tflite_export.reporting.tables import printable
+from tflite_export.reporting.tables import printable, shortened
 
 # Okabe and Ito's colours (2008), which people with any kind of colour vision tell apart; black comes last.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+_NAME = 36  # characters of a name beside a bar
+
+# Inches of a letter, and of what stands before and after a name in a legend: about, since nothing is drawn yet.
+_LETTER, _HANDLE = 0.08, 0.55
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,21 +93,37 @@ def tidy(ax: Any, title: str, xlabel: str, ylabel: str = "", grid: str = "x", le
     Returns:
         The axes.
     """
-    handles = ax.get_legend_handles_labels()[0] if legend else []
+    handles, labels = ax.get_legend_handles_labels() if legend else ([], [])
+    room, lines = _room(ax), 0
     if handles:
+        labels = [short(label) for label in labels]
+        wide = _HANDLE + _LETTER * max(map(len, labels))
+        columns = max(1, min(len(handles), 4, int(room / wide)))
+        lines = math.ceil(len(handles) / columns)
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.3, "borderpad": 0.0}
-        ax.legend(
-            ncols=min(len(handles), 4), fontsize="small", frameon=False, handlelength=1.4, columnspacing=1.4, **place
-        )
-    lines = math.ceil(len(handles) / 4)
-    ax.set_title(plain_text(title), fontsize="medium", loc="left", pad=6 + 16 * lines)
-    ax.set_xlabel(plain_text(xlabel))
-    ax.set_ylabel(plain_text(ylabel))
+        style = {"fontsize": "small", "frameon": False, "handlelength": 1.4, "columnspacing": 1.4}
+        ax.legend(handles, labels, ncols=columns, **style, **place)
+    ax.set_title(_fold(title, room), fontsize="medium", loc="left", pad=6 + 16 * lines)
+    ax.set_xlabel(_fold(xlabel, room))
+    ax.set_ylabel(_fold(ylabel, 0.7 * ax.figure.get_figheight()))
     ax.spines[["top", "right"]].set_visible(False)
     if grid:
         ax.grid(axis=grid, color="#dddddd", linewidth=0.8)
         ax.set_axisbelow(True)
     return ax
+
+
+def _room(ax: Any) -> float:
+    """Inches from the left edge of axes to the right edge of their part of the figure, beside the names of bars."""
+    place = ax.get_subplotspec()
+    part = ax.get_position().width if place is None else 0.95 / place.get_gridspec().ncols
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    return max(part * ax.figure.get_figwidth() - _LETTER * max(map(len, names), default=0) - 0.3, 1.0)
+
+
+def _fold(text: str, room: float) -> str:
+    """A sentence in as many lines as it takes."""
+    return "\n".join(plain_text(line) for line in textwrap.wrap(text, max(int(room / _LETTER), 10)))
 
 
 def plain_text(text: str) -> str:
@@ -112,7 +133,7 @@ def plain_text(text: str) -> str:
 
 def name_bars(ax: Any, names: Sequence[str]) -> None:
     """Name horizontal bars, the first at the top, in letters that find room; long names are cut in the middle."""
-    ax.set_yticks(range(len(names)), [plain_text(_short(name)) for name in names], fontsize=letters(len(names)))
+    ax.set_yticks(range(len(names)), [plain_text(short(name)) for name in names], fontsize=letters(len(names)))
     ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
 
@@ -127,5 +148,6 @@ def bars_size(count: float) -> tuple[float, float]:
     return 7.0, 1.2 + max(count, 2) * (0.3 if count <= 20 else 0.2)
 
 
-def _short(name: str, limit: int = 36) -> str:
-    return name if len(name) <= limit else f"{name[: limit // 2 - 1]}…{name[-limit // 2 :]}"
+def short(name: str) -> str:
+    """Return a name that finds room: of a long one, its beginning and end."""
+    return shortened(name, _NAME)

@@ -1,7 +1,6 @@
 """`Report`: the base of everything that is returned to be read."""
 
 import dataclasses
-import html
 import json
 import math
 import os
@@ -9,21 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tflite_export.reporting.bars import Bars
+from tflite_export.reporting.page import page
+from tflite_export.reporting.shown import Shown
 from tflite_export.reporting.tables import Table, escape_markdown, printable
 
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1d2733}"
-    "table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums;margin:0 0 1rem;display:block;"
-    "overflow-x:auto}"
-    "th,td{padding:6px 10px;text-align:left;vertical-align:top;border-bottom:1px solid #dde3e8}"
-    "td.number,th.number{text-align:right;white-space:nowrap}h1{font-size:24px}h2{font-size:18px}"
-)
-# Nothing may be loaded or run, whatever a name holds.
-CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
-
-class Report:
-    """Result that is read: `print` shows tables as wide as the terminal, a notebook shows them as HTML.
+class Report(Shown):
+    """Result that is read: `print` shows tables as wide as the terminal, a notebook shows them as HTML. `repr` is one
+    line.
 
     A report is a frozen dataclass: whatever it shows is in its fields too. A subclass says what to show in `_tables`
     and `_bars`, and, where that differs from the fields, in the other methods that begin with `_`.
@@ -52,10 +44,6 @@ class Report:
     def _tables(self) -> Sequence[Table]:
         raise NotImplementedError
 
-    def _notes(self) -> Sequence[str]:
-        """Lines below the tables. Defaults to none."""
-        return ()
-
     def _rows(self) -> Sequence[Any]:
         """What `records` has a record of: dataclass objects or dictionaries. Defaults to the first field that is a
         tuple or list of dataclass objects."""
@@ -76,9 +64,6 @@ class Report:
 
     # What users call.
 
-    def __str__(self) -> str:
-        return "\n".join([*(table.text() for table in self._tables()), *map(printable, self._notes())])
-
     def records(self) -> list[dict[str, Any]]:
         """Return the rows as data, a dictionary each: for `pandas.DataFrame(report.records())`, say."""
         return [dict(row) if isinstance(row, Mapping) else shallow(row) for row in self._rows()]
@@ -92,8 +77,8 @@ class Report:
         return json.dumps(plain({**self._facts(), "records": self.records()}), indent=2, allow_nan=False)
 
     def to_markdown(self) -> str:
-        """Return the tables in Markdown, and the lines below them."""
-        parts = []
+        """Return the tables in Markdown, and the lines above and below them."""
+        parts = [escape_markdown(printable(line)) for line in self._unmet()]
         for table in self._tables():
             parts += [f"**{escape_markdown(printable(table.title))}**", table.markdown()]
         notes = (escape_markdown(printable(line)) for line in self._notes())
@@ -101,13 +86,8 @@ class Report:
 
     def to_html(self) -> str:
         """Return a page that needs no other file, no network and no script."""
-        title = html.escape(printable(next((table.title for table in self._tables() if table.title), "Report")))
-        return (
-            f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{self._repr_html_()}\n</body>\n</html>\n"
-        )
+        title = next((table.title for table in self._tables() if table.title), "Report")
+        return page(printable(title), self._html())
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the main numbers as bars.
@@ -122,13 +102,6 @@ class Report:
             ImportError: There is no matplotlib.
         """
         return self._bars().draw(ax)
-
-    def _repr_html_(self) -> str:
-        parts = []
-        for table in self._tables():
-            parts += [f"<h2>{html.escape(printable(table.title))}</h2>" if table.title else "", table.html()]
-        notes = (f"<p>{html.escape(printable(line))}</p>" for line in self._notes() if line)
-        return "\n".join(filter(None, [*parts, *notes]))
 
     def _fields(self) -> list[str]:
         return [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]  # subclasses are dataclasses

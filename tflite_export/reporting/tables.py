@@ -9,6 +9,8 @@ from typing import Any
 from tflite_export.reporting.layout import blocks, is_number
 from tflite_export.reporting.terminal import terminal_width
 
+_CELL = 200  # characters of a cell in a notebook
+
 
 @dataclasses.dataclass(frozen=True)
 class Table:
@@ -62,12 +64,22 @@ class Table:
         ruler = "| " + " | ".join("--:" if self._numbers(index, rows) else "---" for index in range(len(headings)))
         return "\n".join([line(headings), f"{ruler} |", *map(line, rows)])
 
-    def html(self) -> str:
-        """Return the table as an HTML element, without its title; cells of numbers have the class `number`."""
+    def html(self, most: int | None = None) -> str:
+        """Return the table as an HTML element, without its title; cells of numbers have the class `number`.
+
+        Args:
+            most: How many rows it has at most, besides the totals, with cells that are cut if they are very long.
+                Defaults to None: everything.
+        """
         if self.empty:
             return ""
         headings, rows = self._flat()
         marks = [' class="number"' if self._numbers(index, rows) else "" for index in range(len(headings))]
+        if most is not None:
+            more = len(self.rows) - most
+            totals = rows[len(self.rows) :]
+            rows = [[shortened(cell, _CELL) for cell in row] for row in rows[: min(most, len(self.rows))]]
+            rows += ([[f"and {more:,} more rows", *[""] * (len(headings) - 1)]] if more > 0 else []) + totals
 
         def line(cells: Sequence[str], tag: str) -> str:
             pairs = zip(cells, marks, strict=True)
@@ -75,7 +87,7 @@ class Table:
 
         head = "" if self.headings is None else f"<thead>\n{line(headings, 'th')}\n</thead>\n"
         body = "\n".join(line(row, "td") for row in rows)
-        return f"<table>\n{head}<tbody>\n{body}\n</tbody>\n</table>"
+        return f'<table class="kp-report">\n{head}<tbody>\n{body}\n</tbody>\n</table>'
 
     def _flat(self) -> tuple[list[str], list[list[str]]]:
         """Headings and all rows, as they may be shown."""
@@ -125,6 +137,11 @@ class Table:
 def printable(text: str) -> str:
     """Return text without what a terminal would take for a command."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return text of at most so many characters, cut in the middle."""
+    return text if len(text) <= most else f"{text[: (most - 1) // 2]}…{text[-(most // 2) :]}"
 
 
 def escape_markdown(text: str) -> str:

@@ -15,8 +15,10 @@ def terminal_width() -> int:
 
 
 def shows_bars(stream: TextIO | None = None) -> bool:
-    """Return whether a bar that is drawn again and again can be seen: in a terminal that knows escape codes, or in a
-    notebook; not in pipes and files, nor where NO_COLOR is set.
+    """Return whether a bar that is drawn again and again can be seen: in a terminal that knows escape codes.
+
+    Not in pipes and files, nor where NO_COLOR is set; nor in a notebook, which is saved with its output, and in IDLE,
+    which calls itself a terminal and shows the codes.
 
     Args:
         stream: The output. Defaults to None, standard output.
@@ -24,4 +26,5 @@ def shows_bars(stream: TextIO | None = None) -> bool:
     stream = sys.stdout if stream is None else stream
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
-    return stream is not None and (stream.isatty() or "ipykernel" in sys.modules)
+    is_terminal = getattr(stream, "isatty", None)
+    return is_terminal is not None and is_terminal() and not type(stream).__module__.startswith("idlelib")

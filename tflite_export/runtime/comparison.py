@@ -10,7 +10,7 @@ import numpy as np
 from tflite_export.limits import TIMEOUT, Limits
 from tflite_export.reader import flatbuffer
 from tflite_export.reader.weight_tables import shape_text
-from tflite_export.reporting import Bars, Report, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 from tflite_export.runtime.litert import run
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OutputDifference:
+class OutputDifference(Shown):
     """Difference of one output.
 
     Attributes:

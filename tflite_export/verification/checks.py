@@ -13,6 +13,7 @@ from tflite_export.errors import ExportError
 from tflite_export.keras_models.kernels import Kernel
 from tflite_export.limits import Limits
 from tflite_export.reader.weight_tables import TensorSparsity
+from tflite_export.reporting import Shown
 from tflite_export.verification.judgement import check_varies, error_of_spread, same_classes
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -38,27 +39,60 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class OutputCheck(Shown):
+    """Difference of one output of a file from Keras's: with XNNPACK or without, whichever is worse.
+
+    Attributes:
+        name: Its signature name.
+        max_difference: The largest difference, relative to max(1, max|Keras's output|).
+        mean_difference: The mean difference, relative to the same.
+        error: The root mean squared error, relative to the spread of Keras's outputs from sample to sample: 1 is that
+            of a file that ignores its input. None: not to be measured, with one sample, say.
+        agreement: The fraction of the samples with Keras's class; None: the output has no probabilities of classes.
+    """
+
+    name: str
+    max_difference: float
+    mean_difference: float
+    error: float | None
+    agreement: float | None
+
+
+@dataclass(frozen=True)
 class Run:
     """Result of running a file.
 
     Attributes:
-        max_difference: The largest difference from Keras, relative to max(1, max|Keras's output|).
-        mean_difference: The mean difference, relative to the same.
+        outputs: How each output differs from Keras's.
         seconds: How long single calls took, by the number of threads.
         memory: By how much loading and running it raised the most memory that a process held, in bytes; 0: unknown.
         labelled: The outputs for the samples with labels.
-        error: The root mean squared error of an output, relative to the spread of Keras's from sample to sample; None:
-            not to be measured.
-        agreement: The fraction of samples with the same class as Keras; None: the outputs are no classes.
     """
 
-    max_difference: float
-    mean_difference: float
+    outputs: tuple[OutputCheck, ...]
     seconds: dict[int, Array]
     memory: int
     labelled: Sequence[Array]
-    error: float | None
-    agreement: float | None
+
+    @property
+    def max_difference(self) -> float:
+        """The largest difference of all outputs."""
+        return max((each.max_difference for each in self.outputs), default=0.0)
+
+    @property
+    def mean_difference(self) -> float:
+        """The largest mean difference of an output."""
+        return max((each.mean_difference for each in self.outputs), default=0.0)
+
+    @property
+    def error(self) -> float | None:
+        """The largest error of an output; None if none can be measured."""
+        return max((each.error for each in self.outputs if each.error is not None), default=None)
+
+    @property
+    def agreement(self) -> float | None:
+        """The lowest fraction of samples with Keras's class; None if no output has classes."""
+        return min((each.agreement for each in self.outputs if each.agreement is not None), default=None)
 
 
 def check_finite(values: Sequence[Array], names: Sequence[str], what: str, note: str = "") -> None:
@@ -161,24 +195,34 @@ def run_file(content: bytes, folder: Path, sample: Sample, tolerance: float, lim
     np.savez(inputs, sizes=np.array(sample.sizes), **arrays)
     line = (str(file), str(inputs), str(outputs))
     subprocesses.run("tflite_export.workers.verify", *line, task="the run in LiteRT", limits=limits)
-    worst, means = 0.0, [0.0]
-    errors: list[float | None] = []
-    agreements: list[float | None] = []
+    found: list[OutputCheck] = []
     with np.load(outputs) as archive:
         for mode, where in (("xnnpack", "the file with XNNPACK"), ("plain", "the file without XNNPACK")):
             values = [archive[f"{mode}_{i}"] for i in range(len(sample.names))]
             check_finite(values, sample.names, where)
             for name, value, reference in zip(sample.names, values, sample.expected, strict=True):
                 largest, mean = _difference(value, reference, f"{name!r} of {where}", tolerance)
-                worst, means = max(worst, largest), [*means, mean]
                 check_varies(value, reference, f"{name!r} of {where}")
-                errors.append(error_of_spread(value, reference))
-                agreements.append(same_classes(value, reference))
+                quality = error_of_spread(value, reference), same_classes(value, reference)
+                found.append(OutputCheck(name, largest, mean, *quality))
         seconds = {int(name.removeprefix("seconds_")): archive[name] for name in archive if name.startswith("seconds_")}
         labelled = [archive[name] for name in sorted(archive) if name.startswith("labelled_")]
-        error = max((each for each in errors if each is not None), default=None)
-        agreement = min((each for each in agreements if each is not None), default=None)
-        return Run(worst, max(means), seconds, int(archive["memory"]), labelled, error, agreement)
+        count = len(sample.names)  # of each output two, with XNNPACK and without
+        worse = tuple(map(_worse, found[:count], found[count:]))
+        return Run(worse, seconds, int(archive["memory"]), labelled)
+
+
+def _worse(one: OutputCheck, other: OutputCheck) -> OutputCheck:
+    """The larger differences of two, and the lower agreement."""
+    errors = [each for each in (one.error, other.error) if each is not None]
+    agreements = [each for each in (one.agreement, other.agreement) if each is not None]
+    return OutputCheck(
+        one.name,
+        max(one.max_difference, other.max_difference),
+        max(one.mean_difference, other.mean_difference),
+        max(errors, default=None),
+        min(agreements, default=None),
+    )
 
 
 def _difference(value: Array, reference: Array, what: str, tolerance: float) -> tuple[float, float]:

@@ -15,20 +15,20 @@ from keras_prune.insight.comparison.compare import check_arguments, compare
 from keras_prune.insight.comparison.rows import ModelRow, count, decimal, percent
 from keras_prune.layers import prune_layers
 from keras_prune.masking.masked_weights import find_masked
-from keras_prune.masking.wrapping import strip_pruning, wrap_pruning
+from keras_prune.masking.wrapping import add_masks, remove_masks
 from keras_prune.measurement.training import check_optimizer, check_training_data
 from keras_prune.plots.methods import plot_methods
 from keras_prune.reporting.progress import track
 from keras_prune.tracing.checks import check_model
 from keras_prune.validation import check_flag, check_integer, is_fraction
 from keras_prune.weights.prune import prune_weights
-from tflite_export.reporting import Report, Table
+from tflite_export.reporting import Report, Shown, Table
 
 DENSE, CONTROL = "dense", "control"
 
 
 @dataclasses.dataclass(frozen=True)
-class MethodPoint:
+class MethodPoint(Shown):
     """Pruned model, or the reason why there is none.
 
     Args:
@@ -213,15 +213,15 @@ def compare_methods(
             if arrays and len(data) > 2:
                 given["sample_weight"] = data[2]
             small.fit(**given, epochs=epochs, verbose=0)
-        return strip_pruning(small)
+        return remove_masks(small)
 
     jobs = [(method, point) for method in chosen for point in points]
-    models: dict[str, keras.Model] = {DENSE: strip_pruning(model)}
+    models: dict[str, keras.Model] = {DENSE: remove_masks(model)}
     found: list[MethodPoint] = [MethodPoint(DENSE, None, 1.0, None)]
     for method, point in track([(CONTROL, None), *jobs], len(jobs) + 1, "comparing methods"):
         if point is None:
             found.append(MethodPoint(CONTROL, None, 1.0, None))
-            models[CONTROL] = train(strip_pruning(model))
+            models[CONTROL] = train(remove_masks(model))
             continue
         try:
             small, left = chosen[method](model, point, (importance or {}).get(method), data, loss)
@@ -243,7 +243,7 @@ class Unreachable(Exception):
 
 def _by_weights(model: keras.Model, point: float, importance: Any, data: Any, loss: Any) -> tuple[keras.Model, float]:
     """A model with that fraction of its parameters not pruned by masks, and the fraction that it has."""
-    masked = find_masked(wrap_pruning(model))
+    masked = find_masked(add_masks(model))
     prunable, parameters = sum(each.size for each in masked), model.count_params()
     sparsity = (1 - point) * parameters / max(prunable, 1)
     if sparsity >= 1:

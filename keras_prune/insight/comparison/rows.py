@@ -5,13 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_prune.plots.comparison import plot_models
-from tflite_export.reporting import Report, Table
+from tflite_export.reporting import Report, Shown, Table
 
+_NOTHING = 1000  # a number that is so many times smaller than another is none to compare it with
+_DENSE = 0.01  # a model of a lower sparsity
 NAMES = "parameters non_zeros sparsity macs effective_macs bytes compressed_bytes latency_ms ns_per_parameter"
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelRow:
+class ModelRow(Shown):
     """Measurements of one model. None: unknown, or not asked for.
 
     Args:
@@ -77,10 +79,13 @@ class ModelComparison(Report):
             name: A name in `row.values()`.
 
         Returns:
-            The ratio; None if one of the two is unknown, or the first is 0.
+            The ratio; None if one of the two is unknown, or the first is 0 or next to nothing: a thousandth of the
+            other, or less, and of a sparsity a hundredth of all: nearly all dense models have zeros, in their biases.
         """
         base, value = (each.values().get(name) for each in (self._base(row, name), row))
-        return value / base if value is not None and base else None
+        if value is None or not base or abs(value) >= _NOTHING * abs(base) or (name == "sparsity" and base < _DENSE):
+            return None
+        return value / base
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the ratios to the first row as bars: see `keras_prune.plots.plot_models`."""

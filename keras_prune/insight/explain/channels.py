@@ -11,6 +11,7 @@ from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.prune import ChannelChoice
 from keras_prune.insight.explain.ranking import Cut, find_cut, positions_text, ranks, score_text
+from tflite_export.reporting import Shown
 
 # By the name that a rule gives a kind of channel.
 _UNITS = {
@@ -27,7 +28,7 @@ _UNITS = {
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExplainedGroup:
+class ExplainedGroup(Shown):
     """What was removed of one channel group, and why.
 
     Args:

@@ -14,39 +14,9 @@ from keras_prune.plots import plot_mask, plot_ranks, plot_scores
 from keras_prune.plots.style import bars_size, check_matplotlib
 from keras_prune.reporting.progress import track
 from tflite_export.reporting import Table
-from tflite_export.reporting.report import CONTENT_POLICY
+from tflite_export.reporting.page import laid_out
 
 _OPEN = 6  # of so many parts the details are unfolded
-_STYLE = """
-:root { --ink: #1d2733; --soft: #5b6875; --line: #dde3e8; --paper: #ffffff; --tint: #f5f7f9; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--tint); color: var(--ink);
-       font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 32px 24px 64px; }
-h1 { font-size: 26px; line-height: 1.25; margin: 0 0 4px; overflow-wrap: anywhere; }
-h2 { font-size: 19px; margin: 36px 0 12px; }
-p { margin: 0 0 12px; color: var(--soft); max-width: 75ch; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 12px; margin: 20px 0 0; }
-dl div { background: var(--paper); border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; }
-dt { color: var(--soft); font-size: 13px; }
-dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
-.card, details { background: var(--paper); border: 1px solid var(--line); border-radius: 8px; }
-.card { padding: 14px; margin-bottom: 12px; overflow-x: auto; }
-details { margin: 0 0 10px; }
-details details { margin: 8px 0 0; }
-summary { cursor: pointer; padding: 10px 14px; font-weight: 600; overflow-wrap: anywhere; }
-summary span { color: var(--soft); font-weight: 400; }
-details > div { padding: 0 14px 14px; overflow-x: auto; }
-.plots { display: flex; flex-wrap: wrap; gap: 12px; }
-img { max-width: 100%; height: auto; display: block; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
-th { text-align: left; color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line); }
-th, td { padding: 6px 10px; vertical-align: top; overflow-wrap: break-word; }
-th.number, td.number { text-align: right; white-space: nowrap; }
-tbody tr:nth-child(even) { background: var(--tint); }
-td:first-child { font-weight: 600; min-width: 9em; }
-footer { margin-top: 40px; color: var(--soft); font-size: 13px; }
-"""
 _LEADS = {
     "weights": "Each weight has a score, and the lowest are removed. The threshold is the score from which on all were "
     "kept; the overlap counts the weights that were removed though they are not among as many lowest scores of their "
@@ -74,31 +44,14 @@ def page(
         ImportError: There is no matplotlib.
     """
     check_matplotlib()
-    listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     sections = [_section(part, len(parts) <= _OPEN) for part in track(parts, len(parts), "Plots")]
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{escape(title)}</h1>
-<p>{escape(_LEADS[kind])}</p>
-<dl>{listed}</dl>
-<h2>Layer by layer</h2>
-{_overview(title, kind, parts, plot)}
-{_table(parts)}
-{_details(sections)}
-<footer>Made by keras_prune. This page needs no other file and no network.</footer>
-</main>
-</body>
-</html>
-"""
+    return laid_out(
+        title,
+        _LEADS[kind],
+        facts,
+        ["<h2>Layer by layer</h2>", _overview(title, kind, parts, plot), _table(parts), _details(sections)],
+        "Made by keras_prune. This page needs no other file and no network.",
+    )
 
 
 def _table(parts: Sequence[Part]) -> str:

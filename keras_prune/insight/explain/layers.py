@@ -8,10 +8,11 @@ import numpy as np
 from keras_prune.insight.explain.ranking import ranks, score_text
 from keras_prune.layers.report import CandidateReport, LayerReport
 from keras_prune.reporting.numbers import number
+from tflite_export.reporting import Shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExplainedLayer:
+class ExplainedLayer(Shown):
     """Whether one layer or branch was removed, and why.
 
     Args:

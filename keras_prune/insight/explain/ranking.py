@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from tflite_export.reporting import Shown
+
 
 def ranks(scores: np.ndarray) -> np.ndarray:
     """Return the rank of each score, 1 = lowest, so removed first; of equal scores the last has the lowest rank.
@@ -21,7 +23,7 @@ def ranks(scores: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cut:
+class Cut(Shown):
     """Boundary between the scores of what was removed and of what was kept.
 
     Args:

@@ -14,14 +14,15 @@ from keras_prune.insight.explain.ranking import Cut, find_cut, ranks, score_text
 from keras_prune.masking.layouts import find_axes
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
 from keras_prune.masking.prunable import find_prunable
-from keras_prune.masking.wrapping import wrap_pruning
+from keras_prune.masking.wrapping import add_masks
 from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
 from keras_prune.reporting.progress import track
 from keras_prune.selection.layout import Axes
+from tflite_export.reporting import Shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExplainedWeight:
+class ExplainedWeight(Shown):
     """What was removed of one weight array, and why.
 
     Args:
@@ -178,7 +179,7 @@ def _scored(
                 "Such an importance is measured on a copy with masks, and a subclassed model cannot be copied. "
                 f"Received: '{before.name}' of class {type(before).__name__} with importance={importance!r}"
             )
-        model = before if masked else wrap_pruning(before)
+        model = before if masked else add_masks(before)
         return _weights(model), ModelStatistics(model, data, loss, compiled=before)
     return _weights(before), None
 

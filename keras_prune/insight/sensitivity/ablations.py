@@ -20,7 +20,7 @@ from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.channels.statistics.flat_copy import make_runnable
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
 from keras_prune.masking.prunable import find_prunable
-from keras_prune.masking.wrapping import prunable_paths, wrap_pruning
+from keras_prune.masking.wrapping import add_masks, prunable_paths
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
 from keras_prune.patterns import exact_pattern
@@ -63,11 +63,11 @@ class WeightScan:
         paths = prunable_paths(model)
         PruningRule(Percentile(), importance, {}, False).check_data(data)
         if _keras.is_graph(model):
-            scored = model if find_masked(model) else wrap_pruning(model)
+            scored = model if find_masked(model) else add_masks(model)
             copy, self.running = copy_to_measure(scored)
         else:
             copy, self.running = copy_to_measure(model)
-            scored = copy if find_masked(copy) else wrap_pruning(copy)  # in place
+            scored = copy if find_masked(copy) else add_masks(copy)  # in place
         frozen = {f"{path}/{name}" for path, layer in walk_layers(model) for name in _frozen(layer)}
         self._twins: dict[str, list[tuple[MaskedWeight, MaskedWeight]]] = {}
         for weight, twin in zip(find_masked(scored), find_masked(copy), strict=True):

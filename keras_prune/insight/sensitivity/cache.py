@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+from collections.abc import Mapping
 
-from keras_prune.reading.json_files import fields, finite, read_plan
+from keras_prune.measurement.fingerprint import differing
+from keras_prune.reading.json_files import fields, finite, read_json
 from keras_prune.storage import write_plan
 
 KEY = "measured"
@@ -15,6 +17,7 @@ class MeasuredFile:
     Args:
         path: The file; it is created at once.
         mark: Fingerprint of what the numbers depend on.
+        settings: That, as `named` gives it, for messages. Defaults to None: nothing is known.
 
     Attributes:
         values: What the file holds, and what it will hold after `write`.
@@ -23,8 +26,8 @@ class MeasuredFile:
         ValueError: The file holds something else, or numbers of other models or data; or there is no such folder.
     """
 
-    def __init__(self, path: str | os.PathLike[str], mark: str):
-        self._path, self._mark = pathlib.Path(path), mark
+    def __init__(self, path: str | os.PathLike[str], mark: str, settings: Mapping[str, str] | None = None):
+        self._path, self._mark, self._settings = pathlib.Path(path), mark, settings or {}
         self.values: dict[tuple[str, float], float] = {}
         if self._path.exists():
             self._read()
@@ -38,14 +41,16 @@ class MeasuredFile:
         for (name, ratio), value in self.values.items():
             content.setdefault(name, {})[repr(ratio)] = value
         try:
-            write_plan(self._path, {"fingerprint": self._mark, KEY: content}, overwrite=overwrite)
+            head = {"fingerprint": self._mark, "settings": dict(self._settings)}
+            write_plan(self._path, {**head, KEY: content}, overwrite=overwrite)
         except OSError as error:
             raise ValueError(f"The cache cannot be written. Received: cache='{self._path}' ({error})") from error
 
     def _read(self) -> None:
         """Read all values."""
         try:
-            mark, found = read_plan(self._path, KEY, dict)
+            plan = read_json(self._path)
+            mark, found = fields(plan, {"fingerprint": str, KEY: dict}).values()
             rows = fields(found, dict.fromkeys(found, dict))
             values = {
                 (name, finite(float(ratio), "ratio")): value
@@ -57,6 +62,7 @@ class MeasuredFile:
         if mark != self._mark:
             raise ValueError(
                 "The cache holds measurements of another model, of other data or with other settings: name another "
-                f"file, or remove this one. Received: cache='{self._path}', made for {mark}; now it is {self._mark}"
+                f"file, or remove this one. Received: cache='{self._path}' and "
+                f"{differing(plan.get('settings'), self._settings)}"
             )
         self.values = values

@@ -11,19 +11,19 @@ import keras
 from keras_prune.insight.sensitivity.ablations import ChannelScan, Scan, Unit, WeightScan
 from keras_prune.insight.sensitivity.cache import MeasuredFile
 from keras_prune.measurement.evaluation import BATCH_SIZE, Evaluation, Mode
-from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint
+from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint, named
 from keras_prune.patterns import check_patterns, matches
 from keras_prune.plots.sensitivity import plot_sensitivity
 from keras_prune.reporting.progress import Verbose, track, verbosity
 from keras_prune.validation import check_choice, check_number, check_path, check_progress, is_fraction
-from tflite_export.reporting import Report, Table
+from tflite_export.reporting import Report, Shown, Table
 
 Kind = Literal["weights", "channels"]
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclasses.dataclass(frozen=True)
-class SensitivityCurve:
+class SensitivityCurve(Shown):
     """Metric of the model with one layer or channel group pruned, and no other.
 
     Args:
@@ -223,7 +223,7 @@ def sensitivity(
     scan = make_scan(model, data, kind, importance, loss)
     units = _chosen(scan.units, layers)
     evaluation = Evaluation(scan.running, model, data, metric, mode, loss, batch_size)
-    settings = (kind, evaluation.name, mode, importance, loss)
+    settings = {"kind": kind, "metric": evaluation.name, "mode": mode, "importance": importance, "loss": loss}
     with verbosity(verbose):
         return measure(scan, units, levels, kind, evaluation, cache, settings)
 
@@ -245,7 +245,7 @@ def measure(
     kind: Kind,
     evaluation: Evaluation,
     cache: str | os.PathLike[str] | None = None,
-    settings: tuple[Any, ...] = (),
+    settings: Mapping[str, Any] | None = None,
     before_each: Callable[[], None] = lambda: None,
 ) -> Sensitivity:
     """Prune each unit at each level, and evaluate.
@@ -257,14 +257,16 @@ def measure(
         kind: `"weights"` or `"channels"`.
         evaluation: What computes the metric.
         cache: As in `sensitivity`. Defaults to None: no file.
-        settings: What the numbers depend on besides the model and the data, for the cache. Defaults to ().
+        settings: What the numbers depend on besides the model and the data, by name, for the cache. Defaults to
+            None: nothing.
         before_each: Called before each evaluation. What it raises ends the scan; the cache keeps what was measured.
             Defaults to a function that does nothing.
     """
     known = {}
     if cache is not None:
-        mark = fingerprint(model_fingerprint(evaluation.model), data_fingerprint(evaluation.batches), settings)
-        file = MeasuredFile(check_path(cache, "cache"), mark)
+        whole = {"model": model_fingerprint(evaluation.model), "data": data_fingerprint(evaluation.batches)}
+        found = named(**whole, **(settings or {}))
+        file = MeasuredFile(check_path(cache, "cache"), fingerprint(found), found)
         known = file.values
     todo = [(unit, level) for unit in units for level in levels if (unit.name, level) not in known]
     for unit, level in track(todo, len(todo), "Sensitivity"):

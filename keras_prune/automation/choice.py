@@ -1,0 +1,62 @@
+"""The choice among candidates: which is better, which are as good as the best, and whether a goal is surely met."""
+
+from collections.abc import Iterable, Sequence
+
+from keras_prune.automation.goal import Goal
+from keras_prune.automation.pareto import Candidate, ParetoFront
+
+
+def holds_surely(front: ParetoFront, candidate: Candidate, bound: float) -> bool:
+    """Whether the worse end of a candidate's confidence interval is within the bound too."""
+    end = candidate.low if front.higher_is_better else candidate.high
+    return end is not None and front.holds(end, bound)
+
+
+def is_near(front: ParetoFront, candidate: Candidate, bound: float) -> bool:
+    """Whether the bound lies within a candidate's confidence interval, so that chance may have decided."""
+    end = candidate.high if front.higher_is_better else candidate.low
+    return end is not None and front.holds(end, bound) and not holds_surely(front, candidate, bound)
+
+
+def most_accurate(front: ParetoFront, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return the candidates by their metric, the best first; of equals the one with the smaller cost."""
+    return sorted(candidates, key=lambda each: (-front.score(each), each.cost(front.cost)))
+
+
+def rivals(front: ParetoFront, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the best candidate, and those whose metric is within its confidence interval, two at most in all."""
+    best, *others = most_accurate(front, candidates)
+    end = best.low if front.higher_is_better else best.high
+    return [best, *(each for each in others[:1] if end is not None and front.holds(each.metric, end))]
+
+
+def best_of(front: ParetoFront, goal: Goal) -> Candidate:
+    """Return the best candidate of a search.
+
+    With a budget: the most accurate within it and the bound. Without: the smallest within the bound. If there is none,
+    the one within the bound that is nearest to the budget; else the one with the best metric.
+    """
+    bound = goal.bound(1.0)
+    holding = [each for each in front.candidates if front.holds(each.metric, bound)]
+    if not holding:
+        return most_accurate(front, front.candidates)[0]
+    within = [each for each in holding if goal.excess(each) <= 1]
+    if within and goal.has_budget:
+        return most_accurate(front, within)[0]
+    if within:
+        return min(within, key=lambda each: (each.cost(front.cost), -front.score(each)))
+    return min(holding, key=lambda each: (goal.excess(each), each.cost(front.cost)))
+
+
+def free(front: ParetoFront, best: Candidate, goal: Goal) -> Candidate | None:
+    """Return the smallest candidate that is smaller than the best one, within the bound, and not measurably worse."""
+    bound = goal.bound(1.0)
+    end = best.low if front.higher_is_better else best.high
+    found = [
+        each
+        for each in front.candidates
+        if each.cost(front.cost) < best.cost(front.cost)
+        and front.holds(each.metric, bound)
+        and front.holds(each.metric, best.metric if end is None else end)
+    ]
+    return min(found, key=lambda each: each.cost(front.cost), default=None)

@@ -1,0 +1,57 @@
+"""What `prune_channels` removed less than it was asked to."""
+
+from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
+from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.request import ChannelRequest
+from keras_prune.reporting.unmet import fewer_than_asked, short_list
+from keras_prune.validation import part
+
+
+def shortfall(analysis: ChannelAnalysis, plan: ChannelPlan, request: ChannelRequest) -> tuple[str, ...]:
+    """Sentences that say how much less was removed than the ratios ask for; none if as much was, to whole channels.
+
+    A budget is met, or refused. Of a replayed plan nothing is asked but the plan.
+
+    Args:
+        analysis: The channels.
+        plan: Which of them were removed.
+        request: What was asked for.
+    """
+    limits, ratio = request.limits, request.ratio or 0.0
+    if request.plan is not None or not (ratio or any(request.ratios.values() if request.ratios else ())):
+        return ()
+    own = [group for group in analysis.groups if limits.has_own(group)]
+    ranked = [group for group in analysis.groups if not group.frozen and not limits.has_own(group)]
+    wanted = {group.name: limits.count(group, limits.own(group) or 0.0) for group in own}
+    if limits.scope == "group":
+        wanted |= {group.name: limits.count(group, ratio) for group in ranked}
+
+    def removed(groups: list[ChannelGroup]) -> int:
+        return sum(len(plan.removed.get(group.name, ())) for group in groups)
+
+    rounding = limits.round_to - 1  # so many channels more are kept where their number is rounded up
+    low = [group for group in (*own, *ranked) if removed([group]) < wanted.get(group.name, 0) - rounding]
+    asked, done = sum(wanted.values()), removed(own) + removed(ranked)
+    if limits.scope != "group":
+        original = sum(map(limits.size, ranked))
+        asked += max(0, part(ratio, original) - (original - sum(group.size for group in ranked)))
+        if asked > done + rounding * len(ranked):
+            low = low or ranked
+    if low:
+        frozen = [f"{group.name!r} ({group.frozen})" for group in low if group.frozen]
+        limited = [group.name for group in low if not group.frozen]
+        why = [f"No channel can be removed from {', '.join(frozen)}."] if frozen else []
+        if limited:
+            why.append(
+                f"`max_ratio={limits.max_ratio}`, `min_channels={limits.min_channels}` and "
+                f"`round_to={limits.round_to}` allow no more of {short_list(limited)}, or no output may be empty."
+            )
+        return (fewer_than_asked(asked, done, "channels", " ".join(why)),)
+    if done or any(limits.size(group) > group.size for group in analysis.groups):  # in a step of several
+        return ()
+    reason = "the ratio is less than one channel of each group"
+    if not ranked and not own:
+        reason = "no group has a channel that can be removed"
+    elif rounding and asked:
+        reason = f"`round_to={limits.round_to}` keeps what should have been removed"
+    return (f"Nothing was removed: {reason}.",)
