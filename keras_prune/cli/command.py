@@ -58,7 +58,9 @@ def add_command(parsers: Any, name: str, run: Run | None, summary: str, about: s
         parser.add_argument(
             "--json", action="store_true", help="print one JSON object on standard output and nothing else"
         )
-        parser.add_argument("--traceback", action="store_true", help="print the Python traceback of an error")
+        parser.add_argument(
+            "--traceback", action="store_true", help="print the Python traceback of an error, and all logs"
+        )
     return parser
 
 

@@ -8,7 +8,8 @@ OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 EXIT_CODES = """exit codes:
   0  success
   1  failure, or the answer is no: an exported file whose outputs differ from
-     those of the model, a goal that was not met
+     those of the model, a goal that was not met, a file that TensorFlow Lite
+     Micro cannot run
   2  bad usage or bad input: an option, a file or data that cannot be used
 """
 _LONGEST = 1000  # Keras puts whole configurations into its messages
