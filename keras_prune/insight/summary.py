@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
 from keras_prune.masking.prunable import Prunable, find_prunable
+from keras_prune.masking.unpruned import is_unpruned
 from keras_prune.masking.wrapper import ATTRIBUTE, CLUSTERS
 from keras_prune.plots.sparsity import plot_sparsity
 from keras_prune.validation import check_layer
@@ -82,10 +83,12 @@ class SparsitySummary(Report):
     Args:
         model: Name of the model.
         layers: Every layer, in the model's order.
+        missed: What was asked for and not reached: a sentence, if no mask prunes anything yet. Defaults to none.
     """
 
     model: str
     layers: tuple[LayerSparsity, ...]
+    missed: tuple[str, ...] = ()
 
     @property
     def masked(self) -> tuple[LayerSparsity, ...]:
@@ -161,7 +164,16 @@ class SparsitySummary(Report):
         return found
 
     def _facts(self) -> Mapping[str, Any]:
-        names = ("model", "prunable", "prunable_zeros", "prunable_sparsity", "parameters", "zeros", "sparsity")
+        names = (
+            "model",
+            "prunable",
+            "prunable_zeros",
+            "prunable_sparsity",
+            "parameters",
+            "zeros",
+            "sparsity",
+            "missed",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -195,7 +207,8 @@ def summary(model: keras.Layer) -> SparsitySummary:
     if not model.built:
         raise ValueError(f"An unbuilt model has no weights to count. Received: '{model.name}', not built")
     layers = walk_layers(model) if isinstance(model, keras.Model) else [(model.name, model)]
-    return SparsitySummary(model.name, tuple(_layer(path, layer) for path, layer in layers))
+    missed = ("No mask prunes anything yet.",) if is_unpruned(model) else ()
+    return SparsitySummary(model.name, tuple(_layer(path, layer) for path, layer in layers), missed)
 
 
 def _layer(path: str, layer: keras.Layer) -> LayerSparsity:

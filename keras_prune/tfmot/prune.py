@@ -97,7 +97,10 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     Example:
 
     ```python
-    plain = sparsity.strip_pruning(sparsity.prune_low_magnitude(model))
+    pruned = sparsity.prune_low_magnitude(model)
+    pruned.compile("adam", "mse")
+    pruned.fit(x, y, callbacks=[sparsity.UpdatePruningStep()])
+    plain = sparsity.strip_pruning(pruned)
     ```
     """
     if not isinstance(model, keras.Model):
