@@ -22,19 +22,21 @@ def shortfall(analysis: ChannelAnalysis, plan: ChannelPlan, request: ChannelRequ
         return ()
     own = [group for group in analysis.groups if limits.has_own(group)]
     ranked = [group for group in analysis.groups if not group.frozen and not limits.has_own(group)]
-    wanted = {group.name: limits.count(group, limits.own(group) or 0.0) for group in own}
+    ratios = {group.name: limits.own(group) or 0.0 for group in own}
     if limits.scope == "group":
-        wanted |= {group.name: limits.count(group, ratio) for group in ranked}
+        ratios |= {group.name: ratio for group in ranked}
 
     def removed(groups: list[ChannelGroup]) -> int:
-        return sum(len(plan.removed.get(group.name, ())) for group in groups)
+        """Of what there was before the first of several steps."""
+        gone = sum(limits.size(group) - group.size for group in groups)
+        return gone + sum(len(plan.removed.get(group.name, ())) for group in groups)
 
     rounding = limits.round_to - 1  # so many channels more are kept where their number is rounded up
-    low = [group for group in (*own, *ranked) if removed([group]) < wanted.get(group.name, 0) - rounding]
+    wanted = {group.name: part(ratios.get(group.name, 0.0), limits.size(group)) for group in (*own, *ranked)}
+    low = [group for group in (*own, *ranked) if removed([group]) < wanted[group.name] - rounding]
     asked, done = sum(wanted.values()), removed(own) + removed(ranked)
     if limits.scope != "group":
-        original = sum(map(limits.size, ranked))
-        asked += max(0, part(ratio, original) - (original - sum(group.size for group in ranked)))
+        asked += part(ratio, sum(map(limits.size, ranked)))
         if asked > done + rounding * len(ranked):
             low = low or ranked
     if low:
@@ -47,7 +49,7 @@ def shortfall(analysis: ChannelAnalysis, plan: ChannelPlan, request: ChannelRequ
                 f"`round_to={limits.round_to}` allow no more of {short_list(limited)}, or no output may be empty."
             )
         return (fewer_than_asked(asked, done, "channels", " ".join(why)),)
-    if done or any(limits.size(group) > group.size for group in analysis.groups):  # in a step of several
+    if done:
         return ()
     reason = "the ratio is less than one channel of each group"
     if not ranked and not own:

@@ -12,6 +12,7 @@ from keras import ops
 from keras_prune.masking.holders import own_weights
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, plain_weights, walk_layers
 from keras_prune.masking.prunable import Prunable
+from keras_prune.masking.unpruned import is_unpruned
 from keras_prune.masking.wrapper import ATTRIBUTE
 from keras_prune.plots.sparsity import plot_sparsity
 from keras_prune.validation import check_layer
@@ -87,10 +88,12 @@ class SparsitySummary(Report):
     Args:
         model: Name of the model.
         layers: Every layer, in the model's order.
+        missed: What was asked for and not reached: a sentence, if no mask prunes anything yet. Defaults to none.
     """
 
     model: str
     layers: tuple[LayerSparsity, ...]
+    missed: tuple[str, ...] = ()
 
     @property
     def masked(self) -> tuple[LayerSparsity, ...]:
@@ -167,7 +170,16 @@ class SparsitySummary(Report):
         return found
 
     def _facts(self) -> Mapping[str, Any]:
-        names = ("model", "prunable", "prunable_zeros", "prunable_sparsity", "parameters", "zeros", "sparsity")
+        names = (
+            "model",
+            "prunable",
+            "prunable_zeros",
+            "prunable_sparsity",
+            "parameters",
+            "zeros",
+            "sparsity",
+            "missed",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -202,7 +214,8 @@ def summary(model: keras.Layer) -> SparsitySummary:
         raise ValueError(f"An unbuilt model has no weights to count. Received: '{model.name}', not built")
     layers = walk_layers(model) if isinstance(model, keras.Model) else [(model.name, model)]
     seen: set[int] = set()
-    return SparsitySummary(model.name, tuple(_layer(*own, seen) for own in own_weights(layers)))
+    missed = ("No mask prunes anything yet.",) if is_unpruned(model) else ()
+    return SparsitySummary(model.name, tuple(_layer(*own, seen) for own in own_weights(layers)), missed)
 
 
 def _layer(path: str, layer: keras.Layer, prunable: Prunable, seen: set[int]) -> LayerSparsity:

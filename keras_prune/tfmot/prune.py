@@ -14,6 +14,7 @@ from keras_prune.masking.masked_weights import inner_layer
 from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.pruned_model import PrunedModel, keep_masks
 from keras_prune.masking.wrapper import PruningWrapper
+from keras_prune.reporting.unmet import say
 from keras_prune.tfmot.groups import group_weights
 from keras_prune.tfmot.policy import PruningPolicy
 from keras_prune.tfmot.schedules import PruningSchedule
@@ -100,7 +101,10 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     Example:
 
     ```python
-    plain = sparsity.strip_pruning(sparsity.prune_low_magnitude(model))
+    pruned = sparsity.prune_low_magnitude(model)
+    pruned.compile("adam", "mse")
+    pruned.fit(x, y, callbacks=[sparsity.UpdatePruningStep()])
+    plain = sparsity.strip_pruning(pruned)
     ```
     """
     if not isinstance(model, keras.Model):
@@ -173,7 +177,14 @@ def _wrap_model(model: keras.Model, settings: dict[str, Any], policy: PruningPol
     if _is_unbuilt(model):
         return keep_masks(_copy_unbuilt(model, wrap))
     wrapped = wrap_layers(model, settings_of)
-    group_weights(wrapped)  # a pattern that does not fit is found now, not when training starts
+    groups = group_weights(wrapped)  # a pattern that does not fit is found now, not when training starts
+    if not groups:
+        allowed = "" if policy is None else f", with pruning_policy={type(policy).__name__}"
+        say(
+            f"No layer of '{model.name}' will be pruned: none that may be has weights that can be pruned. "
+            "`keras_prune.summary(model)` says why, for each layer. "
+            f"Received: the model '{model.name}'{allowed}"
+        )
     return wrapped
 
 

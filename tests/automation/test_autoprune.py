@@ -134,6 +134,10 @@ def test_a_budget_ends_the_search(task, quick, tmp_path):
     assert result.best.macs <= 0.6 * result.front.candidates[0].macs
     assert result.best.macs > 0.5 * result.front.candidates[0].macs  # no less than was asked for
     assert [each.allocation for each in result.front.candidates] == ["", "uniform", "greedy"]  # no rounds on the way
+    (row,) = result.budgets
+    assert (row.name, row.asked, row.reached, row.met) == ("macs", 0.6, result.best.macs, True)
+    assert row.limit == int(0.6 * result.front.candidates[0].macs)
+    assert result.missed == ()
     result = search(task, tmp_path / "b", budget=kp.Budget(params=0.3), max_drop=0.5, methods=["weights"])
     assert result.met
     assert result.best.nonzeros <= 0.3 * result.front.candidates[0].parameters
@@ -148,12 +152,16 @@ def test_it_says_what_keeps_it_from_the_goal(task, quick, tmp_path):
     assert "weights: skipped" in result.limit
     assert result.best.metric >= result.bound
     assert "NOT met" in str(result)
+    assert str(result).startswith("The goal was not met: of those within the bound, ")
+    assert result.missed[0].endswith(" comes nearest, and exceeds macs.")
+    assert [row.met for row in result.budgets] == [False]
     keras.utils.set_random_seed(1)
     worse = keras.optimizers.SGD(1e6)  # nothing that trains with it holds
     result = search(task, tmp_path / "b", optimizer=worse, methods=["channels"], max_drop=0.0)
     assert (result.met, result.best.name) == (False, "dense")
     assert {each.decision for each in result.decisions} == {"baseline", "rejected"}
     assert "it is not" in result.limit
+    assert result.missed == ("Nothing was pruned: no pruned candidate is within the bound of the metric.",)
 
 
 def test_a_file_that_loses_too_much_is_told(task, quick, tmp_path, monkeypatch):
@@ -214,12 +222,13 @@ def test_others_files_are_left_alone(task, quick, tmp_path):
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     model, train, validation = task
     others = [
-        ((model, train, blobs(200, 5)), {}),
-        ((model, blobs(400, 5), validation), {}),
-        (task, {"max_drop": 0.04}),
+        ((model, train, blobs(200, 5)), {}, r"and validation_data=\S+, and it was made with \S+$"),
+        ((model, blobs(400, 5), validation), {}, r"and train_data=\S+, and it was made with \S+$"),
+        (task, {"max_drop": 0.04}, r"and max_drop=0.04, and it was made with 0.03$"),
+        (task, {"seed": 1, "step": 0.25}, "and step=0.25, and it was made with .*; seed=1, and it was made with 0$"),
     ]
-    for other, arguments in others:
-        with pytest.raises(ValueError, match="search of another model"):
+    for other, arguments, differs in others:
+        with pytest.raises(ValueError, match=f"search of another model.*{differs}"):
             search(other, tmp_path / "out", methods=["channels"], **arguments)
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 

@@ -90,7 +90,14 @@ def test_a_backup_of_other_epochs_or_of_another_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"after epoch 1, .*Received: .*, with those after epochs \[3, 4\]"):
         fit(model, Metric(lambda *_: 1.0), hold, initial_epoch=2)
     wide = kp.wrap_pruning(keras.Sequential([keras.Input((12,)), keras.layers.Dense(5)]))
-    with pytest.raises(ValueError, match=r"must be of this model and optimizer\. Received: "):
+    with pytest.raises(ValueError, match=r"must be of this model and optimizer\. Received: ") as caught:
         fit(wide, Metric(lambda *_: 1.0), hold, initial_epoch=5)
+    assert "weight 0 (dense/kernel) has 240 bytes in the model and " in str(caught.value)
+    others = {"step": ("0.1", "0.3"), "resolution": ("0.01", "0.1"), "max_drop": ("0.01", "0.0")}
+    with pytest.raises(ValueError, match="must be of a search with the same settings: empty the folder") as caught:
+        fit(model, Metric(lambda *_: 1.0), hold, initial_epoch=5)
+    for name, (now, saved) in others.items():
+        assert f"{name}={now}, and it was made with {saved}" in str(caught.value)
+    assert "patience" not in str(caught.value)
     assert_equal(model.get_weights(), before)
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "hold").iterdir()}

@@ -40,6 +40,9 @@ def steps(model, *callbacks, **arguments):
 @pytest.mark.parametrize("build", [mlp, lambda: subclassed(12)], ids=["graph", "subclassed"])
 def test_a_fit_without_a_callback_that_prunes_is_said_once_and_again_when_stripped(build):
     model = compiled(kp.wrap_pruning(build()))
+    report = kp.summary(model)
+    assert report.missed == ("No mask prunes anything yet.",)
+    assert str(report).startswith(report.missed[0])
     (first,) = said(lambda: steps(model, keras.callbacks.LambdaCallback()))
     assert first.startswith("Nothing was pruned: `fit` had no callback that prunes")
     assert "callbacks=[PruningSchedule(...)]" in first

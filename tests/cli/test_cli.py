@@ -151,9 +151,11 @@ def test_strip_leaves_plain_layers(folder, run, report):
         assert zeros(f"{name}.keras") == zeros("sparse.keras")
 
 
-def test_prune_channels_and_replay_the_plan(folder, report):
-    expected = kp.prune_channels(keras.saving.load_model("model.keras"), budget=kp.Budget(macs=0.5), round_to=2)
-    options = ["--budget-macs=0.5", "--round-to=2", "--save-plan=plan.json"]
+@pytest.mark.parametrize("budget", [{"macs": 0.5}, {"weight_bytes": 0.5}], ids=str)
+def test_prune_channels_and_replay_the_plan(folder, report, budget):
+    expected = kp.prune_channels(keras.saving.load_model("model.keras"), budget=kp.Budget(**budget), round_to=2)
+    asked = [f"--budget-{name.replace('_', '-')}={value}" for name, value in budget.items()]
+    options = [*asked, "--round-to=2", "--save-plan=plan.json"]
     found = report("prune", "channels", "model.keras", "-o", "small.keras", *options)
     assert found == plain(expected.report)
     report("prune", "channels", "model.keras", "-o", "again.keras", "--plan=plan.json")

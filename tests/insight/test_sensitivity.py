@@ -195,12 +195,18 @@ def test_a_scan_that_was_killed_goes_on(tmp_path, monkeypatch):
     assert len(calls) == 7
     kp.sensitivity(model, data, ratios=(0.1, 0.8), cache=file)
     assert len(calls) == 10
-    before = file.read_text()
+    before, bias = file.read_text(), np.array(model.layers[0].bias)
     model.layers[0].bias.assign_add(np.ones(16))
     for changed in ({}, {"importance": "random"}, {"metric": "loss"}):
         with pytest.raises(ValueError, match="of another model"):
             kp.sensitivity(model, data, ratios=RATIOS, cache=file, **changed)
     assert file.read_text() == before
+    model.layers[0].bias.assign(bias)
+    with pytest.raises(ValueError, match="of another model") as caught:
+        kp.sensitivity(model, data, ratios=RATIOS, cache=file, importance="random", metric="loss")
+    differ = str(caught.value).partition(" and ")[2]
+    assert differ.startswith('metric="loss", and it was made with "')
+    assert differ.endswith('; importance="random", and it was made with null')
 
 
 @pytest.mark.parametrize(

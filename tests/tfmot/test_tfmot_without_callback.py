@@ -134,3 +134,19 @@ def test_a_sparse_checkpoint_knows_when_all_schedules_have_ended(data, tmp_path)
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(step.is_at_target))
     model.fit(*data, batch_size=16, epochs=3, verbose=0, callbacks=[step, note])
     assert seen == [False, True, True]
+
+
+class Nothing(sparsity.PruningPolicy):
+    def allow_pruning(self, layer):
+        return False
+
+    def ensure_model_supports_pruning(self, model):
+        pass
+
+
+def test_a_policy_that_allows_no_layer_is_said(recwarn):
+    with pytest.warns(UserWarning, match=r"No layer of .* will be pruned.*pruning_policy=Nothing"):
+        sparsity.prune_low_magnitude(plain(), pruning_policy=Nothing())
+    recwarn.clear()
+    whole()
+    assert not any("will be pruned" in str(each.message) for each in recwarn)

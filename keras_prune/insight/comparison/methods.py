@@ -102,7 +102,7 @@ class MethodComparison(Report):
         headings = ("Method", *(heading for heading, _, _ in columns))
         return [Table(headings, lines, f"'{self.model}' pruned, then fine-tuned for {self.epochs} epochs")]
 
-    def _notes(self) -> Sequence[str]:
+    def _unmet(self) -> Sequence[str]:
         reasons = [f"  {point.name}: {point.reason}" for point in self.points if point.reason]
         return ["Not reached:", *reasons] if reasons else []
 
