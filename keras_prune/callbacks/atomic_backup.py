@@ -7,6 +7,7 @@ import secrets
 from typing import Any, Literal
 
 from keras_prune import _keras
+from keras_prune.reading.json_files import fields, read_json
 from keras_prune.storage import write_text, write_with
 from keras_prune.validation import check_step
 
@@ -92,10 +93,11 @@ class AtomicBackup(_keras.BackupCallback):
         if optimizer is not None and not optimizer.built:
             optimizer.build(self.model.trainable_variables)
         try:
-            content = json.loads(index.read_text())
-            epoch, weights = int(content["epoch"]), self.folder / pathlib.Path(content["weights"]).name
+            content = fields(read_json(index), {"epoch": int, "weights": str})
+            epoch = check_step(content["epoch"], "epoch")
+            weights = self.folder / pathlib.Path(content["weights"]).name
             self.model.load_weights(weights)
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last by h5py, of damaged files
             raise ValueError(
                 "The backup cannot be restored: it is of another model, or damaged. Name another folder, or delete "
                 f"this one to begin again. Received: backup_dir='{self.folder}' ({error})"
