@@ -17,6 +17,7 @@ from keras_prune._keras.duplicates import (
     is_tracker,
     kept_attributes,
     nodes_of,
+    replace_variable,
 )
 from keras_prune._keras.graphs import (
     FUNCTIONAL,
@@ -140,6 +141,7 @@ __all__ = [
     "nodes_of",
     "operation_classes",
     "remove_sublayer",
+    "replace_variable",
     "run_graph",
     "safe_mode",
     "set_build_signature",

@@ -100,6 +100,26 @@ def duplicate_variable(variable: keras.Variable, value: np.ndarray) -> keras.Var
     return twin
 
 
+def replace_variable(layer: keras.Layer, variable: keras.Variable, other: keras.Variable) -> None:
+    """Puts another variable in the place of one that a layer, or a layer in it, holds."""
+    for part in layer._flatten_layers():
+        for key, value in list(vars(part).items()):
+            if value is variable:
+                vars(part)[key] = other
+            elif isinstance(value, list):  # among them those of the tracker
+                for index, each in enumerate(value):
+                    if each is variable:
+                        list.__setitem__(value, index, other)
+            elif isinstance(value, dict) and key != "_modules":
+                for name, each in list(value.items()):
+                    if each is variable:
+                        dict.__setitem__(value, name, other)
+        for ids in part._tracker.stored_ids.values():
+            if id(variable) in ids:
+                ids.remove(id(variable))
+                ids.add(id(other))
+
+
 def functional_again(model: keras.Model, inputs: Any, outputs: Any) -> keras.Model:
     """A Functional model of the same class with another graph, on which its own constructor has not run."""
     again = keras.Layer.__new__(type(model))

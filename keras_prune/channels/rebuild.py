@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.graph.copying import Copier, copy_learnt, copy_variables
+from keras_prune.graph.copying import Copier, copy_learnt, copy_variables, reconfigure
 from keras_prune.graph.same_outputs import check_copy
 from keras_prune.graph.structure import Graph
 from keras_prune.tracing.binding import Binding
@@ -62,9 +62,26 @@ class _Rebuilder(Copier):
     def rebuilt(self) -> keras.Model:
         """The smaller model, with its weights."""
         model = self.model(self._trace.model)
+        self._tie()
         for old, new in self._layers:  # once all layers are built
             copy_variables(old, new, self._values)
+        _keras.track_again(model)
         return model
+
+    def _tie(self) -> None:
+        """Makes each weight that several layers hold one weight, though layers of other sizes were made one by one."""
+        made: dict[int, keras.Variable] = {}
+        for old, new in self._layers:
+            for variable, twin in zip(old.variables, new.variables, strict=True):
+                first = made.setdefault(id(variable), twin)
+                if first is twin:
+                    continue
+                if first.shape != twin.shape:
+                    raise RuntimeError(
+                        f"The rules of the layers that hold '{variable.path}' say that its copies are of different "
+                        f"shapes. Received: {tuple(first.shape)} and {tuple(twin.shape)}"
+                    )
+                _keras.replace_variable(new, twin, first)
 
     def copy_learnt(self) -> None:
         """Copies what else was learnt, once the weights have their values: a `Normalization` reckons with them.
@@ -106,7 +123,7 @@ class _Rebuilder(Copier):
         """The layer for other sizes, from its configuration; as it is, if that fails and no weight is cut."""
         changes = self._changes(layer)
         try:
-            return self.copies.reconfigure(path, layer, changes)
+            return reconfigure(layer, changes)
         except ValueError:
             if changes or self._is_cut(layer):
                 raise

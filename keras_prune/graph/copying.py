@@ -85,20 +85,11 @@ class LayerCopies:
         try:
             twin = self._duplicates.duplicate(layer)
         except ValueError:
-            return self.reconfigure(path, layer, {})
-        self._owners.add(path, layer.weights, together=True)
+            twin = reconfigure(layer, {})
+            self._owners.add(path, layer.weights, together=False)
+        else:
+            self._owners.add(path, layer.weights, together=True)
         return twin
-
-    def reconfigure(self, path: str, layer: keras.Layer, changes: Mapping[str, Any]) -> keras.Layer:
-        """Return a new layer for that at a path, as the function of this name does.
-
-        Raises:
-            ValueError: Its class cannot be made from its configuration, or the copy of another layer would no longer
-                share a weight with it.
-        """
-        made = reconfigure(layer, changes)
-        self._owners.add(path, layer.weights, together=False)
-        return made
 
 
 def reconfigure(layer: keras.Layer, changes: Mapping[str, Any]) -> keras.Layer:

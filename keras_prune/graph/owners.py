@@ -1,6 +1,8 @@
 """`Owners`: which layer holds each weight, where only copies that are made together may hold one twice."""
 
+import types
 from collections.abc import Iterable
+from typing import Any
 
 import keras
 
@@ -30,3 +32,18 @@ class Owners:
                     f"{owner if together else path}' is made from its configuration. Call one layer twice instead. "
                     f"Received: '{weight.path}', which '{owner}' and '{path}' hold"
                 )
+
+
+def held_variables(operation: Any) -> list[keras.Variable]:
+    """The variables of an operation, and those that a function of it uses, such as that of a `Lambda`."""
+    found = list(getattr(operation, "variables", ()))
+    for function in vars(operation).values() if isinstance(operation, keras.Layer) else ():
+        for cell in getattr(function, "__closure__", None) or () if isinstance(function, types.FunctionType) else ():
+            try:
+                held = cell.cell_contents
+            except ValueError:  # not yet assigned
+                continue
+            found += (
+                [held] if isinstance(held, keras.Variable) else held.variables if isinstance(held, keras.Layer) else []
+            )
+    return list({id(variable): variable for variable in found}.values())

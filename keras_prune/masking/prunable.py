@@ -104,7 +104,7 @@ class Held:
 
 
 def _parts(layer: keras.Layer) -> Iterator[keras.Layer]:
-    """The layer and those in it, masks apart, each with what it holds before the next."""
+    """The layer and those in it, without masks, each before what it holds, and that before the next."""
     yield layer
     for child in _keras.sublayers(layer):
         if not isinstance(child, MaskState):

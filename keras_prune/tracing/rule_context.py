@@ -27,6 +27,7 @@ class Found(Shown):
     Args:
         atoms: The channels.
         bindings: By identity of the weight, and axis.
+        binders: The paths of the layers whose rules bound it, likewise.
         minted: The atoms of each layer that makes channels, by layer and key, and the layer's path.
         work: What is multiplied, for each use of each layer.
         changes: What changes in the configuration of an operation (by identity), by key.
@@ -38,6 +39,7 @@ class Found(Shown):
 
     atoms: Atoms = dataclasses.field(default_factory=Atoms)
     bindings: dict[tuple[int, int], Binding] = dataclasses.field(default_factory=dict)
+    binders: dict[tuple[int, int], set[str]] = dataclasses.field(default_factory=dict)
     minted: dict[tuple[int, str], tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
     work: list[Work] = dataclasses.field(default_factory=list)
     changes: dict[int, dict[str, Value]] = dataclasses.field(default_factory=dict)
@@ -141,8 +143,12 @@ class RuleContext:
         if labels.shape != (shape[axis],):
             raise Unsupported(f"axis {axis} of its weight '{weight.name}' has not one position for each channel")
         bound = self.found.bindings.get((id(weight), axis))
-        if bound is not None:  # a layer that is used again
+        self.found.binders.setdefault((id(weight), axis), set()).add(self.name.split(":")[0])
+        if bound is not None:  # a layer that is used again, or another that holds the weight too
             self.unite(bound.labels, labels)
+            if bound.role != role:  # zeros in a weight that is shared would reach further than the channel
+                self.found.bindings[id(weight), axis] = dataclasses.replace(bound, mutes=False)
+                self.read()
             return
         name = weight.path.rsplit("/", 1)[-1]
         if weight.path.startswith(f"{self.operation.path}/"):  # a sublayer's: "query/kernel"

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.graph.copying import reconfigure
+from keras_prune.graph.owners import held_variables
 from keras_prune.graph.structure import Graph, Structure
 from keras_prune.tracing import rules
 from keras_prune.tracing.labels import fixed, label_shape
@@ -79,6 +80,7 @@ def trace(model: keras.Model) -> Trace:
     with _keras.unnoticed():  # rules try layers out, which are made for that
         outputs = _trace_graph(result, graph, [fixed(tensor.shape) for tensor in graph.inputs], _Place())
     result.found.unite_uses()
+    _keep_unknown_ties(result)
     for labels in outputs:
         result.found.atoms.freeze(labels, "model output", override=True)
     result.found.atoms.make_rectangular(list(result.tensors.values()))
@@ -201,6 +203,32 @@ def _join_uses(result: Trace, begin: int, name: str, inside: _Place) -> None:
     result.uses[begin:] = [Use(name, inside.around, work, next((use.unknown for use in uses if use.unknown), ""))]
 
 
+def _keep_unknown_ties(result: Trace) -> None:
+    """Freezes the channels along each axis of a weight that an operation holds too whose rule does not bind this axis,
+    or that cannot be made again in other sizes."""
+    holders: dict[int, list[Any]] = {}
+    for operation in {id(node.operation): node.operation for node in result.structure.nodes}.values():
+        for variable in () if _keras.is_graph(operation) else held_variables(operation):
+            holders.setdefault(id(variable), []).append(operation)
+    for (weight, axis), binding in result.found.bindings.items():
+        operations = holders.get(weight, [])
+        for operation in operations if len(operations) > 1 else ():
+            name = result.names[id(operation)]
+            kind = f"{type(operation).__name__} '{name}' shares '{binding.layer}/{binding.name}'"
+            if name not in result.found.binders[weight, axis]:
+                result.found.atoms.freeze(binding.labels, f"{kind}, and no rule says how it uses the channels")
+            elif not _has_configuration(operation):
+                result.found.atoms.freeze(binding.labels, f"{kind}, and cannot be made from its configuration")
+
+
+def _has_configuration(layer: keras.Layer) -> bool:
+    try:
+        reconfigure(layer, {})
+    except ValueError:
+        return False
+    return True
+
+
 def _widen(labels: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
     try:
         return np.broadcast_to(labels, label_shape(shape))
@@ -221,12 +249,10 @@ def _check_copies(result: Trace, operation: Any) -> None:
     bound = {weight for weight, _ in result.found.bindings}
     if bound.isdisjoint(id(weight) for weight in operation.variables):
         return
-    try:
-        reconfigure(operation, {})
-    except ValueError:
+    if not _has_configuration(operation):
         raise Unsupported(
             "other sizes take its configuration, of which it cannot be made: its class must implement `get_config`"
-        ) from None
+        )
 
 
 def operation_matters(operation: Any, call: RuleContext) -> bool:
