@@ -9,14 +9,13 @@ import keras
 
 from keras_prune import _keras
 from keras_prune.callbacks.atomic_backup import IN_THIS_FIT as BACKUP_IN_THIS_FIT
-from keras_prune.callbacks.hold_backup import Backup
+from keras_prune.callbacks.hold_backup import SETTINGS, Backup, settings_of
 from keras_prune.callbacks.hold_unmet import unmet
 from keras_prune.callbacks.pruning_schedule import IN_THIS_FIT as SCHEDULE_IN_THIS_FIT
 from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import apply_masks, masked_sparsity
 from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.masking.unpruned import decide, take_charge, take_masks
-from keras_prune.measurement.fingerprint import differing, named
 from keras_prune.measurement.metric_direction import MODES, Mode, lower_is_better
 from keras_prune.reporting.records import Records
 from keras_prune.reporting.unmet import say
@@ -300,29 +299,16 @@ class HoldAccuracy(keras.callbacks.Callback):
         return {
             "decisions": [dataclasses.asdict(decision) for decision in self.decisions],
             **{name: getattr(self, name) for name in _STATE},
-            "settings": self._settings(),
+            SETTINGS: settings_of(self),
         }
-
-    def _settings(self) -> dict[str, str]:
-        """What the decisions of a search depend on."""
-        names = ("monitor", "mode", "max_drop", "relative", "baseline_epochs", "step", "resolution", "patience")
-        given = {name: getattr(self, name) for name in (*names, "max_sparsity")}
-        rule = {name: repr(getattr(self.rule, name)) for name in ("selection", "targets", "prune_frozen")}
-        return named(**given, **rule, baseline=self._given_baseline, importance=self.rule.importance)
 
     def _resume(self, epoch: int) -> None:
         """Restores the search as it was after an epoch."""
         assert self.backup is not None
-        found = self.backup.load(epoch, self.model, {**_STATE, "settings": dict}, Decision)
+        found = self.backup.load(epoch, self.model, _STATE, Decision, settings_of(self))
         if found is None:
             return
-        decisions, state, best = found
-        if state["settings"] != self._settings():
-            raise ValueError(
-                "The backup must be of a search with the same settings: empty the folder to start again. "
-                f"Received: {self.backup.folder} and {differing(state['settings'], self._settings())}"
-            )
-        self._best = best
+        decisions, state, self._best = found
         self.decisions = Records(decisions)
         for name in _STATE:
             setattr(self, name, state[name])
