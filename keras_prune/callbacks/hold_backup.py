@@ -9,12 +9,22 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_prune.measurement.fingerprint import differing, named
 from keras_prune.reading.json_files import fields, parse_json, record
 from keras_prune.reading.npz_files import NpzReader
 from keras_prune.storage import write_with
 from keras_prune.weights.snapshot import Snapshot
 
+SETTINGS = "settings"  # a key of the state
 _SUFFIX = ".hold.npz"
+
+
+def settings_of(search: Any) -> dict[str, str]:
+    """What the decisions of a `HoldAccuracy` depend on."""
+    names = ("monitor", "mode", "max_drop", "relative", "baseline_epochs", "step", "resolution", "patience")
+    given = {name: getattr(search, name) for name in (*names, "max_sparsity")}
+    rule = {name: repr(getattr(search.rule, name)) for name in ("selection", "targets", "prune_frozen")}
+    return named(**given, **rule, baseline=search._given_baseline, importance=search.rule.importance)
 
 
 class Backup:
@@ -49,7 +59,7 @@ class Backup:
                 self._path(old).unlink()
 
     def load(
-        self, epoch: int, model: keras.Model, kinds: Mapping[str, Any], decision: type
+        self, epoch: int, model: keras.Model, kinds: Mapping[str, Any], decision: type, settings: Mapping[str, str]
     ) -> tuple[list[Any], dict[str, Any], Snapshot | None] | None:
         """The decisions, the state and the best model after an epoch; None if the folder holds none at all.
 
@@ -58,9 +68,10 @@ class Backup:
             model: The model, to which the best one must fit.
             kinds: What the state must have besides the decisions: types by name.
             decision: Class of the decisions.
+            settings: What they depend on, as `settings_of` gives it.
 
         Raises:
-            ValueError: It holds the states of other epochs only, of another model, or damaged ones.
+            ValueError: It holds the states of other epochs only, of another model or search, or damaged ones.
         """
         saved = self._epochs()
         if not saved:
@@ -74,7 +85,7 @@ class Backup:
         path = self._path(epoch)
         try:
             with NpzReader(path) as file:
-                state = fields(parse_json(file.read("state").tobytes()), {**kinds, "decisions": list})
+                state = fields(parse_json(file.read("state").tobytes()), {**kinds, "decisions": list, SETTINGS: dict})
                 decisions: list[Any] = [record(decision, each) for each in state.pop("decisions")]
                 if not decisions:
                     raise ValueError("it has no decisions")
@@ -83,20 +94,29 @@ class Backup:
             raise ValueError(
                 f"The backup is damaged: empty the folder to start again ({error}). Received: {path}"
             ) from error
-        if not content:
-            return decisions, state, None
+        best = self._best_of(content, path, model) if content else None
+        if (made := state.pop(SETTINGS)) != settings:
+            raise ValueError(
+                "The backup must be of a search with the same settings: empty the folder to start again. "
+                f"Received: {path} and {differing(made, settings)}"
+            )
+        return decisions, state, best
+
+    def _best_of(self, content: Mapping[str, bytes], path: pathlib.Path, model: keras.Model) -> Snapshot:
+        """The best model of a file, whose arrays must be those of the model."""
         now = Snapshot.take(model)
         arrays = _named(now)
         sizes = {name: array.nbytes for name, array in arrays.items()}
-        if sizes != {name: len(each) for name, each in content.items()}:
+        saved = {name: len(each) for name, each in content.items()}
+        if sizes != saved:
             raise ValueError(
                 f"The backup must be of this model and optimizer. Received: {path}, of another one: "
-                f"{_differing({name: len(each) for name, each in content.items()}, sizes, model)}"
+                f"{_differing(saved, sizes, model)}"
             )
         read = {name: np.frombuffer(content[name], array.dtype).reshape(array.shape) for name, array in arrays.items()}
         weights = tuple(array for name, array in read.items() if name.startswith("weight"))
         optimizer = tuple(array for name, array in read.items() if name.startswith("optimizer"))
-        return decisions, state, Snapshot(weights, now.optimizer, optimizer)
+        return Snapshot(weights, now.optimizer, optimizer)
 
     def clear(self) -> None:
         """Removes the files, and the folder if nothing else is in it."""

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from keras_prune.measurement.fingerprint import differing, named
+from keras_prune.callbacks.hold_backup import SETTINGS, settings_of
 from keras_prune.reporting.records import Records
 from tflite_export.reporting import Shown
 
@@ -48,7 +48,7 @@ def state_of(search: Any) -> dict[str, Any]:
     """
     decisions = [dataclasses.asdict(decision) for decision in search.decisions]
     state = {name: getattr(search, name) for name in STATE}
-    return {"decisions": decisions, **state, "settings": _settings_of(search)}
+    return {"decisions": decisions, **state, SETTINGS: settings_of(search)}
 
 
 def resume(search: Any, epoch: int) -> None:
@@ -61,27 +61,12 @@ def resume(search: Any, epoch: int) -> None:
     Raises:
         ValueError: The backup is of another epoch or model, made with other settings, or damaged.
     """
-    found = search.backup.load(epoch, search.model, {**STATE, "settings": dict}, Decision)
+    found = search.backup.load(epoch, search.model, STATE, Decision, settings_of(search))
     if found is None:
         return
-    decisions, state, best = found
-    settings = _settings_of(search)
-    if state["settings"] != settings:
-        raise ValueError(
-            "The backup must be of a search with the same settings: empty the folder to start again. "
-            f"Received: {search.backup.folder} and {differing(state['settings'], settings)}"
-        )
-    search._best = best
+    decisions, state, search._best = found
     search.decisions = Records(decisions)
     for name in STATE:
         setattr(search, name, state[name])
     if search._best is not None and search.decisions[-1].decision == "failed":
         search._best.restore(search.model)  # a backup written before the step back holds the model that failed
-
-
-def _settings_of(search: Any) -> dict[str, str]:
-    """What the decisions of a search depend on."""
-    names = ("monitor", "mode", "max_drop", "relative", "baseline_epochs", "step", "resolution", "patience")
-    given = {name: getattr(search, name) for name in (*names, "max_sparsity")}
-    rule = {name: repr(getattr(search.rule, name)) for name in ("selection", "targets", "prune_frozen")}
-    return named(**given, **rule, baseline=search._given_baseline, importance=search.rule.importance)

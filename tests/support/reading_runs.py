@@ -8,7 +8,7 @@ import keras_prune as kp
 from keras_prune.automation.journal import Decision, Journal
 from keras_prune.automation.pareto import Candidate
 from keras_prune.callbacks import hold_resuming
-from keras_prune.callbacks.hold_backup import Backup
+from keras_prune.callbacks.hold_backup import Backup, settings_of
 
 
 def journal(folder):
@@ -43,4 +43,5 @@ def resume(path):
     model = kp.wrap_pruning(mlp())
     model.compile(keras.optimizers.Adam(0.01), "mse")
     epoch = int(path.name.split(".")[0])
-    return Backup(path.parent).load(epoch, model, hold_resuming.STATE, hold_resuming.Decision)
+    settings = settings_of(kp.HoldAccuracy("val_score", mode="max", baseline_epochs=2))
+    return Backup(path.parent).load(epoch, model, hold_resuming.STATE, hold_resuming.Decision, settings)
