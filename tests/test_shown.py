@@ -2,6 +2,7 @@
 
 import html.parser
 import re
+import sys
 
 import keras
 import numpy as np
@@ -134,6 +135,20 @@ def test_lists_of_records_are_one_line():
     assert repr(Records()) == "Records()"
     assert "50.00%" in str(results)
     assert "50.00%" in check_html(results._repr_html_()).data
+
+
+@pytest.mark.core
+def test_there_may_be_no_terminal_and_no_output(monkeypatch):
+    """IDLE and programs without a console have no streams of the system."""
+    report = kp.cost(model_and_data()[0])
+    text, line, part = str(report), repr(report), report._repr_html_()
+    for name in ("__stdout__", "__stderr__", "stdout"):
+        monkeypatch.setattr(sys, name, None)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    found = str(report), repr(report), report._repr_html_()
+    monkeypatch.undo()
+    assert found == (text, line, part)
 
 
 def test_large_results_are_small_in_a_notebook_and_whole_in_a_file():

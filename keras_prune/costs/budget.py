@@ -108,7 +108,7 @@ class Budget(Shown):
 
 
 @dataclasses.dataclass(frozen=True)
-class BudgetRow:
+class BudgetRow(Shown):
     """One value of a budget, and what was reached.
 
     Args:

@@ -76,6 +76,7 @@ def made_results(folder):
         kp.summary(masked),
         kp.cost(model),
         channels,
+        kp.prune_channels(model, budget=kp.Budget(params=0.6)).report,
         layers,
         kp.analyze_channels(model),
         kp.analyze_layers(model),

@@ -48,7 +48,8 @@ td:first-child { font-weight: 600; min-width: 15em; max-width: 22em; overflow-wr
 td:last-child:not(.number):not(:first-child) { min-width: 13em; }
 @media (max-width: 600px) {
   td:first-child { min-width: 8em; }
-  .card img, details img { max-width: none; width: auto; min-width: 620px; }
+  .card img { max-width: none; min-width: 620px; } /* read by scrolling */
+  details img { max-width: none; width: 420px; }
   dl { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 8px; }
 }
 td.bar { min-width: 80px; width: 20%; }
