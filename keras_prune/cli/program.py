@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from keras_prune._version import __version__
 from keras_prune.cli import (
     autoprune,
     benchmark,
@@ -31,6 +30,7 @@ from keras_prune.cli.command import UNTRUSTED, Parser
 from keras_prune.cli.errors import EXIT_CODES, FAILED, OK, exit_code, one_line, printable
 from keras_prune.cli.files import check_files
 from keras_prune.cli.quiet import without_noise
+from keras_prune.cli.version import Version
 
 _COMMANDS = (
     summary,
@@ -59,7 +59,9 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"keras-prune {__version__}")
+    top.add_argument(
+        "--version", action=Version, help="show the versions of this package and of those it uses, and exit"
+    )
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add_to(commands)

@@ -269,7 +269,12 @@ def test_which_targets_are_classes(targets, shape, expected):
 
 
 def test_version(run):
-    assert run("--version") == (0, f"keras-prune {kp.__version__}\n", "")
+    code, out, err = run("--version")
+    assert (code, err) == (0, "")
+    ours, others = out.splitlines()
+    assert ours == f"keras-prune {kp.__version__}"
+    assert f"keras {keras.__version__}" in others.split(", ")
+    assert f"numpy {np.__version__}" in others.split(", ")
 
 
 def test_the_package_does_not_look_at_the_arguments_of_the_process():
