@@ -6,6 +6,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SETUP  := pyproject.toml setup.py keras_prune/_version.py
 
+# The build of TensorFlow: the smaller one for the CPU, where there is one.
+TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),tflite-cpu,tflite)
+
 # Two processes: most of the time goes into compiling small models, which uses one core. The files come in the order of
 # tests/conftest.py, not those with the most tests first.
 PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
@@ -86,7 +89,7 @@ INCLUDES_dev  := demo test dev
 
 $(VENV)/.%: $(SETUP)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e ".[$*]"
+	$(BIN)/python -m pip install --quiet -e ".[$*,$(TENSORFLOW)]"
 	touch $(INCLUDES_$*:%=$(VENV)/.%)
 
 .venv-tfmot/.tfmot: $(SETUP)

@@ -1,6 +1,6 @@
 """Searches with `autoprune` for the smallest int8 file of a CNN for MNIST within an accuracy drop.
 
-    pip install keras-prune[demo]
+    pip install ".[demo,tflite]"   # in a clone of the repository
     python examples/autoprune_mnist.py             # on all of MNIST where available; long without a GPU
     python examples/autoprune_mnist.py --images=12000 --max_drop=0.005
     python examples/autoprune_mnist.py --smoke     # the same in a minute, on few images

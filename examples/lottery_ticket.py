@@ -4,7 +4,7 @@ The experiment of Frankle & Carbin (2019, "The Lottery Ticket Hypothesis") on MN
 smallest fifth of the remaining weights, rewind the others to their initial values, and so on. Every ticket is compared
 with the same masks on new random weights, trained for as long.
 
-    pip install keras-prune[demo]
+    pip install ".[demo,tflite]"   # in a clone of the repository
     python examples/lottery_ticket.py             # all of MNIST where available; minutes without a GPU
     python examples/lottery_ticket.py --smoke     # the same in seconds, on few images
     python examples/lottery_ticket.py --helpshort

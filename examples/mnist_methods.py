@@ -1,6 +1,6 @@
 """Compares methods: a residual CNN for MNIST with weights, channels or whole layers pruned to the same sizes.
 
-    pip install keras-prune[demo]
+    pip install ".[demo,tflite]"   # in a clone of the repository
     python examples/mnist_methods.py             # 10,000 training images; some minutes on two cores
     python examples/mnist_methods.py --images=60000 --epochs=8 --finetune_epochs=4
     python examples/mnist_methods.py --smoke     # the same in a minute, on few images

@@ -1,6 +1,6 @@
 """Prunes the ResNet-8 of MLPerf Tiny on CIFAR-10: 80% of the weights, or channels with half the multiplications.
 
-    pip install keras-prune[demo]
+    pip install ".[demo,tflite]"   # in a clone of the repository
     python examples/resnet8_cifar10.py --model=resnet8.keras                     # a trained model, inputs from 0 to 255
     python examples/resnet8_cifar10.py                                           # trains it first: long without a GPU
     python examples/resnet8_cifar10.py --model=resnet8.keras --prune=channels    # whole channels: a smaller network

@@ -1,6 +1,6 @@
 """Prunes a GRU or an LSTM that recognises spoken digits: 80% of the weights, or half the units.
 
-    pip install keras-prune[demo]
+    pip install ".[demo,tflite]"   # in a clone of the repository
     python examples/spoken_digits.py --data=digits.npz                     # a GRU; minutes without a GPU
     python examples/spoken_digits.py --data=digits.npz --cell=lstm --sparsity=0.9
     python examples/spoken_digits.py --data=digits.npz --prune=channels    # whole units, so a smaller network

@@ -1,6 +1,6 @@
 """Prunes a small Transformer that classifies sentences: 90% of the weights, or half the heads and widths.
 
-    pip install keras-prune[demo]
+    pip install ".[demo,tflite]"   # in a clone of the repository
     python examples/transformer_sst2.py --data=sst2.npz                     # minutes without a GPU
     python examples/transformer_sst2.py --data=sst2.npz --sparsity=0.8
     python examples/transformer_sst2.py --data=sst2.npz --prune=channels    # heads and widths: a smaller network

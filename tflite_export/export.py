@@ -85,7 +85,7 @@ def export(
     | `"int16x8"` | int8 | int16, ranges from `representative_data` | 0.5 |
     | `"int4"` | int4 of Dense and convolutions, int8 of depthwise and transposed ones | as `"dynamic"` | 0.5 |
 
-    `"int4"` needs the package `litert-quantizer` (`pip install keras-prune[int4]`). Other weights, those of embeddings
+    `"int4"` needs the package `litert-quantizer` (`pip install litert-quantizer`). Other weights, those of embeddings
     too, are float32 in such a file. The tolerances of the quantized modes only tell a broken file from a good one; pass
     `labels` to measure the accuracy.
 

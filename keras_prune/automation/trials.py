@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_prune.automation.allocate import Allocation, Path, first_where
 from keras_prune.reporting.progress import track
+from tflite_export.errors import missing
 
 _LEAST = 0.01  # of a share: every layer is pruned at some scale, so that any target can be reached
 
@@ -19,9 +20,7 @@ def find_optuna() -> Any:
     try:
         import optuna  # here, since it is an extra
     except ImportError as error:
-        raise ImportError(
-            "search=\"optuna\" needs Optuna: pip install 'keras-prune[optuna]'. Received: no such package"
-        ) from error
+        raise missing('search="optuna"', "optuna") from error
     return optuna
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tflite_export.errors import missing, require
+
 _NUMBERS = itertools.count()
 
 
@@ -27,8 +29,9 @@ def grey_png(image: np.ndarray) -> bytes:
 
 
 def check_tensorboard() -> None:
-    """Raises an `ImportError` that says what to install, if `tensorboard` is missing."""
+    """Raises an `ImportError` that says what to install, if `tensorboard` or Pillow is missing."""
     _modules()
+    require("PIL", user="PruningBoard")
 
 
 class EventFile:
@@ -76,7 +79,5 @@ def _modules() -> tuple[ModuleType, ModuleType, ModuleType]:
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer import record_writer
     except ImportError as error:
-        raise ImportError(
-            "PruningBoard needs tensorboard: pip install 'keras-prune[tensorboard]'. Received: no such package"
-        ) from error
+        raise missing("PruningBoard", "tensorboard") from error
     return event_pb2, summary_pb2, record_writer

@@ -37,7 +37,7 @@ def add_to(commands: Any) -> None:
 candidate. The same command resumes a run that was stopped. The model is
 selected on the validation data: evaluate it on other data. If the goal is not
 met, the best candidate is reported, and the exit code is 1.
-Needs TensorFlow and LiteRT: pip install keras-prune[tflite]""",
+Needs TensorFlow and LiteRT: pip install tensorflow ai-edge-litert""",
         example="keras-prune autoprune model.keras -o found --data train.npz --metric loss --max-drop 0.5 "
         "--methods weights --budget-params 0.5 --quantize float16 --fine-tune-epochs 1",
     )

@@ -35,7 +35,7 @@ def add_to(commands: Any) -> None:
         run,
         "Export a model to a .tflite file, verified: LiteRT must give Keras's outputs.",
         "If the outputs differ, nothing is written, and the exit code is 1.\n"
-        "Needs TensorFlow and LiteRT: pip install keras-prune[tflite]",
+        "Needs TensorFlow and LiteRT: pip install tensorflow ai-edge-litert",
         example="keras-prune export model.keras -o model.tflite --data test.npz\n"
         "keras-prune export model.keras -o int8.tflite --quantize int8 --representative-data train.npz",
     )
@@ -44,7 +44,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--quantize",
         choices=("float16", "dynamic", "int8", "int16x8", "int4"),
-        help="quantization of the file; int4 needs pip install keras-prune[int4] (default: none, all is float32)",
+        help="quantization of the file; int4 needs pip install litert-quantizer (default: none, all is float32)",
     )
     parser.add_argument(
         "--representative-data",

@@ -148,5 +148,5 @@ def test_missing_packages(old_file, monkeypatch):
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ai_edge_litert" else find(name))
-    with pytest.raises(ImportError, match=r"needs ai_edge_litert.*pip install keras-prune\[tflite\]"):
+    with pytest.raises(ImportError, match=r"needs ai-edge-litert: pip install ai-edge-litert. Received"):
         tflite_export.export(small_model(), old_file, overwrite=True)

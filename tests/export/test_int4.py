@@ -13,7 +13,7 @@ from tflite_export.conversion.modes import QUANTIZERS
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
 needs_package = pytest.mark.skipif(
-    all(importlib.util.find_spec(name) is None for name in QUANTIZERS), reason="pip install keras-prune[int4]"
+    all(importlib.util.find_spec(name) is None for name in QUANTIZERS), reason="pip install litert-quantizer"
 )
 layers = keras.layers
 
@@ -93,6 +93,6 @@ def test_what_stays_float_is_told(tmp_path):
 def test_without_the_package(tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in QUANTIZERS else find(name))
-    with pytest.raises(ImportError, match=r"needs litert_quantizer. Install with: pip install keras-prune\[int4\]"):
+    with pytest.raises(ImportError, match=r"needs litert-quantizer: pip install litert-quantizer. Received"):
         tflite_export.export(cnn(), tmp_path / "model.tflite", quantize="int4")
     assert not list(tmp_path.iterdir())

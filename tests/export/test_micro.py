@@ -60,7 +60,7 @@ def test_nan_is_a_problem(tflite_files, micro):
     assert tflite_export.check_micro(files_of(tflite_files)["float32"]).problems
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ai_edge_quantizer") is None, reason="pip install keras-prune[int4]")
+@pytest.mark.skipif(importlib.util.find_spec("ai_edge_quantizer") is None, reason="pip install litert-quantizer")
 @pytest.mark.parametrize("layer", [layers.Conv2D(8, 3), layers.DepthwiseConv2D(3), layers.Dense(5)])
 def test_weights_with_scales_per_channel_that_are_dequantized(tmp_path, layer):
     from ai_edge_quantizer import qtyping, quantizer

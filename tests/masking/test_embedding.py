@@ -149,7 +149,7 @@ def test_the_resolver_names_what_is_lacking(tflite_files):
     "installed",
     [
         False,
-        pytest.param(True, marks=pytest.mark.skipif(not packaged, reason="pip install keras-prune[micro]")),
+        pytest.param(True, marks=pytest.mark.skipif(not packaged, reason="pip install --pre tflite-micro")),
     ],
 )
 @pytest.mark.parametrize(
@@ -175,10 +175,10 @@ def test_what_tensorflow_lite_micro_refuses(tflite_files, monkeypatch, kind, pro
 def test_without_the_package_nothing_is_claimed(tflite_files):
     report = tflite_export.check_micro(tflite_files[1]["int8"])
     assert (report.problems, report.ran, report.arena_bytes) == ((), False, None)
-    assert "pip install keras-prune[micro]" in str(report)
+    assert "pip install --pre tflite-micro" in str(report)
 
 
-@pytest.mark.skipif(not packaged, reason="pip install keras-prune[micro]")
+@pytest.mark.skipif(not packaged, reason="pip install --pre tflite-micro")
 @pytest.mark.parametrize(("kind", "allowed"), [("float32", 1e-5), ("int8", 0.02), ("int16x8", 1e-3)])
 def test_tensorflow_lite_micro_runs_files(tflite_files, kind, allowed):
     report = tflite_export.check_micro(tflite_files[1][kind], made.images(5))

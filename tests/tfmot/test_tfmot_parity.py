@@ -25,6 +25,7 @@ PYTHON = os.environ.get("TFMOT_PYTHON") or str(ROOT / ".venv-tfmot" / "bin" / "p
 pytestmark = [
     pytest.mark.skipif(not pathlib.Path(PYTHON).exists(), reason="needs tfmot: make parity"),
     pytest.mark.skipif(BACKEND != "tensorflow", reason="once is enough"),
+    pytest.mark.timeout(1800),  # tfmot itself needs minutes
 ]
 
 TARGETS = [0.1, 0.5, 0.77, 0.9]
@@ -54,7 +55,7 @@ def peer(inputs, tmp_path_factory):
     # Without the paths and settings of this process, which has another Keras.
     kept = {key: value for key, value in os.environ.items() if key not in ("KERAS_BACKEND", "PYTHONPATH")}
     command = [PYTHON, str(ROOT / "tests" / "support" / "tfmot_peer.py"), str(folder / "inputs.npz"), str(folder)]
-    done = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=1700)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 

@@ -20,8 +20,7 @@ class Mode:
         needs_data: Whether the converter needs real inputs, to measure the ranges of activations.
         port_types: The types that inputs and outputs may have, the default first.
         sparse: Whether LiteRT runs files of this mode that leave zeros out.
-        packages: What it needs besides TensorFlow and LiteRT, any one of them; the extra that installs the first has
-            the name of the mode. Defaults to (), nothing.
+        packages: What it needs besides TensorFlow and LiteRT, any one of them. Defaults to (), nothing.
     """
 
     name: str | None
@@ -69,7 +68,7 @@ def find_mode(quantize: Any, representative_data: Any, input_type: Any, output_t
         )
     check_port_types(quantize, input_type, output_type)
     if mode.packages and all(importlib.util.find_spec(package) is None for package in mode.packages):
-        require(mode.packages[0], extra=str(mode.name))
+        require(mode.packages[0], user=f"quantize={quantize!r}")
     return mode
 
 

@@ -58,7 +58,7 @@ class MicroReport(Report):
         if self.max_difference is not None:
             rows.append(("difference from LiteRT", f"{self.max_difference:.3g} ({self.samples} samples)"))
         if not self.ran and not self.problems:
-            rows.append(("not run", "no problem is known; to run it: pip install keras-prune[micro]"))
+            rows.append(("not run", "no problem is known; to run it: pip install --pre tflite-micro"))
         if self.refused:
             rows.append(("not compared", self.refused))
         return [Table(None, rows, self._title())]

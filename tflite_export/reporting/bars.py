@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tflite_export.errors import require
 from tflite_export.reporting.tables import printable, shortened
 
 # Okabe and Ito's colours (2008), which people with any kind of colour vision tell apart; black comes last.
@@ -79,12 +80,7 @@ def axes_or_new(ax: Any = None, size: tuple[float, float] | None = None) -> Any:
 
 def check_matplotlib() -> None:
     """Raise an `ImportError` that says what to install, if there is no matplotlib."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib: pip install 'keras-prune[plots]'. Received: no such package"
-        ) from error
+    require("matplotlib", user="A plot")
 
 
 def tidy(ax: Any, title: str, xlabel: str, ylabel: str = "", grid: str = "x", legend: bool = True) -> Any:

@@ -4,6 +4,8 @@ block below."""
 import re
 from collections.abc import Sequence
 
+from tflite_export.errors import missing
+
 # Characters of a column of words, and of the first, which has the names; in narrow terminals, parts of the width.
 _LEAST, _LEAST_FIRST = (16, 0.27), (24, 0.4)
 _NUMBER = re.compile(r"[+-]?\d[\d,.]*(e[+-]?\d+)?[a-z%x]{0,2}", re.I)
@@ -78,6 +80,8 @@ def _least(column: Sequence[str], words_least: int, heading_least: int) -> int:
 
 def _width(text: str) -> int:
     """The width in a terminal, where letters of some scripts count twice."""
-    from rich.cells import cell_len  # here, since most programs never print a table
-
+    try:
+        from rich.cells import cell_len  # here, since most programs never print a table
+    except ImportError as error:
+        raise missing("A table", "rich") from error
     return cell_len(text)

@@ -174,6 +174,7 @@ def _times(
 
 def _track(rounds: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """A bar on standard error, where that is a terminal. Not Keras's: a Raspberry Pi has LiteRT alone."""
+    require("rich", user="A benchmark")
     from rich.console import Console
     from rich.progress import track
 
