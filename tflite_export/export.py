@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -281,7 +282,8 @@ def _best(
         try:
             content = conversion.convert(replace(settings, sparse=sparse))
             check_operators(flatbuffer.operators(content), settings.allow, sample is not None)
-            lines = check_zeros(kernels, flatbuffer.zeros(content), flatbuffer.weights(content))
+            weights, values = flatbuffer.weights(content), partial(flatbuffer.weight_values, content)
+            lines = check_zeros(kernels, flatbuffer.zeros(content), weights, values)
             coarse = warn_of_steps(flatbuffer.read(content))
             try:
                 run = None if sample is None else run_file(content, folder, sample, tolerance, limits)

@@ -14,7 +14,7 @@ import numpy as np
 
 from tflite_export.errors import ExportError, require
 from tflite_export.reader.offsets import Content, Table
-from tflite_export.reader.tensors import Tensor, constant, count_zeros, read_tensor
+from tflite_export.reader.tensors import Array, Tensor, constant, count_zeros, read_tensor, real_values
 from tflite_export.reader.weight_tables import TensorSparsity
 
 # Which inputs of an operator are weights if they are constant. Others are not: the first state of an LSTM.
@@ -132,6 +132,15 @@ def in_order(content: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> b
 
 def weights(content: bytes) -> tuple[TensorSparsity, ...]:
     """Return the kernels and embeddings of the file: the constants where an operator takes its weights."""
+    return tuple(map(constant, _weight_tensors(content)))
+
+
+def weight_values(content: bytes) -> list[Array | None]:
+    """Return the numbers that the same constants stand for, as far as they can be told."""
+    return [real_values(tensor) for tensor in _weight_tensors(content)]
+
+
+def _weight_tensors(content: bytes) -> list[Tensor]:
     found = []
     for graph in read(content).graphs:
         places = {
@@ -143,8 +152,8 @@ def weights(content: bytes) -> tuple[TensorSparsity, ...]:
         for operator in reversed(graph.operators):
             if operator.name in THROUGH and operator.outputs[0] in places:
                 places.add(operator.inputs[0])
-        found += [constant(tensor) for i, tensor in enumerate(graph.tensors) if i in places and tensor.data is not None]
-    return tuple(found)
+        found += [tensor for i, tensor in enumerate(graph.tensors) if i in places and tensor.data is not None]
+    return found
 
 
 def constants(model: Model) -> tuple[TensorSparsity, ...]:

@@ -125,6 +125,18 @@ def constant(tensor: Tensor) -> TensorSparsity:
     )
 
 
+def real_values(tensor: Tensor) -> Array | None:
+    """Return the numbers that a tensor stands for, in its shape; None if zeros are left out of it, or it cannot be
+    told."""
+    if tensor.stored is not None or tensor.blocks or tensor.dtype not in ("float16", "float32", "int4", "int8"):
+        return None
+    values = tensor.values().reshape(tensor.shape)
+    if tensor.is_float or not len(tensor.scales):
+        return values
+    shape = [-1 if axis == tensor.axis and len(tensor.scales) > 1 else 1 for axis in range(values.ndim)]
+    return (values - tensor.zero_points.reshape(shape)) * tensor.scales.reshape(shape)
+
+
 def count_zeros(tensor: Tensor) -> int:
     """Count the zeros of a tensor: the elements that are left out, and those at the zero point."""
     if tensor.dtype not in _STORED:

@@ -1,7 +1,7 @@
 """The checks that a converted file must pass before it is written to the user's path."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from tflite_export.limits import Limits
 from tflite_export.reader.weight_tables import TensorSparsity
 from tflite_export.reporting import Shown
 from tflite_export.verification.judgement import check_varies, error_of_spread, same_classes
+from tflite_export.verification.same_kernel import fewest
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -126,7 +127,12 @@ def check_operators(operators: dict[str, int], allow: Collection[str], verify: b
         )
 
 
-def check_zeros(kernels: Sequence[Kernel], found: int, weights: Sequence[TensorSparsity]) -> list[str]:
+def check_zeros(
+    kernels: Sequence[Kernel],
+    found: int,
+    weights: Sequence[TensorSparsity],
+    values: Callable[[], Sequence[Array | None]] | None = None,
+) -> list[str]:
     """Check that a file keeps the zeros of the model's kernels.
 
     A total, since the converter transposes, splits and concatenates kernels. It multiplies the scale of a
@@ -135,12 +141,14 @@ def check_zeros(kernels: Sequence[Kernel], found: int, weights: Sequence[TensorS
 
     The converter also drops kernels that no output depends on, and computes in advance what depends on no input: a
     slice of an embedding of positions, say. Only kernels of which a whole one of the same size is in the file must keep
-    their zeros; of several of one size, as few as are there.
+    their zeros; of several of one size, as few as are there. Where that fails, the values decide: a weight of the same
+    size may be another one, which is no kernel of the model.
 
     Args:
         kernels: Of the model.
         found: How many zeros the file has, in all constants.
         weights: The kernels and embeddings of the file.
+        values: Returns their values, None for those that cannot be told. Defaults to None: all are unknown.
 
     Returns:
         A warning if there are fewer zeros than in the model, since kernels are not in the file as a whole; else none.
@@ -152,21 +160,39 @@ def check_zeros(kernels: Sequence[Kernel], found: int, weights: Sequence[TensorS
     expected = sum(kernel.zeros for kernel in different)
     if found >= expected:
         return []
-    there = Counter(tensor.elements for tensor in weights)
-    by_size: dict[int, list[int]] = {}
-    for kernel in different:
-        by_size.setdefault(kernel.values.size, []).append(kernel.zeros)
-    least = sum(sum(sorted(zeros)[: there[size]]) for size, zeros in by_size.items())
+    unknown: Sequence[Array | None] = [None] * len(weights)
+    there = _there(different, weights, unknown)
+    if found < _zeros(there) and values is not None:
+        there = _there(different, weights, values())
+    least = _zeros(there)
     if found < least:
         raise ExportError(
             f"The file must keep the {least:,} zeros of the model's kernels. Received: {found:,} zeros, with kernels "
             f"of {', '.join(dict.fromkeys(kernel.layer for kernel in different if kernel.zeros))}"
         )
-    changed = [kernel.layer for kernel in different if len(by_size[kernel.values.size]) > there[kernel.values.size]]
+    sizes, kept = (Counter(kernel.values.size for kernel in each) for each in (different, there))
+    changed = [kernel.layer for kernel in different if sizes[kernel.values.size] > kept[kernel.values.size]]
     return [
         f"{found:,} zeros are in the file, {expected:,} in the model: the converter dropped kernels that no output "
         f"needs, or computed with them in advance (among these: {', '.join(dict.fromkeys(changed))})"
     ]
+
+
+def _there(
+    kernels: Sequence[Kernel], weights: Sequence[TensorSparsity], values: Sequence[Array | None]
+) -> list[Kernel]:
+    """The kernels that are in the file as a whole, at least: of several that may be, those with the fewest zeros."""
+    found = []
+    for size in {kernel.values.size for kernel in kernels}:
+        same = [kernel for kernel in kernels if kernel.values.size == size]
+        constants = [each for tensor, each in zip(weights, values, strict=True) if tensor.elements == size]
+        places = fewest([each.values for each in same], [each.zeros for each in same], constants)
+        found += [same[place] for place in places]
+    return found
+
+
+def _zeros(kernels: Sequence[Kernel]) -> int:
+    return sum(kernel.zeros for kernel in kernels)
 
 
 def lost_sharing(kernels: Sequence[Kernel], tensors: Sequence[TensorSparsity]) -> list[str]:
