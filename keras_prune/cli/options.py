@@ -130,8 +130,10 @@ def file_inputs(args: argparse.Namespace, file: str) -> Any:
     with open_arrays(args.data) as arrays:
         key = arrays.first([args.x_key] if args.x_key else keys("x", "test"), list(names.values()))
         found = {port: arrays.read(key + name) for port, name in names.items()}
-    if args.samples:
-        found = {port: array[drawn(len(array), args.samples)] for port, array in found.items()}
+    lengths = {len(array) for array in found.values()}
+    if args.samples and len(lengths) == 1:  # else they are refused where they are used
+        chosen = drawn(lengths.pop(), args.samples)
+        found = {port: array[chosen] for port, array in found.items()}
     return found
 
 

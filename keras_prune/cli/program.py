@@ -143,4 +143,4 @@ def _quiet() -> Any:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"keras-prune: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+    _print(f"keras-prune: warning: {printable(' '.join(str(message).split()))}\n", sys.stderr)

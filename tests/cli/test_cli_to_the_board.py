@@ -104,9 +104,13 @@ def test_inputs_of_a_file_by_name(tmp_path, monkeypatch, capsys):
     ports = tflite_export.inspect("two.tflite").inputs
     x = {f"x_{port.name}": np.ones((5, port.shape[1]), "float32") for port in ports}
     np.savez("data.npz", **x)
+    other = {key: array[: 5 - index] for index, (key, array) in enumerate(x.items())}
+    np.savez("other.npz", **other)
     np.savez("half.npz", **{key: x[key] for key in list(x)[:1]})
     assert run("micro", "two.tflite", "--data", "data.npz", "--samples", "3")[0] == 0
     assert run("benchmark", "two.tflite", "--runs=3", "--data", "data.npz")[0] == 0
+    code, _, err = run("micro", "two.tflite", "--data", "other.npz", "--samples", "3")
+    assert (code, "the same number of samples. Received: [5, 4]" in err) == (2, True)
     code, _, err = run("micro", "two.tflite", "--data", "half.npz")
     assert code == 2
     assert "The data need the key 'x_test_" in err
