@@ -61,7 +61,7 @@ from keras_prune._keras.layers import (
     untrack,
 )
 from keras_prune._keras.quantization import is_left_out
-from keras_prune._keras.saving import bytes_of_variables, model_of_keras_2, safe_mode, unnoticed
+from keras_prune._keras.saving import bytes_of_variables, model_of_keras_2, safe_mode, share_in_file, unnoticed
 from keras_prune._keras.training import (
     BackgroundCallback,
     average_in_update,
@@ -146,6 +146,7 @@ __all__ = [
     "safe_mode",
     "set_build_signature",
     "set_value",
+    "share_in_file",
     "spread_like",
     "sublayers",
     "symbolic_tensors",

@@ -65,3 +65,12 @@ def bytes_of_variables(build: Callable[[], object]) -> int:
         return sum(math.prod(variable.shape) * _BYTES for variable in found)
     finally:
         global_state.set_global_attribute("uninitialized_variables", waiting)
+
+
+def share_in_file(layer: keras.Layer, config: dict[str, Any]) -> None:
+    """Marks the configuration of a layer, if it is for a file, so that all that hold the layer get one when it is read.
+
+    Keras marks a configuration when it meets the layer again; that of a wrapped layer has been copied by then.
+    """
+    if global_state.get_global_attribute("shared_objects/id_to_config_map") is not None:
+        config["shared_object_id"] = id(layer)

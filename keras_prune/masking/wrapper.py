@@ -135,7 +135,9 @@ class PruningWrapper(keras.layers.Wrapper):
         own: dict[str, Any] = {"movement": True} if self.movement else {}
         places = self.weights_at
         own |= {} if places is None else {"weights": {name: dict(place) for name, place in places.items()}}
-        return super().get_config() | own | ({"clusters": list(self.clusters)} if self.clusters else {})
+        config = super().get_config()
+        _keras.share_in_file(self.layer, config["layer"])  # another layer may hold it too
+        return config | own | ({"clusters": list(self.clusters)} if self.clusters else {})
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:

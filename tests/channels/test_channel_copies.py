@@ -8,7 +8,7 @@ from support.channel_zoo import batch, check, outputs, randomise
 
 import keras_prune as kp
 import keras_prune.tfmot as sparsity
-from keras_prune.graph.copying import copy_layer, copy_model
+from keras_prune.graph.copying import copy_model
 from keras_prune.measurement.copies import copy_to_measure
 
 
@@ -118,7 +118,7 @@ COPIES = {
     "channels": lambda model: kp.prune_channels(model, 0.0).model,
     "weights": lambda model: kp.prune_weights(model, 0.0),
     "masks": lambda model: kp.strip_pruning(kp.wrap_pruning(model)),
-    "layers": lambda model: copy_model(model, lambda path, layer: copy_layer(layer)),
+    "layers": lambda model: copy_model(model, lambda path, layer, copies: copies.copy(path, layer)),
     "tfmot": lambda model: sparsity.strip_pruning(sparsity.prune_low_magnitude(model)),
     "to measure": lambda model: copy_to_measure(model)[1],
 }

@@ -1,5 +1,8 @@
 """Weights that two layers hold (tied weights): copies hold them together too, and one of the layers has the mask."""
 
+import copy
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -47,6 +50,7 @@ def tied():
     return keras.Model(inputs, Reversed(dense)(hidden))
 
 
+@keras.saving.register_keras_serializable("test_shared_parts")
 class Head(keras.Layer):
     """Holds the layer of the table, as keras_hub's `MaskedLMHead` does, and has weights of its own."""
 
@@ -158,12 +162,12 @@ COPIES = {
 
 
 @pytest.mark.parametrize(
-    ("make", "copy"),
-    [(make, copy) for make in GRAPHS for copy in COPIES if make in GRAPHS[3:5] or copy == "strip"],
+    ("make", "way"),
+    [(make, way) for make in GRAPHS for way in COPIES if make in GRAPHS[3:5] or way == "strip"],
 )
-def test_a_copy_shares_what_the_model_shares(make, copy):
+def test_a_copy_shares_what_the_model_shares(make, way):
     model = make()
-    copied, x = COPIES[copy](model), samples(model)
+    copied, x = COPIES[way](model), samples(model)
     before = predict(model, x)[0]
     np.testing.assert_allclose(predict(copied, x)[0], before, rtol=1e-6, atol=1e-6)
     assert len(copied.trainable_variables) == len(model.trainable_variables)
@@ -239,6 +243,23 @@ def test_strip_writes_zeros_once_all_layers_have_their_state(make):
         np.testing.assert_array_equal(nonzero, mask)
 
 
+def test_files_and_copies_keep_the_tie(tmp_path):
+    """As those of the plain model do. (Keras itself cannot load one whose table lies in a model inside.)"""
+    pruned = kp.prune_weights(language_model(), 0.5)
+    x = samples(pruned)
+    pruned.save(tmp_path / "model.keras")
+    pruned.save_weights(tmp_path / "model.weights.h5")
+    other = kp.wrap_pruning(language_model())
+    other.load_weights(tmp_path / "model.weights.h5")
+    read = keras.saving.load_model(tmp_path / "model.keras")
+    for again in (read, other, pickle.loads(pickle.dumps(pruned)), copy.deepcopy(pruned)):
+        assert len(again.trainable_variables) == 3
+        assert len(find_masked(again)) == 2
+        np.testing.assert_array_equal(predict(again, x)[0], predict(pruned, x)[0])
+        plain = kp.strip_pruning(again)
+        assert plain.get_layer("head").table is plain.get_layer("table")
+
+
 @pytest.mark.parametrize("layer", ["first", "second"])
 def test_a_weight_is_pruned_if_one_of_its_layers_is_chosen(layer):
     pruned = kp.prune_weights(kp.wrap_pruning(same_kernel(), layers=layer), 0.5)
@@ -292,9 +313,9 @@ def test_a_layer_made_from_its_configuration_cannot_share():
     hidden = dense(inputs)
     model = keras.Model(inputs, cls(dense)(hidden))
     before = value(dense.kernel)
-    for copy in (kp.wrap_pruning, kp.strip_pruning, kp.prune_weights):
+    for act in (kp.wrap_pruning, kp.strip_pruning, lambda model: kp.prune_weights(model, 0.5)):
         with pytest.raises(ValueError, match=r"made from its configuration.* Received: '.*kernel', which 'inner' and"):
-            copy(model, **({"sparsity": 0.5} if copy is kp.prune_weights else {}))
+            act(model)
     np.testing.assert_array_equal(value(dense.kernel), before)
 
 
@@ -302,5 +323,5 @@ def test_an_activation_without_weights_may_be_held_twice():
     relu, inputs = layers.LeakyReLU(), keras.Input((4,))
     model = keras.Model(inputs, layers.Dense(3, activation=relu)(layers.Dense(4, activation=relu)(inputs)))
     x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
-    for copy in (kp.wrap_pruning(model), kp.prune_channels(model, 0.0).model):
-        np.testing.assert_array_equal(copy.predict(x, verbose=0), model.predict(x, verbose=0))
+    for copied in (kp.wrap_pruning(model), kp.prune_channels(model, 0.0).model):
+        np.testing.assert_array_equal(copied.predict(x, verbose=0), model.predict(x, verbose=0))
