@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.graph.copying import Copier, copy_learnt, copy_variables, reconfigure
+from keras_prune.graph.configurations import reconfigure
+from keras_prune.graph.copying import Copier, copy_learnt, copy_variables
 from keras_prune.graph.same_outputs import check_copy
 from keras_prune.graph.structure import Graph
 from keras_prune.tracing.binding import Binding

@@ -6,9 +6,7 @@ its methods say what each part becomes. Copies with masks or without (`copy_mode
 channels, and without models inside are its subclasses.
 """
 
-import types
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -16,19 +14,13 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
+from keras_prune.graph.configurations import reconfigure
 from keras_prune.graph.duplicate import Duplicates, duplicate, duplicator
 from keras_prune.graph.owners import Owners
 from keras_prune.graph.structure import Graph
 from tflite_export.scratch import temporary_folder
 
 Replace = Callable[[str, keras.Layer, "LayerCopies"], keras.Layer]
-_HELD = (
-    keras.initializers.Initializer,
-    keras.regularizers.Regularizer,
-    keras.constraints.Constraint,
-    types.FunctionType,
-)
-
 _OF_TRAINING = {"optimizer", "stop_training", "history"}  # attributes that a model gets when it is compiled and trained
 
 
@@ -90,77 +82,6 @@ class LayerCopies:
         else:
             self._owners.add(path, layer.weights, together=True)
         return twin
-
-
-def reconfigure(layer: keras.Layer, changes: Mapping[str, Any]) -> keras.Layer:
-    """Return a new layer made from the configuration of this one, not yet built.
-
-    Args:
-        layer: The layer.
-        changes: Entries of the configuration that shall differ.
-
-    Raises:
-        ValueError: The layer's class cannot be made from its configuration.
-    """
-    if isinstance(layer, keras.layers.Lambda):
-        return _keras.copy_lambda(layer)
-    if type(layer) is keras.layers.JaxLayer:
-        return _keras.copy_jax_layer(layer)
-    try:
-        config = _configuration(layer)
-        with _keras.trusted():  # layers that hold modules of PyTorch, or a SavedModel
-            try:
-                made = type(layer).from_config(config | dict(changes))
-            except (TypeError, ValueError):  # objects of unregistered classes are passed on as they are
-                made = type(layer).from_config(config | _held(layer, config) | dict(changes))
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"Cannot copy layer '{layer.name}': its class must implement `get_config` (and `from_config`, if its "
-            f"arguments are no plain values). Received: a layer of class {type(layer).__name__} ({error})"
-        ) from error
-    for key, value in vars(layer).items():  # numbers that its constructor may have drawn
-        again = vars(made).get(key)
-        if isinstance(value, np.ndarray) and isinstance(again, np.ndarray) and value.shape == again.shape:
-            setattr(made, key, value.copy())
-    return made
-
-
-def _configuration(layer: keras.Layer) -> dict[str, Any]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*lambda.*")  # that it could not be loaded: it is not saved
-        config = _with_activations(layer).get_config()
-    # Functions, such as an activation of the user's, are passed on as they are: only some can be found by name.
-    functions = {key: getattr(layer, key, None) for key in config}
-    return config | {key: value for key, value in functions.items() if _is_function(key, value)}
-
-
-def _is_function(key: str, value: Any) -> bool:
-    """Whether an entry of a configuration is a function, or an activation that is called like one."""
-    called = key.endswith("activation") and callable(value) and not isinstance(value, keras.Layer)
-    return called or isinstance(value, types.FunctionType)
-
-
-def _with_activations(layer: keras.Layer) -> keras.Layer:
-    """The layer, or a copy with the linear function where its activations cannot be described.
-
-    Such are objects that are called like functions, and activations that were set to None after the layer was made,
-    which Keras calls as linear ones.
-    """
-    activations = {key: value for key, value in vars(layer).items() if key.endswith("activation")}
-    lost = [key for key, value in activations.items() if value is None or _is_function(key, value)]
-    if all(isinstance(activations[key], types.FunctionType) for key in lost):
-        return layer
-    twin = duplicate(layer)
-    for key in lost:
-        setattr(twin, key, keras.activations.linear)
-    return twin
-
-
-def _held(layer: keras.Layer, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The objects that the layer holds where its configuration describes objects."""
-    described = [key for key, value in config.items() if isinstance(value, dict) and "class_name" in value]
-    held = {key: getattr(layer, key, None) for key in described}
-    return {key: value for key, value in held.items() if isinstance(value, _HELD)}
 
 
 def _values(variable: keras.Variable) -> np.ndarray:

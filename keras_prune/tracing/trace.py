@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.graph.copying import reconfigure
+from keras_prune.graph.configurations import reconfigure
 from keras_prune.graph.owners import held_variables
 from keras_prune.graph.structure import Graph, Structure
 from keras_prune.tracing import rules

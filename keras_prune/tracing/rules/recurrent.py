@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_prune.graph.configurations import describe
 from keras_prune.tracing.rule_context import Kept, Labels, RuleContext, Unsupported
 from keras_prune.tracing.rules.activations import apply_activation
 from keras_prune.tracing.rules.convolution import channel_axis
@@ -39,11 +40,11 @@ def recurrent_cells(call: RuleContext) -> list[np.ndarray]:
         given = _bind(call, each, f"cell{index}" if stacked else "units", each.units, given)
 
     def configuration(kept: Kept) -> dict[str, Any]:
-        changed = keras.saving.serialize_keras_object(cell)
+        changed = describe(cell)
         parts = changed["config"]["cells"] if stacked else [changed]
         for part, units in zip(parts, made, strict=True):
             part["config"]["units"] = kept.count(units)
-        for part in [changed, *parts]:
+        for part in parts:
             part.pop("build_config", None)  # holds the old input shape
         return changed
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_prune.graph.configurations import describe
 from keras_prune.tracing.rule_context import Kept, RuleContext, Unsupported, as_labels
 from keras_prune.tracing.rules.registry import find_rule, register_rule
 
@@ -84,8 +85,7 @@ def _inner(
         call.read()
 
     def configuration(kept: Kept) -> dict[str, Any]:
-        changed = keras.saving.serialize_keras_object(layer)
-        changed.pop("build_config", None)  # holds the old input shape
+        changed = describe(layer)
         changed["config"] |= {name: value(kept) for name, value in call.found.changes.get(id(layer), {}).items()}
         return changed
 
