@@ -15,7 +15,7 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch parity proof known-models fuzz lint format bench bench-channels bench-compression docs clean
+.PHONY: demo test test-tensorflow test-jax test-torch parity proof known-models fuzz lint format bench bench-channels bench-compression bench-autoprune docs clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -77,6 +77,10 @@ bench-channels: $(VENV)/.test .venv-torch-pruning/.torch-pruning
 # DATA=--data=mnist.npz`; more flags likewise.
 bench-compression: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/deep_compression.py $(DATA)
+
+# `autoprune` beside the same ratio everywhere by hand, on MNIST. Other cases need data: see the script.
+bench-autoprune: $(VENV)/.demo
+	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/autoprune_uniform.py $(DATA)
 
 # The pages in site/. A broken link, or a name that is not there, is an error. `-m` lets it find tools/dialect.py.
 docs: .venv-docs/.docs

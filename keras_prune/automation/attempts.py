@@ -27,6 +27,7 @@ class Attempt:
 
     Args:
         method: Prunes.
+        kind: Of the method: candidates are numbered by it.
         what: What the method removes, in words.
         label: How the allocation was chosen: `"uniform"`, `"greedy"` or `"optuna"`.
         base: The candidate to prune, or to fine-tune further.

@@ -1,4 +1,4 @@
-"""`autoprune`: from a trained model to the smallest one that keeps its accuracy."""
+"""`autoprune`: from a trained model to one within a budget, or to the smallest one that keeps its accuracy."""
 
 import os
 import time
@@ -62,12 +62,24 @@ def autoprune(
 ) -> AutopruneResult:
     """Make a trained model as small as its accuracy allows: prune, fine-tune, export, verify, and step back.
 
-    Each method begins with a scan of the sensitivity of every layer (`sensitivity`). Rounds follow: the per-layer
-    sparsity is raised, first where the drop of the metric per saving is smallest; the model is fine-tuned and exported
-    as a `.tflite` file, and the metric is measured on the file with the validation data. While it is within the bound,
-    the next round prunes further; otherwise a model between the two is tried, until they are close together. Channels
-    are pruned first, since that makes the model faster; then single weights of the rest, which makes the file smaller
-    after gzip. With two methods the first one may use half of `max_drop`, and the second all of it.
+    Two allocations of the per-layer sparsity are always tried, fine-tuned alike, and the better one is taken: the
+    uniform one, as by `prune_channels(model, ratio)` by hand, and a greedy one, which prunes first where a scan
+    (`sensitivity`) shows the smallest drop of the metric per saving. Each model is exported as a `.tflite` file, on
+    which the metric is measured with the validation data. Of a fine-tuning the best epoch is kept; a constant learning
+    rate falls from epoch to epoch by half a cosine; what is hopeless ends early.
+
+    With a budget, the goal is the most accurate model within it. The ratio is found by what models cost before they are
+    fine-tuned, so nothing is trained on the way. The best candidates are fine-tuned for as long again, and the best one
+    once more for as long as all before, as long as it is not surely within the bound. Where none holds, less is pruned.
+
+    Without a budget, the goal is the smallest model within the bound. Rounds prune further while the metric holds, and
+    step back where it does not, until accepted and rejected models are close together. Channels are pruned first, since
+    that makes the model faster; then single weights of the rest, which makes the file smaller after gzip. With two
+    methods the first one may use half of `max_drop`, and the second all of it.
+
+    Each metric has a 95% confidence interval: that of a binomial distribution for an accuracy, else a bootstrap over
+    blocks of the validation data. Where the bound lies within it, chance may have decided: such a candidate is
+    fine-tuned for longer, and the result says whether its goal is met for certain.
 
     Everything is written to `output`: `journal.json` with every decision and candidate, `sensitivity-*.json`, and a
     `.keras` and a `.tflite` file of each candidate. A run that was killed resumes when the function is called again
@@ -87,37 +99,41 @@ def autoprune(
         metric: As in `sensitivity`. Defaults to the first metric that the model was compiled with, or else the loss.
         mode: `"max"` if the metric should be high, `"min"` if low, `"auto"` to tell by the metric or its name.
             Defaults to `"auto"`.
-        budget: Budget of the model; the search ends when it is met. Of `macs`, `params` (nonzero ones), `bytes` (of
-            the `.tflite` file, quantised as `quantize` says) and `latency` (of the file; noisy). Fractions are relative
-            to the unpruned model, exported in the same way. Defaults to None: as small as the metric allows.
-        methods: `"channels"`, `"weights"`, or both. Defaults to both.
+        budget: Budget of the model, within which the most accurate one is searched for. Of `macs`, `params` (nonzero
+            ones), `bytes` (of the `.tflite` file, quantised as `quantize` says) and `latency` (of the file; noisy).
+            Fractions are relative to the unpruned model, exported in the same way. Defaults to None: as small as the
+            metric allows.
+        methods: `"channels"`, `"weights"`, or both: with a budget that zeros help to meet, the more accurate of them.
+            Defaults to both.
         quantize: Quantization of the files, as in `tflite_export.export`. Defaults to `"int8"`.
         input_type: The type of the files' inputs, as in `tflite_export.export`: `"int8"`, say, for a microcontroller.
             Defaults to None, `"float32"`.
         output_type: The type of their outputs, likewise.
-        fine_tune_epochs: Epochs of fine-tuning in each round, at least 0. Defaults to 2.
+        fine_tune_epochs: Epochs of fine-tuning of each candidate, at least 0; the best and those near the bound get
+            more. Defaults to 2.
         optimizer: As `compile` takes it. Defaults to a new one with the settings of that which the model was compiled
-            with, or Adam. A learning rate schedule starts again in each round.
+            with, or Adam. Its rate is the first of a cosine decay, and half of it in a second fine-tuning; a learning
+            rate schedule is left as it is, and starts again each time.
         loss: As `compile` takes it. Defaults to that which the model was compiled with.
         batch_size: Batch size of fine-tuning, if `train_data` are arrays. Defaults to 32.
         step: Fraction of the remaining cost that a round removes at first, in (0, 1). Defaults to 0.5.
         resolution: Relative difference, in (0, 1), between the smallest accepted and the largest rejected model at
-            which the search of a method ends. Defaults to 0.2.
-        search: How the per-layer sparsity is chosen. `"greedy"`: by the sensitivity of each layer alone. `"optuna"`:
-            the best of several allocations by their metric before fine-tuning, the greedy one included (Akiba et al.
+            which the rounds of a method end. Defaults to 0.2.
+        search: How the per-layer sparsity is chosen. `"greedy"`: uniform, and by the sensitivity of each layer alone.
+            `"optuna"`: besides these, the best of several allocations by their metric before fine-tuning (Akiba et al.
             2019; extra `optuna`); a resumed run repeats these trials. Defaults to `"greedy"`.
         trials: Allocations that Optuna tries in each round, at least 1. Defaults to 30.
         sensitivity_samples: Largest number of validation samples for scans and trials, at least 1. Defaults to 1000.
-        time_limit: Seconds that this call may take: a round begins only if it is expected to end in time. Defaults to
-            None: no limit.
+        time_limit: Seconds that this call may take: a candidate is begun only if it is expected to end in time, the
+            uniform one first. Defaults to None: no limit.
         seed: Seed of the random numbers, at least 0. Defaults to 0.
         verbose: What is printed: 0 nothing, 1 each decision and progress bars of fine-tuning and scans, 2 each
             decision, a line for each epoch and one for each evaluation of a scan; `"auto"` is 1, with bars of scans
             only if they take long. Where output is no terminal, lines stand for bars. Defaults to `"auto"`.
 
     Returns:
-        An `AutopruneResult`; print it. If the goal cannot be met, it holds the best model that was found, and the
-        reason.
+        An `AutopruneResult`; print it. If the goal is not met, it holds the best model that was found, the reason, and
+        what to try.
 
     Raises:
         ValueError: Arguments outside these ranges, data that do not fit the model, a metric that it does not have, no

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from keras_prune.automation.goal import Goal
 from keras_prune.automation.pareto import Candidate, ParetoFront
 
+_SMALLER = 0.05  # what is smaller by less is no news
+
 
 def holds_surely(front: ParetoFront, candidate: Candidate, bound: float) -> bool:
     """Whether the worse end of a candidate's confidence interval is within the bound too."""
@@ -55,7 +57,7 @@ def free(front: ParetoFront, best: Candidate, goal: Goal) -> Candidate | None:
     found = [
         each
         for each in front.candidates
-        if each.cost(front.cost) < best.cost(front.cost)
+        if each.cost(front.cost) < (1 - _SMALLER) * best.cost(front.cost)
         and front.holds(each.metric, bound)
         and front.holds(each.metric, best.metric if end is None else end)
     ]

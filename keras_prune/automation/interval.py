@@ -14,7 +14,7 @@ CONFIDENCE = 0.95
 _Z = 1.959963984540054  # of the normal distribution, for this confidence
 _BLOCKS = 20
 _RESAMPLES = 2000
-_WHOLE = 1e-3  # 0.97 in float32, times a number of samples, is nearly a whole number
+_WHOLE = 1e-2  # 0.97 in float32, times a number of samples, is nearly a whole number
 
 
 def confidence_interval(
@@ -33,7 +33,7 @@ def confidence_interval(
     """
     if not math.isfinite(value):
         return None
-    if not evaluation.weighted and is_accuracy(evaluation.name, value, evaluation.count):
+    if not evaluation.weighted and is_accuracy(evaluation.name, value, evaluation.samples[1], outputs):
         return wilson(value, evaluation.count)
     return bootstrap(value, evaluation.of_parts(running, outputs, _BLOCKS))
 
@@ -62,7 +62,16 @@ def bootstrap(value: float, blocks: Sequence[float]) -> tuple[float, float] | No
     return value + widen * float(below - known.mean()), value + widen * float(above - known.mean())
 
 
-def is_accuracy(name: str, value: float, count: int) -> bool:
-    """Whether a metric is the fraction of samples that are right: of several answers each it is not, in general."""
+def is_accuracy(name: str, value: float, targets: Any, outputs: Any) -> bool:
+    """Whether a metric is the fraction of samples that are right, each with one answer: a label or row of classes."""
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    return bool(words & {"acc", "accuracy"}) and abs(value * count - round(value * count)) < _WHOLE * math.sqrt(count)
+    answers, made = keras.tree.flatten(targets), keras.tree.flatten(outputs)
+    if not words & {"acc", "accuracy"} or len(answers) != len(made):
+        return False
+    for answer, output in zip(answers, made, strict=True):
+        one = int(np.prod(np.shape(answer)[1:])) == 1
+        classes = "binary" not in words and len(np.shape(answer)) == 2 == len(np.shape(output))
+        if not (one or classes):
+            return False
+    right = value * len(answers[0])
+    return abs(right - round(right)) < min(_WHOLE, 1e-4 + 1e-6 * right)

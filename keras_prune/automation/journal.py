@@ -174,9 +174,7 @@ class Journal:
                 if each.metric is not None and each.candidate not in found:
                     raise ValueError(f"it has no candidate {each.candidate!r}")
         except (OSError, ValueError) as error:
-            raise ValueError(
-                f"The journal cannot be read: name another folder. Received: '{file}' ({error})"
-            ) from error
+            raise ValueError(f"The journal cannot be read. Received: '{file}' ({error})") from error
         if mark != self._mark:
             raise ValueError(
                 "`output` holds the search of another model, or with other data or settings: name another folder. "

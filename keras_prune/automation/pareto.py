@@ -258,7 +258,7 @@ def read_candidates(content: Any, folder: pathlib.Path) -> tuple[dict[str, Any],
     if isinstance(content, dict) and content.get("format", 1) != FORMAT:
         raise ValueError(
             f"it has the format {content.get('format', 1)!r}, of another version of `autoprune`, and this one reads "
-            f"{FORMAT}: its candidates were chosen and measured in another way"
+            f"{FORMAT}: its candidates were chosen and measured in another way; name another folder"
         )
     head = fields(content, {"metric": str, "higher_is_better": bool, "candidates": list})
     return head, [_candidate_of(row, folder) for row in items(head.pop("candidates"), dict, "candidates")]

@@ -55,7 +55,8 @@ class Proposals:
         self._job, self._journal, self._goal, self._attempts = job, journal, goal, attempts
         self._samples, self._trials, self._clock = samples, trials, clock
         self._model = attempts.model_of(base)
-        units = make_scan(self._model, None, kind, None, None).units
+        self._scan = make_scan(self._model, None, kind, None, None)
+        units = self._scan.units
         self.is_empty = not units
         self.what = WHAT[goal.measure] if kind == "channels" else "prunable weights"
         if units:
@@ -118,7 +119,7 @@ class Proposals:
     def _scanned(self) -> Path:
         """Return the path by the sensitivity; values that an earlier run measured are read from a file."""
         if self._greedy is None:
-            scan = make_scan(self._model, None, self.kind, None, None)
+            scan = self._scan
             evaluation = self._job.evaluation.of_sample(scan.running, self._model, self._samples)
             seconds: list[float] = []
 

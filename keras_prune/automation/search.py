@@ -153,6 +153,8 @@ class Search:
         first = most_accurate(self.front, [each.candidate for each in found.values() if each.candidate])[0]
         if holds_surely(self.front, first, bound) and self.front.holds(first.metric, self.front.candidates[0].metric):
             return
+        if first.epochs < found[first.name].attempt.base.epochs + self._job.epochs:  # it was hopeless
+            return
         for each in rivals(self.front, [each.candidate for each in found.values() if each.candidate]):
             longer = self._longer(found[each.name], self._job.epochs)
             if longer.candidate and self._goal.excess(longer.candidate) <= 1:

@@ -6,7 +6,7 @@ its methods say what each part becomes. Copies with masks or without (`copy_mode
 channels, and without models inside are its subclasses.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras

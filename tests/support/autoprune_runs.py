@@ -1,6 +1,7 @@
 """A small task for `autoprune`, and files that Keras computes in place of real ones."""
 
 import dataclasses
+import math
 import types
 
 import keras
@@ -11,6 +12,11 @@ from support.zoo import value
 
 import keras_prune as kp
 import tflite_export
+from keras_prune.automation import proposals
+from keras_prune.automation.fine_tuning import FineTuned
+from keras_prune.automation.job import Job
+from keras_prune.automation.pareto import Candidate
+from keras_prune.insight.sensitivity.scan import Sensitivity, SensitivityCurve
 
 
 def blobs(size, seed):
@@ -56,6 +62,70 @@ def quick(monkeypatch):
     monkeypatch.setattr(tflite_export, "export", export)
     monkeypatch.setattr(tflite_export, "predict", run)
     return made
+
+
+class Oracle:
+    """Stands in for training, export and evaluation: what a candidate is worth is told by functions of its model.
+
+    Attributes:
+        score: Of a plain model and its epochs, the metric: higher is better.
+        size: Of a plain model, the bytes of its file.
+        half: Half of the confidence interval; None: it is unknown.
+        sign: -1 where the metric should be low.
+        trained: What was fine-tuned, in order.
+        sized: How many files were made for their size alone.
+        fatal: Name of the candidate at which the process dies.
+        drops: Of the first, second, ... layer or channel group, the drop of the metric for each unit of its ratio.
+    """
+
+    def __init__(self):
+        self.score = lambda model, epochs: 0.9
+        self.size = lambda model: 4 * model.count_params() + 100
+        self.half, self.sign, self.trained, self.sized, self.fatal = 0.01, 1, [], 0, ""
+        self.drops = (0.1, 0.2, 0.3)
+
+    def train(self, job, model, effort):
+        self.trained.append(effort)
+        return FineTuned((0.0,) * (effort.epochs + 1), effort.epochs)
+
+    def candidate(self, job, model, name, folder, done, epochs=0, allocation="", tuned=None):
+        if name == self.fatal:
+            raise KeyboardInterrupt
+        plain = kp.strip_pruning(model)
+        plain.save(folder / f"{name}.keras")
+        metric = self.sign * self.score(plain, epochs)
+        ends = (None, None) if self.half is None else (metric - self.half, metric + self.half)
+        found = Candidate(
+            name, metric, metric, *self._costs(plain), folder / f"{name}.tflite", done, *ends, epochs, allocation
+        )
+        return found, plain
+
+    def costs(self, job, model, exported):
+        self.sized += exported
+        plain = kp.strip_pruning(model)
+        return Candidate("probe", math.nan, math.nan, *self._costs(plain), None, "")
+
+    def measure(self, scan, units, levels, kind, evaluation, *others):
+        sign = 1 if evaluation.lower_is_better else -1
+        curves = tuple(
+            SensitivityCurve(unit.name, unit.size, tuple(sign * drop * level for level in levels), unit.patterns)
+            for unit, drop in zip(units, self.drops, strict=False)
+        )
+        return Sensitivity(kind, evaluation.name, not evaluation.lower_is_better, 0.0, tuple(levels), curves)
+
+    def _costs(self, plain):
+        nonzeros = sum(int(np.count_nonzero(value(weight))) for weight in plain.weights)
+        return self.size(plain), nonzeros, plain.count_params(), nonzeros, plain.count_params(), 1.0
+
+
+@pytest.fixture
+def oracle(monkeypatch):
+    """An `Oracle` in place of scans, and of fine-tuning, export and evaluation of candidates."""
+    found = Oracle()
+    for name in ("train", "candidate", "costs"):
+        monkeypatch.setattr(Job, name, lambda job, *args, name=name, **more: getattr(found, name)(job, *args, **more))
+    monkeypatch.setattr(proposals, "measure", found.measure)
+    return found
 
 
 def search(task, output, **arguments):
