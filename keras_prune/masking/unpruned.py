@@ -58,6 +58,8 @@ def warn_after_fit(model: keras.Model, before: int) -> None:
     """
     if charges(model) != before or getattr(model, _SAID, False) or not is_unpruned(model):
         return
+    if any(part.has_movements for part in _masks(model)):  # added up while it trains, to prune it afterwards
+        return
     object.__setattr__(model, _SAID, True)
     say(
         f"Nothing was pruned: `fit` had no callback that prunes, and the masks of the model '{model.name}' keep every "

@@ -170,6 +170,12 @@ def searched():
     kp.strip_pruning(model)
 
 
+def movement():
+    model = compiled(kp.wrap_pruning(mlp(), movement=True))
+    steps(model)
+    kp.strip_pruning(kp.prune_weights(model, 0.5, importance="movement"))
+
+
 def only_used():
     model = compiled(kp.wrap_pruning(mlp()))
     x, y = regression(model, 8)
@@ -195,6 +201,7 @@ def only_used():
         clustered,
         in_rounds,
         searched,
+        movement,
         only_used,
     ],
     ids=lambda run: run.__name__,
