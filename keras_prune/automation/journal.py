@@ -132,7 +132,7 @@ class Journal:
 
         Args:
             what: Of which allocation of which model.
-            find: Called if it is not known yet.
+            find: Called if it is unknown so far.
         """
         if what not in self._targets:
             self._targets[what] = find()
