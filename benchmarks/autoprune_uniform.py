@@ -72,7 +72,7 @@ for _name, _help in (
 ):
     flags.DEFINE_string(_name, None, f"Path of an .npz file: {_help}.")
 flags.DEFINE_string("resnet8", None, "Path of a .keras file of a ResNet-8 trained on CIFAR-10, inputs from 0 to 255.")
-flags.DEFINE_integer("images", 6000, "Training images of MNIST and CIFAR-10, and at most as many test images.")
+flags.DEFINE_integer("images", 6000, "Images of MNIST and CIFAR-10 for training, and at most as many for tests.")
 flags.DEFINE_integer("batch_size", 64, "Samples in a batch.")
 flags.DEFINE_integer("seed", 0, "The first seed.")
 flags.DEFINE_integer("seeds", 3, "Number of seeds.")

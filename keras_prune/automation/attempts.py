@@ -35,7 +35,6 @@ class Attempt:
         kept: Fraction of the method's cost that the allocation keeps.
         bound: Worst acceptable metric.
         epochs: Epochs of fine-tuning.
-        rate: The first learning rate, as a fraction of the optimizer's. Defaults to 1.
         hopeless: As in `Effort`. Defaults to None.
     """
 
@@ -48,7 +47,6 @@ class Attempt:
     kept: float
     bound: float
     epochs: int
-    rate: float = 1.0
     hopeless: float | None = None
 
 
@@ -131,7 +129,7 @@ class Attempts:
     def _new(self, attempt: Attempt, name: str) -> Decision:
         start = self._clock.passed
         pruned = attempt.method.prune(self.model_of(attempt.base), attempt.allocation)
-        tuned = self._job.train(pruned, Effort(attempt.epochs, self.number, attempt.rate, attempt.hopeless))
+        tuned = self._job.train(pruned, Effort(attempt.epochs, self.number, attempt.hopeless))
         epochs = attempt.base.epochs + tuned.epochs
         ratios = ", ".join(f"{layer} {ratio:.0%}" for layer, ratio in attempt.allocation.items())
         kept = f"{attempt.kept:.1%} of the {attempt.what} kept"

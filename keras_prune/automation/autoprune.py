@@ -66,7 +66,7 @@ def autoprune(
     uniform one, as by `prune_channels(model, ratio)` by hand, and a greedy one, which prunes first where a scan
     (`sensitivity`) shows the smallest drop of the metric per saving. Each model is exported as a `.tflite` file, on
     which the metric is measured with the validation data. Of a fine-tuning the best epoch is kept; a constant learning
-    rate falls from epoch to epoch by half a cosine; what is hopeless ends early.
+    rate falls in the second half of the epochs, by half a cosine; what is hopeless ends early.
 
     With a budget, the goal is the most accurate model within it. The ratio is found by what models cost before they are
     fine-tuned, so nothing is trained on the way. The best candidates are fine-tuned for as long again, and the best one
@@ -112,8 +112,8 @@ def autoprune(
         fine_tune_epochs: Epochs of fine-tuning of each candidate, at least 0; the best and those near the bound get
             more. Defaults to 2.
         optimizer: As `compile` takes it. Defaults to a new one with the settings of that which the model was compiled
-            with, or Adam. Its rate is the first of a cosine decay, and half of it in a second fine-tuning; a learning
-            rate schedule is left as it is, and starts again each time.
+            with, or Adam. A constant rate falls in the second half of the epochs; a learning rate schedule is left
+            as it is, and starts again each time.
         loss: As `compile` takes it. Defaults to that which the model was compiled with.
         batch_size: Batch size of fine-tuning, if `train_data` are arrays. Defaults to 32.
         step: Fraction of the remaining cost that a round removes at first, in (0, 1). Defaults to 0.5.

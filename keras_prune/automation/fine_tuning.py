@@ -1,4 +1,4 @@
-"""Fine-tuning that keeps its best epoch: the rate falls as a cosine, and what is hopeless ends early."""
+"""Fine-tuning that keeps its best epoch: the rate falls in its second half, and what is hopeless ends early."""
 
 import dataclasses
 import math
@@ -20,13 +20,11 @@ class Effort:
     Args:
         epochs: Epochs, at least 0.
         number: Of the fine-tuning: the same number gives the same random numbers.
-        rate: The first learning rate, as a fraction of that of the optimizer. Defaults to 1.
         hopeless: Value of the metric: a fine-tuning that will not come near it ends early. Defaults to None, never.
     """
 
     epochs: int
     number: int
-    rate: float = 1.0
     hopeless: float | None = None
 
 
@@ -55,14 +53,15 @@ def fine_tune(
 ) -> FineTuned:
     """Fine-tune a compiled model in place, and give it the weights of the epoch with the best metric.
 
-    The learning rate falls from epoch to epoch, by half a cosine, to nearly zero, unless the optimizer has a schedule.
+    The learning rate is constant in the first half of the epochs, and falls to nearly zero in the second, by half a
+    cosine, unless the optimizer has a schedule. Where few epochs are made, one that falls at once learns too little.
     Where two epochs are equal the later one is kept, which learned more.
 
     Args:
         model: The model.
         measure: Returns the metric of the model as it is.
         lower_is_better: Whether the metric should be low.
-        effort: Epochs and rate.
+        effort: How long.
         fit: Arguments of `fit`: the data.
     """
     watch = _Watch(model, measure, -1.0 if lower_is_better else 1.0, effort)
@@ -100,8 +99,8 @@ class _Watch(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._rate is not None:
-            part = (1 + math.cos(math.pi * epoch / self._effort.epochs)) / 2
-            self.model.optimizer.learning_rate = self._rate * self._effort.rate * part
+            part = (1 + math.cos(math.pi * max(0.0, 2 * epoch / self._effort.epochs - 1))) / 2
+            self.model.optimizer.learning_rate = self._rate * part
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.note(self.model)

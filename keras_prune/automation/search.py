@@ -17,7 +17,6 @@ from keras_prune.automation.pareto import Candidate, ParetoFront
 from keras_prune.automation.proposals import Proposal, Proposals
 from keras_prune.insight.sensitivity.scan import Kind
 
-RESTART = 0.5  # the learning rate of a second fine-tuning, as a fraction of that of the first
 SPREADS = 3  # a metric this many confidence intervals from the bound is hopeless
 
 
@@ -239,7 +238,7 @@ class Search:
     def _longer(self, outcome: Outcome, epochs: int) -> Outcome:
         assert outcome.candidate is not None
         return self._attempts.make(
-            dataclasses.replace(outcome.attempt, base=outcome.candidate, epochs=epochs, rate=RESTART, hopeless=None)
+            dataclasses.replace(outcome.attempt, base=outcome.candidate, epochs=epochs, hopeless=None)
         )
 
     def _hopeless(self, bound: float) -> float | None:

@@ -43,7 +43,7 @@ def test_uniform_and_greedy_are_tried_alike_and_the_better_one_wins(task, oracle
         result = results[name] = search(task, tmp_path / name, **arguments)
         rounds = [each for each in result.front.candidates if each.epochs == 3]
         assert [each.allocation for each in rounds[:2]] == ["uniform", "greedy"]
-        assert {(each.epochs, each.rate) for each in oracle.trained[:2]} == {(3, 1.0)}
+        assert {each.epochs for each in oracle.trained[:2]} == {3}
         assert len({each.number for each in oracle.trained}) == len(oracle.trained)
         better = max(rounds[:2], key=lambda each: sign * each.metric)
         assert better.allocation == name
