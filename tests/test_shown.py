@@ -49,7 +49,7 @@ class Elements(html.parser.HTMLParser):
 def check_html(text):
     """HTML that fits into a page of others: nothing is loaded or run, and its rules reach its own elements only."""
     found = Elements(text)
-    assert found.tags <= {"style", "h2", "p", "table", "thead", "tbody", "tr", "th", "td"}
+    assert found.tags <= {"style", "h2", "p", "strong", "table", "thead", "tbody", "tr", "th", "td"}
     assert {name for name, _ in found.attributes} <= {"class"}
     assert "://" not in text
     (style,) = re.findall(r"<style>(.*?)</style>", text, re.S)
@@ -168,10 +168,14 @@ def test_notes_are_cut_in_a_notebook_too():
         def _tables(self):
             return [Table(("A", "B"), [("x" * 10_000, "1")])]
 
+        def _unmet(self):
+            return ["not " * 10_000] * 60
+
         def _notes(self):
             return ["word " * 10_000] * 1000
 
-    assert len(Long()._repr_html_()) < 40_000
+    assert len(Long()._repr_html_()) < 60_000
+    assert "and 10 more lines" in check_html(Long()._repr_html_()).data
     assert "and 950 more lines" in check_html(Long()._repr_html_()).data
     assert str(Long()).count("word") == 10_000_000
 

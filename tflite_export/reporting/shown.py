@@ -63,23 +63,31 @@ class Shown:
 
     def _html(self, rows: int | None = None) -> str:
         """The tables and the lines below them as a part of a page; of long tables, and of notes, so many rows."""
-        unmet = (html.escape(printable(line)) for line in self._unmet())
-        parts = [f"<style>{STYLE}</style>", *(f'<p class="kp-report"><strong>{line}</strong></p>' for line in unmet)]
+        unmet = [f"<strong>{html.escape(line)}</strong>" for line in _lines(self._unmet(), rows)]
+        notes = [html.escape(line) for line in _lines(self._notes(), rows)]
+        parts = [f"<style>{STYLE}</style>", *map(_paragraph, unmet)]
         for table in self._tables():
             title = html.escape(printable(table.title))
             parts += [f'<h2 class="kp-report">{title}</h2>' if title else "", table.html(rows)]
-        notes = [printable(line) for line in self._notes() if line]
-        if rows is not None:
-            more = len(notes) - rows
-            notes = [shortened(line, _WORDS) for line in notes[:rows]] + (
-                [f"and {more} more lines"] if more > 0 else []
-            )
-        return "\n".join(filter(None, [*parts, *(f'<p class="kp-report">{html.escape(line)}</p>' for line in notes)]))
+        return "\n".join(filter(None, [*parts, *map(_paragraph, notes)]))
 
 
 def label(name: str) -> str:
     """Return the name of a field as a heading."""
     return name.replace("_", " ").capitalize()
+
+
+def _paragraph(line: str) -> str:
+    return f'<p class="kp-report">{line}</p>'
+
+
+def _lines(lines: Sequence[str], most: int | None) -> list[str]:
+    """Lines as they may be shown, the empty ones left out; in a notebook so many, and those not long."""
+    found = [printable(line) for line in lines if line]
+    if most is None:
+        return found
+    more = len(found) - most
+    return [shortened(line, _WORDS) for line in found[:most]] + ([f"and {more:,} more lines"] if more > 0 else [])
 
 
 def one_line(result: Any) -> str:
