@@ -94,6 +94,9 @@ def test_lines():
     assert warn_of_outputs(0.1, 1.0, 8) == warn_of_outputs(None, None, 8) == []
     assert warn_of_outputs(0.9, None, 8)[0].startswith("the error is 90% of the spread")
     assert warn_of_outputs(None, 0.5, 8) == ["only 50% of 8 samples get the class that Keras gives them"]
+    assert warn_of_outputs(0.11, 0.98, 96) == []  # files that lost no accuracy, as measured
+    assert len(warn_of_outputs(0.18, 0.97, 256)) == 1  # one that lost two points
+    assert len(warn_of_outputs(0.26, 0.93, 96)) == 2  # and one that lost seven
     a, b = X[:, :4], X[:, 4:]
     assert warn_of_ranges(["a", "b"], [a, b], [a, b]) == warn_of_ranges(["a", "b"], [a, b], None) == []
     (line,) = warn_of_ranges(["a", "b"], [a, b], [a, b * 3])

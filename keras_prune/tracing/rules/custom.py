@@ -1,7 +1,11 @@
-"""Custom layers without a rule that scale and shift each channel alone, or only change its values: found by trying."""
+"""Custom layers without a rule that scale and shift each channel alone, or only change its values: found by trying.
+
+Those of several tensors may join them at each place alone.
+"""
 
 import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,6 +17,7 @@ from keras_prune.graph.configurations import reconfigure
 from keras_prune.graph.duplicate import duplicate
 from keras_prune.tracing.rule_context import RuleContext, Unsupported, has_channels
 from keras_prune.tracing.rules.entrywise import parts, same, traces
+from keras_prune.tracing.rules.gates import join
 
 
 def per_channel(call: RuleContext) -> np.ndarray:
@@ -22,6 +27,8 @@ def per_channel(call: RuleContext) -> np.ndarray:
     """
     unknown = Unsupported("no rule for this class (see register_rule)")
     layer, shapes = call.operation, (call.input_shapes, call.output_shapes)
+    if _is_custom(layer) and len(call.input_shapes) > 1 and not layer.variables:
+        return join(call, _unmarked(layer), str(unknown))
     if not _is_custom(layer) or [len(each) for each in shapes] != [1, 1] or shapes[0] != shapes[1]:
         raise unknown
     inputs, size = call.inputs[0], call.input_shapes[0][-1]
@@ -41,6 +48,15 @@ def per_channel(call: RuleContext) -> np.ndarray:
     if key:
         call.resize(key, channels)
     return inputs
+
+
+def _unmarked(layer: keras.Layer) -> Callable[..., Any]:
+    """What a layer computes at inference, by a copy: calling its sublayers leaves traces in them."""
+    try:
+        twin = duplicate(layer)
+    except ValueError as error:
+        raise Unsupported(str(error)) from error
+    return lambda *args, **kwargs: twin.call(*args, **{**kwargs, **_at_inference(twin)})
 
 
 def _is_custom(layer: Any) -> bool:

@@ -57,7 +57,11 @@ def is_entrywise(function: Callable[..., Any]) -> bool:
     if isinstance(function, keras.Layer):  # calling it would leave traces in it
         return False
     try:
-        if not traces(function, (2, 3, _SIZE)):
+        symbolic = traces(function, (2, 3, _SIZE))
+    except Exception:  # it takes no symbolic tensors: a function of the backend, or one that is not made for this
+        return _is_seen_alone(function)
+    try:
+        if not symbolic:
             return False
         given = np.random.default_rng(0).normal(size=(2, 3, _SIZE)).astype("float32")
         whole = ops.convert_to_numpy(function(ops.convert_to_tensor(given)))
@@ -67,6 +71,44 @@ def is_entrywise(function: Callable[..., Any]) -> bool:
                 return False
     except Exception:  # whatever a function raises that is not made for this
         return False
+    return True
+
+
+def _is_seen_alone(function: Callable[..., Any]) -> bool:
+    """Whether a function is seen on numbers to map each entry alone: changing one changes nothing else.
+
+    Numbers small and large, of one sign and of both, are tried, and changes that become the largest of all: a function
+    that divides by a norm, or looks at a sum, is seen by that.
+    """
+    random = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        try:
+            for size in (0.1, 1.0, 30.0):
+                drawn = random.normal(size=(2, 3, _SIZE)).astype("float32") * size
+                if not all(
+                    _maps_alone(function, given, size, random) for given in (drawn, np.abs(drawn), -np.abs(drawn))
+                ):
+                    return False
+        except Exception:  # whatever a function raises that is not made for this
+            return False
+    return True
+
+
+def _maps_alone(function: Callable[..., Any], given: np.ndarray, size: float, random: np.random.Generator) -> bool:
+    def values(array: np.ndarray) -> np.ndarray:
+        return np.asarray(ops.convert_to_numpy(function(ops.convert_to_tensor(array))))
+
+    whole = values(given)
+    if whole.shape != given.shape or not same(values(given[:1]), whole[:1]):
+        return False
+    if not all(same(values(given[..., kept]), whole[..., kept]) for kept in parts(_SIZE)):
+        return False
+    for change in (0.0, 300.0 * size, -300.0 * size):
+        place = tuple(random.integers(0, given.shape))
+        moved, others = given.copy(), np.ones(given.shape, bool)
+        moved[place], others[place] = change, False
+        if not same(values(moved)[others], whole[others]):
+            return False
     return True
 
 
@@ -80,14 +122,33 @@ def same(first: np.ndarray, second: np.ndarray) -> bool:
     return first.shape == second.shape and np.allclose(first, second, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
-def traces(function: Callable[..., Any], shape: tuple[int | None, ...], dtype: str = "float32") -> bool:
-    """Whether a function of a tensor makes one of the same shape by operations that map entries alone."""
-    given = keras.KerasTensor(shape, dtype=dtype)
-    made = function(given)
-    if not isinstance(made, keras.KerasTensor) or tuple(made.shape) != tuple(given.shape):
+def traces(function: Callable[..., Any], shape: tuple[int | None, ...], dtype: str = "float32", count: int = 1) -> bool:
+    """Whether a function of `count` tensors of a shape makes one of the same shape by operations that map entries
+    alone."""
+    given = [keras.KerasTensor(shape, dtype=dtype) for _ in range(count)]
+    made = function(*given)
+    if not isinstance(made, keras.KerasTensor) or tuple(made.shape) != tuple(shape):
         return False
     operations: list[Any] = []
-    return _reads(made, {id(given): True}, operations) and all(map(_keeps_entries, operations))
+    return _reads(made, {id(each): True for each in given}, operations) and all(map(_keeps_entries, operations))
+
+
+def joins_entries(function: Callable[..., Any], shape: tuple[int | None, ...], dtype: str, count: int) -> bool:
+    """Whether a function of several tensors of one shape joins their entries at each place alone, as a gate does."""
+    random = np.random.default_rng(0)
+    given = [random.normal(size=[size or 2 for size in shape]).astype("float32") for _ in range(count)]
+
+    def values(arrays: list[np.ndarray]) -> np.ndarray:
+        made = function(*(ops.cast(ops.convert_to_tensor(each), dtype) for each in arrays))
+        return np.asarray(ops.convert_to_numpy(ops.cast(made, "float32")))
+
+    try:
+        if shape[-1] is None or not traces(function, shape, dtype, count):
+            return False
+        whole = values(given)
+        return all(same(values([each[..., kept] for each in given]), whole[..., kept]) for kept in parts(shape[-1]))
+    except Exception:  # whatever a function raises that is not made for this
+        return False
 
 
 def _reads(tensor: keras.KerasTensor, known: dict[int, bool], operations: list[Any]) -> bool:
