@@ -110,7 +110,7 @@ class HoldAccuracy(keras.callbacks.Callback):
     model = wrap_pruning(model)
     model.compile("adam", "mse")
     hold = HoldAccuracy(monitor="val_loss", max_drop=0.1, relative=True)
-    model.fit(x, y, validation_data=(x, y), epochs=8, callbacks=[hold])
+    model.fit(x, y, validation_data=(x, y), epochs=20, callbacks=[hold])
     print(hold.decisions)
     hold.sparsity  # of the model now
     ```

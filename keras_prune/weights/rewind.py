@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_prune.masking.masked_weights import find_masked
-from keras_prune.masking.unpruned import decide
+from keras_prune.masking.unpruned import decide, take_charge
 from keras_prune.validation import check_layer, check_step
 from keras_prune.weights.snapshot import Snapshot
 
@@ -23,6 +23,7 @@ class RewindPoint(keras.callbacks.Callback):
             after it that Keras shows.
 
     Lifecycle:
+        - `on_train_begin`: notes that the model is pruned later.
         - `on_epoch_begin`: reads the optimizer step.
         - `on_train_batch_end`: takes the snapshot once `step` is reached. Later steps, and later calls of `fit`, change
           nothing.
@@ -53,6 +54,9 @@ class RewindPoint(keras.callbacks.Callback):
         if self.snapshot is None:
             self.snapshot = Snapshot.take(model)
             self.taken_at = _step(model) if model.compiled else None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        take_charge(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.snapshot is None:

@@ -64,6 +64,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kill", [{"batches": 2}, {"batches": 7}, {"hook": "on_epoch_end", "epoch": 2}])
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_a_resumed_run_ends_as_an_unbroken_one(kill, whole, tmp_path):
     with pytest.raises(Killed):
         run(tmp_path / "backup", Kill(**kill))
@@ -195,6 +196,7 @@ def hold(folder, *more, epochs=30, limit=0.45, seed=3):
 
 @pytest.mark.parametrize("epochs", [5, 30])  # 5: the last epoch is one whose sparsity has failed
 @pytest.mark.parametrize("hook", ["on_epoch_end", "on_train_end"])
+@pytest.mark.filterwarnings("ignore:HoldAccuracy")
 def test_a_search_that_is_killed_in_its_end(epochs, hook, tmp_path):
     model, expected = hold(tmp_path / "whole", epochs=epochs)
     last = expected.decisions[-1].epoch

@@ -35,6 +35,7 @@ def test_it_ends_within_the_resolution_of_a_known_limit_and_never_beyond_it(limi
 @given(
     slope=st.floats(0.01, 2), max_drop=st.floats(0, 0.3), step=st.floats(0.02, 0.6), noise=st.floats(0, 0.1), seed=...
 )
+@pytest.mark.filterwarnings("ignore:HoldAccuracy")
 def test_it_never_ends_below_its_bound(slope: float, max_drop: float, step: float, noise: float, seed: int):
     rng = np.random.default_rng(abs(seed))
     metric = Metric(lambda sparsity, *_: 0.9 - slope * sparsity**2 + noise * rng.normal())
@@ -89,6 +90,7 @@ def test_stepping_back_brings_weights_masks_and_optimizer_back_to_the_bit():
     assert int(value(model.optimizer.iterations)) == 4
 
 
+@pytest.mark.filterwarnings("ignore:HoldAccuracy")
 def test_without_room_for_any_step_it_ends_with_the_unpruned_model_of_the_best_epoch_of_the_baseline():
     after = []
 
@@ -107,6 +109,7 @@ def test_without_room_for_any_step_it_ends_with_the_unpruned_model_of_the_best_e
     assert_equal(state(model), after[1])
 
 
+@pytest.mark.filterwarnings("ignore:HoldAccuracy")
 def test_a_sparsity_is_given_as_many_epochs_as_patience_says():
     def slow(sparsity, epoch, same):  # needs three epochs to recover
         return 1.0 if same >= 3 or sparsity == 0 else 0.0
@@ -138,6 +141,7 @@ def test_the_bound_is_the_drop_below_or_above_the_baseline(arguments, bound):
     assert hold.sparsity == 0.5
 
 
+@pytest.mark.filterwarnings("ignore:HoldAccuracy")
 def test_a_given_baseline_is_held_against_from_the_first_epoch():
     hold = kp.HoldAccuracy("val_score", 0.0, mode="max", baseline=0.8, step=0.5, max_sparsity=0.5)
     fit(wide(), Metric(lambda *_: 0.8), hold)
@@ -150,6 +154,7 @@ def test_a_given_baseline_is_held_against_from_the_first_epoch():
     assert_equal(state(model)[:2], before[:2])
 
 
+@pytest.mark.filterwarnings("ignore:HoldAccuracy")
 def test_nan_does_not_hold():
     hold = kp.HoldAccuracy("val_score", 0.5, mode="min", patience=1, resolution=0.3)
     fit(wide(), Metric(lambda sparsity, *_: np.nan if sparsity else 1.0), hold)

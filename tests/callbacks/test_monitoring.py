@@ -95,6 +95,7 @@ def test_the_board_writes_each_n_steps_and_at_the_end(tmp_path):
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras has no steps_per_execution on torch")
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_the_board_counts_steps_and_not_calls(tmp_path):
     model = kp.wrap_pruning(mlp())
     rng = np.random.default_rng(0)

@@ -253,6 +253,7 @@ def test_jit_compile():
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="the others do it themselves")
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_fit_traces_a_step_once():
     traced = []
 

@@ -133,6 +133,7 @@ def ending(name):
 @pytest.mark.core
 @pytest.mark.parametrize("name", ENDS)
 @pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_copies_compute_the_same(name, copy):
     model = ending(name)
     expected = outputs(model, batch(model))

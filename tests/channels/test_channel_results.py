@@ -65,6 +65,7 @@ def test_result_learns(build):
 
 
 @pytest.mark.parametrize("build", CORE)
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_result_can_be_masked_trained_and_pruned_again(build):
     small, x = pruned(build)
     wrapped = kp.wrap_pruning(small)

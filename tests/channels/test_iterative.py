@@ -28,6 +28,7 @@ def sizes(report):
         {"ratio": 0.95, "max_ratio": 0.5},
     ],
 )
+@pytest.mark.filterwarnings("ignore:Less was")
 def test_the_ratio_is_that_of_the_first_model(steps, arguments):
     model = randomise(residual())
     pruning = kp.IterativePruning(model, steps, importance="random", **arguments)

@@ -52,6 +52,7 @@ def test_zeros_are_preserved_or_clustered():
     assert (value(first.weight.value)[~first.kept()] == 0).all()
 
 
+@pytest.mark.filterwarnings("ignore:No weight shares")
 def test_an_array_of_zeros_alone_stays_one():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer="zeros")])
     shared = kp.cluster_weights(model, 4)
@@ -62,6 +63,7 @@ def test_an_array_of_zeros_alone_stays_one():
 
 @settings(max_examples=20)
 @given(hnp.arrays("float32", (5, 6), elements=st.floats(-2, 2, width=16)), st.integers(2, 8))
+@pytest.mark.filterwarnings("ignore:No weight shares")
 def test_zeros_are_preserved_whatever_the_weights(kernel, clusters):
     dense = keras.layers.Dense(6)
     dense.build((None, 5))
@@ -156,6 +158,7 @@ def test_models_that_are_none_or_not_built_are_refused():
 
 @core
 @pytest.mark.parametrize("build", [mlp, cnn, nested, two_in_two_out])
+@pytest.mark.filterwarnings("ignore:.*pruned weights had come back")
 def test_stripping_leaves_plain_layers_with_the_same_values(build):
     shared = kp.cluster_weights(kp.prune_weights(build(), 0.5), 5)
     weight = find_masked(shared)[0]

@@ -94,6 +94,7 @@ def test_a_shared_value_moves_by_the_mean_of_its_members_gradients():
 
 
 @core
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_subclassed_models_are_clustered_in_place(tmp_path):
     model = subclassed()
     model.compile("adam", "mse")

@@ -25,6 +25,7 @@ def assert_shared(model):
     assert_zeros_hold(model)
 
 
+@pytest.mark.filterwarnings("ignore:HoldAccuracy")
 def test_hold_accuracy_prunes_what_is_shared_and_steps_back():
     model = clustered()
     hold = kp.HoldAccuracy("val_score", max_drop=0.1, mode="max")

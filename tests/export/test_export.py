@@ -256,6 +256,7 @@ def test_subclassed_model(tmp_path):
     np.testing.assert_allclose(tflite_export.predict(path, data), model.predict(data, verbose=0), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_pruned_model_is_stripped_and_replaces_the_old_file(tmp_path, scratch):
     path = tmp_path / "model.tflite"
     path.write_bytes(b"old")

@@ -148,6 +148,7 @@ def test_too_few_zeros_for_pointwise_convolutions():
     assert row.advice == f"more than 2/3 of all 1x1 kernels must be zero for ARM; {58 / 128:.0%} are"
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_masks_count_and_the_model_stays():
     model = kp.wrap_pruning(keras.Sequential([keras.Input((8,)), layers.Dense(4)]))
     before = model.get_weights()

@@ -143,6 +143,7 @@ class Free(layers.Layer):
         return ops.matmul(x, self.kernel) if self.project is None else self.project(x)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_stripping_compares_too():
     wrapped = kp.wrap_pruning(around(Free(name="theirs")))
     kp.strip_pruning(wrapped)

@@ -126,6 +126,7 @@ def test_nested_and_subclassed_models():
         kp.explain(after, after)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_movement_is_read_from_the_model_that_was_trained(rng):
     x, y = rng.normal(size=(64, 12)).astype("float32"), rng.normal(size=(64, 4)).astype("float32")
     model = mlp()

@@ -170,6 +170,7 @@ def of(kind):
     return model
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_a_fit_of_the_model_itself_keeps_its_arguments():
     model = of(OwnFit)
     history = model.fit((X, Y), epochs=2, callbacks=[kp.PruningSchedule(kp.ConstantSparsity(0.5))])
@@ -232,6 +233,7 @@ def scaled():
 
 
 @pytest.mark.parametrize("change", [kp.wrap_pruning, lambda model: kp.strip_pruning(kp.prune_weights(model, 0.5))])
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_a_copy_has_the_attributes_of_the_users_class(change):
     model = scaled()
     copied = change(model)

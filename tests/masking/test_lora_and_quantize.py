@@ -182,6 +182,7 @@ def quantised(model):
 
 
 @pytest.mark.parametrize("change", [with_lora, quantised])
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_composite_layers_with_such_parts_are_copied_skipped_and_named(change):
     model = change(attention())
     given = outputs(model, TOKENS)

@@ -165,6 +165,7 @@ COPIES = {
     ("make", "way"),
     [(make, way) for make in GRAPHS for way in COPIES if make in GRAPHS[3:5] or way == "strip"],
 )
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_a_copy_shares_what_the_model_shares(make, way):
     model = make()
     copied, x = COPIES[way](model), samples(model)
@@ -231,6 +232,7 @@ def test_the_mask_holds_in_all_layers_while_the_model_trains(make, tmp_path):
 
 
 @pytest.mark.parametrize("make", [tied, language_model, same_kernel, in_place])
+@pytest.mark.filterwarnings("ignore:.*pruned weights had come back")
 def test_strip_writes_zeros_once_all_layers_have_their_state(make):
     """Weights that were set behind the masks, which strip must not bring back through another layer."""
     pruned = kp.prune_weights(make(), 0.5)

@@ -209,6 +209,7 @@ def plain_layer():
     ],
     ids=["copied", "in place", "clusters", "layer"],
 )
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_what_is_stripped_is_free_of_masks(plain):
     plain = plain()
     assert not any(isinstance(variable.constraint, MaskConstraint) for variable in plain.variables)

@@ -61,6 +61,7 @@ def test_class_weights_weigh_the_scores_as_weights_of_samples_do():
     np.testing.assert_array_equal(masks(Indexed(4), class_weight=ONLY_FIRST), expected)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_arguments_may_be_passed_by_position():
     def fit_arguments(**given):
         order = ["x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split", "validation_data"]

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.core
         ([layers.Conv2D, "output"], ["output"]),
     ],
 )
+@pytest.mark.filterwarnings("ignore:A part of `layers`")
+@pytest.mark.filterwarnings("ignore:No layer of")
 def test_layers_are_chosen_by_pattern_class_or_function(choice, expected):
     wrapped = kp.wrap_pruning(mlp(), layers=choice)
     assert [layer.name for layer in kp.summary(wrapped).masked] == expected
@@ -91,6 +93,7 @@ def test_models_made_of_pruned_ones_hold_the_masks_or_warn(build):
     again.fit(x, y, verbose=0, callbacks=[kp.PruningSchedule(kp.ConstantSparsity(0.5))])
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_a_single_layer_built_or_not():
     layer = layers.Dense(4, name="alone")
     unbuilt = kp.wrap_pruning(layer)

@@ -60,6 +60,7 @@ def generic(name):
 
 
 @pytest.mark.parametrize("build", MODELS)
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_wrapped_and_stripped_models_have_the_same_outputs_to_the_bit(build):
     model = build()
     x = batch(model)
@@ -138,6 +139,7 @@ def test_strip_leaves_the_wrapped_model_as_it_was():
     np.testing.assert_array_equal(predict(wrapped, x)[0], before[0])
 
 
+@pytest.mark.filterwarnings("ignore:.*pruned weights had come back")
 def test_strip_writes_the_zeros_even_if_weights_were_assigned_since():
     wrapped = kp.prune_weights(mlp(), 0.5)
     for weight in find_masked(wrapped):
@@ -158,6 +160,7 @@ def test_adapted_preprocessing_and_seeds_are_copied():
     np.testing.assert_array_equal(noisy, same)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_trainable_flags_are_copied():
     model = nested()
     model.layers[1].trainable = False
@@ -167,6 +170,7 @@ def test_trainable_flags_are_copied():
     assert [w.trainable for w in stripped.weights] == [w.trainable for w in model.weights]
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_models_with_regularizers_and_custom_training_steps_keep_them():
     class Doubled(keras.Model):
         def compute_loss(self, *args, **kwargs):
@@ -226,6 +230,7 @@ def test_a_layer_that_cannot_be_copied_is_named():
         kp.wrap_pruning(model)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_functions_of_the_users_are_kept_as_they_are():
     factor = 2.0
 

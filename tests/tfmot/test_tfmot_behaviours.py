@@ -19,6 +19,9 @@ GUIDE = " ".join((DOCS / "guides" / "moving-from-tfmot.md").read_text().split())
 
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
+@pytest.mark.filterwarnings("ignore:Less was")
+@pytest.mark.filterwarnings("ignore:No layer of")
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_code_of_tfmots_users_runs(name, tmp_path):
     behaviour = BEHAVIOURS[name]
     assert behaviour.run(Side(keras, tfmot, str(tmp_path))) == behaviour.here

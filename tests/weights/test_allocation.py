@@ -335,6 +335,7 @@ def test_movement_prunes_while_a_model_trains(callback):
 
 @pytest.mark.core
 @pytest.mark.parametrize("scaled", ["dynamic", "factor", "mixed_float16"])
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_movement_of_a_scaled_loss_is_that_of_the_loss(scaled):
     found = []
     for optimizer in (keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)):

@@ -66,6 +66,7 @@ def cnn(images):
 
 
 @pytest.mark.parametrize("name", CRITERIA)
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_a_criterion_beats_every_random_pruning(name, cnn, images):
     model, random = cnn
     sample = images.x_train[:512], images.y_train[:512]
@@ -73,6 +74,7 @@ def test_a_criterion_beats_every_random_pruning(name, cnn, images):
     assert accuracy(pruned, images.x_test, images.y_test) > max(random)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")
 def test_loss_change_beats_every_random_pruning(images):
     keras.utils.set_random_seed(0)
     x_train, x_test = (

@@ -218,6 +218,7 @@ def test_a_rule_that_regrows_refuses_scores_that_are_not_finite():
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.filterwarnings("ignore:HoldAccuracy")
 def test_hold_accuracy_does_not_take_an_epoch_without_its_masks_as_one_that_holds():
     def importance(weight):
         return weight * np.nan
