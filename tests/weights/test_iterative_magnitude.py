@@ -48,6 +48,7 @@ def test_a_fifth_each_round_is_what_frankle_and_carbin_removed():
 
 @pytest.mark.core
 @pytest.mark.parametrize("rewind", [None, "weights", "learning_rate"])
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")  # dense training, pruned later
 def test_what_goes_back_goes_back_to_the_bit_and_masks_stay(rewind):
     model = kp.wrap_pruning(cnn())
     fit(model, epochs=1)  # so that the start is no fresh optimizer
