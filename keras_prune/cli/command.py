@@ -32,6 +32,20 @@ class Parser(argparse.ArgumentParser):
         hints = dict.fromkeys(_near(word.partition("=")[0], options) for word in unknown if word.startswith("-"))
         raise BadInput(f"Unrecognized arguments: {shlex.join(unknown)}.{''.join(hints)} See {self.prog} --help")
 
+    def in_options(self, text: str) -> str:
+        """Return a message of the library with the options of this command in place of the arguments of functions."""
+        found = {action.dest: action for action in self._actions if action.option_strings}
+
+        def option(match: re.Match[str]) -> str:
+            action = found.get(match[1])
+            if action is None:
+                parts = [dest for dest in found if dest.startswith(f"{match[1]}_")]
+                return f"`--{match[1]}-...`" if len(parts) > 1 else match[0]  # `budget` is an option for each number
+            value = "" if match[2] is None or action.nargs == 0 else f" {match[2]}"
+            return f"`{action.option_strings[-1]}{value}`"
+
+        return re.sub(r"`(\w+)(?:=([^`]*))?`", option, text)
+
 
 def add_command(parsers: Any, name: str, run: Run | None, summary: str, about: str = "", example: str = "") -> Parser:
     """Add a command to these parsers.

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unknown:
             args.parser.refuse(unknown)
         check_files(args)
-        with _logs(args.traceback), _quiet(), contextlib.redirect_stdout(sys.stderr):
+        with _logs(args.traceback), _quiet(args.parser), contextlib.redirect_stdout(sys.stderr):
             result = args.run(args)
         text = result.json(args.command) if args.json else printable(result.text())
         _print(f"{text}\n", sys.stdout)
@@ -99,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(args, "traceback", False):
             traceback.print_exc()
         line = one_line(error, words)
+        if args is not None:
+            line = args.parser.in_options(line)
         if "--json" in words:
             answer = {"command": getattr(args, "command", None), "ok": False, "error": line}
             _print(json.dumps(answer, indent=2) + "\n", sys.stdout)
@@ -123,14 +126,14 @@ def _logs(wanted: bool) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _quiet(command: Parser) -> Any:
     """Show warnings as one line each, hide deprecations, and the logs of TensorFlow, JAX and absl below errors."""
     import absl.logging  # noqa: F401  # first: it makes a logger of its own kind
 
     loggers = [logging.getLogger(name) for name in ("absl", "tensorflow", "jax")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = functools.partial(_show_warning, command)
         for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
             warnings.simplefilter("ignore", category)
         for logger in loggers:
@@ -142,5 +145,6 @@ def _quiet() -> Any:
                 logger.setLevel(level)
 
 
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    _print(f"keras-prune: warning: {printable(' '.join(str(message).split()))}\n", sys.stderr)
+def _show_warning(command: Parser, message: Warning | str, *_: Any, **__: Any) -> None:
+    line = command.in_options(printable(" ".join(str(message).split())))
+    _print(f"keras-prune: warning: {line}\n", sys.stderr)
