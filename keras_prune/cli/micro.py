@@ -17,8 +17,8 @@ def add_to(commands: Any) -> None:
         run,
         "Check whether TensorFlow Lite Micro can run a .tflite file, and its memory.",
         """If it cannot, or computes other outputs than LiteRT, the exit code is 1. It runs
-here after `pip install --pre tflite-micro` (Linux on x86-64); without, the file is
-inspected for what TensorFlow Lite Micro lacks.""",
+here after `pip install --pre tflite-micro` (Linux on x86-64); without, the file
+is inspected for what TensorFlow Lite Micro lacks.""",
         example="keras-prune micro int8.tflite --data test.npz\nkeras-prune micro int8.tflite --resolver resolver.h",
     )
     parser.add_argument("file", type=InputFile, help="the .tflite file")
