@@ -165,14 +165,16 @@ def trained(name: str, case: Case, data: Split, file: Path) -> keras.Model:
     return model
 
 
-def by_hand(model: keras.Model, case: Case, data: Split, parameters: int, epochs: int, folder: Path) -> dict[str, Any]:
+def by_hand(
+    model: keras.Model, case: Case, data: Split, parameters: int, epochs: int, folder: Path, seed: int
+) -> dict[str, Any]:
     """The same ratio everywhere, down to so many parameters, and so many epochs."""
     start = time.perf_counter()
     percent = next(
         each for each in range(91) if kp.prune_channels(model, each / 100).model.count_params() <= parameters
     )
     small = kp.prune_channels(model, percent / 100).model
-    keras.utils.set_random_seed(FLAGS.seed + 1000)
+    keras.utils.set_random_seed(seed + 1000)
     small = compiled(small, case.rate)
     told = small.fit(
         *data.train, batch_size=FLAGS.batch_size, epochs=epochs, verbose=0, validation_data=data.validation
@@ -232,7 +234,7 @@ def compare(name: str, case: Case, seed: int, folder: Path) -> dict[str, Any]:
     }
     found[best.name]["seconds"] = sum(each.seconds for each in result.decisions)
     uniform = next(each for each in result.front.candidates if each.allocation == "uniform")
-    found["by hand"] = by_hand(model, case, data, uniform.parameters, max(best.epochs, 1), folder)
+    found["by hand"] = by_hand(model, case, data, uniform.parameters, max(best.epochs, 1), folder, seed)
     found["result"] = {
         "best": best.name,
         "met": result.met,
