@@ -155,6 +155,7 @@ def test_an_optimizer_compiled_in_the_loop_starts_afresh():
         fit(ticket, epochs=1)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was pruned")  # dense training, pruned later
 def test_moving_averages_do_not_bring_pruned_weights_back():
     model = kp.wrap_pruning(mlp())
     model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=1), "mse")
