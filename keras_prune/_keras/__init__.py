@@ -4,7 +4,7 @@ Checked with Keras 3.15. Everything else in this package uses Keras's public int
 """
 
 from keras_prune._keras.backup import BackupCallback, first_epoch
-from keras_prune._keras.dissolving import dissolve, forget_nodes, solidify
+from keras_prune._keras.dissolving import dissolve, forget_nodes, solidify, symbolic_operands
 from keras_prune._keras.duplicates import (
     COLLECTIONS,
     TRACKED,
@@ -155,6 +155,7 @@ __all__ = [
     "solidify",
     "spread_like",
     "sublayers",
+    "symbolic_operands",
     "symbolic_tensors",
     "track_again",
     "trusted",

@@ -27,9 +27,10 @@ def expand(model: keras.Model, *, sizes: Sizes | None = None, example: Any = Non
     code calls becomes the graph. What a custom layer holds itself, a weight or a constant, becomes a `Weight` layer. A
     custom layer whose code cannot run so, whose result depends on more than its inputs, or that computes something else
     in training, stays one layer; so does one with a rule (`register_rule`). `kp.expansion.report(expanded)` has them
-    and the reasons. Dropout stays. The result is compared with the model on random inputs of two batch sizes before it is returned.
+    and the reasons. Dropout stays. The result is compared with the model on random inputs of two batch sizes before
+    it is returned.
 
-    Names tell where a layer was: `"encoder.block_3.ffn.dense"`. Patterns may write it `"encoder/block_3/ffn/dense"`.
+    Names tell where a layer was: `"encoder__block_3__ffn__dense"`. Patterns may write it `"encoder/block_3/ffn/dense"`.
 
     Args:
         model: A built model. It is not changed, and shares nothing with the result.
