@@ -86,6 +86,7 @@ class Tracer:
         self.replaced: dict[int, keras.Layer] = {}
         self._undo: dict[int, list[Callable[[], None]]] = {}
         self._stack: list[Call] = []
+        self._begun = 0
         self._calls: list[Call] = []
         self._around: dict[int, Call] = {}
         self._sources: dict[int, Any] = {}
@@ -222,7 +223,8 @@ class Tracer:
         if replaced is not None:
             return replaced(args[0] if args else next(iter(kwargs.values())))
         path = (*(self._stack[-1].path if self._stack else ()), *([layer.name] if layer is not self.model else []))
-        call = Call(layer, path, len(self._calls) + len(self._stack))
+        call = Call(layer, path, self._begun)
+        self._begun += 1
         self._stack.append(call)
         try:
             with losses_kept(layer) as losses:
@@ -248,11 +250,15 @@ class Tracer:
         todo = [leaf for leaf in keras.tree.flatten(outputs) if isinstance(leaf, keras.KerasTensor)]
         while todo:
             tensor = todo.pop()
-            made = _keras.made_by(tensor)
-            if id(tensor) in stop or made is None or id(made[1]) in self._around:
+            made = None if id(tensor) in stop else _keras.made_by(tensor)
+            stop.add(id(tensor))
+            if made is None or made[1].is_input:
                 continue
-            self._around[id(made[1])] = call
-            call.operations.append(made[1])
+            owner = self._around.setdefault(id(made[1]), call)
+            if owner.number < call.number:  # made before this call began
+                continue
+            if owner is call and made[1] not in call.operations:
+                call.operations.append(made[1])
             todo += made[1].arguments.keras_tensors
         self._calls.append(call)
 
