@@ -16,6 +16,7 @@ from keras_prune.expansion.report import note, report_of
 from keras_prune.expansion.tracer import Traced, Tracer
 from keras_prune.graph.duplicate import duplicate
 from keras_prune.graph.leaf_layers import AddLoss
+from keras_prune.graph.same_outputs import nothing_drawn
 from keras_prune.masking.checks import check_built
 from keras_prune.masking.masked_weights import find_masked
 
@@ -79,7 +80,7 @@ def write_out(
         followed: The custom layers that stay whole, by their place among all layers of the model.
     """
     specs = InputSpecs(model, sizes, example)
-    with _keras.unnoticed():
+    with nothing_drawn():
         return _Expander(model, specs, followed).expanded()
 
 
@@ -159,7 +160,7 @@ class _Expander:
         return made
 
     def _build(self, first: Traced, second: Traced) -> keras.Model:
-        return Builder(first, second, self._batches).build(self._specs.symbolic(None), self._model.name)
+        return Builder(first, second, self._batches, self._copy).build(self._specs.symbolic(None), self._model.name)
 
     @property
     def _batches(self) -> Batches:
