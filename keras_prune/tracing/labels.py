@@ -23,9 +23,11 @@ class Labels(np.ndarray):
 
     Attributes:
         further: The other planes of its tensor, if its channels lie along several axes.
+        of_weights: Whether its tensor is a weight, or made of weights alone.
     """
 
     further: tuple[np.ndarray, ...] = ()
+    of_weights: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,6 +39,11 @@ class Planes:
     """
 
     arrays: tuple[np.ndarray, ...]
+
+
+def as_planes(labels: np.ndarray | Planes) -> list[np.ndarray]:
+    """The label arrays of a tensor."""
+    return list(labels.arrays) if isinstance(labels, Planes) else [labels]
 
 
 class Atoms:

@@ -12,6 +12,7 @@ from keras_prune.tracing.constants import Path
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.labels import FIXED, Atoms, Labels, Planes, collapse, fixed, label_shape, spread
 from keras_prune.tracing.products import Axis, Work
+from keras_prune.tracing.weight_axes import WeightAxis
 from tflite_export.reporting import Shown
 
 Value = Callable[[Kept], Any]
@@ -29,6 +30,7 @@ class Found(Shown):
         atoms: The channels.
         bindings: By identity of the weight, and axis.
         binders: The paths of the layers whose rules bound it, likewise.
+        weight_axes: Those of weights that are tensors of the graph, by identity of the weight, and axis.
         minted: The atoms of each layer that makes channels, by layer and key, and the layer's path.
         work: What is multiplied, for each use of each layer.
         changes: What changes in the configuration of an operation (by identity), by key.
@@ -42,6 +44,7 @@ class Found(Shown):
     atoms: Atoms = dataclasses.field(default_factory=Atoms)
     bindings: dict[tuple[int, int], Binding] = dataclasses.field(default_factory=dict)
     binders: dict[tuple[int, int], set[str]] = dataclasses.field(default_factory=dict)
+    weight_axes: dict[tuple[int, int], WeightAxis] = dataclasses.field(default_factory=dict)
     minted: dict[tuple[int, str], tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
     work: list[Work] = dataclasses.field(default_factory=list)
     changes: dict[int, dict[str, Value]] = dataclasses.field(default_factory=dict)
@@ -77,6 +80,7 @@ class RuleContext:
         output_shapes: The shape of each output tensor.
         found: What was found so far; other methods write to it.
         times: How often the operation runs for one sample: more than once inside `TimeDistributed`; None: unknown.
+        is_weight: Whether its outputs are weights, or made of weights alone.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class RuleContext:
         self.inputs = [leaf for leaf in keras.tree.flatten(arguments) if isinstance(leaf, Labels)]
         self.found = found
         self.times = times
+        self.is_weight = bool(self.inputs) and all(given.of_weights for given in self.inputs)
         self._followed: set[int] = set()  # the inputs whose further planes the rule asked for
         found.uses.setdefault(id(operation), []).append(self)
 
@@ -112,8 +117,40 @@ class RuleContext:
         """
         where = id(self.operation), key
         if where not in self.found.minted:
-            self.found.minted[where] = self.name, self.found.atoms.mint(count)
+            self.name_channels(key, self.found.atoms.mint(count))
         return self.found.minted[where][1]
+
+    def name_channels(self, key: str, labels: np.ndarray) -> None:
+        """Note that this layer makes these channels. `key` tells them from others that it makes."""
+        self.found.minted[id(self.operation), key] = self.name, labels
+
+    def weight(self, variable: keras.Variable) -> np.ndarray | Planes:
+        """Return the labels of an output that is a weight of the layer: its axes have channels of their own.
+
+        What these do is seen where the output is used: none of them need be bound. The layer's configuration must
+        follow the channels, as `call.change("shape", lambda kept: kept.shape(*as_planes(labels)))` says.
+        """
+        self.is_weight = True
+        channels = {}
+        for axis, size in enumerate(variable.shape):
+            where = id(variable), axis
+            if size > 1 and where not in self.found.weight_axes:
+                minted = self.found.atoms.mint(size)
+                self.found.weight_axes[where] = WeightAxis(self, variable, axis, minted)
+            if size > 1:
+                channels[axis] = self.found.weight_axes[where].labels
+        return self.lay(channels)
+
+    def use(self, labels: np.ndarray, role: Role) -> None:
+        """Declare what channels along an axis of a weight that is a tensor do here. Of other channels it says nothing.
+
+        Args:
+            labels: The channels.
+            role: `"out"`, `"in"` or `"through"`; see `Binding`.
+        """
+        for axis in self.found.weight_axes.values():
+            if axis.has(labels):
+                axis.roles.append(role)
 
     def bind(
         self,
@@ -326,10 +363,10 @@ class RuleContext:
         return fixed(self.output_shapes[output])
 
 
-def as_labels(array: np.ndarray, further: Sequence[np.ndarray] = ()) -> Labels:
+def as_labels(array: np.ndarray, further: Sequence[np.ndarray] = (), of_weights: bool = False) -> Labels:
     """Mark an array as labels."""
     marked = array.view(Labels)
-    marked.further = tuple(further)
+    marked.further, marked.of_weights = tuple(further), of_weights
     return marked
 
 

@@ -15,6 +15,7 @@ from keras_prune.tracing.labels import Labels, fixed, label_shape
 from keras_prune.tracing.products import Use
 from keras_prune.tracing.rule_context import Found, RuleContext, Unsupported, as_labels, has_channels, settle
 from keras_prune.tracing.unknown_products import why_unknown
+from keras_prune.tracing.weight_axes import bind_weight_axes
 from tflite_export.reporting import Shown
 
 
@@ -28,6 +29,7 @@ class Trace(Shown):
         tensors: The labels of each tensor, by identity. Of a model that is used twice the labels of one use: they are
             united with those of the other.
         further: The other planes of tensors whose channels lie along several axes, by identity.
+        weights: Tensors (by identity) that are weights, or made of weights alone.
         names: The path of each operation in its first use, by identity.
         unknown: Operations without a rule, or whose rule gave up, and the reason.
         given_up: Those whose rule gave up in some use, by identity: they keep their weights in every other.
@@ -38,6 +40,7 @@ class Trace(Shown):
     found: Found = dataclasses.field(default_factory=Found)
     tensors: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
     further: dict[int, tuple[np.ndarray, ...]] = dataclasses.field(default_factory=dict)
+    weights: set[int] = dataclasses.field(default_factory=set)
     names: dict[int, str] = dataclasses.field(default_factory=dict)
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
     given_up: set[int] = dataclasses.field(default_factory=set)
@@ -86,6 +89,7 @@ def trace(model: keras.Model) -> Trace:
     with _keras.unnoticed():  # rules try layers out, which are made for that
         outputs = _trace_graph(result, graph, [fixed(tensor.shape) for tensor in graph.inputs], _Place())
     result.found.unite_uses()
+    bind_weight_axes(result.found)
     _keep_unknown_ties(result)
     for labels in (*outputs, *(plane for tensor in graph.outputs for plane in result.further.get(id(tensor), ()))):
         result.found.atoms.freeze(labels, "model output", override=True)
@@ -116,7 +120,7 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
     shapes = [tuple(tensor.shape) for tensor in tensors], [tuple(tensor.shape) for tensor in node.outputs]
     arguments = keras.tree.map_structure(
         lambda leaf: (
-            as_labels(labels[id(leaf)], result.further.get(id(leaf), ()))
+            as_labels(labels[id(leaf)], result.further.get(id(leaf), ()), id(leaf) in result.weights)
             if isinstance(leaf, keras.KerasTensor)
             else leaf
         ),
@@ -145,6 +149,7 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
         note("")
         for plane in call.not_followed():
             call.freeze(plane, f"{call.kind} follows the channels of another axis")
+        result.weights.update(id(tensor) for tensor in node.outputs if call.is_weight)
         return [_lay(result, *pair) for pair in zip(node.outputs, outputs, strict=True)]
     note(reason)
     if operation_matters(operation, call):

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.tracing.constants import find_constants
-from keras_prune.tracing.labels import Planes, fixed
+from keras_prune.tracing.labels import Planes, as_planes, fixed
 from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported, has_channels
 
 _SUMS = _keras.operation_classes("numpy.Add")
@@ -91,10 +91,6 @@ def _meet(call: RuleContext, tensors: Sequence[Operand]) -> np.ndarray | Planes:
                 call.unite(meeting[0], other)
             found[axis] = meeting[0]
     return call.lay(found)
-
-
-def as_planes(labels: np.ndarray | Planes) -> list[np.ndarray]:
-    return list(labels.arrays) if isinstance(labels, Planes) else [labels]
 
 
 def _merge(call: RuleContext, tensors: Sequence[tuple[np.ndarray, tuple[int | None, ...]]]) -> np.ndarray:
