@@ -131,6 +131,8 @@ class RuleContext:
         follow the channels, as `call.change("shape", lambda kept: kept.shape(*as_planes(labels)))` says.
         """
         self.is_weight = True
+        for reference in self.inputs:  # whose values are not read
+            self.planes(reference)
         channels = {}
         for axis, size in enumerate(variable.shape):
             where = id(variable), axis

@@ -64,3 +64,5 @@ def bind_weight_axes(found: Any) -> None:
         axis.roles.append(bound.role if bound is not None else "through" if roots & made else "out")
         axis.bind()
         made |= roots
+    # In the order of the model, in which channels are numbered.
+    found.minted = dict(sorted(found.minted.items(), key=lambda item: item[1][1][:1].tolist()))

@@ -54,11 +54,7 @@ class Operand:
 
 
 def contract(call: RuleContext, operands: Sequence[Operand], written: str) -> np.ndarray | Planes:
-    """The labels of a product, whose axes have the letters `written`.
-
-    Raises:
-        Unsupported: Channels meet entries that must be kept.
-    """
+    """The labels of a product, whose axes have the letters `written`."""
     channels = [_channels(call, operand) for operand in operands]
     _count(call, operands, channels, written)
     call.read()
@@ -67,17 +63,22 @@ def contract(call: RuleContext, operands: Sequence[Operand], written: str) -> np
         meeting = [along[letter] for along in channels if letter in along]
         having = [each for each in operands if letter in each.letters and each.size(letter) != 1]
         if len(meeting) != sum(each.factor.labels is not None for each in having):
-            if not any(each.factor.of_weights for each in operands):
-                raise Unsupported("it multiplies channels by entries that are none")
             for vector in meeting:
                 call.freeze(vector, f"{call.kind} multiplies channels by entries that are none")
             continue
         for vector in meeting[1:]:
             call.unite(meeting[0], vector)
         found[letter] = meeting[0]
-        for operand, along in zip(operands, channels, strict=True):
-            if operand.factor.of_weights and letter in along:
-                call.use(along[letter], "in" if letter not in written else "through" if len(having) > 1 else "out")
+        readers = [
+            along[letter]
+            for each, along in zip(operands, channels, strict=True)
+            if each.factor.of_weights and letter in along
+        ]
+        for place, vector in enumerate(readers):
+            if letter in written:
+                call.use(vector, "through" if len(having) > 1 else "out")
+            else:  # of two matrices the first makes what the second reads
+                call.use(vector, "out" if place == 0 and 1 < len(readers) == len(having) else "in")
     for operand in operands:
         if operand.factor.labels is None:
             axes = [(axis, letter) for axis, letter in enumerate(operand.letters) if letter in found]
