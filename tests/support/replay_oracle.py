@@ -65,13 +65,13 @@ def values_of(weights):
 
 @contextlib.contextmanager
 def lent(model):
-    """The model, whose weights have their values again in the end."""
-    before = values_of(model.weights)
+    """The model, whose variables have their values again in the end, the states of random generators too."""
+    before = values_of(model.variables)
     try:
         yield
     finally:
-        for weight, values in zip(model.weights, before, strict=True):
-            weight.assign(values)
+        for variable, values in zip(model.variables, before, strict=True):
+            variable.assign(values)
 
 
 def find_origins(model, replay):
