@@ -17,6 +17,7 @@ from support.channel_zoo import difference, outputs
 
 import keras_prune as kp
 
+NOWHERE = -1
 BASE = 4096  # of the digits: they and their products with a factor are exact enough in single precision
 
 
@@ -25,7 +26,7 @@ class Origin:
     """Where the entries of one weight of the smaller model come from.
 
     Args:
-        weight: For each entry, which of the large model's weights it comes from.
+        weight: For each entry, which of the large model's weights it comes from; NOWHERE for a constant.
         place: For each entry, its place in that weight, flattened.
         scale: For each entry, what it was multiplied by.
     """
@@ -45,6 +46,7 @@ class Proof:
         kept: By number of the large model's weight, how many of its entries are in the smaller model.
         absent: The paths of the large model's weights of which nothing is in the smaller model. They keep their values.
         scaled: The paths of the smaller model's weights that are entries of the large one's times a factor.
+        constant: Likewise, of those with entries that are the same whatever the large model's weights are.
     """
 
     error: float
@@ -52,6 +54,7 @@ class Proof:
     kept: dict[int, int]
     absent: tuple[str, ...]
     scaled: tuple[str, ...]
+    constant: tuple[str, ...]
 
 
 def counted(model):
@@ -93,17 +96,20 @@ def find_origins(model, replay):
     digits = int(np.ceil(np.log(max(sizes, default=1) + 1) / np.log(BASE)))
     with lent(model):
         scales = pruned(lambda index, places: 1.0)
-        owners = pruned(lambda index, places: index + 1.0)
+        owners = pruned(lambda index, places: index + 2.0)  # never 1, so that what stays as it is comes from nowhere
         parts = [pruned(lambda index, places, unit=BASE**digit: places // unit % BASE) for digit in range(digits)]
     found = []
     for number, (scale, owner) in enumerate(zip(scales, owners, strict=True)):
-        assert (scale != 0).all(), f"weight {number} of the smaller model has entries that come from no weight"
-        whole = [owner / scale - 1, *(part[number] / scale for part in parts)]
+        constant = owner == scale
+        factor = np.where(constant, 1.0, scale)
+        assert (factor != 0).all(), f"weight {number} of the smaller model has entries that come from several"
+        whole = [owner / factor - 2, *(part[number] / factor for part in parts)]
+        whole = [np.where(constant, NOWHERE, each) for each in whole]
         rounded = [np.rint(each).astype(np.int64) for each in whole]
         off = max(np.abs(each - near).max(initial=0) for each, near in zip(whole, rounded, strict=True))
         assert off < 0.01, f"weight {number} of the smaller model mixes entries"
         place = sum(each * BASE**digit for digit, each in enumerate(rounded[1:]))
-        found.append(Origin(rounded[0], place, scale))
+        found.append(Origin(rounded[0], place, factor))
     return found
 
 
@@ -113,7 +119,7 @@ def scatter(model, small, origins):
     made = [np.zeros(int(np.prod(weight.shape))) for weight in weights]
     taken = [np.zeros(len(each), dtype=bool) for each in made]
     for values, origin in zip(values_of(counted(small)), origins, strict=True):
-        for index in np.unique(origin.weight):
+        for index in set(origin.weight.ravel().tolist()) - {NOWHERE}:
             here = origin.weight == index
             places, written = origin.place[here], values[here] / origin.scale[here]
             same = np.isclose(made[index][places], written, rtol=1e-6) | ~taken[index][places]
@@ -126,11 +132,11 @@ def scatter(model, small, origins):
     return taken
 
 
-def disturb(model, seed=5):
-    """Other weights, as after some training. Variances stay positive."""
+def disturb(model, origins, seed=5):
+    """Other weights, as after some training. Variances stay positive, and constants as they are."""
     rng = np.random.default_rng(seed)
-    for weight in counted(model):
-        weight.assign(ops.convert_to_numpy(weight.value) * rng.uniform(0.75, 1.25, weight.shape))
+    for weight, values, origin in zip(counted(model), values_of(counted(model)), origins, strict=True):
+        weight.assign(values * np.where(origin.weight == NOWHERE, 1.0, rng.uniform(0.75, 1.25, weight.shape)))
 
 
 def run(model, x):
@@ -155,23 +161,25 @@ def prove(model, small, replay, x, tolerance=1e-5):
     weights = counted(model)
     origins = find_origins(model, replay)
     large = [values.ravel() for values in values_of(weights)]
-    scaled = []
+    scaled, constant = [], []
     for weight, values, origin in zip(counted(small), values_of(counted(small)), origins, strict=True):
-        for index in np.unique(origin.weight):
+        for index in set(origin.weight.ravel().tolist()) - {NOWHERE}:
             here = origin.weight == index
             expected = large[index][origin.place[here]] * origin.scale[here]
             assert np.allclose(values[here], expected, rtol=1e-5, atol=1e-7), f"'{weight.path}' holds other values"
         if np.abs(origin.scale - 1).max(initial=0) > 1e-6:
             scaled.append(weight.path)
+        if (origin.weight == NOWHERE).any():
+            constant.append(weight.path)
     whole, before = run(model, x), run(small, x)
-    disturb(small)
+    disturb(small, origins)
     with lent(model):
         taken = scatter(model, small, origins)
         kept = {index: int(mine.sum()) for index, mine in enumerate(taken)}
         error = difference(run(small, x), outputs(model, x))
     assert error <= tolerance, error
     absent = tuple(weights[index].path for index, count in kept.items() if not count)
-    return Proof(error, difference(before, whole), kept, absent, tuple(scaled))
+    return Proof(error, difference(before, whole), kept, absent, tuple(scaled), tuple(constant))
 
 
 def prove_plan(model, result, x, tolerance=1e-5):
