@@ -19,6 +19,7 @@ from keras_prune.expansion.dropout import as_dropout
 from keras_prune.expansion.losses import add_losses, losses_kept
 from keras_prune.expansion.open_sizes import fill_sizes
 from keras_prune.expansion.parts import parts_of
+from keras_prune.expansion.shadow import Shadow
 
 _KEPT_BY_KERAS = frozenset({"_trainable_variables", "_non_trainable_variables", "_layers", "_metrics", "_tracker"}) | {
     "_seed_generators",
@@ -88,6 +89,8 @@ class Tracer:
         self.whole: dict[int, str] = {}
         self.replaced: dict[int, keras.Layer] = {}
         self._undo: dict[int, list[Callable[[], None]]] = {}
+        self._shadow = Shadow()
+        self._methods: dict[type, dict[str, Any]] = {}
         self._stack: list[Call] = []
         self._begun = 0
         self._calls: list[Call] = []
@@ -141,13 +144,18 @@ class Tracer:
 
     def _take_apart(self, layer: keras.Layer) -> Callable[[], None]:
         restore = self._hide_variables(layer)
-        _keras.dissolve(layer, self._run)
+        _keras.dissolve(layer, self._run, self._methods_of(type(layer)))
 
         def undo() -> None:
             _keras.solidify(layer)
             restore()
 
         return undo
+
+    def _methods_of(self, kind: type) -> dict[str, Any]:
+        if kind not in self._methods:
+            self._methods[kind] = self._shadow.methods(kind)
+        return self._methods[kind]
 
     def _take_leaf(self, layer: keras.Layer) -> Callable[[], None]:
         """A leaf's weights may be read by the code around it; called on constants alone, it becomes a node."""
@@ -187,7 +195,7 @@ class Tracer:
         return self._source(ops.convert_to_numpy(leaf), tuple(leaf.shape), keras.backend.standardize_dtype(leaf.dtype))
 
     def _source(self, stands_for: Any, shape: tuple[int, ...], dtype: str) -> Any:
-        tensor = keras.KerasTensor(shape, dtype=dtype)
+        tensor = _Source(shape, dtype=dtype)
         self._sources[id(tensor)] = stands_for
         self._alive.append(tensor)
         return tensor
@@ -299,6 +307,15 @@ def ordered(outputs: Any, sources: dict[int, Any]) -> list[Any]:
         todo.append((made[1], True))
         todo += [(tensor, False) for tensor in reversed(made[1].arguments.keras_tensors)]
     return found
+
+
+class _Source(keras.KerasTensor):
+    """A symbolic tensor in the place of a variable, or an array."""
+
+    @property
+    def value(self) -> "_Source":
+        """Itself: the value of a variable is a tensor."""
+        return self
 
 
 class _Refusing(keras.random.SeedGenerator):
