@@ -10,6 +10,7 @@ import numpy as np
 from keras_prune.channels.groups import ChannelAnalysis, analyze_channels
 from keras_prune.channels.limits import Limits, Scope
 from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.ranked_together import GroupThreshold
 from keras_prune.channels.rebuild import rebuild
 from keras_prune.channels.recalibrate import recalibrate_statistics, recalibration_batches
 from keras_prune.channels.removal_order import RemovalOrder
@@ -18,6 +19,7 @@ from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, Score, score_groups
 from keras_prune.costs.budget import Budget, BudgetRow, count_costs, meet_budget
 from keras_prune.costs.counting import Costs, costs_of_trace
+from keras_prune.selection.thresholds import ThresholdRule
 from keras_prune.tracing.kept_channels import Kept
 from tflite_export.reporting import Shown
 
@@ -30,11 +32,13 @@ class ChannelChoice(Shown):
         importance: How channels were scored.
         scores: By name of the group the score of each of its channels, higher = keep; without frozen groups.
         limits: How much of each group could, and should, be removed.
+        thresholds: By name of the group what the threshold is for it; empty if none was asked for. Defaults to none.
     """
 
     importance: ChannelImportance
     scores: Mapping[str, np.ndarray]
     limits: Limits
+    thresholds: Mapping[str, GroupThreshold] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,6 +70,7 @@ def prune_channels(
     *,
     budget: Budget | None = None,
     ratios: Mapping[str, float | None] | None = None,
+    threshold: float | ThresholdRule | None = None,
     importance: str | Score | ChannelImportance = "l2",
     scope: Scope = "group",
     round_to: int = 1,
@@ -93,6 +98,12 @@ def prune_channels(
         ratios: Other fractions, by pattern of the layers that make the channels; None: they are kept. The input
             channels of such a layer are not affected. Groups with their own ratio are not part of `scope`. Defaults to
             None: no others.
+        threshold: The score below which channels are removed instead: a number, in units of the scores;
+            `RelativeThreshold(0.1)`, a tenth of the largest score; or `MeanThreshold(1.0)`, one standard deviation
+            below the mean score. The largest and the mean are those of the groups that `scope` ranks together. The
+            scores of criteria that are not comparable, such as `"l2"`, are about 1 on average; with
+            `ChannelImportance("l2", normalize="none")` they are the norms themselves. `min_channels`, `max_ratio` and
+            `round_to` still hold. Defaults to None.
         importance: How channels are scored: a name, a function, or a `ChannelImportance`, which has the formulas.
             `"loss_change"` evaluates the model once for each channel. Defaults to `"l2"`.
             Of the weights alone: `"l2"`, `"l1"`, `"lamp"`, `"fpgm"`, `"batch_norm_scale"`, `"random"`.
@@ -113,15 +124,16 @@ def prune_channels(
             model are estimated again, before any fine-tuning: a cheap gain. Layers that are not trainable keep theirs.
             Defaults to None: all keep theirs.
         strict: Raise if some operation has no rule. Defaults to False.
-        plan: A plan to replay instead; then no `ratio`, `budget` or `ratios`. Defaults to None.
+        plan: A plan to replay instead; then no `ratio`, `budget`, `threshold` or `ratios`. Defaults to None.
 
     Returns:
         A `PrunedChannels`: `.model`, `.plan` and `.report`.
 
     Raises:
-        ValueError: A ratio outside [0, 1), conflicting ratios in one group, an unknown pattern or criterion, a budget
-            that cannot be met (the message says the smallest that can), data that do not fit the model, a plan made
-            for another model, a subclassed or unbuilt model, or, with `strict`, an operation without a rule.
+        ValueError: A ratio outside [0, 1), conflicting ratios in one group, a threshold that is none, an unknown
+            pattern or criterion, a budget that cannot be met (the message says the smallest that can), data that do not
+            fit the model, a plan made for another model, a subclassed or unbuilt model, or, with `strict`, an operation
+            without a rule.
         TypeError: `model` is no Keras model, or `budget`, `ratios` or `plan` is of another type.
 
     Example:
@@ -132,9 +144,10 @@ def prune_channels(
     small = result.model
     small.compile("adam", "mse")
     small.fit(x, y)  # fine-tuning recovers most of what was lost
+    weak = prune_channels(model, threshold=RelativeThreshold(0.1))  # filters below a tenth of the largest norm
     ```
     """
-    chosen = ratio, budget, ratios, importance, scope, round_to, min_channels, max_ratio
+    chosen = ratio, budget, ratios, threshold, importance, scope, round_to, min_channels, max_ratio
     return carry_out(model, ChannelRequest(*chosen, data, loss, recalibrate, strict, plan))
 
 
@@ -153,15 +166,16 @@ def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
     budgets: tuple[BudgetRow, ...] = ()
     if plan is None:
         scores = score_groups(analysis, request.score, model, request.data, request.loss)
-        choice = ChannelChoice(request.score, scores, limits)
         order = RemovalOrder(analysis, limits, scores)
+        choice = ChannelChoice(request.score, scores, limits, order.thresholds)
         length, budgets = _length(order, analysis, costs, model, request)
         plan, asked = order.plan(length), order.asked(length)
     keep = plan.keep(analysis)
     small = rebuild(analysis.trace, keep)
     if batches is not None:
         recalibrate_statistics(small, batches)
-    report = make_report(analysis, costs, plan, keep, asked, request, budgets)
+    thresholds = {} if choice is None else choice.thresholds
+    report = make_report(analysis, costs, plan, keep, asked, request, budgets, thresholds)
     return PrunedChannels(small, plan, report, choice)
 
 
