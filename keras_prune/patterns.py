@@ -16,10 +16,10 @@ def matches(pattern: str, path: str) -> bool:
 
     One that begins with a slash, as `"/conv*"`, matches the path only.
 
-    The names of a model that was written out (`expand`) tell where a layer was, with dots since Keras allows no slash
-    in names: a pattern may have slashes there.
+    The names of a model that was written out (`expand`) tell where a layer was, with double underscores since Keras
+    allows no slash in names: a pattern may have slashes there.
     """
-    if "." in path and matches(pattern, path.replace(".", "/")):
+    if "__" in path and matches(pattern, path.replace("__", "/")):
         return True
     if pattern.startswith("/"):
         return fnmatch.fnmatchcase(path, pattern[1:])

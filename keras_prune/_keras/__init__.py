@@ -4,7 +4,7 @@ Checked with Keras 3.15. Everything else in this package uses Keras's public int
 """
 
 from keras_prune._keras.backup import BackupCallback, first_epoch
-from keras_prune._keras.dissolving import dissolve, forget_nodes, solidify
+from keras_prune._keras.dissolving import dissolve, forget_nodes, solidify, symbolic_operands
 from keras_prune._keras.duplicates import (
     COLLECTIONS,
     TRACKED,
@@ -69,6 +69,7 @@ from keras_prune._keras.training import (
     average_in_update,
     calls_constraints,
     class_weights,
+    compile_like,
     compiled_loss,
     compiled_metrics,
     ends_in_background,
@@ -100,6 +101,7 @@ __all__ = [
     "calls_constraints",
     "can_duplicate",
     "class_weights",
+    "compile_like",
     "compiled_loss",
     "compiled_metrics",
     "convert_inputs_like",
@@ -155,6 +157,7 @@ __all__ = [
     "solidify",
     "spread_like",
     "sublayers",
+    "symbolic_operands",
     "symbolic_tensors",
     "track_again",
     "trusted",

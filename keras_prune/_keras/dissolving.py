@@ -1,6 +1,8 @@
 """Layers that run their own code on symbolic tensors, so that what is in them makes the nodes of a graph."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -16,7 +18,8 @@ def dissolve(layer: keras.Layer, run: Run) -> None:
     `run` returns may hold other things than tensors; its tensors keep the place in the graph that they have.
     """
     vars(layer).update(_dissolved_by=run, _unfinished=[])
-    object.__setattr__(layer, "__class__", _dissolved(type(layer)))
+    kind: Any = type(layer)
+    object.__setattr__(layer, "__class__", _dissolved(kind))
 
 
 def solidify(layer: keras.Layer) -> None:
@@ -50,6 +53,28 @@ def _dissolved(kind: Any) -> type:
     return type(
         kind.__name__, (kind,), {"__call__": call, "symbolic_call": symbolic_call, "__module__": kind.__module__}
     )
+
+
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def symbolic_operands() -> Iterator[None]:
+    """While this holds, `array + symbolic tensor` is an operation of Keras on JAX too, where arrays come first.
+
+    JAX leaves an operator to the right operand only if that does not say how it becomes an array. Keras's symbolic
+    tensors say so, to raise an error that explains.
+    """
+    with _LOCK:
+        explains = vars(keras.KerasTensor).get("__jax_array__")
+        if explains is None or keras.backend.backend() != "jax":
+            yield
+            return
+        del keras.KerasTensor.__jax_array__
+        try:
+            yield
+        finally:
+            keras.KerasTensor.__jax_array__ = explains
 
 
 def forget_nodes(operation: Any) -> None:

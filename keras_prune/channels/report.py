@@ -14,6 +14,7 @@ from keras_prune.channels.shortfall import shortfall
 from keras_prune.costs.budget import Budget, BudgetRow, budget_table
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_notes
+from keras_prune.expansion.report import lines_of
 from keras_prune.reporting.numbers import change, number
 from keras_prune.selection.thresholds import ThresholdRule
 from keras_prune.selection.unit_thresholds import threshold_text
@@ -70,6 +71,8 @@ class ChannelReport(ReportedMacs, Report):
         budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
         missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
         threshold: The threshold that was asked for instead. Defaults to None.
+        expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
+            to none.
     """
 
     model: str
@@ -83,6 +86,7 @@ class ChannelReport(ReportedMacs, Report):
     budgets: tuple[BudgetRow, ...] = ()
     missed: tuple[str, ...] = ()
     threshold: ThresholdRule | None = None
+    expanded: tuple[str, ...] = ()
 
     @property
     def frozen(self) -> dict[str, str]:
@@ -118,6 +122,7 @@ class ChannelReport(ReportedMacs, Report):
             *_listed("The kept channels change in:", [f"{name}: {why}" for name, why in self.inexact.items()]),
             *unknown_macs_notes(self.macs.unknown),
             *unknown_notes(self.unknown),
+            *self.expanded,
         ]
 
     def _bars(self) -> Bars:
@@ -193,6 +198,7 @@ def make_report(
         budgets=budgets,
         missed=shortfall(analysis, plan, request, thresholds),
         threshold=limits.threshold,
+        expanded=lines_of(analysis.trace.model),
     )
 
 

@@ -3,6 +3,6 @@
 from keras_prune.expansion import leaf_rules
 from keras_prune.expansion.expand import expand
 from keras_prune.expansion.report import ExpandedLayer, Expansion, report
-from keras_prune.graph.leaf_layers import RepeatForBatch, Weight
+from keras_prune.graph.leaf_layers import AddLoss, RepeatForBatch, Weight
 
-__all__ = ["ExpandedLayer", "Expansion", "RepeatForBatch", "Weight", "expand", "leaf_rules", "report"]
+__all__ = ["AddLoss", "ExpandedLayer", "Expansion", "RepeatForBatch", "Weight", "expand", "leaf_rules", "report"]

@@ -1,5 +1,6 @@
 """`expand`: what any model computes, written out as one Functional model."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -27,9 +28,10 @@ def expand(model: keras.Model, *, sizes: Sizes | None = None, example: Any = Non
     code calls becomes the graph. What a custom layer holds itself, a weight or a constant, becomes a `Weight` layer. A
     custom layer whose code cannot run so, whose result depends on more than its inputs, or that computes something else
     in training, stays one layer; so does one with a rule (`register_rule`). `kp.expansion.report(expanded)` has them
-    and the reasons. Dropout stays. The result is compared with the model on random inputs of two batch sizes before it is returned.
+    and the reasons. Dropout stays. The result is compared with the model on random inputs of two batch sizes before
+    it is returned.
 
-    Names tell where a layer was: `"encoder.block_3.ffn.dense"`. Patterns may write it `"encoder/block_3/ffn/dense"`.
+    Names tell where a layer was: `"encoder__block_3__ffn__dense"`. Patterns may write it `"encoder/block_3/ffn/dense"`.
 
     Args:
         model: A built model. It is not changed, and shares nothing with the result.
@@ -60,9 +62,23 @@ def expand(model: keras.Model, *, sizes: Sizes | None = None, example: Any = Non
         raise ValueError(
             f"The model has pruning masks; remove them with `strip_pruning` first. Received: the model '{model.name}'"
         )
+    return write_out(model, sizes, example)
+
+
+def write_out(
+    model: keras.Model, sizes: Sizes | None = None, example: Any = None, followed: Iterable[int] = ()
+) -> keras.Model:
+    """`expand` of a model that was checked.
+
+    Args:
+        model: The model.
+        sizes: As in `expand`.
+        example: Likewise.
+        followed: The custom layers that stay whole, by their place among all layers of the model.
+    """
     specs = InputSpecs(model, sizes, example)
     with _keras.unnoticed():
-        return _Expander(model, specs).expanded()
+        return _Expander(model, specs, followed).expanded()
 
 
 class _Expander:
@@ -71,15 +87,18 @@ class _Expander:
     Args:
         model: The model.
         specs: Its inputs.
+        followed: The custom layers that stay whole, by their place among all layers.
     """
 
-    def __init__(self, model: keras.Model, specs: InputSpecs):
+    def __init__(self, model: keras.Model, specs: InputSpecs, followed: Iterable[int] = ()):
         self._model, self._specs = model, specs
         try:
             self._copy = duplicate(model)
         except ValueError as error:
             raise self._refusal(f"it cannot be copied: {error}") from error
         self._tracer = Tracer(self._copy)
+        parts = _keras.flatten(self._copy)
+        self._tracer.whole.update((id(parts[place]), "channels can be followed through it") for place in followed)
 
     def expanded(self) -> keras.Model:
         for _ in range(_ATTEMPTS):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_prune.graph.leaf_layers import RepeatForBatch, Weight
+from keras_prune.graph.leaf_layers import AddLoss, RepeatForBatch, Weight
 from keras_prune.tracing.rule_context import RuleContext, Unsupported
 from keras_prune.tracing.rules.registry import register_rule
 
@@ -30,3 +30,10 @@ def repeat_for_batch(call: RuleContext) -> np.ndarray:
     if rows.shape[0] != 1:
         raise Unsupported("its tensor has several rows")
     return np.broadcast_to(rows, call.fixed().shape)
+
+
+@register_rule(AddLoss)
+def add_loss(call: RuleContext) -> np.ndarray:
+    """The labels of the tensor; the loss is a number like any other output."""
+    call.freeze(call.inputs[1], f"{call.kind} adds it to the losses")
+    return call.inputs[0]

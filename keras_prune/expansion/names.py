@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-SEPARATOR = "."  # Keras allows no slash in names
+SEPARATOR = "__"  # in names Keras allows no slash, and torch no dot
 
 
 class Names:

@@ -48,6 +48,16 @@ class Expansion(Report):
         """The layers that stayed one layer."""
         return tuple(layer for layer in self.layers if layer.operations is None)
 
+    def lines(self) -> list[str]:
+        """Return what became of the custom layers, class by class."""
+        apart: dict[str, int] = {}
+        for layer in self.layers:
+            if layer.operations is not None:
+                apart[layer.kind] = apart.get(layer.kind, 0) + 1
+        kinds = ", ".join(f"{count} {kind}" if count > 1 else kind for kind, count in apart.items())
+        first = f"'{self.model}' ({self.kind}) was written out as a graph" + (f": {kinds}" if kinds else "")
+        return [first, *self._notes()]
+
     def _tables(self) -> list[Table]:
         rows = [
             (layer.path, layer.kind, "one layer" if layer.operations is None else f"{layer.operations} operations")
@@ -73,6 +83,17 @@ def note(model: keras.Model, expansion: Expansion) -> None:
     _NOTED[model] = expansion
 
 
+def find_report(model: keras.Model) -> Expansion | None:
+    """What became of the custom layers, if `expand` made the model."""
+    return _NOTED.get(model)
+
+
+def lines_of(model: keras.Model) -> tuple[str, ...]:
+    """Lines for a report about a model that `expand` made; none, if it did not."""
+    found = find_report(model)
+    return () if found is None else tuple(found.lines())
+
+
 def report(model: keras.Model) -> Expansion:
     """Return what became of the custom layers of the model that `expand` made this one of.
 
@@ -82,7 +103,7 @@ def report(model: keras.Model) -> Expansion:
     Raises:
         ValueError: It did not.
     """
-    found = _NOTED.get(model)
+    found = find_report(model) if isinstance(model, keras.Model) else None
     if found is None:
         name = getattr(model, "name", model)
         raise ValueError(f"`report` takes a model that `expand` returned in this process. Received: {name!r}")

@@ -15,6 +15,8 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
+from keras_prune.expansion.losses import add_losses, losses_kept
+from keras_prune.expansion.open_sizes import fill_sizes
 from keras_prune.expansion.parts import parts_of
 
 _KEPT_BY_KERAS = frozenset({"_trainable_variables", "_non_trainable_variables", "_layers", "_metrics", "_tracker"}) | {
@@ -84,6 +86,7 @@ class Tracer:
         self.replaced: dict[int, keras.Layer] = {}
         self._undo: dict[int, list[Callable[[], None]]] = {}
         self._stack: list[Call] = []
+        self._begun = 0
         self._calls: list[Call] = []
         self._around: dict[int, Call] = {}
         self._sources: dict[int, Any] = {}
@@ -101,7 +104,7 @@ class Tracer:
             ValueError: The code of the model itself cannot run on symbolic tensors.
         """
         self._calls, self._around, self._sources, self._placeholders, self._alive = [], {}, {}, {}, []
-        with self._apart():
+        with self._apart(), _keras.symbolic_operands():
             outputs = self.model(inputs, training=training)
         nodes = ordered(outputs, self._sources)
         return Traced(inputs, outputs, nodes, self._calls, self._around, self._sources)
@@ -152,6 +155,7 @@ class Tracer:
 
         def symbolic_call(*args: Any, **kwargs: Any) -> Any:
             shown()
+            fill_sizes(layer, args)
             try:
                 return type(layer).symbolic_call(layer, *args, **kwargs)
             finally:
@@ -219,28 +223,26 @@ class Tracer:
         if replaced is not None:
             return replaced(args[0] if args else next(iter(kwargs.values())))
         path = (*(self._stack[-1].path if self._stack else ()), *([layer.name] if layer is not self.model else []))
-        call = Call(layer, path, len(self._calls) + len(self._stack))
+        call = Call(layer, path, self._begun)
+        self._begun += 1
         self._stack.append(call)
         try:
-            outputs = layer.call(*args, **kwargs)
+            with losses_kept(layer) as losses:
+                outputs = add_losses(losses, layer.call(*args, **kwargs))
         except Exception as error:
             if layer is self.model:
                 raise ValueError(_first_line(error)) from error
-            self._keep_whole(layer, _first_line(error))
-            return self._call_whole(layer, args, kwargs)
+            reason = self.whole[id(layer)] = _first_line(error)
+            for part in _keras.flatten(layer):
+                self._release(id(part))
+            try:  # as one node; Keras's own call, which we are in, makes none, since the layer was dissolved
+                return layer(*args, **kwargs)
+            except Exception:
+                raise ValueError(f"{type(layer).__name__} '{layer.name}': {reason}") from error
         finally:
             self._stack.pop()
         self._note(call, outputs, (args, kwargs))
         return outputs
-
-    def _keep_whole(self, layer: keras.Layer, reason: str) -> None:
-        self.whole[id(layer)] = reason
-        for part in _keras.flatten(layer):
-            self._release(id(part))
-
-    def _call_whole(self, layer: keras.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The layer as one node. Keras's own call, which we are in, made none of it, since it was dissolved."""
-        return layer(*args, **kwargs)
 
     def _note(self, call: Call, outputs: Any, given: Any) -> None:
         """Notes which nodes the code of a call made: those up to its outputs that no call in it made."""
@@ -248,11 +250,15 @@ class Tracer:
         todo = [leaf for leaf in keras.tree.flatten(outputs) if isinstance(leaf, keras.KerasTensor)]
         while todo:
             tensor = todo.pop()
-            made = _keras.made_by(tensor)
-            if id(tensor) in stop or made is None or id(made[1]) in self._around:
+            made = None if id(tensor) in stop else _keras.made_by(tensor)
+            stop.add(id(tensor))
+            if made is None or made[1].is_input:
                 continue
-            self._around[id(made[1])] = call
-            call.operations.append(made[1])
+            owner = self._around.setdefault(id(made[1]), call)
+            if owner.number < call.number:  # made before this call began
+                continue
+            if owner is call and made[1] not in call.operations:
+                call.operations.append(made[1])
             todo += made[1].arguments.keras_tensors
         self._calls.append(call)
 

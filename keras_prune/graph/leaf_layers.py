@@ -87,6 +87,26 @@ class RepeatForBatch(keras.Layer):
         return keras.KerasTensor((reference.shape[0], *tensor.shape[1:]), dtype=tensor.dtype)
 
 
+@keras.saving.register_keras_serializable("keras_prune")
+class AddLoss(keras.Layer):
+    """A tensor as it is, while another one is added to the losses of the model.
+
+    Args:
+        **kwargs: Of every Keras layer.
+
+    Inputs: the tensor, and the loss.
+    """
+
+    def call(self, tensor: Any, loss: Any) -> Any:
+        """Add the loss, and return the tensor."""
+        self.add_loss(loss)
+        return tensor
+
+    def compute_output_spec(self, tensor: Any, loss: Any) -> Any:
+        """Return the symbolic tensor."""
+        return keras.KerasTensor(tensor.shape, dtype=tensor.dtype)
+
+
 def weight_of(variable: keras.Variable, name: str, compute_dtype: str) -> Weight:
     """Return a layer that holds this variable."""
     layer = Weight(

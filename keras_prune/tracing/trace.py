@@ -30,6 +30,7 @@ class Trace(Shown):
         names: The path of each operation in its first use, by identity.
         unknown: Operations without a rule, or whose rule gave up, and the reason.
         given_up: Those whose rule gave up in some use, by identity: they keep their weights in every other.
+        unfollowed: Those without a rule, or whose rule gave up, by identity, though no channels reach them.
         uses: Every use of every operation that is no model, as they are computed.
     """
 
@@ -39,6 +40,7 @@ class Trace(Shown):
     names: dict[int, str] = dataclasses.field(default_factory=dict)
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
     given_up: set[int] = dataclasses.field(default_factory=set)
+    unfollowed: set[int] = dataclasses.field(default_factory=set)
     uses: list[Use] = dataclasses.field(default_factory=list)
 
     @property
@@ -129,6 +131,7 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
         _check_copies(result, operation)
     except Unsupported as error:
         reason = f"{call.kind}: {error}"
+        result.unfollowed.add(id(operation))
     else:
         note("")
         return outputs
