@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
+from keras_prune.channels.carry_out import PrunedChannels, carry_out, left_of_all
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Scope
-from keras_prune.channels.prune import PrunedChannels, carry_out, left_of_all
 from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget

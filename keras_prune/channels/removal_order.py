@@ -59,7 +59,16 @@ class RemovalOrder:
     def asked(self, length: int) -> dict[str, int]:
         """How many channels of each group this much of the order asks to remove; limits may allow fewer."""
         counts = np.bincount(self._sequence[:length], minlength=len(self._groups)).tolist()
-        return {**{group.name: count for group, count in zip(self._groups, counts, strict=True)}, **self._own}
+        asked = {**{group.name: count for group, count in zip(self._groups, counts, strict=True)}, **self._own}
+        for names in self._analysis.uniform:
+            asked |= dict.fromkeys(names, self._equal([asked.get(name, 0) for name in names]))
+        return asked
+
+    def _equal(self, counts: list[int]) -> int:
+        """What is removed of each of several groups in place of these counts: their mean, rounded down; by a threshold
+        the least of them, so that nothing is removed that reaches it.
+        """
+        return min(counts) if self._limits.threshold is not None else sum(counts) // len(counts)
 
     def plan(self, length: int) -> ChannelPlan:
         """The plan that removes this much of the order."""

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from keras_prune.channels.carry_out import ChannelChoice
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.channels.prune import ChannelChoice
 from keras_prune.channels.ranked_together import GroupThreshold
 from keras_prune.insight.explain.ranking import Cut, find_cut, positions_text, ranks, score_text
 from tflite_export.reporting import Shown

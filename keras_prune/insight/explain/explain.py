@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
+from keras_prune.channels.carry_out import PrunedChannels
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.channels.prune import PrunedChannels
 from keras_prune.channels.report import ChannelReport
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.costs.macs_change import unknown_macs
