@@ -52,6 +52,8 @@ def kept_attributes(layer: keras.Layer) -> dict[str, Any]:
     held = {key: value for key, value in vars(layer).items() if key not in left_out}
     if "compiled" in held and isinstance(layer, keras.Model):
         held["compiled"] = False
+    if "_return_attention_scores" in held and isinstance(layer, keras.layers.Attention):
+        held["_return_attention_scores"] = False  # how it was called last: before Keras 3.15 it cannot be so again
     modules = held.get("_modules")
     if modules and "_torch_params" in modules:  # on torch
         held["_modules"] = {key: value for key, value in modules.items() if key != "_torch_params"}

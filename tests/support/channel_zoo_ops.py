@@ -2,26 +2,27 @@
 
 import keras
 from keras import layers, ops
+from support.versions import call_if_there, require_keras
 
 
 def branches(*functions, count=1, shape=(4, 5), units=8):
-    """Each function of one tensor, or of several, and a reader of all that they return."""
+    """Each function of one tensor, or of several, that this Keras has, and a reader of all that they return."""
     inputs = keras.Input(shape)
     made = [layers.Dense(units, activation="sigmoid", name=f"before{index}")(inputs) for index in range(count)]
     found = []
     for function in functions:
-        for each in keras.tree.flatten(function(*made)):
+        for each in keras.tree.flatten(call_if_there(function, *made, otherwise=[])):
             each = ops.cast(each, "float32")
             found.append(each if len(each.shape) == 2 else layers.Flatten()(each))
     return keras.Model(inputs, layers.Dense(2, name="out")(layers.Concatenate()(found)))
 
 
 def chain(*functions, shape=(4, 4, 5), units=8):
-    """One function after the other."""
+    """One function after the other, of those that this Keras has."""
     inputs = keras.Input(shape)
     x = layers.Dense(units, activation="sigmoid", name="before")(inputs)
     for function in functions:
-        x = function(x)
+        x = call_if_there(function, x, otherwise=x)
     return keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x)))
 
 
@@ -35,7 +36,7 @@ def functions_of_one_number():
         stop_gradient
     """
     return branches(
-        *(getattr(ops, name) for name in names.split()),
+        *(lambda *args, name=name: getattr(ops, name)(*args) for name in names.split()),
         lambda x: ops.arccosh(x + 1),
         lambda x: ops.clip(x, 0.2, 0.7),
         lambda x: ops.full_like(x, 2.0) * x,
@@ -54,7 +55,7 @@ def functions_of_two_numbers():
         not_equal power subtract true_divide
     """
     return branches(
-        *(getattr(ops, name) for name in names.split()),
+        *(lambda *args, name=name: getattr(ops, name)(*args) for name in names.split()),
         lambda x, y: ops.where(x > 0.5, x, y),
         lambda x, y: ops.select([x > 0.5, y > 0.5], [x, y], 0.0),
         lambda x, y: ops.abs(ops.polar(x, y)),
@@ -91,7 +92,7 @@ def moved():
         lambda x: ops.roll(x, 3, axis=-1),
         lambda x: ops.roll(x, (1, 2), axis=(1, 2)),
         lambda x: ops.rot90(x, axes=(1, 2)),
-        ops.fliplr,
+        lambda x: ops.fliplr(x),
         lambda x: ops.expand_dims(x, 2),
         lambda x: ops.squeeze(x, 2),
         lambda x: ops.swapaxes(x, 1, 3),
@@ -113,6 +114,7 @@ def windows_as_samples():
 
 
 def flipped_batch():
+    require_keras("3.14", "ops.flipud")
     return chain(ops.flipud, ops.flipud)
 
 
@@ -135,6 +137,7 @@ def broadcast():
 
 
 def blocks():
+    require_keras("3.14", "ops.depth_to_space")
     return chain(
         lambda x: ops.depth_to_space(x, 2),
         lambda x: ops.space_to_depth(x, 4),
@@ -145,6 +148,7 @@ def blocks():
 
 
 def blocks_of_unknown_size():
+    require_keras("3.14", "ops.depth_to_space")
     inputs = keras.Input((None, None, 3))
     x = layers.Conv2D(16, 3, padding="same", name="before")(inputs)
     x = ops.depth_to_space(x, 2)
@@ -267,6 +271,7 @@ def backwards():
 
 
 def halves_of_a_batch():
+    require_keras("3.14", "ops.vsplit")
     inputs = keras.Input(batch_shape=(2, 4, 5))
     x, y = ops.vsplit(layers.Dense(8, name="before")(inputs), 2)
     return keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x * y)))
