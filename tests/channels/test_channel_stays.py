@@ -106,6 +106,7 @@ def weights(*shape):
             "is a constant",
             marks=needs_keras("3.11", "ops.layer_normalization"),
         ),
+        (lambda x: ops.rms_normalization(x, scale=weights(8)), "is a constant"),
         (lambda x: ops.batch_normalization(x, weights(8), np.ones(8, "float32"), -1), "must stay"),
         (lambda x: x * weights(8), "must stay"),
         (lambda x: ops.where(np.arange(8) > 3, x, 0.0), "must stay"),

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import layers, ops
 from support.versions import call_if_there, require_keras
 
@@ -195,6 +196,8 @@ def categories():
     """Preprocessing of numbers in front."""
     numbers = keras.Input((4,))
     x = layers.Discretization([-1.0, 0.0, 1.0], output_mode="one_hot")(numbers)
+    if len(x.shape) == 2:
+        pytest.skip("Keras 3.13 and earlier say that this layer returns as many numbers as it is given")
     y = layers.CategoryEncoding(10, "multi_hot")(layers.Discretization([-0.5, 0.5])(numbers))
     y = layers.Dense(6, name="encoded")(y)
     z = layers.Embedding(6, 4, name="buckets")(layers.Discretization([-0.5, 0.0, 0.5])(numbers))

@@ -17,21 +17,31 @@ def has(name):
     return argument in inspect.signature(found.__init__ if isinstance(found, type) else found).parameters
 
 
-def _reason(version, lacking):
-    return f"Keras {keras.__version__} has no {', '.join(lacking)}: they came with {version}"
+def is_keras(version):
+    """Whether Keras is of this version, or later: for what is there, but wrong, before it."""
+    here, other = (tuple(map(int, each.split(".")[:2])) for each in (keras.__version__, version))
+    return here >= other
+
+
+def _lacks(version, names):
+    """Why Keras is too old; None if it is not."""
+    lacking = [name for name in names if not has(name)]
+    if lacking:
+        return f"Keras {keras.__version__} has no {', '.join(lacking)}: needs {version}"
+    return None if names or is_keras(version) else f"Keras {keras.__version__} cannot do it: needs {version}"
 
 
 def needs_keras(version, *names):
-    """A mark for tests of what came with this version of Keras: see `has`."""
-    lacking = [name for name in names if not has(name)]
-    return pytest.mark.skipif(bool(lacking), reason=_reason(version, lacking))
+    """A mark for tests of what came with this version of Keras: public names (see `has`), or right results."""
+    reason = _lacks(version, names)
+    return pytest.mark.skipif(reason is not None, reason=reason or "")
 
 
 def require_keras(version, *names):
     """Skips the test that calls this, likewise."""
-    lacking = [name for name in names if not has(name)]
-    if lacking:
-        pytest.skip(_reason(version, lacking))
+    reason = _lacks(version, names)
+    if reason is not None:
+        pytest.skip(reason)
 
 
 def call_if_there(function, *args, otherwise=None):

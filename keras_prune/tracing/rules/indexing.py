@@ -91,12 +91,21 @@ def cut(call: RuleContext) -> np.ndarray:
         return call.fixed()
     if isinstance(starts, Labels) or not all(isinstance(start, int | np.integer) for start in starts):
         raise Unsupported("where it begins is computed")
-    shape, places = list(call.operation.shape), [int(start) for start in starts]
+    given = getattr(call.operation, "shape", None)  # before Keras 3.11 an argument of the call
+    shape = list(call.argument(2, "shape") if given is None else given)
+    places = [int(start) for start in starts]
     before, rest = np.split(channels, [places[axis]])
     taken = rest if shape[axis] == -1 else rest[: shape[axis]]
     call.rewrite(1, "start_indices", lambda kept: [*places[:axis], kept.count(before), *places[axis + 1 :]])
     if shape[axis] != -1:
-        call.change("shape", lambda kept: [*shape[:axis], kept.count(taken), *shape[axis + 1 :]])
+
+        def smaller(kept: Kept) -> list[int]:
+            return [*shape[:axis], kept.count(taken), *shape[axis + 1 :]]
+
+        if given is None:
+            call.rewrite(2, "shape", smaller)
+        else:
+            call.change("shape", smaller)
     return call.spread(taken, axis)
 
 

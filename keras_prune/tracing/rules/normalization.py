@@ -41,7 +41,8 @@ def unit_normalization(call: RuleContext) -> np.ndarray:
 def normalization_operation(call: RuleContext) -> np.ndarray:
     if len(call.inputs) > 1 and has_channels(np.concatenate([labels.ravel() for labels in call.inputs[1:]])):
         raise Unsupported("its scale or offset is computed from channels")
-    constants = [leaf for leaf in keras.tree.flatten((call.args[1:], call.kwargs)) if getattr(leaf, "shape", ())]
+    own = getattr(call.operation, "scale", None)  # of RMSNorm before Keras 3.11
+    constants = [leaf for leaf in keras.tree.flatten((call.args[1:], call.kwargs, own)) if getattr(leaf, "shape", ())]
     axis = call.operation.axis
     axes = axes_of(axis, call.inputs[0].ndim)
     if constants and set(axes) & set(call.varying(call.inputs[0])):
