@@ -105,7 +105,8 @@ def cut(call: RuleContext) -> np.ndarray | Planes:
         return call.fixed()
     if isinstance(starts, Labels) or not all(isinstance(start, int | np.integer) for start in starts):
         raise Unsupported("where it begins is computed")
-    shape, places = list(call.operation.shape), [int(start) for start in starts]
+    given = getattr(call.operation, "shape", None)  # before Keras 3.11 an argument of the call
+    shape, places = list(call.argument(2, "shape") if given is None else given), [int(start) for start in starts]
     before = {axis: channels[: places[axis]] for axis, channels in along.items()}
     taken = {
         axis: channels[places[axis] :] if shape[axis] == -1 else channels[places[axis] : places[axis] + shape[axis]]
@@ -116,12 +117,14 @@ def cut(call: RuleContext) -> np.ndarray | Planes:
         "start_indices",
         lambda kept: [kept.count(before[axis]) if axis in before else each for axis, each in enumerate(places)],
     )
-    call.change(
-        "shape",
-        lambda kept: [
-            kept.count(taken[axis]) if axis in taken and each != -1 else each for axis, each in enumerate(shape)
-        ],
-    )
+
+    def smaller(kept: Kept) -> list[int]:
+        return [kept.count(taken[axis]) if axis in taken and each != -1 else each for axis, each in enumerate(shape)]
+
+    if given is None:
+        call.rewrite(2, "shape", smaller)
+    else:
+        call.change("shape", smaller)
     return call.lay(taken)
 
 
