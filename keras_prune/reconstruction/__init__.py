@@ -1,1 +1,1 @@
-"""Reconstruction: what is left of a layer takes over the work of what was removed."""
+"""What is left of a model takes over the work of what was removed, without training: least squares on unlabelled data."""
