@@ -12,12 +12,12 @@ import numpy as np
 from keras_prune.reconstruction.quadratic import Quadratic
 
 EXACT = 4e11  # floating-point operations that an exact solution may take
-_STEPS = 30  # of conjugate gradients
+STEPS = 30  # of conjugate gradients
 _ENTRIES = 1 << 21  # of the matrices that are solved at a time
 
 
 def fit_kept(
-    problem: Quadratic, kept: np.ndarray, start: np.ndarray | None = None, operations: float = EXACT
+    problem: Quadratic, kept: np.ndarray, start: np.ndarray | None = None, operations: float = EXACT, steps: int = STEPS
 ) -> np.ndarray:
     """Return the weights of the least error among those that are zero where the mask prunes.
 
@@ -27,11 +27,12 @@ def fit_kept(
         start: Weights that conjugate gradients begin with. Defaults to zeros.
         operations: Floating-point operations that an exact solution may take; beyond that, conjugate gradients.
             Defaults to a few seconds of them.
+        steps: How many steps of these. Defaults to 30.
     """
     counts = kept.sum(axis=1, dtype=float)
     inputs = kept.shape[1]
     if float((np.minimum(counts, inputs - counts) ** 3).sum()) > operations:
-        return _descend(problem, kept, np.zeros(kept.shape) if start is None else np.where(kept, start, 0.0))
+        return _descend(problem, kept, np.zeros(kept.shape) if start is None else np.where(kept, start, 0.0), steps)
     return _Columns(problem, kept).solve(None)[0]
 
 
@@ -132,14 +133,14 @@ def _chunks(columns: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[np.ndarra
         start = stop
 
 
-def _descend(problem: Quadratic, kept: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _descend(problem: Quadratic, kept: np.ndarray, weights: np.ndarray, steps: int) -> np.ndarray:
     """Conjugate gradients over the kept weights, scaled by the moments of their inputs."""
     scale = np.diagonal(problem.moments, axis1=1, axis2=2)[..., None]
     residual = np.where(kept, problem.products - problem.moments @ weights, 0.0)
     direction = scaled = residual / scale
     product = (residual * scaled).sum(axis=1, keepdims=True)
     first = product
-    for _ in range(_STEPS):
+    for _ in range(steps):
         image = np.where(kept, problem.moments @ direction, 0.0)
         curvature = (direction * image).sum(axis=1, keepdims=True)
         # Outputs that have arrived stay where they are.

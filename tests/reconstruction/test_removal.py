@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_prune.reconstruction.exact import remove_exactly
 from keras_prune.reconstruction.given_mask import fit_and_price, fit_kept
 from keras_prune.reconstruction.quadratic import Quadratic
-from keras_prune.reconstruction.sweep import sweep
+from keras_prune.reconstruction.removal import remove
 
 pytestmark = pytest.mark.core
 
@@ -98,20 +97,19 @@ def test_exact_removal_is_that_of_brute_force(seed, inputs, outputs):
             tried[place] = problem.error(fit_kept(problem, without))
         kept[min(tried, key=tried.get)] = False
         assert kept.sum() == size - count - 1
-    found, fitted = remove_exactly(problem, np.ones_like(kept), by_layer(size, (size // 2) / size), size // 2)
+    found, fitted = remove(problem, np.ones_like(kept), by_layer(size, (size // 2) / size), weights, size // 2)
     np.testing.assert_array_equal(found, kept)
     np.testing.assert_allclose(fitted, fit_kept(problem, kept), atol=1e-8)
 
 
 @settings(max_examples=60)
-@given(sizes, st.floats(0, 0.95), st.sampled_from([remove_exactly, sweep]), st.integers(0, 3))
-def test_masks_are_exact_and_no_error_is_above_that_without_a_fit(size, sparsity, method, block):
+@given(sizes, st.floats(0, 0.95), st.sampled_from([0.0, 1e11]), st.integers(1, 3))
+def test_masks_are_exact_and_no_error_is_above_that_without_a_fit(size, sparsity, operations, rounds):
     problem, _, weights = make(*size)
     problem = problem.damped(weights, 1e-3)
     before = np.random.default_rng(size[0]).random(weights.shape) < 0.9
     before[0, 0, 0] = True
-    more = {"block": 2 * block + 1} if method is sweep else {"rounds": block + 1}
-    kept, found = method(problem, before, by_layer(weights.size, sparsity), **more)
+    kept, found = remove(problem, before, by_layer(weights.size, sparsity), weights, rounds, operations)
     assert kept.sum() == min(before.sum(), max(round(weights.size * (1 - sparsity)), 1))
     assert not (kept & ~before).any()
     assert not found[~kept].any()
@@ -119,40 +117,26 @@ def test_masks_are_exact_and_no_error_is_above_that_without_a_fit(size, sparsity
     assert problem.error(found) <= error + 1e-9 * (1 + error)
 
 
-@pytest.mark.parametrize("method", [remove_exactly, sweep])
-def test_a_pattern_holds_in_every_group(method):
+@pytest.mark.parametrize("operations", [0.0, 1e11])
+def test_a_pattern_holds_in_every_group(operations):
     problem, _, weights = make(1, 2, 12, 5)
-    more = {"block": 4} if method is sweep else {}
-    kept, found = method(problem, np.ones(weights.shape, bool), pairs, **more)
+    kept, found = remove(problem, np.ones(weights.shape, bool), pairs, weights, operations=operations)
     assert (kept.reshape(2, 6, 2, 5).sum(axis=2) == 1).all()
     np.testing.assert_array_equal(found != 0, kept)
 
 
-@pytest.mark.parametrize("method", [remove_exactly, sweep])
-def test_choices_are_better_than_those_by_size(method, rng):
-    """Inputs that are nearly copies of others: one of two large weights is enough, as only the error tells."""
+@pytest.mark.parametrize("operations", [0.0, 1e11])
+def test_choices_are_better_than_those_by_size(operations):
     gains = []
     for seed in range(8):
         problem, _, weights = make(seed, 1, 24, 8, 200)
         problem = problem.damped(weights, 1e-4)
         choose = by_layer(weights.size, 0.6)
-        kept, found = method(problem, np.ones(weights.shape, bool), choose)
+        _, found = remove(problem, np.ones(weights.shape, bool), choose, weights, operations=operations)
         by_size = choose(np.abs(weights), np.ones(weights.shape, bool), 1.0)
         gains.append(problem.error(fit_kept(problem, by_size)) / problem.error(found))
         assert problem.error(fit_kept(problem, by_size)) < problem.error(np.where(by_size, weights, 0))
     assert np.mean(gains) > 1.3, gains
-
-
-def test_the_sweep_updates_what_comes_after(rng):
-    """Of two equal inputs the first is removed, and the second takes over all of it, before its own choice."""
-    x = rng.normal(size=(50, 4))
-    x[:, 2] = x[:, 0] + 1e-3 * rng.normal(size=50)
-    weights = np.array([1.0, 3.0, 1.1, 2.0])[None, :, None]
-    problem = Quadratic.around((x.T @ x / 50)[None], weights)
-    kept, found = sweep(problem, np.ones((1, 4, 1), bool), by_layer(4, 0.25), block=1)
-    assert kept[0, :, 0].sum() == 3
-    assert kept[0, 0, 0] != kept[0, 2, 0]
-    assert found[0, 0, 0] + found[0, 2, 0] == pytest.approx(2.1, abs=1e-2)
 
 
 def test_damping_keeps_what_the_inputs_say_nothing_of():
@@ -161,5 +145,5 @@ def test_damping_keeps_what_the_inputs_say_nothing_of():
     problem = Quadratic.around(moments, weights).damped(weights, 1e-3)
     found = fit_kept(problem, np.array([[[True], [True], [False]]]))
     np.testing.assert_allclose(found[0, :, 0], [1, 5, 0], atol=1e-9)
-    kept, _ = remove_exactly(problem, np.ones((1, 3, 1), bool), by_layer(3, 1 / 3))
+    kept, _ = remove(problem, np.ones((1, 3, 1), bool), by_layer(3, 1 / 3), weights)
     np.testing.assert_array_equal(kept[0, :, 0], [True, False, True])
