@@ -1,1 +1,1 @@
-"""What is left of a model takes over the work of what was removed, without training: least squares on unlabelled data."""
+"""What is left of a model takes over the work of what was removed: least squares on unlabelled data, no training."""
