@@ -1,17 +1,20 @@
 """What a layer reads in a model whose earlier layers are pruned already, beside what it gave in the original model."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_prune.graph.stateful import states_untouched
+from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.layer_inputs import Hook, input_hooks
 from keras_prune.reconstruction.linear_views import LinearView
 from keras_prune.reconstruction.normal_equations import NormalEquations
 from keras_prune.validation import check_finite
+
+_ROWS, _LEAST = 256, 4
 
 
 class _Reached(Exception):
@@ -47,9 +50,11 @@ def equations_beside(
     view: LinearView,
     wanted: LinearView,
     uses: int,
-    batches: Iterable[Any],
+    batches: Batches,
 ) -> NormalEquations:
     """The normal equations of a weight, whose inputs are those in one model and whose products those in another.
+
+    Where a sample has many rows, as the places of an image are, not all batches are read.
 
     Args:
         model: The model that the inputs are read in.
@@ -57,7 +62,7 @@ def equations_beside(
         view: The weight.
         wanted: The same weight of the original.
         uses: How often it is read in a call of the model.
-        batches: Batches of inputs: `(x, y, sample_weight)`.
+        batches: Batches of inputs.
     """
     equations = NormalEquations(view, intercept=view.bias is not None)
     others = NormalEquations(wanted, intercept=wanted.bias is not None)
@@ -65,16 +70,28 @@ def equations_beside(
     if wanted.bias is not None:
         matrices = np.concatenate([matrices, wanted.offsets()[:, None]], axis=1)
     matrices = matrices.astype(np.float64)
-    for x, *_ in batches:
-        for given, first in zip(_inputs(model, view, uses, x), _inputs(original, wanted, uses, x), strict=True):
+    every = 1
+    for number, (x, *_) in enumerate(batches):
+        if number % every:
+            continue
+        read = _inputs(model, view, uses, x)
+        for given, first in zip(read, read if original is model else _inputs(original, wanted, uses, x), strict=True):
             if np.array_equal(given, first):  # nothing before it is pruned
                 for columns, _ in equations.chunks(given):
                     _add(equations, columns, columns @ matrices)
                 continue
-            for (columns, _), (read, _) in zip(equations.chunks(given), others.chunks(first), strict=True):
-                _add(equations, columns, read @ matrices)
+            for (columns, _), (originals, _) in zip(equations.chunks(given), others.chunks(first), strict=True):
+                _add(equations, columns, originals @ matrices)
+        if not number:
+            every = _stride(batches.count, equations.rows, equations.gram.shape[1])
     check_finite(equations.gram, "Activations", f"the inputs of {view.weight.path}")
     return equations
+
+
+def _stride(count: int | None, rows: int, inputs: int) -> int:
+    """Each how many-th batch is read: as many as are needed for `_ROWS` rows for each input, and a quarter of them."""
+    needed = -(-_ROWS * inputs // max(rows, 1))
+    return 1 if count is None else max(min(count // needed, _LEAST), 1)
 
 
 def _add(equations: NormalEquations, columns: np.ndarray, products: np.ndarray) -> None:

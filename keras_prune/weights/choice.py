@@ -57,6 +57,20 @@ def chosen_by_error(importance: Any, selection: Any, reconstruct: Any) -> bool:
     return True
 
 
+def check_distributable(selection: Any, sparsity: Any, reconstruct: Any) -> None:
+    """Raises a `ValueError` if a sparsity cannot be distributed among layers by their errors."""
+    if reconstruct is None or not getattr(selection, "needs_sparsity", True):
+        raise ValueError(
+            '`targets="reconstruction"` needs data, `reconstruct=x`, and a selection that takes a sparsity, such as '
+            f"`Percentile()`. Received: reconstruct={'None' if reconstruct is None else '...'}, selection={selection!r}"
+        )
+    if isinstance(selection, Percentile) and selection.scope == "global":
+        raise ValueError(
+            'Layers get either a sparsity by their errors ("reconstruction") or one by their scores ("global"). '
+            f'Received: targets="reconstruction" with selection={selection!r}'
+        )
+
+
 def choosers(
     rule: PruningRule, weights: Sequence[MaskedWeight], final: Goal, before: Mapping[int, np.ndarray]
 ) -> dict[int, Choice]:

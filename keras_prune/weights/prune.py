@@ -1,6 +1,6 @@
 """`prune_weights`: one-shot pruning of a trained model."""
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -12,7 +12,8 @@ from keras_prune.measurement.weight_statistics import ModelStatistics
 from keras_prune.reporting.unmet import say
 from keras_prune.selection import Selection
 from keras_prune.validation import check_flag, check_sparsity
-from keras_prune.weights.choice import choosers, chosen_by_error
+from keras_prune.weights.choice import check_distributable, choosers, chosen_by_error
+from keras_prune.weights.layer_errors import layer_errors
 from keras_prune.weights.reconstruct import Reconstruction, original_of, unchanged
 from keras_prune.weights.rule import PruningRule, Targets
 from keras_prune.weights.shortfall import shortfall
@@ -25,7 +26,7 @@ def prune_weights(
     *,
     selection: Selection | None = None,
     importance: str | Importance | None = None,
-    targets: Targets | None = None,
+    targets: Targets | Literal["reconstruction"] | None = None,
     prune_frozen: bool = False,
     data: Any = None,
     loss: Any = None,
@@ -55,7 +56,9 @@ def prune_weights(
             have taken over. Defaults to None: `"magnitude"`, or `"reconstruction"` where there are data for it and the
             selection takes a sparsity.
         targets: Per-layer sparsity, as in `PruningSchedule`: `"uniform"`, `"erk"`, or the sparsity of single layers by
-            name pattern, or None for layers that are not pruned: `{"conv*": 0.5}`. Defaults to `"uniform"`.
+            name pattern, or None for layers that are not pruned: `{"conv*": 0.5}`. With `reconstruct` also
+            `"reconstruction"`: the sparsities for which the errors that remain in all layers are least, see
+            `layer_errors`. Defaults to `"uniform"`.
         prune_frozen: Whether weights that are not trainable are pruned too. Defaults to False.
         data: Data for criteria that need them: `x`, `(x, y)`, or batches of them, as `fit` takes them. A few hundred
             samples are enough; `"taylor"` and `"fisher"` gain from a few thousand. Defaults to None: those of
@@ -84,10 +87,15 @@ def prune_weights(
     print(summary(pruned))
     pruned = prune_weights(model, 0.8, targets="erk", importance="taylor", data=(x, y), loss="mse")
     pruned = prune_weights(model, 0.8, targets="erk", reconstruct=x)
+    pruned = prune_weights(model, 0.8, targets="reconstruction", reconstruct=x)
     ```
     """
     check_flag(recalibrate, "recalibrate")
     by_error = chosen_by_error(importance, selection, reconstruct)
+    distributed = isinstance(targets, str) and targets == "reconstruction"
+    if distributed:
+        check_distributable(selection, sparsity, reconstruct)
+        targets = None
     importance = "magnitude" if by_error or importance is None else importance
     data = reconstruct if data is None else data
     rule = PruningRule.of(selection, importance, targets, prune_frozen)
@@ -105,6 +113,9 @@ def prune_weights(
         rule.check_reachable(goal, "sparsity")
     rule.check(prunable_paths(model))
     rule.check_data(data)
+    if distributed:
+        errors = layer_errors(model, reconstruct, selection=rule.selection, prune_frozen=prune_frozen)
+        rule = PruningRule.of(selection, importance, errors.targets(goal), prune_frozen)
     has_masks = bool(find_masked(model))
 
     def final(own: float | None) -> float:

@@ -84,6 +84,16 @@ class Reconstruction:
         for index, uses in order_of_use(self._model, [view for _, view, _ in found], inputs):
             yield Refitted(*found[index], uses)
 
+    def problem(self, each: Refitted, weights: np.ndarray) -> LayerProblem:
+        """What is to be solved for a weight, now that those before it are as they are.
+
+        Args:
+            each: The weight.
+            weights: The values from which a change is penalised, array (groups, inputs, outputs).
+        """
+        equations = equations_beside(self._model, self._original, each.view, each.wanted, each.uses, self._batches)
+        return LayerProblem.of(each.view, equations, weights)
+
     def run(self, pruned: Collection[int], choices: Mapping[int, Choice]) -> None:
         """Refit weights, each with inputs from those before it as they are then.
 
@@ -101,8 +111,7 @@ class Reconstruction:
 
     def _refit(self, each: Refitted, choice: Choice | None) -> tuple[np.ndarray, LayerProblem]:
         values = (each.view if choice is None else each.wanted).matrices()
-        equations = equations_beside(self._model, self._original, each.view, each.wanted, each.uses, self._batches)
-        problem = LayerProblem.of(each.view, equations, values)
+        problem = self.problem(each, values)
         if choice is None:
             kept = each.view.matrices(each.weight.kept())
             fitted = fit_kept(problem.damped, kept, values)
