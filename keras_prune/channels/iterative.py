@@ -86,7 +86,7 @@ class IterativePruning:
             )
         analysis = analyze_channels(model)
         self.results: list[PrunedChannels] = []
-        self._model = model
+        self._model = analysis.trace.model
         self._request = dataclasses.replace(request, original={group.name: group.size for group in analysis.groups})
         self._costs: dict[str, int | None] = {}
         if budget is not None:

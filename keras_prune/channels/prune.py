@@ -141,6 +141,7 @@ def prune_channels(
 def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
     """`prune_channels`, of a model that may have lost channels in earlier steps: see `ChannelRequest.original`."""
     analysis = analyze_channels(model)
+    model = analysis.trace.model  # what it was written out as, perhaps
     limits = request.limits
     limits.check(analysis)
     if request.strict and analysis.unknown:

@@ -13,6 +13,7 @@ from keras_prune.channels.shortfall import shortfall
 from keras_prune.costs.budget import Budget, BudgetRow, budget_table
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_notes
+from keras_prune.expansion.report import lines_of
 from keras_prune.reporting.numbers import change, number
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Work
@@ -64,6 +65,8 @@ class ChannelReport(ReportedMacs, Report):
         unknown: Operations that no rule covers, by path, and the reason: the channels that reach them are kept.
         budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
         missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
+        expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
+            to none.
     """
 
     model: str
@@ -76,6 +79,7 @@ class ChannelReport(ReportedMacs, Report):
     unknown: Mapping[str, str]
     budgets: tuple[BudgetRow, ...] = ()
     missed: tuple[str, ...] = ()
+    expanded: tuple[str, ...] = ()
 
     @property
     def frozen(self) -> dict[str, str]:
@@ -110,6 +114,7 @@ class ChannelReport(ReportedMacs, Report):
             *_listed("The kept channels change in:", [f"{name}: {why}" for name, why in self.inexact.items()]),
             *unknown_macs_notes(self.macs.unknown),
             *unknown_notes(self.unknown),
+            *self.expanded,
         ]
 
     def _bars(self) -> Bars:
@@ -180,6 +185,7 @@ def make_report(
         unknown=analysis.unknown,
         budgets=budgets,
         missed=shortfall(analysis, plan, request),
+        expanded=lines_of(analysis.trace.model),
     )
 
 

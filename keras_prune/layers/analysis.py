@@ -9,12 +9,12 @@ from typing import Any
 import keras
 
 from keras_prune.costs.macs_change import unknown_macs_notes
+from keras_prune.expansion.follow import follow
+from keras_prune.expansion.report import lines_of
 from keras_prune.graph.structure import Structure
 from keras_prune.layers.candidates import Candidate, find_candidates
 from keras_prune.layers.costs import RemovalCosts
 from keras_prune.reporting.numbers import number
-from keras_prune.tracing.checks import check_model
-from keras_prune.tracing.trace import trace
 from tflite_export.reporting import Bars, Report, Table
 
 
@@ -59,7 +59,7 @@ class LayerAnalysis(Report):
         return [Table(headings, rows, f"What can be removed from '{self.model}'")]
 
     def _notes(self) -> list[str]:
-        return [*unknown_macs_notes(self.costs.unknown), *reason_notes(self.reasons)]
+        return [*unknown_macs_notes(self.costs.unknown), *reason_notes(self.reasons), *lines_of(self.structure.model)]
 
     def _rows(self) -> list[Mapping[str, Any]]:
         names = ("name", "kind", "layers", "parameters", "macs", "unranked")
@@ -105,8 +105,8 @@ def analyze_layers(model: keras.Model) -> LayerAnalysis:
     [candidate.name for candidate in analysis.ranked]
     ```
     """
-    check_model(model)
-    found = trace(model)
+    found = follow(model, apart=False)
+    model = found.model
     structure, costs = found.structure, RemovalCosts(found)
     candidates, reasons = find_candidates(structure)
     counted = tuple(dataclasses.replace(each, macs=costs.macs(each.nodes)) for each in candidates)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 from keras_prune.costs.budget import BudgetRow, budget_table
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, unknown_macs_notes
+from keras_prune.expansion.report import lines_of
 from keras_prune.layers.analysis import LayerAnalysis, reason_notes, short_list
 from keras_prune.layers.bypass import Left
 from keras_prune.layers.candidates import Candidate
@@ -54,6 +55,8 @@ class LayerReport(ReportedMacs, Report):
         layers_after: Number of layers of the smaller one, likewise.
         budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
         missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
+        expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
+            to none.
     """
 
     model: str
@@ -68,6 +71,7 @@ class LayerReport(ReportedMacs, Report):
     layers_after: int
     budgets: tuple[BudgetRow, ...] = ()
     missed: tuple[str, ...] = ()
+    expanded: tuple[str, ...] = ()
 
     @property
     def removed(self) -> tuple[CandidateReport, ...]:
@@ -98,6 +102,7 @@ class LayerReport(ReportedMacs, Report):
             f"MACs: {self.macs}",
             *unknown_macs_notes(self.macs.unknown),
             *reason_notes(self.reasons),
+            *self.expanded,
         ]
 
     def _rows(self) -> tuple[CandidateReport, ...]:
@@ -174,4 +179,5 @@ def make_report(
         layers_after=len(left.layers()),
         budgets=budgets,
         missed=missed,
+        expanded=lines_of(structure.model),
     )

@@ -92,7 +92,9 @@ def explain(
         return _of_layers(before, plan, None, importance, data, loss)
     if has_same_shapes(before, after):
         return _of_weights(before, after, importance, data, loss)
-    plan = recover_plan(analyze_channels(before), before, after)
+    analysis = analyze_channels(before)
+    before = analysis.trace.model
+    plan = recover_plan(analysis, before, after)
     return _of_channels(before, plan, None, importance, data, loss)
 
 
@@ -116,6 +118,7 @@ def _of_channels(
 ) -> Explanation:
     """The explanation of a smaller model with fewer channels."""
     analysis = analyze_channels(before)
+    before = analysis.trace.model
     plan.keep(analysis)  # raises if it is for another model
     choice = None if result is None else result.choice
     if choice is not None:
