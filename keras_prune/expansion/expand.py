@@ -157,7 +157,7 @@ class _Expander:
             for part in made.layers:
                 if isinstance(part, AddLoss):
                     part.only_training = True
-        note(made, report_of(self._model, made, first, self._tracer), self._copy.weights)
+        note(made, report_of(self._model, made, first, self._tracer), self._weights)
         return made
 
     def _build(self, first: Traced, second: Traced) -> keras.Model:
