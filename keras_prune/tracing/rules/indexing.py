@@ -130,6 +130,8 @@ def take(call: RuleContext) -> np.ndarray | Planes:
     inputs, indices, axis = call.inputs[0], call.argument(1, "indices"), call.operation.axis
     along = call.along_axes(inputs)
     computed = isinstance(indices, Labels)
+    if computed and axis is not None and not inputs.of_weights and axis % inputs.ndim in along:
+        raise Unsupported("which channels it takes is computed")
     if computed:
         call.freeze(indices, f"{call.kind} uses it as an index")
     if not along:
@@ -143,8 +145,6 @@ def take(call: RuleContext) -> np.ndarray | Planes:
             found[place if place < axis else place + rank - 1] = channels
             if inputs.of_weights and computed:  # looked up in a table
                 call.use(channels, "out")
-        elif computed and not inputs.of_weights:
-            raise Unsupported("which channels it takes is computed")
         elif computed:
             call.freeze(channels, f"{call.kind} looks it up in a table")
         elif rank == 1:
