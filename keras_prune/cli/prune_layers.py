@@ -18,7 +18,8 @@ def add_to(kinds: Any) -> None:
         "layers",
         run,
         "Remove whole layers and residual branches: a smaller model, not compiled.",
-        "What to remove: --names, --ratio, a budget, or a saved plan.\n`channels --layers` shows the candidates.",
+        "What to remove: --names, --ratio, a budget, a threshold, or a saved plan.\n"
+        "`channels --layers` shows the candidates.",
         example="keras-prune prune layers residual.keras -o small.keras --ratio 0.5\n"
         "keras-prune prune layers residual.keras -o small.keras --overwrite --names 'block*'",
     )
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> Result:
             args.names,
             ratio=args.ratio,
             budget=budget_of(args),
+            threshold=args.threshold,
             importance=args.importance,
             data=None if data is None else data.pair,
             loss=args.loss,

@@ -24,7 +24,7 @@ OPERATIONS = {
     """,
     "where it reads or writes is computed, or what it returns are places": """
         core.Scatter core.ScatterUpdate core.SliceUpdate image.MapCoordinates math.InTopK numpy.Argpartition
-        numpy.Bincount numpy.Digitize numpy.Histogram numpy.IsIn numpy.Nonzero numpy.SearchSorted numpy.TakeAlongAxis
+        numpy.Bincount numpy.Digitize numpy.Histogram numpy.IsIn numpy.Nonzero numpy.SearchSorted
         numpy.Unique numpy.UnravelIndex nn.MultiHot nn.OneHot
     """,
     "each entry of the result depends on all entries of a matrix": """
