@@ -1,9 +1,8 @@
 """Layers that run their own code on symbolic tensors, so that what is in them makes the nodes of a graph."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import keras
@@ -11,15 +10,20 @@ import keras
 Run = Callable[[keras.Layer, tuple[Any, ...], dict[str, Any]], Any]
 
 
-def dissolve(layer: keras.Layer, run: Run) -> None:
+def dissolve(layer: keras.Layer, run: Run, methods: Mapping[str, Any]) -> None:
     """Makes Keras call `run(layer, args, kwargs)` for each call of this layer on symbolic tensors.
 
     Keras still casts the arguments, fills in masks and `training`, and opens the scopes that it always opens. What
     `run` returns may hold other things than tensors; its tensors keep the place in the graph that they have.
+
+    Args:
+        layer: The layer.
+        run: The function.
+        methods: Methods that the layer has meanwhile in place of those of its class.
     """
     vars(layer).update(_dissolved_by=run, _unfinished=[])
     kind: Any = type(layer)
-    object.__setattr__(layer, "__class__", _dissolved(kind))
+    object.__setattr__(layer, "__class__", _dissolved(kind, methods))
 
 
 def solidify(layer: keras.Layer) -> None:
@@ -29,8 +33,7 @@ def solidify(layer: keras.Layer) -> None:
         object.__setattr__(layer, "__class__", type(layer).__mro__[1])
 
 
-@cache
-def _dissolved(kind: Any) -> type:
+def _dissolved(kind: Any, methods: Mapping[str, Any]) -> type:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         unfinished: list[Any] = vars(self)["_unfinished"]
         begin = len(unfinished)
@@ -50,9 +53,8 @@ def _dissolved(kind: Any) -> type:
         unfinished.append((outputs, histories))
         return tensors
 
-    return type(
-        kind.__name__, (kind,), {"__call__": call, "symbolic_call": symbolic_call, "__module__": kind.__module__}
-    )
+    own = {"__call__": call, "symbolic_call": symbolic_call, "__module__": kind.__module__}
+    return type(kind.__name__, (kind,), {**methods, **own})
 
 
 _LOCK = threading.RLock()

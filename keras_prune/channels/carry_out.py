@@ -11,13 +11,13 @@ from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.ranked_together import GroupThreshold
 from keras_prune.channels.rebuild import rebuild
-from keras_prune.channels.recalibrate import recalibrate_statistics, recalibration_batches
 from keras_prune.channels.removal_order import RemovalOrder
 from keras_prune.channels.report import ChannelReport, make_report
 from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.costs.budget import BudgetRow, count_costs, meet_budget
 from keras_prune.costs.counting import Costs, costs_of_trace
+from keras_prune.reconstruction.recalibrate import recalibrate_statistics, recalibration_batches
 from keras_prune.tracing.kept_channels import Kept
 from tflite_export.reporting import Shown
 

@@ -57,6 +57,16 @@ def _as_tuple(shape: Any) -> tuple[Any, ...]:
     return (shape,) if _is_size(shape) else tuple(shape)
 
 
+def slice_of_any(one: slice, other: slice, batches: Batches) -> slice:
+    """A slice for any batch: what ends at the last sample ends nowhere."""
+    if same(one, other):
+        return one
+    ends = (one.stop, other.stop) == (batches.first, batches.second)
+    if ends and one.start in (None, 0) and (one.start, one.step) == (other.start, other.step):
+        return slice(one.start, None, one.step)
+    raise Follows(f"a slice is {one} for one batch size and {other} for another")
+
+
 def array_of_any(one: Any, other: Any, batches: Batches) -> tuple[np.ndarray, bool]:
     """A constant for any batch, and whether its first axis, cut to one row, is to be repeated for each sample."""
     first, second = ops.convert_to_numpy(one), ops.convert_to_numpy(other)

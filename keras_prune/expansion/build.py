@@ -8,7 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
-from keras_prune.expansion.any_batch import Batches, Follows, array_of_any, differing, same, shape_of_any
+from keras_prune.expansion.any_batch import Batches, Follows, array_of_any, differing, same, slice_of_any
+from keras_prune.expansion.following import WAYS, Following, check_shapes
 from keras_prune.expansion.names import Names, name_of_operation
 from keras_prune.expansion.tracer import Call, Traced
 from keras_prune.graph.leaf_layers import RepeatForBatch, constant_of, weight_of
@@ -36,9 +37,11 @@ class Builder:
         first: A trace of the model.
         second: One of another batch size, with the same operations.
         batches: The sizes.
+        model: The copy of the model that was traced, whose variables become those of the new model.
     """
 
-    def __init__(self, first: Traced, second: Traced, batches: Batches):
+    def __init__(self, first: Traced, second: Traced, batches: Batches, model: keras.Model):
+        self._own = {id(variable) for variable in model.variables}
         self._first, self._second, self._batches = first, second, batches
         self._names = Names()
         self._made: dict[int, Any] = {}
@@ -66,6 +69,7 @@ class Builder:
             call = self._first.around.get(id(node))
             try:
                 outputs = keras.tree.flatten(self._again(node, other, call))
+                check_shapes(outputs, node, other)
             except Failed:
                 raise
             except Exception as error:
@@ -106,30 +110,10 @@ class Builder:
         name = self._names.give(path, name_of_operation(node.operation))
         if not changed:
             return _named(_keras.copy_operation(node.operation), name)(*args, **kwargs)
-        if kind == "Reshape":
-            shape = shape_of_any(one["newshape"], two["newshape"], node.outputs[0].shape, self._batches)
-            return _named(_keras.copy_operation(node.operation, {"newshape": shape}), name)(*args, **kwargs)
-        tensor = args[0] if args else next(iter(kwargs.values()))
-        if kind in _SPREADING:
-            return self._spread(node, tensor, name)
+        if kind in WAYS:
+            tensor = args[0] if args else next(iter(kwargs.values()))
+            return WAYS[kind](Following(node, other, self._batches, tensor, self._reference, name))
         raise Follows(f"its settings follow the batch: {', '.join(changed)}")
-
-    def _spread(self, node: Any, tensor: Any, name: str) -> Any:
-        """What repeats one row for each sample, and broadcasts other axes."""
-        shape = tuple(node.outputs[0].shape)
-        if shape[0] != self._batches.first:
-            raise Follows("it repeats along another axis than the first")
-        while len(tensor.shape) < len(shape):
-            tensor = ops.expand_dims(tensor, 0)
-        of_batch = tensor.shape[0] != 1
-        rest = tuple(node.outputs[0].shape[1:])
-        if tuple(tensor.shape[1:]) != rest:
-            if of_batch or type(node.operation).__name__ != "BroadcastTo":
-                factors = [1, *(size // now for size, now in zip(rest, tensor.shape[1:], strict=True))]
-                tensor = ops.tile(tensor, factors)
-            else:
-                tensor = ops.broadcast_to(tensor, (1, *rest))
-        return tensor if of_batch else RepeatForBatch(name=name)(tensor, self._reference)
 
     def _arguments(self, node: Any, other: Any, path: tuple[str, ...]) -> tuple[Any, Any]:
         pairs = [
@@ -152,6 +136,8 @@ class Builder:
             return self._weight(one, path, None)
         if isinstance(one, np.ndarray) or ops.is_tensor(one):
             return self._constant(one, other, path, False)
+        if isinstance(one, slice) and isinstance(other, slice):
+            return slice_of_any(one, other, self._batches)
         if not same(one, other):
             raise Follows(f"an argument is {one} for one batch size and {other} for another")
         return one
@@ -172,7 +158,10 @@ class Builder:
     def _weight(self, variable: keras.Variable, path: tuple[str, ...], dtype: Any) -> Any:
         if id(variable) not in self._weights:
             layer = weight_of(variable, self._names.give(path, variable.name), dtype or variable.dtype)
-            _keras.replace_variable(layer, layer.value, variable)
+            if id(variable) in self._own:
+                _keras.replace_variable(layer, layer.value, variable)
+            else:  # the user's: what holds it could not be copied
+                layer.value.assign(variable)
             self._weights[id(variable)] = layer(self._reference)
         return self._weights[id(variable)]
 
@@ -187,9 +176,6 @@ class Builder:
         if not of_batch:
             return tensor
         return RepeatForBatch(name=self._names.give(path, "repeat"))(tensor, self._reference)
-
-
-_SPREADING = ("BroadcastTo", "Repeat", "Tile")
 
 
 def _same_type(node: Any) -> bool:

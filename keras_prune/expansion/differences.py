@@ -3,6 +3,7 @@
 import keras
 
 from keras_prune.expansion.tracer import Call, Traced
+from keras_prune.graph.leaf_layers import AddLoss
 
 
 def same_graph(first: Traced, second: Traced) -> bool:
@@ -18,6 +19,16 @@ def first_to_differ(first: Traced, second: Traced) -> keras.Layer | None:
     longer = max(first.calls, second.calls, key=len)
     common = min(len(first.calls), len(second.calls))
     return longer[common].layer if len(longer) > common else None
+
+
+def rank_of_calls(traced: Traced, layer: keras.Layer) -> int:
+    """The number of axes of the tensor that a layer is called with."""
+    return next(call.rank for call in traced.calls if call.layer is layer)
+
+
+def has_losses(traced: Traced) -> bool:
+    """Whether some layer adds a loss."""
+    return any(isinstance(node.operation, AddLoss) for node in traced.nodes)
 
 
 def _own(call: Call) -> list[str]:

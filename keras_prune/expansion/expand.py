@@ -9,11 +9,14 @@ from keras_prune import _keras
 from keras_prune.expansion.any_batch import Batches
 from keras_prune.expansion.build import Builder, Failed
 from keras_prune.expansion.check import check_expanded
-from keras_prune.expansion.differences import first_to_differ, same_graph
+from keras_prune.expansion.differences import first_to_differ, has_losses, rank_of_calls, same_graph
+from keras_prune.expansion.dropout import as_dropout
 from keras_prune.expansion.inputs import InputSpecs, Sizes
-from keras_prune.expansion.report import Expansion, note, report_of
+from keras_prune.expansion.report import note, report_of
 from keras_prune.expansion.tracer import Traced, Tracer
 from keras_prune.graph.duplicate import duplicate
+from keras_prune.graph.leaf_layers import AddLoss
+from keras_prune.graph.same_outputs import nothing_drawn
 from keras_prune.masking.checks import check_built
 from keras_prune.masking.masked_weights import find_masked
 
@@ -77,7 +80,7 @@ def write_out(
         followed: The custom layers that stay whole, by their place among all layers of the model.
     """
     specs = InputSpecs(model, sizes, example)
-    with _keras.unnoticed():
+    with nothing_drawn():
         return _Expander(model, specs, followed).expanded()
 
 
@@ -91,7 +94,7 @@ class _Expander:
     """
 
     def __init__(self, model: keras.Model, specs: InputSpecs, followed: Iterable[int] = ()):
-        self._model, self._specs = model, specs
+        self._model, self._specs, self._tried = model, specs, False
         try:
             self._copy = duplicate(model)
         except ValueError as error:
@@ -103,37 +106,67 @@ class _Expander:
 
     def expanded(self) -> keras.Model:
         for _ in range(_ATTEMPTS):
-            first, second = self._traces()
+            decided = self._tracer.decided
+            first = self._trace(self._batches.first, None)
+            second = self._trace(self._batches.second, True)
+            if self._tracer.decided > decided:  # they differ by that
+                continue
+            if not same_graph(first, second):
+                made = self._settle(first, second)
+                if made is not None:
+                    return made
+                continue
             try:
-                made = Builder(first, second, self._batches).build(self._specs.symbolic(None), self._model.name)
+                return self._checked(self._build(first, second), first)
             except Failed as failed:
                 self._give_up(failed)
-                continue
-            return self._checked(made, first)
         raise self._refusal("too many of its layers cannot be written out")
+
+    def _settle(self, first: Traced, second: Traced) -> keras.Model | None:
+        """What follows where the operations differ: a layer stays whole, or becomes dropout, or the model is made of
+        the operations in training, if these compute the same at inference."""
+        other = self._trace(self._batches.second, None)
+        in_training = same_graph(first, other)
+        layer = first_to_differ(first, second if in_training else other)
+        if in_training and layer is not None and layer is not self._copy:
+            dropout = as_dropout(layer, rank_of_calls(first, layer))
+            if dropout is not None:
+                self._tracer.replaced[id(layer)] = dropout
+                return None
+        if in_training and not self._tried:
+            self._tried = True
+            made = self._of_training(second, has_losses(first))
+            if made is not None:
+                return made
+        reason = "it computes something else in training" if in_training else "its code depends on the batch size"
+        if layer is None or layer is self._copy:
+            raise self._refusal(reason)
+        self._tracer.whole[id(layer)] = reason
+        return None
+
+    def _of_training(self, second: Traced, losses: bool) -> keras.Model | None:
+        """The model made of what runs in training; None if that computes something else at inference."""
+        first = self._trace(self._batches.first, True)
+        try:
+            made = self._build(first, second)
+            if check_expanded(self._model, made, self._specs):
+                return None
+        except Exception:  # whatever its parts raise: another way is tried
+            return None
+        if not losses:
+            for part in made.layers:
+                if isinstance(part, AddLoss):
+                    part.only_training = True
+        note(made, report_of(self._model, made, first, self._tracer), self._weights)
+        return made
+
+    def _build(self, first: Traced, second: Traced) -> keras.Model:
+        return Builder(first, second, self._batches, self._copy).build(self._specs.symbolic(None), self._model.name)
 
     @property
     def _batches(self) -> Batches:
         fixed = self._specs.batch
         return _TWO if fixed is None else Batches(fixed, fixed)
-
-    def _traces(self) -> tuple[Traced, Traced]:
-        """Two traces of the same operations: at inference and in training, with different batch sizes."""
-        for _ in range(_ATTEMPTS):
-            first = self._trace(self._batches.first, None)
-            second = self._trace(self._batches.second, True)
-            if same_graph(first, second):
-                return first, second
-            other = self._trace(self._batches.second, None)
-            same = same_graph(first, other)
-            layer = first_to_differ(first, second if same else other)
-            if layer is None or layer is self._copy:
-                how = "in training" if same else "for another batch size"
-                raise self._refusal(f"its own code computes something else {how}")
-            self._tracer.whole[id(layer)] = (
-                "it computes something else in training" if same else "its code depends on the batch size"
-            )
-        raise self._refusal("too many of its layers cannot be written out")
 
     def _trace(self, batch: int, training: bool | None) -> Traced:
         try:
@@ -170,6 +203,3 @@ class _Expander:
 
 def _example(count: int) -> str:
     return "128" if count == 1 else "(" + ", ".join(["128"] * count) + ")"
-
-
-__all__ = ["Expansion", "expand"]

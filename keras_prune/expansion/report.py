@@ -9,7 +9,7 @@ import keras
 from keras_prune.expansion.names import SEPARATOR
 from keras_prune.expansion.parts import is_leaf
 from keras_prune.expansion.tracer import Traced, Tracer
-from tflite_export.reporting import Report, Shown, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +70,11 @@ class Expansion(Report):
 
     def _rows(self) -> list[dict[str, Any]]:
         return [dataclasses.asdict(layer) for layer in self.layers]
+
+    def _bars(self) -> Bars:
+        apart = [layer for layer in self.layers if layer.operations is not None]
+        names, sizes = [layer.path for layer in apart], [layer.operations for layer in apart]
+        return Bars(f"'{self.model}' as a graph", "operations", names, {"Operations": sizes})
 
     def _facts(self) -> dict[str, Any]:
         return {"model": self.model, "kind": self.kind}

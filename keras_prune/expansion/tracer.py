@@ -15,9 +15,11 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
+from keras_prune.expansion.dropout import as_dropout
 from keras_prune.expansion.losses import add_losses, losses_kept
 from keras_prune.expansion.open_sizes import fill_sizes
 from keras_prune.expansion.parts import parts_of
+from keras_prune.expansion.shadow import Shadow
 
 _KEPT_BY_KERAS = frozenset({"_trainable_variables", "_non_trainable_variables", "_layers", "_metrics", "_tracker"}) | {
     "_seed_generators",
@@ -38,12 +40,14 @@ class Call:
         layer: The layer.
         path: The names of the layers around it, and its own.
         number: Its place among the calls, as they began.
+        rank: The number of axes of the first tensor that it was called with.
         operations: The nodes of its own code, without those of the calls in it.
     """
 
     layer: keras.Layer
     path: tuple[str, ...]
     number: int
+    rank: int
     operations: list[Any] = dataclasses.field(default_factory=list)
 
 
@@ -77,14 +81,16 @@ class Tracer:
     Attributes:
         model: The copy.
         whole: The layers that stay whole, by identity, and why.
+        replaced: Those that a layer of Keras stands for, by identity.
     """
 
     def __init__(self, model: keras.Model):
         self.model = model
         self.whole: dict[int, str] = {}
-        self.names: dict[int, str] = {}
         self.replaced: dict[int, keras.Layer] = {}
         self._undo: dict[int, list[Callable[[], None]]] = {}
+        self._shadow = Shadow()
+        self._methods: dict[type, dict[str, Any]] = {}
         self._stack: list[Call] = []
         self._begun = 0
         self._calls: list[Call] = []
@@ -92,6 +98,11 @@ class Tracer:
         self._sources: dict[int, Any] = {}
         self._placeholders: dict[int, Any] = {}
         self._alive: list[Any] = []
+
+    @property
+    def decided(self) -> int:
+        """How many layers stay whole, or are replaced: traces before and after another one differ."""
+        return len(self.whole) + len(self.replaced)
 
     def trace(self, inputs: Any, training: bool | None) -> Traced:
         """Run the model on symbolic inputs.
@@ -133,13 +144,18 @@ class Tracer:
 
     def _take_apart(self, layer: keras.Layer) -> Callable[[], None]:
         restore = self._hide_variables(layer)
-        _keras.dissolve(layer, self._run)
+        _keras.dissolve(layer, self._run, self._methods_of(type(layer)))
 
         def undo() -> None:
             _keras.solidify(layer)
             restore()
 
         return undo
+
+    def _methods_of(self, kind: type) -> dict[str, Any]:
+        if kind not in self._methods:
+            self._methods[kind] = self._shadow.methods(kind)
+        return self._methods[kind]
 
     def _take_leaf(self, layer: keras.Layer) -> Callable[[], None]:
         """A leaf's weights may be read by the code around it; called on constants alone, it becomes a node."""
@@ -179,7 +195,7 @@ class Tracer:
         return self._source(ops.convert_to_numpy(leaf), tuple(leaf.shape), keras.backend.standardize_dtype(leaf.dtype))
 
     def _source(self, stands_for: Any, shape: tuple[int, ...], dtype: str) -> Any:
-        tensor = keras.KerasTensor(shape, dtype=dtype)
+        tensor = _Source(shape, dtype=dtype)
         self._sources[id(tensor)] = stands_for
         self._alive.append(tensor)
         return tensor
@@ -189,7 +205,10 @@ class Tracer:
         changed: list[tuple[Any, Any, Any]] = []
 
         def visit(held: Any, key: Any, value: Any, depth: int) -> None:
-            if isinstance(value, keras.Variable):
+            if isinstance(value, keras.random.SeedGenerator):
+                changed.append((held, key, value))
+                _set(held, key, RANDOM)
+            elif isinstance(value, keras.Variable):
                 changed.append((held, key, value))
                 _set(held, key, self._placeholder(value, layer))
             elif type(value) in _LISTS and depth < 4:
@@ -223,7 +242,8 @@ class Tracer:
         if replaced is not None:
             return replaced(args[0] if args else next(iter(kwargs.values())))
         path = (*(self._stack[-1].path if self._stack else ()), *([layer.name] if layer is not self.model else []))
-        call = Call(layer, path, self._begun)
+        tensors = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, keras.KerasTensor)]
+        call = Call(layer, path, self._begun, len(tensors[0].shape))
         self._begun += 1
         self._stack.append(call)
         try:
@@ -235,6 +255,11 @@ class Tracer:
             reason = self.whole[id(layer)] = _first_line(error)
             for part in _keras.flatten(layer):
                 self._release(id(part))
+            dropout = as_dropout(layer, call.rank) if len(tensors) == 1 else None
+            if dropout is not None:
+                del self.whole[id(layer)]
+                self.replaced[id(layer)] = dropout
+                return dropout(tensors[0])
             try:  # as one node; Keras's own call, which we are in, makes none, since the layer was dissolved
                 return layer(*args, **kwargs)
             except Exception:
@@ -284,6 +309,26 @@ def ordered(outputs: Any, sources: dict[int, Any]) -> list[Any]:
     return found
 
 
+class _Source(keras.KerasTensor):
+    """A symbolic tensor in the place of a variable, or an array."""
+
+    @property
+    def value(self) -> "_Source":
+        """Itself: the value of a variable is a tensor."""
+        return self
+
+
+class _Refusing(keras.random.SeedGenerator):
+    """A generator of seeds that draws none: what is random cannot be written out."""
+
+    def __init__(self) -> None:
+        pass
+
+    def next(self, ordered: bool = True) -> Any:
+        raise ValueError("it draws random numbers")
+
+
+RANDOM = _Refusing()
 _LISTS = (list, *[kind for kind in _keras.COLLECTIONS if issubclass(kind, list)])
 _DICTS = (dict, *[kind for kind in _keras.COLLECTIONS if issubclass(kind, dict)])
 

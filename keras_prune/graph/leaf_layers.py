@@ -92,19 +92,29 @@ class AddLoss(keras.Layer):
     """A tensor as it is, while another one is added to the losses of the model.
 
     Args:
+        only_training: Whether it is added in training only. Defaults to False.
         **kwargs: Of every Keras layer.
 
     Inputs: the tensor, and the loss.
     """
 
-    def call(self, tensor: Any, loss: Any) -> Any:
+    def __init__(self, only_training: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.only_training = only_training
+
+    def call(self, tensor: Any, loss: Any, training: bool | None = None) -> Any:
         """Add the loss, and return the tensor."""
-        self.add_loss(loss)
+        if training or not self.only_training:
+            self.add_loss(loss)
         return tensor
 
-    def compute_output_spec(self, tensor: Any, loss: Any) -> Any:
+    def compute_output_spec(self, tensor: Any, loss: Any, training: bool | None = None) -> Any:
         """Return the symbolic tensor."""
         return keras.KerasTensor(tensor.shape, dtype=tensor.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes an equal layer."""
+        return {**super().get_config(), "only_training": self.only_training}
 
 
 def weight_of(variable: keras.Variable, name: str, compute_dtype: str) -> Weight:

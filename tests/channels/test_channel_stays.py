@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 from support import channel_stays
 from support.channel_zoo import check, difference, outputs
+from support.versions import needs_keras
 
 import keras_prune as kp
 
@@ -87,7 +88,11 @@ def weights(*shape):
         (lambda x: x[..., 1:7:2], "at a distance"),
         (lambda x: ops.take(x, ops.cast(x[0, 0, :3] * 0, "int32"), axis=-1), "which channels it takes is computed"),
         (lambda x: ops.unstack(x, axis=-1), "a tensor of each channel"),
-        (lambda x: ops.array_split(x, 3, axis=-1), "parts of different sizes"),
+        pytest.param(
+            lambda x: ops.array_split(x, 3, axis=-1),
+            "parts of different sizes",
+            marks=needs_keras("3.13", "ops.array_split"),
+        ),
         (lambda x: ops.matmul(x, weights(8, 3)), "by entries that are none"),
         (lambda x: ops.matmul(x, weights(8)), "by a vector"),
         (lambda x: ops.tensordot(x, weights(8, 3), axes=1), "by a constant"),
@@ -96,7 +101,12 @@ def weights(*shape):
         (lambda x: ops.einsum("bijj->bi", ops.reshape(x, (-1, 2, 4, 4))), "a diagonal of the channels"),
         (lambda x: ops.einsum("bic,bjc", x, x), "not of the form"),
         (lambda x: ops.conv(x, weights(2, 8, 3)), "kernel is no weight of a layer"),
-        (lambda x: ops.layer_normalization(x, gamma=weights(8), beta=weights(8)), "is a constant"),
+        pytest.param(
+            lambda x: ops.layer_normalization(x, gamma=weights(8), beta=weights(8)),
+            "is a constant",
+            marks=needs_keras("3.11", "ops.layer_normalization"),
+        ),
+        (lambda x: ops.rms_normalization(x, scale=weights(8)), "is a constant"),
         (lambda x: ops.batch_normalization(x, weights(8), np.ones(8, "float32"), -1), "must stay"),
         (lambda x: x * weights(8), "must stay"),
         (lambda x: ops.where(np.arange(8) > 3, x, 0.0), "must stay"),
