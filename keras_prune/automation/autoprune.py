@@ -18,6 +18,7 @@ from keras_prune.automation.result import AutopruneResult, result_of
 from keras_prune.automation.search import Pace, Search
 from keras_prune.automation.trials import find_optuna
 from keras_prune.costs.budget import Budget
+from keras_prune.expansion.follow import as_graph
 from keras_prune.insight.sensitivity.scan import Kind
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
@@ -26,7 +27,6 @@ from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, m
 from keras_prune.measurement.loss import find_loss
 from keras_prune.measurement.training import check_optimizer, check_training_data
 from keras_prune.reporting.progress import Verbose, verbosity
-from keras_prune.tracing.checks import check_model
 from keras_prune.validation import check_choice, check_fraction, check_number, check_progress, check_step
 from tflite_export.conversion.modes import check_port_types
 
@@ -158,7 +158,7 @@ def autoprune(
     ```
     """
     clock = Clock(None if time_limit is None else check_number(time_limit, "time_limit", 0, above=True))
-    check_model(model)
+    model = as_graph(model)
     kinds = _checked_methods(methods)
     max_drop = check_number(max_drop, "max_drop", 0)
     step, resolution = check_fraction(step, "step", zero=False), check_fraction(resolution, "resolution", zero=False)
