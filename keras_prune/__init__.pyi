@@ -135,6 +135,9 @@ from .selection import (
     Block as Block,
 )
 from .selection import (
+    MeanThreshold as MeanThreshold,
+)
+from .selection import (
     NByM as NByM,
 )
 from .selection import (
@@ -166,7 +169,13 @@ from .weights import (
     copy_masks as copy_masks,
 )
 from .weights import (
+    layer_errors as layer_errors,
+)
+from .weights import (
     prune_weights as prune_weights,
+)
+from .weights import (
+    refit as refit,
 )
 
 __version__: str

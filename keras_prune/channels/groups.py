@@ -66,6 +66,7 @@ class ChannelAnalysis(Report):
         fingerprint: The same for models that differ only in the values of their weights.
         trace: What is known of each tensor.
         never_empty: Sets of channels, those of one tensor, of which at least one is kept.
+        uniform: Sets of groups, by name, that must keep equally many channels. Defaults to none.
     """
 
     model: str
@@ -74,6 +75,7 @@ class ChannelAnalysis(Report):
     fingerprint: str
     trace: Trace
     never_empty: tuple[np.ndarray, ...]
+    uniform: tuple[tuple[str, ...], ...] = ()
 
     def _tables(self) -> list[Table]:
         headings = ("Group", "Channels", "Weights [axis]", "State")
@@ -222,7 +224,8 @@ def _members(found: Trace, roots: np.ndarray, owners: list[np.ndarray]) -> list[
 def _rows(found: Trace, roots: np.ndarray) -> tuple[np.ndarray, ...]:
     """The channels of each layer, and of each tensor, that has no others: each set of them once."""
     rows = [atoms for _, atoms in found.found.minted.values()]
-    rows += [collapse([labels])[0] for labels in found.tensors.values()]
+    further = (plane for planes in found.further.values() for plane in planes)
+    rows += [collapse([labels])[0] for labels in (*found.tensors.values(), *further)]
     channels = (roots[row].ravel() for row in rows if row.size and row.min() != FIXED)
     different = {row.tobytes(): row for row in channels}  # most tensors have the channels of others
     sets = map(np.unique, different.values())

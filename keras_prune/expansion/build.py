@@ -37,9 +37,11 @@ class Builder:
         first: A trace of the model.
         second: One of another batch size, with the same operations.
         batches: The sizes.
+        model: The copy of the model that was traced, whose variables become those of the new model.
     """
 
-    def __init__(self, first: Traced, second: Traced, batches: Batches):
+    def __init__(self, first: Traced, second: Traced, batches: Batches, model: keras.Model):
+        self._own = {id(variable) for variable in model.variables}
         self._first, self._second, self._batches = first, second, batches
         self._names = Names()
         self._made: dict[int, Any] = {}
@@ -156,7 +158,10 @@ class Builder:
     def _weight(self, variable: keras.Variable, path: tuple[str, ...], dtype: Any) -> Any:
         if id(variable) not in self._weights:
             layer = weight_of(variable, self._names.give(path, variable.name), dtype or variable.dtype)
-            _keras.replace_variable(layer, layer.value, variable)
+            if id(variable) in self._own:
+                _keras.replace_variable(layer, layer.value, variable)
+            else:  # the user's: what holds it could not be copied
+                layer.value.assign(variable)
             self._weights[id(variable)] = layer(self._reference)
         return self._weights[id(variable)]
 

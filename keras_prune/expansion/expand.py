@@ -16,6 +16,7 @@ from keras_prune.expansion.report import note, report_of
 from keras_prune.expansion.tracer import Traced, Tracer
 from keras_prune.graph.duplicate import duplicate
 from keras_prune.graph.leaf_layers import AddLoss
+from keras_prune.graph.same_outputs import nothing_drawn
 from keras_prune.masking.checks import check_built
 from keras_prune.masking.masked_weights import find_masked
 
@@ -79,7 +80,7 @@ def write_out(
         followed: The custom layers that stay whole, by their place among all layers of the model.
     """
     specs = InputSpecs(model, sizes, example)
-    with _keras.unnoticed():
+    with nothing_drawn():
         return _Expander(model, specs, followed).expanded()
 
 
@@ -98,6 +99,7 @@ class _Expander:
             self._copy = duplicate(model)
         except ValueError as error:
             raise self._refusal(f"it cannot be copied: {error}") from error
+        self._weights = self._copy.weights
         self._tracer = Tracer(self._copy)
         parts = _keras.flatten(self._copy)
         self._tracer.whole.update((id(parts[place]), "channels can be followed through it") for place in followed)
@@ -155,11 +157,11 @@ class _Expander:
             for part in made.layers:
                 if isinstance(part, AddLoss):
                     part.only_training = True
-        note(made, report_of(self._model, made, first, self._tracer))
+        note(made, report_of(self._model, made, first, self._tracer), self._weights)
         return made
 
     def _build(self, first: Traced, second: Traced) -> keras.Model:
-        return Builder(first, second, self._batches).build(self._specs.symbolic(None), self._model.name)
+        return Builder(first, second, self._batches, self._copy).build(self._specs.symbolic(None), self._model.name)
 
     @property
     def _batches(self) -> Batches:
@@ -184,7 +186,7 @@ class _Expander:
             raise self._refusal(f"{type(error).__name__}: {error}") from error
         if differs:
             raise self._refusal(f"what was made of it gives {differs}")
-        note(made, report_of(self._model, made, first, self._tracer))
+        note(made, report_of(self._model, made, first, self._tracer), self._weights)
         return made
 
     def _refusal(self, reason: str) -> ValueError:

@@ -4,32 +4,30 @@ import keras
 import numpy as np
 
 from keras_prune.graph.leaf_layers import AddLoss, RepeatForBatch, Weight
+from keras_prune.tracing.labels import Planes, as_planes
 from keras_prune.tracing.rule_context import RuleContext, Unsupported
 from keras_prune.tracing.rules.registry import register_rule
 
 
 @register_rule(Weight)
-def weight(call: RuleContext) -> np.ndarray:
-    """Its entries along the last axis of more than one are channels."""
+def weight(call: RuleContext) -> np.ndarray | Planes:
+    """Its axes have channels of their own; what these do is seen where it is used."""
     layer = call.operation
-    shape = layer.shape
-    axes = [axis for axis, size in enumerate(shape) if size > 1]
-    if not axes or not keras.backend.is_float_dtype(layer.weight_dtype):  # positions, masks
+    if not keras.backend.is_float_dtype(layer.weight_dtype):  # positions, masks
         return call.fixed()
-    axis = axes[-1]
-    made = call.mint("channels", shape[axis])
-    call.bind(layer.value, axis, made, "through")
-    call.change("shape", lambda kept: [*shape[:axis], kept.count(made), *shape[axis + 1 :]])
-    return call.spread(made, axis)
+    labels = call.weight(layer.value)
+    call.change("shape", lambda kept: list(kept.shape(*as_planes(labels))))
+    return labels
 
 
 @register_rule(RepeatForBatch)
-def repeat_for_batch(call: RuleContext) -> np.ndarray:
+def repeat_for_batch(call: RuleContext) -> np.ndarray | Planes:
     """The labels of its one row."""
-    rows = call.inputs[0]
+    rows, reference = call.inputs
     if rows.shape[0] != 1:
         raise Unsupported("its tensor has several rows")
-    return np.broadcast_to(rows, call.fixed().shape)
+    call.planes(reference)
+    return call.move(rows, lambda each: np.broadcast_to(each, call.fixed().shape))
 
 
 @register_rule(AddLoss)

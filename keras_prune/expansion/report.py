@@ -9,7 +9,7 @@ import keras
 from keras_prune.expansion.names import SEPARATOR
 from keras_prune.expansion.parts import is_leaf
 from keras_prune.expansion.tracer import Traced, Tracer
-from tflite_export.reporting import Report, Shown, Table
+from tflite_export.reporting import Bars, Report, Shown, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,11 @@ class Expansion(Report):
     def _rows(self) -> list[dict[str, Any]]:
         return [dataclasses.asdict(layer) for layer in self.layers]
 
+    def _bars(self) -> Bars:
+        apart = [layer for layer in self.layers if layer.operations is not None]
+        names, sizes = [layer.path for layer in apart], [layer.operations for layer in apart]
+        return Bars(f"'{self.model}' as a graph", "operations", names, {"Operations": sizes})
+
     def _facts(self) -> dict[str, Any]:
         return {"model": self.model, "kind": self.kind}
 
@@ -78,9 +83,22 @@ class Expansion(Report):
 _NOTED: "weakref.WeakKeyDictionary[keras.Model, Expansion]" = weakref.WeakKeyDictionary()
 
 
-def note(model: keras.Model, expansion: Expansion) -> None:
-    """Remembers how a model was made, as long as it lives."""
+_WEIGHTS: "weakref.WeakKeyDictionary[keras.Model, list[keras.Variable]]" = weakref.WeakKeyDictionary()
+
+
+def note(model: keras.Model, expansion: Expansion, weights: list[keras.Variable]) -> None:
+    """Remembers how a model was made, and which of its weights are those of the model that it was made of, as long as
+    it lives."""
     _NOTED[model] = expansion
+    _WEIGHTS[model] = weights
+
+
+def weights_of(model: keras.Model) -> list[keras.Variable]:
+    """The weights of a model in the order of the model that it was made of, if `expand` made it; else its own.
+
+    Those that no output depends on are not among the weights of the made model itself.
+    """
+    return _WEIGHTS.get(model, model.weights)
 
 
 def find_report(model: keras.Model) -> Expansion | None:
