@@ -48,7 +48,8 @@ def prune_channels(
             quarter of the parameters. Defaults to None: no channels except those that `ratios` names.
         budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few channels as possible are
             removed. Defaults to None.
-        ratios: Other fractions, by pattern of the layers that make the channels; None: they are kept. The input
+        ratios: Other fractions, by pattern of the layers that make the channels, or of one kind of their channels,
+            such as `"*attention*:num_heads"`; None: they are kept. The input
             channels of such a layer are not affected. Groups with their own ratio are not part of `scope`. Defaults to
             None: no others.
         threshold: The score below which channels are removed instead: a number, in units of the scores;
