@@ -13,6 +13,7 @@ from keras_prune.channels.shortfall import shortfall
 from keras_prune.costs.budget import Budget, BudgetRow, budget_table
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_notes
+from keras_prune.reconstruction.refit import LayerRefit, refit_table
 from keras_prune.reporting.numbers import change, number
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Work
@@ -64,6 +65,8 @@ class ChannelReport(ReportedMacs, Report):
         unknown: Operations that no rule covers, by path, and the reason: the channels that reach them are kept.
         budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
         missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
+        compensated: The layers that were fitted again, or should have been, in the order of the graph. Defaults to
+            none: no data to compensate on, or every layer computes what it did.
     """
 
     model: str
@@ -76,6 +79,7 @@ class ChannelReport(ReportedMacs, Report):
     unknown: Mapping[str, str]
     budgets: tuple[BudgetRow, ...] = ()
     missed: tuple[str, ...] = ()
+    compensated: tuple[LayerRefit, ...] = ()
 
     @property
     def frozen(self) -> dict[str, str]:
@@ -99,7 +103,11 @@ class ChannelReport(ReportedMacs, Report):
             )
             for group in self.groups
         ]
-        return [Table(headings, rows, f"Channels of '{self.model}', before -> after"), *budget_table(self.budgets)]
+        return [
+            Table(headings, rows, f"Channels of '{self.model}', before -> after"),
+            *budget_table(self.budgets),
+            *refit_table(self.compensated),
+        ]
 
     def _notes(self) -> list[str]:
         return [
@@ -136,6 +144,7 @@ def make_report(
     asked: Mapping[str, int],
     request: ChannelRequest,
     budgets: tuple[BudgetRow, ...] = (),
+    compensated: tuple[LayerRefit, ...] = (),
 ) -> ChannelReport:
     """Return the report of a plan that was carried out.
 
@@ -147,6 +156,7 @@ def make_report(
         asked: By name of the group how many channels should be removed; empty if a plan was replayed.
         request: What was asked for.
         budgets: What was reached of each value of the budget. Defaults to none.
+        compensated: The layers that were fitted again. Defaults to none.
     """
     kept, whole = Kept(keep), Kept(np.ones_like(keep))
     weights, work = _by_group(analysis, costs)
@@ -180,6 +190,7 @@ def make_report(
         unknown=analysis.unknown,
         budgets=budgets,
         missed=shortfall(analysis, plan, request),
+        compensated=compensated,
     )
 
 
