@@ -15,7 +15,8 @@ import lazy_loader
 from keras_prune._version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-_REGISTERS = f"{__name__}.masking"  # the classes that `.keras` files with masks name
+# The classes that `.keras` files may name: of models with masks, and of models that were written out.
+_REGISTERS = (f"{__name__}.masking", f"{__name__}.graph.leaf_layers")
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
@@ -36,13 +37,18 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
                 load(module)
                 # Not while one of the rooms that `masking` stands on is the one that imports Keras.
                 if not any(f"{__name__}.{room}" in sys.modules for room in ("_keras", "graph")):
-                    importlib.import_module(_REGISTERS)
+                    _register()
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
+def _register() -> None:
+    for module in _REGISTERS:
+        importlib.import_module(module)
+
+
 if "keras" in sys.modules:
-    importlib.import_module(_REGISTERS)
+    _register()
 else:
     sys.meta_path.insert(0, _AfterKeras())

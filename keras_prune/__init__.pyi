@@ -14,6 +14,9 @@ from . import (
     costs as costs,
 )
 from . import (
+    expansion as expansion,
+)
+from . import (
     importance as importance,
 )
 from . import (
@@ -83,6 +86,7 @@ from .channels import (
 from .clustering import cluster_weights as cluster_weights
 from .costs import Budget as Budget
 from .costs import cost as cost
+from .expansion.expand import expand as expand
 from .insight.comparison.compare import compare as compare
 from .insight.comparison.methods import compare_methods as compare_methods
 from .insight.explain.explain import explain as explain
@@ -131,6 +135,9 @@ from .selection import (
     Block as Block,
 )
 from .selection import (
+    MeanThreshold as MeanThreshold,
+)
+from .selection import (
     NByM as NByM,
 )
 from .selection import (
@@ -162,7 +169,13 @@ from .weights import (
     copy_masks as copy_masks,
 )
 from .weights import (
+    layer_errors as layer_errors,
+)
+from .weights import (
     prune_weights as prune_weights,
+)
+from .weights import (
+    refit as refit,
 )
 
 __version__: str

@@ -12,8 +12,15 @@ Predicate = Callable[[str, keras.Layer], bool]
 
 
 def matches(pattern: str, path: str) -> bool:
-    """Whether a pattern such as `"conv*"` matches a layer's path, or its name, the last part of the path; one that
-    begins with a slash, as `"/conv*"`, matches the path only."""
+    """Whether a pattern such as `"conv*"` matches a layer's path, or its name, the last part of the path.
+
+    One that begins with a slash, as `"/conv*"`, matches the path only.
+
+    The names of a model that was written out (`expand`) tell where a layer was, with double underscores since Keras
+    allows no slash in names: a pattern may have slashes there.
+    """
+    if "__" in path and matches(pattern, path.replace("__", "/")):
+        return True
     if pattern.startswith("/"):
         return fnmatch.fnmatchcase(path, pattern[1:])
     return fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(path.rsplit("/", 1)[-1], pattern)

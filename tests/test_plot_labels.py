@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.plot_labels import overlaps
 from support.search_results import search_result
-from support.zoo import BACKEND
+from support.zoo import BACKEND, nested
 
 import keras_prune as kp
 import tflite_export
@@ -88,6 +88,7 @@ DRAWN = {
     "plot_decisions": lambda: plots.plot_decisions(
         search_result([LONG.format(i) for i in range(9)], range(1, 10), [0.5] * 9).decisions
     ),
+    "plot_expansion": lambda: plots.plot_expansion(kp.expansion.report(kp.expand(nested()))),
     "plot_explanation": lambda: plots.plot_explanation(explained(branches())),
     "plot_layer_candidates": lambda: plots.plot_layer_candidates(kp.analyze_layers(branches())),
     "plot_layers": lambda: plots.plot_layers(kp.prune_layers(branches(), ratio=0.5).report),
@@ -144,6 +145,7 @@ BY_CLASS = {
     "ChannelAnalysis": plots.plot_channel_groups,
     "ChannelReport": plots.plot_report,  # `plot_channels` shows more
     "Decisions": plots.plot_decisions,
+    "Expansion": plots.plot_expansion,
     "Explanation": plots.plot_explanation,
     "LayerAnalysis": plots.plot_layer_candidates,
     "LayerReport": plots.plot_layers,

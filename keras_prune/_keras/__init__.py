@@ -1,9 +1,10 @@
 """The private parts of Keras that this package needs, in one place, to be fixed here when Keras changes.
 
-Checked with Keras 3.15. Everything else in this package uses Keras's public interface.
+Checked with Keras 3.10 to 3.15. Everything else in this package uses Keras's public interface.
 """
 
 from keras_prune._keras.backup import BackupCallback, first_epoch
+from keras_prune._keras.dissolving import dissolve, forget_nodes, solidify, symbolic_operands
 from keras_prune._keras.duplicates import (
     COLLECTIONS,
     TRACKED,
@@ -33,6 +34,7 @@ from keras_prune._keras.graphs import (
     is_graph,
     made_by,
     run_graph,
+    shapes_of_call,
     symbolic_tensors,
 )
 from keras_prune._keras.layers import (
@@ -67,6 +69,7 @@ from keras_prune._keras.training import (
     average_in_update,
     calls_constraints,
     class_weights,
+    compile_like,
     compiled_loss,
     compiled_metrics,
     ends_in_background,
@@ -98,6 +101,7 @@ __all__ = [
     "calls_constraints",
     "can_duplicate",
     "class_weights",
+    "compile_like",
     "compiled_loss",
     "compiled_metrics",
     "convert_inputs_like",
@@ -106,6 +110,7 @@ __all__ = [
     "copy_jax_layer",
     "copy_lambda",
     "copy_operation",
+    "dissolve",
     "duplicate_variable",
     "empty_instance",
     "ends_in_background",
@@ -114,6 +119,7 @@ __all__ = [
     "first_epoch",
     "fit_of_step",
     "flatten",
+    "forget_nodes",
     "forget_parameters",
     "functional_again",
     "gradients_shown",
@@ -146,9 +152,12 @@ __all__ = [
     "safe_mode",
     "set_build_signature",
     "set_value",
+    "shapes_of_call",
     "share_in_file",
+    "solidify",
     "spread_like",
     "sublayers",
+    "symbolic_operands",
     "symbolic_tensors",
     "track_again",
     "trusted",

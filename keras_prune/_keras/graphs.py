@@ -112,3 +112,21 @@ def made_by(tensor: Any) -> tuple[Any, Any] | None:
 def symbolic_tensors(shapes: Any, dtype: str) -> Any:
     """Symbolic inputs of these shapes: one shape, or lists and dicts of shapes."""
     return map_shape_structure(lambda shape: keras.KerasTensor(shape, dtype=dtype), shapes)
+
+
+def shapes_of_call(model: keras.Model) -> Any:
+    """The shapes of the inputs that a subclassed model was built on, in their structure, without the batch size.
+
+    None if it is unknown: it was not called, or it takes several arguments.
+    """
+    held = getattr(model, "_build_shapes_dict", None)
+    if not held or len(held) != 1:
+        return None
+    return map_shape_structure(lambda shape: (None, *shape[1:]), _untracked(next(iter(held.values()))))
+
+
+def _untracked(shapes: Any) -> Any:
+    """The same without the lists and dicts in which Keras tracks what layers hold: inputs come in plain ones."""
+    if isinstance(shapes, dict):
+        return {key: _untracked(value) for key, value in shapes.items()}
+    return [_untracked(each) for each in shapes] if isinstance(shapes, list) else shapes

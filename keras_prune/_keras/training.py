@@ -23,6 +23,23 @@ def compiled_loss(model: keras.Model) -> tuple[Any, Any] | None:
     return None if found is None else (found._user_loss, found._user_loss_weights)
 
 
+def compile_like(model: keras.Model, target: keras.Model) -> None:
+    """Compiles `target` with the loss and the metrics of a model, if that was compiled with a loss."""
+    found = compiled_loss(model)
+    if found is None:
+        return
+    metrics, weighted = compiled_metrics(model)
+    target.compile(
+        optimizer=type(model.optimizer).from_config(model.optimizer.get_config()) if model.optimizer else "rmsprop",
+        loss=found[0],
+        loss_weights=found[1],
+        metrics=metrics,
+        weighted_metrics=weighted,
+        run_eagerly=model.run_eagerly,
+        jit_compile=model.jit_compile,
+    )
+
+
 def is_built_by_training(model: Any) -> bool:
     """Whether the first step of `fit` makes the weights of a model: Keras's other backends do so before it."""
     return keras.backend.backend() == "tensorflow" and not model.built

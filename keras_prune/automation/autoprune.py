@@ -18,6 +18,7 @@ from keras_prune.automation.result import AutopruneResult, result_of
 from keras_prune.automation.search import Pace, Search
 from keras_prune.automation.trials import find_optuna
 from keras_prune.costs.budget import Budget
+from keras_prune.expansion.follow import as_graph
 from keras_prune.insight.sensitivity.scan import Kind
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
@@ -26,7 +27,6 @@ from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, m
 from keras_prune.measurement.loss import find_loss
 from keras_prune.measurement.training import check_optimizer, check_training_data
 from keras_prune.reporting.progress import Verbose, verbosity
-from keras_prune.tracing.checks import check_model
 from keras_prune.validation import check_choice, check_fraction, check_number, check_progress, check_step
 from tflite_export.conversion.modes import check_port_types
 
@@ -70,7 +70,8 @@ def autoprune(
 
     With a budget, the goal is the most accurate model within it. The ratio is found by what models cost before they are
     fine-tuned, so nothing is trained on the way. The best candidates are fine-tuned for as long again, and the best one
-    once more for as long as all before, as long as it is not surely within the bound. Where none holds, less is pruned.
+    once more for as long as all before, if it is not surely within the bound and may come to be. Where none holds, less
+    is pruned.
 
     Without a budget, the goal is the smallest model within the bound. Rounds prune further while the metric holds, and
     step back where it does not, until accepted and rejected models are close together. Channels are pruned first, since
@@ -79,7 +80,8 @@ def autoprune(
 
     Each metric has a 95% confidence interval: that of a binomial distribution for an accuracy, else a bootstrap over
     blocks of the validation data. Where the bound lies within it, chance may have decided: such a candidate is
-    fine-tuned for longer, and the result says whether its goal is met for certain.
+    fine-tuned for longer, as is one that would reach it if the epochs to come gained as much as the last ones did. The
+    result says whether its goal is met for certain.
 
     Everything is written to `output`: `journal.json` with every decision and candidate, `sensitivity-*.json`, and a
     `.keras` and a `.tflite` file of each candidate. A run that was killed resumes when the function is called again
@@ -156,7 +158,7 @@ def autoprune(
     ```
     """
     clock = Clock(None if time_limit is None else check_number(time_limit, "time_limit", 0, above=True))
-    check_model(model)
+    model = as_graph(model)
     kinds = _checked_methods(methods)
     max_drop = check_number(max_drop, "max_drop", 0)
     step, resolution = check_fraction(step, "step", zero=False), check_fraction(resolution, "resolution", zero=False)

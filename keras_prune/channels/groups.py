@@ -11,10 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_prune.expansion.follow import follow
+from keras_prune.expansion.report import lines_of
 from keras_prune.tracing.binding import Binding
-from keras_prune.tracing.checks import check_model
 from keras_prune.tracing.labels import FIXED, collapse
-from keras_prune.tracing.trace import Trace, trace
+from keras_prune.tracing.trace import Trace
 from tflite_export.reporting import Bars, Report, Shown, Table
 
 
@@ -65,6 +66,7 @@ class ChannelAnalysis(Report):
         fingerprint: The same for models that differ only in the values of their weights.
         trace: What is known of each tensor.
         never_empty: Sets of channels, those of one tensor, of which at least one is kept.
+        uniform: Sets of groups, by name, that must keep equally many channels. Defaults to none.
     """
 
     model: str
@@ -73,6 +75,7 @@ class ChannelAnalysis(Report):
     fingerprint: str
     trace: Trace
     never_empty: tuple[np.ndarray, ...]
+    uniform: tuple[tuple[str, ...], ...] = ()
 
     def _tables(self) -> list[Table]:
         headings = ("Group", "Channels", "Weights [axis]", "State")
@@ -80,7 +83,7 @@ class ChannelAnalysis(Report):
         return [Table(headings, rows, f"Channel groups of '{self.model}'")]
 
     def _notes(self) -> list[str]:
-        return unknown_notes(self.unknown)
+        return [*unknown_notes(self.unknown), *lines_of(self.trace.model)]
 
     def _rows(self) -> list[dict[str, Any]]:
         return [_record(group) for group in self.groups]
@@ -148,8 +151,8 @@ def analyze_channels(model: keras.Model) -> ChannelAnalysis:
     [group.name for group in analysis.groups if group.frozen]
     ```
     """
-    check_model(model)
-    found = trace(model)
+    found = follow(model)
+    model = found.model
     atoms = found.found.atoms
     roots = atoms.roots(np.arange(len(atoms)))
     frozen, inexact = atoms.frozen(), atoms.inexact()
@@ -221,7 +224,8 @@ def _members(found: Trace, roots: np.ndarray, owners: list[np.ndarray]) -> list[
 def _rows(found: Trace, roots: np.ndarray) -> tuple[np.ndarray, ...]:
     """The channels of each layer, and of each tensor, that has no others: each set of them once."""
     rows = [atoms for _, atoms in found.found.minted.values()]
-    rows += [collapse([labels])[0] for labels in found.tensors.values()]
+    further = (plane for planes in found.further.values() for plane in planes)
+    rows += [collapse([labels])[0] for labels in (*found.tensors.values(), *further)]
     channels = (roots[row].ravel() for row in rows if row.size and row.min() != FIXED)
     different = {row.tobytes(): row for row in channels}  # most tensors have the channels of others
     sets = map(np.unique, different.values())

@@ -12,6 +12,7 @@ from keras_prune.graph.copying import Copier, copy_learnt, copy_variables
 from keras_prune.graph.same_outputs import check_copy
 from keras_prune.graph.structure import Graph
 from keras_prune.tracing.binding import Binding
+from keras_prune.tracing.constants import cut_constants
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.trace import Trace
 
@@ -135,15 +136,17 @@ class _Rebuilder(Copier):
 
     def shape(self, tensor: Any) -> tuple[int | None, ...]:
         """The shape that a tensor of the model must have in the smaller one."""
-        left = self._kept.shape(self._trace.tensors[id(tensor)])
+        left = self._kept.shape(*self._trace.planes(tensor))
         return tuple(None if size is None else now for size, now in zip(tensor.shape, left, strict=True))
 
     def call(self, node: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
         """The new operation, which must give tensors of the shapes that the labels say: a wrong rule is found here."""
         copy = make()
         arguments = self._trace.found.arguments.get(id(node.operation), {})
+        constants = self._trace.found.constants.get(id(node.operation), {})
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = cut_constants(args, kwargs, constants, self._kept)
             for (position, name), value in arguments.items():
                 if name in kwargs:
                     kwargs[name] = value(self._kept)

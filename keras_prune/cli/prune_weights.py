@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_prune.cli.command import add_command
 from keras_prune.cli.errors import BadInput
+from keras_prune.cli.files import InputFile
 from keras_prune.cli.options import (
     SAMPLES,
     add_data,
@@ -20,11 +21,13 @@ from keras_prune.cli.options import (
     pattern_value,
     target_of,
 )
+from keras_prune.cli.removal import THRESHOLDS
 from keras_prune.cli.results import Result
-from keras_prune.selection import Block, NByM, Percentile, RelativeThreshold, Selection, StdThreshold, Threshold
+from keras_prune.selection import Block, NByM, Percentile, Selection, StdThreshold
 
-_WORDS = ("uniform", "erk")
-_THRESHOLDS = {"threshold": Threshold, "relative": RelativeThreshold, "std": StdThreshold}
+_WORDS = ("uniform", "erk", "reconstruction")
+_RECONSTRUCTION = 1024  # samples
+_THRESHOLDS = {**THRESHOLDS, "std": StdThreshold}
 
 
 def add_to(kinds: Any) -> None:
@@ -43,9 +46,12 @@ selections:
   4x1, RxC       prune whole blocks of R inputs and C outputs
   threshold=V    prune weights with |w| < V
   relative=V     prune weights with |w| < V times the largest |w| of the layer
+  mean=V         prune weights with |w| more than V standard deviations below its mean
   std=V          prune weights with |w| < V standard deviations of the layer""",
         example="keras-prune prune weights model.keras -o sparse.keras --sparsity 0.8 --targets 'dense=0.5'\n"
         "keras-prune prune weights model.keras -o half.keras --selection 2:4 --targets 'conv1=none' --strip\n"
+        "keras-prune prune weights model.keras -o refitted.keras --sparsity 0.8 --targets reconstruction "
+        "--reconstruct train.npz\n"
         "keras-prune prune weights model.keras -o scored.keras --sparsity 0.5 --targets erk "
         "--importance taylor --data train.npz --loss sparse_categorical_crossentropy",
     )
@@ -73,7 +79,22 @@ selections:
         help="sparsity of the layers that match PATTERN, or `none` not to prune them; may be repeated. Or one word "
         f"that sets the per-layer sparsity: {', '.join(_WORDS)} (default: uniform)",
     )
-    add_importance(parser, measurable("weights"), "magnitude")
+    criteria = [*measurable("weights"), "reconstruction"]
+    add_importance(parser, criteria, "magnitude, or with --reconstruct reconstruction")
+    parser.set_defaults(importance=None)
+    parser.add_argument(
+        "--reconstruct",
+        type=InputFile,
+        metavar="FILE.npz",
+        help="refit the kept weights so that each layer gives what it gave before, on inputs from this file, with the "
+        f"keys of --data; {_RECONSTRUCTION} samples are drawn (default: weights keep their values)",
+    )
+    parser.add_argument(
+        "--no-recalibrate",
+        dest="recalibrate",
+        action="store_false",
+        help="with --reconstruct: leave the statistics of BatchNormalization layers as they are",
+    )
     parser.add_argument("--prune-frozen", action="store_true", help="prune also weights that are not trainable")
     parser.add_argument("--strip", action="store_true", help="write a plain model, without masks")
     add_data(parser, "samples on which the importance criterion is measured", SAMPLES)
@@ -89,6 +110,11 @@ def run(args: argparse.Namespace) -> Result:
     from keras_prune.weights.prune import prune_weights
 
     data = data_of(args, model)
+    inputs = None
+    if args.reconstruct is not None:
+        from keras_prune.cli.data import load_data
+
+        inputs = load_data(args.reconstruct, model, x_key=args.x_key, samples=_RECONSTRUCTION).x
     pruned = prune_weights(
         model,
         args.sparsity,
@@ -98,6 +124,8 @@ def run(args: argparse.Namespace) -> Result:
         prune_frozen=args.prune_frozen,
         data=None if data is None else data.pair,
         loss=args.loss,
+        reconstruct=inputs,
+        recalibrate=args.recalibrate,
     )
     report = summary(pruned)
     if args.strip:
@@ -125,7 +153,7 @@ def selection(text: str) -> Selection:
 
 
 def _allowed(text: str) -> str:
-    return f"must be percentile, global, N:M, RxC, threshold=V, relative=V or std=V. Received: {text!r}"
+    return f"must be percentile, global, N:M, RxC, threshold=V, relative=V, mean=V or std=V. Received: {text!r}"
 
 
 def target(text: str) -> Any:

@@ -11,13 +11,14 @@ import numpy as np
 from keras_prune import _keras
 from keras_prune.costs.activation_memory import peak_bytes, tensor_bytes
 from keras_prune.costs.counting import Costs, item_size, total
+from keras_prune.expansion.follow import follow
+from keras_prune.expansion.report import lines_of
 from keras_prune.masking.checks import check_built
 from keras_prune.masking.masked_weights import find_masked, inner_layer, plain_weights, walk_layers
 from keras_prune.masking.wrapping import remove_masks
 from keras_prune.reporting.numbers import number
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Use, Work
-from keras_prune.tracing.trace import trace
 from tflite_export.reporting import Bars, Report, Shown, Table
 
 
@@ -61,6 +62,8 @@ class ModelCost(Report):
             one that reads it. Each output is counted as memory of its own, though a runtime may let a reshape or an
             activation share that of its input. None if it is unknown.
         unknown: Why the MACs of a layer are unknown, by its path.
+        expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
+            to none.
     """
 
     model: str
@@ -69,6 +72,7 @@ class ModelCost(Report):
     weight_bytes: int
     peak_activation_bytes: int | None
     unknown: Mapping[str, str]
+    expanded: tuple[str, ...] = ()
 
     @property
     def macs(self) -> int | None:
@@ -114,6 +118,7 @@ class ModelCost(Report):
             f"Weights: {self.weight_bytes:,} bytes",
             f"Peak of activations: {_bytes(self.peak_activation_bytes)}",
             *([f"MACs unknown for the following, {self.known_macs:,} for the others:", *lines] if lines else []),
+            *self.expanded,
         ]
 
     def _rows(self) -> Sequence[LayerCost]:
@@ -143,7 +148,8 @@ def cost(model: keras.Model) -> ModelCost:
     layer `register_rule` tells them (`call.multiply`). Where nothing does, the MACs of the layer are None, and so are
     the model's: `unknown` says why, `known_macs` sums up the others.
 
-    A subclassed model does not say what it computes: only the parameters of its layers are known.
+    A subclassed model, or a custom layer, is first written out as a graph (see `expand`). Where that is not possible,
+    only the parameters of its layers are known.
 
     Args:
         model: A built model, with masks or without. It is only read.
@@ -165,10 +171,12 @@ def cost(model: keras.Model) -> ModelCost:
     ```
     """
     check_built(model)
-    if not _keras.is_graph(model) or not _keras.has_graph(model):
-        return _without_graph(model)
     plain = remove_masks(model) if find_masked(model) else model
-    found = trace(plain)
+    try:
+        found = follow(plain)
+    except ValueError as error:
+        return _without_graph(model, str(error))
+    plain = found.model
     products = _Products(Costs(plain.weights, (), found.uses), len(found.found.atoms))
     uses: dict[int, list[Use]] = {}
     for use in found.uses:
@@ -180,6 +188,7 @@ def cost(model: keras.Model) -> ModelCost:
         weight_bytes=products.costs.bytes(products.all),
         peak_activation_bytes=peak_bytes(found.structure),
         unknown=products.costs.unknown,
+        expanded=lines_of(plain),
     )
 
 
@@ -231,7 +240,7 @@ def _layer(uses: Sequence[Use], products: _Products) -> LayerCost:
     )
 
 
-def _without_graph(model: keras.Model) -> ModelCost:
+def _without_graph(model: keras.Model, reason: str) -> ModelCost:
     """The cost of a model that does not say what it computes, as far as it is known."""
     weights = plain_weights(model)
     known = {id(weight) for weight in weights}
@@ -253,7 +262,7 @@ def _without_graph(model: keras.Model) -> ModelCost:
         parameters=sum(map(_size, weights)),
         weight_bytes=sum(_size(weight) * item_size(weight.dtype) for weight in weights),
         peak_activation_bytes=None,
-        unknown={model.name: f"a {type(model).__name__} without a graph does not say what it computes"},
+        unknown={model.name: reason},
     )
 
 

@@ -43,7 +43,7 @@ def check_copy(layer: keras.Layer, copy: keras.Layer, used: keras.Layer | None =
     nodes = _keras.nodes_of(layer if used is None else used)
     if not nodes or not _may_differ(layer):
         return
-    with _nothing_drawn():
+    with nothing_drawn():
         try:
             args, kwargs = _random_inputs(layer, nodes[0])
             expected = _outputs(layer, args, kwargs)
@@ -83,7 +83,7 @@ def _is_foreign(held: Any) -> bool:
 
 
 @contextmanager
-def _nothing_drawn() -> Iterator[None]:
+def nothing_drawn() -> Iterator[None]:
     """What a layer draws meanwhile is not missing later."""
     state = np.random.get_state()  # noqa: NPY002  # which layers of the user's may draw from
     try:

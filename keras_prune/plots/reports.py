@@ -54,6 +54,29 @@ def plot_cost(cost: Any, ax: Any = None) -> Any:
     return _drawn(cost, "cost", "what `cost` returned", ax, "layers", "weight_bytes")
 
 
+def plot_expansion(expansion: Any, ax: Any = None) -> Any:
+    """Draw how many operations each custom layer became when a model was written out.
+
+    Args:
+        expansion: What `kp.expansion.report` returned.
+        ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
+
+    Example:
+
+    ```python
+    plot_expansion(kp.expansion.report(kp.expand(model)))
+    ```
+    """
+    return _drawn(expansion, "expansion", "what `expansion.report` returned", ax, "layers", "whole")
+
+
 def plot_channel_groups(analysis: Any, ax: Any = None) -> Any:
     """Draw how many channels of each group can be removed.
 

@@ -23,13 +23,24 @@ class Kept:
         """Return how many entries of a vector of labels are kept."""
         return int(np.count_nonzero(self.mask(labels)))
 
-    def shape(self, labels: np.ndarray) -> tuple[int, ...]:
-        """Return the shape of a tensor with these labels once the others are removed."""
-        mask = self.mask(collapse([labels])[0])
-        if mask.all():
-            return labels.shape
-        sizes = list(labels.shape)
-        for axis in range(labels.ndim):
-            if mask.shape[axis] > 1:
-                sizes[axis] = int(np.count_nonzero(mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis))))
+    def shape(self, *planes: np.ndarray) -> tuple[int, ...]:
+        """Return the shape of a tensor with these labels once the others are removed.
+
+        Args:
+            *planes: Its labels; several, where its channels lie along several axes: see `Planes`.
+        """
+        sizes = list(planes[0].shape)
+        for axis, mask in self.along_axes(*planes).items():
+            sizes[axis] = int(np.count_nonzero(mask))
         return tuple(sizes)
+
+    def along_axes(self, *planes: np.ndarray) -> dict[int, np.ndarray]:
+        """Return, for each axis along which something is removed, which positions are kept."""
+        found: dict[int, np.ndarray] = {}
+        for labels in planes:
+            mask = self.mask(collapse([labels])[0])
+            for axis in () if mask.all() else range(labels.ndim):
+                kept = np.asarray(mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis)))
+                if mask.shape[axis] > 1 and not kept.all():
+                    found[axis] = kept
+        return found

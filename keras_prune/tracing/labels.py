@@ -5,13 +5,45 @@ number of one channel of one layer, or FIXED: not made by a channel that can be 
 the labels with the same NumPy function, so no rule does arithmetic with indices. Axes along which nothing changes are
 broadcast (stride 0) and cost nothing, however large the image. Axes of size 1 merge with nothing when tensors are
 broadcast against each other; so the design's third label, NEUTRAL, is a question of shapes here and needs no number.
+
+An entry has one atom, so the channels of a label array end up along one axis (`Atoms.make_rectangular`). A tensor whose
+channels lie along several axes, such as a matrix of weights, has several arrays: its `Planes`.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 FIXED = -1
+
+
+class Labels(np.ndarray):
+    """A label array among other arguments of a call.
+
+    Attributes:
+        further: The other planes of its tensor, if its channels lie along several axes.
+        of_weights: Whether its tensor is a weight, or made of weights alone.
+    """
+
+    further: tuple[np.ndarray, ...] = ()
+    of_weights: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Planes:
+    """The labels of a tensor whose channels lie along several axes: an entry is removed with any of its channels.
+
+    Args:
+        arrays: A label array for each of these axes, all of the tensor's shape.
+    """
+
+    arrays: tuple[np.ndarray, ...]
+
+
+def as_planes(labels: np.ndarray | Planes) -> list[np.ndarray]:
+    """The label arrays of a tensor."""
+    return list(labels.arrays) if isinstance(labels, Planes) else [labels]
 
 
 class Atoms:

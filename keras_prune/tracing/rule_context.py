@@ -1,16 +1,18 @@
 """`RuleContext`: what a rule sees of one use of one operation, and the calls by which it says what it found."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_prune.tracing.binding import Binding, Role
+from keras_prune.tracing.constants import Path
 from keras_prune.tracing.kept_channels import Kept
-from keras_prune.tracing.labels import FIXED, Atoms, collapse, fixed, label_shape, spread
+from keras_prune.tracing.labels import FIXED, Atoms, Labels, Planes, collapse, fixed, label_shape, spread
 from keras_prune.tracing.products import Axis, Work
+from keras_prune.tracing.weight_axes import WeightAxis
 from tflite_export.reporting import Shown
 
 Value = Callable[[Kept], Any]
@@ -28,10 +30,12 @@ class Found(Shown):
         atoms: The channels.
         bindings: By identity of the weight, and axis.
         binders: The paths of the layers whose rules bound it, likewise.
+        weight_axes: Those of weights that are tensors of the graph, by identity of the weight, and axis.
         minted: The atoms of each layer that makes channels, by layer and key, and the layer's path.
         work: What is multiplied, for each use of each layer.
         changes: What changes in the configuration of an operation (by identity), by key.
         arguments: What changes in the arguments of its calls (by identity), by position and name.
+        constants: The labels of arrays among the arguments of its calls (by identity), by their place there.
         readers: Operations (by identity) that read channels without a weight; see `RuleContext.read`.
         uses: Every use of each operation (by identity).
         one_size: Operations (by identity) all uses of which must keep the same channels.
@@ -40,10 +44,12 @@ class Found(Shown):
     atoms: Atoms = dataclasses.field(default_factory=Atoms)
     bindings: dict[tuple[int, int], Binding] = dataclasses.field(default_factory=dict)
     binders: dict[tuple[int, int], set[str]] = dataclasses.field(default_factory=dict)
+    weight_axes: dict[tuple[int, int], WeightAxis] = dataclasses.field(default_factory=dict)
     minted: dict[tuple[int, str], tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
     work: list[Work] = dataclasses.field(default_factory=list)
     changes: dict[int, dict[str, Value]] = dataclasses.field(default_factory=dict)
     arguments: dict[int, dict[tuple[int, str], Value]] = dataclasses.field(default_factory=dict)
+    constants: dict[int, dict[Path, tuple[np.ndarray, ...]]] = dataclasses.field(default_factory=dict)
     readers: set[int] = dataclasses.field(default_factory=set)
     uses: dict[int, list["RuleContext"]] = dataclasses.field(default_factory=dict)
     one_size: set[int] = dataclasses.field(default_factory=set)
@@ -74,6 +80,7 @@ class RuleContext:
         output_shapes: The shape of each output tensor.
         found: What was found so far; other methods write to it.
         times: How often the operation runs for one sample: more than once inside `TimeDistributed`; None: unknown.
+        is_weight: Whether its outputs are weights, or made of weights alone.
     """
 
     def __init__(
@@ -92,6 +99,8 @@ class RuleContext:
         self.inputs = [leaf for leaf in keras.tree.flatten(arguments) if isinstance(leaf, Labels)]
         self.found = found
         self.times = times
+        self.is_weight = bool(self.inputs) and all(given.of_weights for given in self.inputs)
+        self._followed: set[int] = set()  # the inputs whose further planes the rule asked for
         found.uses.setdefault(id(operation), []).append(self)
 
     @property
@@ -108,8 +117,42 @@ class RuleContext:
         """
         where = id(self.operation), key
         if where not in self.found.minted:
-            self.found.minted[where] = self.name, self.found.atoms.mint(count)
+            self.name_channels(key, self.found.atoms.mint(count))
         return self.found.minted[where][1]
+
+    def name_channels(self, key: str, labels: np.ndarray) -> None:
+        """Note that this layer makes these channels. `key` tells them from others that it makes."""
+        self.found.minted[id(self.operation), key] = self.name, labels
+
+    def weight(self, variable: keras.Variable) -> np.ndarray | Planes:
+        """Return the labels of an output that is a weight of the layer: its axes have channels of their own.
+
+        What these do is seen where the output is used: none of them need be bound. The layer's configuration must
+        follow the channels, as `call.change("shape", lambda kept: kept.shape(*as_planes(labels)))` says.
+        """
+        self.is_weight = True
+        for reference in self.inputs:  # whose values are not read
+            self.planes(reference)
+        channels = {}
+        for axis, size in enumerate(variable.shape):
+            where = id(variable), axis
+            if size > 1 and where not in self.found.weight_axes:
+                minted = self.found.atoms.mint(size)
+                self.found.weight_axes[where] = WeightAxis(self, variable, axis, minted)
+            if size > 1:
+                channels[axis] = self.found.weight_axes[where].labels
+        return self.lay(channels)
+
+    def use(self, labels: np.ndarray, role: Role) -> None:
+        """Declare what channels along an axis of a weight that is a tensor do here. Of other channels it says nothing.
+
+        Args:
+            labels: The channels.
+            role: `"out"`, `"in"` or `"through"`; see `Binding`.
+        """
+        for axis in self.found.weight_axes.values():
+            if axis.has(labels):
+                axis.roles.append(role)
 
     def bind(
         self,
@@ -215,6 +258,17 @@ class RuleContext:
         self.found.one_size.add(id(self.operation))
         self.found.arguments.setdefault(id(self.operation), {})[position, name] = value
 
+    def cut(self, path: Path, *planes: np.ndarray) -> None:
+        """Declare that an array among the arguments of the operation's call is cut where channels are removed.
+
+        Args:
+            path: Where it is in the call; see `find_constants`.
+            *planes: The labels of a tensor that it is broadcast to.
+        """
+        if any(has_channels(labels) for labels in planes):
+            self.found.one_size.add(id(self.operation))
+            self.found.constants.setdefault(id(self.operation), {})[path] = planes
+
     def shape_of(self, labels: np.ndarray) -> tuple[int | None, ...]:
         """Return the shape of the input tensor with these labels, None where unknown."""
         return next(shape for given, shape in zip(self.inputs, self.input_shapes, strict=True) if given is labels)
@@ -255,6 +309,53 @@ class RuleContext:
         """Return the channels along an axis of a tensor; all other positions are treated alike."""
         return self.found.atoms.vector(np.asarray(labels), axis, f"{self.kind} joins it with entries that must stay")
 
+    def planes(self, labels: np.ndarray) -> list[np.ndarray]:
+        """Return all label arrays of an input, one for each axis along which its channels lie.
+
+        Those after the first are kept unless the rule asks for them, here or by `along_axes` or `move`.
+        """
+        self._followed.add(id(labels))
+        return [np.asarray(labels), *getattr(labels, "further", ())]
+
+    def along_axes(self, labels: np.ndarray) -> dict[int, np.ndarray]:
+        """Return the channels along each axis of an input; what `channels` says of one axis holds of each."""
+        return self.vectors(self.planes(labels))
+
+    def vectors(self, planes: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
+        """Return the channels along each axis of a tensor with these planes."""
+        axis, channels = self.channels(planes[0])
+        found = {} if axis is None else {axis: channels}
+        for plane in planes[1:]:
+            for axis in self.varying(plane)[-1:]:
+                if axis in found:
+                    self.freeze(plane, f"{self.kind} reads two kinds of channels along one axis")
+                else:
+                    found[axis] = self.vector(plane, axis)
+        return found
+
+    def move(
+        self, labels: np.ndarray, function: Callable[[np.ndarray], np.ndarray] = np.asarray
+    ) -> np.ndarray | Planes:
+        """Return all labels of an input, moved as a function moves the entries. Defaults to not at all."""
+        return _join([function(plane) for plane in self.planes(labels)])
+
+    def lay(self, channels: Mapping[int, np.ndarray], output: int = 0) -> np.ndarray | Planes:
+        """Return the labels of an output with these channels, given by axis."""
+        arrays = [self.spread(vector, axis, output) for axis, vector in sorted(channels.items(), reverse=True)]
+        return _join(arrays or [self.fixed(output)])
+
+    def only(self, labels: np.ndarray | Planes) -> np.ndarray:
+        """Return the first of several planes; the channels of the others are kept."""
+        if not isinstance(labels, Planes):
+            return labels
+        for plane in labels.arrays[1:]:
+            self.freeze(plane, f"{self.kind} follows the channels of another axis")
+        return labels.arrays[0]
+
+    def not_followed(self) -> list[np.ndarray]:
+        """Return the planes of the inputs that the rule did not ask for."""
+        return [plane for given in self.inputs if id(given) not in self._followed for plane in given.further]
+
     def spread(self, vector: np.ndarray, axis: int = -1, output: int = 0) -> np.ndarray:
         """Return the labels of an output whose channels lie along `axis`."""
         return spread(vector, axis, self.output_shapes[output])
@@ -264,21 +365,27 @@ class RuleContext:
         return fixed(self.output_shapes[output])
 
 
-class Labels(np.ndarray):
-    """A label array among other arguments of a call."""
-
-
-def as_labels(array: np.ndarray) -> Labels:
+def as_labels(array: np.ndarray, further: Sequence[np.ndarray] = (), of_weights: bool = False) -> Labels:
     """Mark an array as labels."""
-    return array.view(Labels)
+    marked = array.view(Labels)
+    marked.further, marked.of_weights = tuple(further), of_weights
+    return marked
 
 
-def settle(labels: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
-    """Return the labels that a rule returned, in the shape they must have.
+def _join(arrays: Sequence[np.ndarray]) -> np.ndarray | Planes:
+    return arrays[0] if len(arrays) == 1 else Planes(tuple(arrays))
+
+
+def settle(labels: np.ndarray | Planes, shape: Sequence[int | None]) -> list[np.ndarray]:
+    """Return the label arrays that a rule returned for a tensor, in the shape they must have.
 
     Raises:
         Unsupported: They do not fit: the tensor has unknown sizes.
     """
+    return [_settle(each, shape) for each in (labels.arrays if isinstance(labels, Planes) else [labels])]
+
+
+def _settle(labels: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
     labels = np.asarray(labels)
     wanted = label_shape(shape)
     if labels.ndim == len(wanted):

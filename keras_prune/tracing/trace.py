@@ -11,10 +11,11 @@ from keras_prune.graph.configurations import reconfigure
 from keras_prune.graph.owners import held_variables
 from keras_prune.graph.structure import Graph, Structure
 from keras_prune.tracing import rules
-from keras_prune.tracing.labels import fixed, label_shape
+from keras_prune.tracing.labels import Labels, fixed, label_shape
 from keras_prune.tracing.products import Use
 from keras_prune.tracing.rule_context import Found, RuleContext, Unsupported, as_labels, has_channels, settle
 from keras_prune.tracing.unknown_products import why_unknown
+from keras_prune.tracing.weight_axes import bind_weight_axes
 from tflite_export.reporting import Shown
 
 
@@ -27,24 +28,34 @@ class Trace(Shown):
         found: Atoms, bindings and changes.
         tensors: The labels of each tensor, by identity. Of a model that is used twice the labels of one use: they are
             united with those of the other.
+        further: The other planes of tensors whose channels lie along several axes, by identity.
+        weights: Tensors (by identity) that are weights, or made of weights alone.
         names: The path of each operation in its first use, by identity.
         unknown: Operations without a rule, or whose rule gave up, and the reason.
         given_up: Those whose rule gave up in some use, by identity: they keep their weights in every other.
+        unfollowed: Those without a rule, or whose rule gave up, by identity, though no channels reach them.
         uses: Every use of every operation that is no model, as they are computed.
     """
 
     structure: Structure
     found: Found = dataclasses.field(default_factory=Found)
     tensors: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    further: dict[int, tuple[np.ndarray, ...]] = dataclasses.field(default_factory=dict)
+    weights: set[int] = dataclasses.field(default_factory=set)
     names: dict[int, str] = dataclasses.field(default_factory=dict)
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
     given_up: set[int] = dataclasses.field(default_factory=set)
+    unfollowed: set[int] = dataclasses.field(default_factory=set)
     uses: list[Use] = dataclasses.field(default_factory=list)
 
     @property
     def model(self) -> keras.Model:
         """The model."""
         return self.structure.model
+
+    def planes(self, tensor: Any) -> tuple[np.ndarray, ...]:
+        """All label arrays of a tensor."""
+        return self.tensors[id(tensor)], *self.further.get(id(tensor), ())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,10 +91,13 @@ def trace(model: keras.Model) -> Trace:
     with _keras.unnoticed():  # rules try layers out, which are made for that
         outputs = _trace_graph(result, graph, [fixed(tensor.shape) for tensor in graph.inputs], _Place())
     result.found.unite_uses()
+    bind_weight_axes(result.found)
     _keep_unknown_ties(result)
-    for labels in outputs:
+    for labels in (*outputs, *(plane for tensor in graph.outputs for plane in result.further.get(id(tensor), ()))):
         result.found.atoms.freeze(labels, "model output", override=True)
-    result.found.atoms.make_rectangular(list(result.tensors.values()))
+    further = [plane for planes in result.further.values() for plane in planes]
+    result.found.atoms.make_rectangular([*result.tensors.values(), *further])
+    _keep_crossed(result)
     return result
 
 
@@ -107,7 +121,11 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
         return _trace_inner_model(result, node, inner, labels, place)
     shapes = [tuple(tensor.shape) for tensor in tensors], [tuple(tensor.shape) for tensor in node.outputs]
     arguments = keras.tree.map_structure(
-        lambda leaf: as_labels(labels[id(leaf)]) if isinstance(leaf, keras.KerasTensor) else leaf,
+        lambda leaf: (
+            as_labels(labels[id(leaf)], result.further.get(id(leaf), ()), id(leaf) in result.weights)
+            if isinstance(leaf, keras.KerasTensor)
+            else leaf
+        ),
         (node.arguments.args, node.arguments.kwargs),
     )
     call = RuleContext(result.found, operation, name, arguments, shapes, place.times)
@@ -123,15 +141,19 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
         _check_plain(operation)
         for key, value in call.kwargs.items():
             for leaf in keras.tree.flatten(value) if "mask" in key else ():
-                if isinstance(leaf, np.ndarray):
-                    call.freeze(leaf, f"{call.kind} uses it as a mask")
+                for plane in (leaf, *leaf.further) if isinstance(leaf, Labels) else ():
+                    call.freeze(plane, f"{call.kind} uses it as a mask")
         outputs = [settle(*pair) for pair in zip(_as_list(rule(call)), shapes[1], strict=True)]
         _check_copies(result, operation)
     except Unsupported as error:
         reason = f"{call.kind}: {error}"
+        result.unfollowed.add(id(operation))
     else:
         note("")
-        return outputs
+        for plane in call.not_followed():
+            call.freeze(plane, f"{call.kind} follows the channels of another axis")
+        result.weights.update(id(tensor) for tensor in node.outputs if call.is_weight)
+        return [_lay(result, *pair) for pair in zip(node.outputs, outputs, strict=True)]
     note(reason)
     if operation_matters(operation, call):
         result.unknown.setdefault(name, reason)
@@ -140,9 +162,33 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
     return [fixed(shape) for shape in shapes[1]]
 
 
+def _lay(result: Trace, tensor: Any, planes: list[np.ndarray]) -> np.ndarray:
+    """Notes the labels of a tensor; those along its last axis, which most rules read, come first."""
+    planes = [plane for plane in planes if has_channels(plane)] or planes[:1]
+    varying = result.found.atoms.varying
+    first, *further = sorted(planes, key=lambda plane: varying(plane)[-1:], reverse=True) if planes[1:] else planes
+    result.further.pop(id(tensor), None)
+    if further:
+        result.further[id(tensor)] = tuple(further)
+    return first
+
+
+def _keep_crossed(result: Trace) -> None:
+    """Freezes the channels of further planes that came to lie along the axis of others, as where axes were merged."""
+    atoms = result.found.atoms
+    for tensor, planes in result.further.items():
+        taken = set(atoms.varying(result.tensors[tensor]))
+        for plane in planes:
+            axes = set(atoms.varying(plane))
+            if axes & taken:
+                atoms.freeze(plane, "its entries lie along the axis of other channels")
+            else:
+                taken |= axes
+
+
 def _freeze_all(result: Trace, call: RuleContext, reason: str) -> None:
     """Freezes the channels that reach an operation, and those that its rule made or bound, here or in another use."""
-    frozen: list[np.ndarray] = list(call.inputs)
+    frozen: list[np.ndarray] = [plane for given in call.inputs for plane in (given, *given.further)]
     if isinstance(call.operation, keras.Layer):
         owners = {id(part) for part in _keras.flatten(call.operation)}
         weights = {id(weight) for weight in call.operation.variables}
@@ -160,6 +206,9 @@ def _trace_inner_model(
     `TimeDistributed` calls it at each step: it sees tensors without the axis of time, which is the one after the batch.
     """
     graph, name, times = result.structure.graph_of(model), f"{place.prefix}{node.operation.name}", place.times
+    for tensor in node.arguments.keras_tensors:
+        for plane in result.further.get(id(tensor), ()):
+            result.found.atoms.freeze(plane, f"Model '{name}' is given channels along several axes")
     first = node.arguments.args[0] if node.arguments.args else node.arguments.kwargs["inputs"]
     passed = keras.tree.flatten(first)
     shapes = [tuple(tensor.shape) for tensor in node.outputs]
@@ -177,8 +226,11 @@ def _trace_inner_model(
             if 1 in result.found.atoms.varying(given[0]):
                 raise Unsupported("its channels lie along the axis of time")
             given = [given[0].take(0, axis=1)]
-        given = [settle(each, tensor.shape) for each, tensor in zip(given, graph.inputs, strict=True)]
+        given = [settle(each, tensor.shape)[0] for each, tensor in zip(given, graph.inputs, strict=True)]
         made = _trace_graph(result, graph, given, inside)
+        for tensor in graph.outputs:
+            for plane in result.further.get(id(tensor), ()):
+                result.found.atoms.freeze(plane, f"Model '{name}' returns channels along several axes")
         if in_time:
             made = [np.expand_dims(each, 1) for each in made]
             _join_uses(result, begin[1], name, inside)

@@ -1,6 +1,6 @@
 """`prune_weights`: one-shot pruning of a trained model."""
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -11,7 +11,10 @@ from keras_prune.masking.wrapping import add_masks, prunable_paths, remove_masks
 from keras_prune.measurement.weight_statistics import ModelStatistics
 from keras_prune.reporting.unmet import say
 from keras_prune.selection import Selection
-from keras_prune.validation import check_sparsity
+from keras_prune.validation import check_flag, check_sparsity
+from keras_prune.weights.choice import check_distributable, choosers, chosen_by_error
+from keras_prune.weights.layer_errors import layer_errors
+from keras_prune.weights.reconstruct import Reconstruction, original_of, unchanged
 from keras_prune.weights.rule import PruningRule, Targets
 from keras_prune.weights.shortfall import shortfall
 from keras_prune.weights.update import update_masks
@@ -22,16 +25,24 @@ def prune_weights(
     sparsity: float | None = None,
     *,
     selection: Selection | None = None,
-    importance: str | Importance = "magnitude",
-    targets: Targets | None = None,
+    importance: str | Importance | None = None,
+    targets: Targets | Literal["reconstruction"] | None = None,
     prune_frozen: bool = False,
     data: Any = None,
     loss: Any = None,
+    reconstruct: Any = None,
+    recalibrate: bool = True,
 ) -> keras.Model:
     """Prune the weights of a trained model in one shot: masks are chosen once, without training.
 
     The masks hold while the result is fine-tuned. `strip_pruning` removes them again. Warns if less is pruned than was
     asked for: a threshold below all weights, or blocks that are too coarse for small layers.
+
+    With `reconstruct`, what is kept takes over what is pruned: layer by layer, with inputs from the layers that are
+    pruned already, the kept weights and the bias are those whose outputs come closest to the original ones (Frantar and
+    Alistarh 2022, "Optimal brain compression"; 2023, "SparseGPT"). Without labels and without training, this saves most
+    of the accuracy that one-shot pruning loses. Layers whose weights do not multiply their inputs, such as `Embedding`,
+    are pruned by magnitude and not refitted; a warning names them, and layers that read too few rows of data.
 
     Args:
         model: A built model, with masks or without. As in `wrap_pruning` a copy is returned and the model is left
@@ -40,15 +51,24 @@ def prune_weights(
             decides itself how much is pruned, and for `NByM`, which has a sparsity of its own.
         selection: How scores become masks. Defaults to `Percentile()`.
         importance: Importance criterion: a name of the table in `PruningSchedule`, or a deterministic function
-            `weight -> scores`, or `(weight, statistics) -> scores`, of NumPy arrays, higher = keep. Defaults to
-            `"magnitude"`.
+            `weight -> scores`, or `(weight, statistics) -> scores`, of NumPy arrays, higher = keep. With `reconstruct`
+            also `"reconstruction"`: how much the error of the layer's outputs rises without a weight once the others
+            have taken over. Defaults to None: `"magnitude"`, or `"reconstruction"` where there are data for it and the
+            selection takes a sparsity.
         targets: Per-layer sparsity, as in `PruningSchedule`: `"uniform"`, `"erk"`, or the sparsity of single layers by
-            name pattern, or None for layers that are not pruned: `{"conv*": 0.5}`. Defaults to `"uniform"`.
+            name pattern, or None for layers that are not pruned: `{"conv*": 0.5}`. With `reconstruct` also
+            `"reconstruction"`: the sparsities for which the errors that remain in all layers are least, see
+            `layer_errors`. Defaults to `"uniform"`.
         prune_frozen: Whether weights that are not trainable are pruned too. Defaults to False.
         data: Data for criteria that need them: `x`, `(x, y)`, or batches of them, as `fit` takes them. A few hundred
-            samples are enough; `"taylor"` and `"fisher"` gain from a few thousand. Defaults to None.
+            samples are enough; `"taylor"` and `"fisher"` gain from a few thousand. Defaults to None: those of
+            `reconstruct`, if there are any.
         loss: Loss for criteria that need one, as `compile` takes it. Defaults to the one that the model was compiled
             with.
+        reconstruct: Data to refit the kept weights on, in the same forms; targets are not needed. Some 1,000 samples
+            are enough for most models. Defaults to None: weights keep their values.
+        recalibrate: With `reconstruct`: whether the statistics of BatchNormalization layers are estimated again on the
+            same data, if the outputs come closer to the original ones so. Defaults to True.
 
     Returns:
         The model with masks, as from `wrap_pruning`.
@@ -56,7 +76,8 @@ def prune_weights(
     Raises:
         ValueError: A sparsity outside [0, 1), missing or above what the selection can reach, an unknown importance or
             layer pattern, no data or loss for an importance that needs them, data that do not fit, weights or
-            scores that are NaN or infinite, an unbuilt model, or a model in which nothing can be pruned.
+            scores that are NaN or infinite, an unbuilt model, a model in which nothing can be pruned, or
+            `"reconstruction"` without `reconstruct` or with a selection that takes no sparsity.
         TypeError: An argument of another type.
 
     Example:
@@ -65,8 +86,18 @@ def prune_weights(
     pruned = prune_weights(model, 0.8, targets={"output": None})
     print(summary(pruned))
     pruned = prune_weights(model, 0.8, targets="erk", importance="taylor", data=(x, y), loss="mse")
+    pruned = prune_weights(model, 0.8, targets="erk", reconstruct=x)
+    pruned = prune_weights(model, 0.8, targets="reconstruction", reconstruct=x)
     ```
     """
+    check_flag(recalibrate, "recalibrate")
+    by_error = chosen_by_error(importance, selection, reconstruct)
+    distributed = isinstance(targets, str) and targets == "reconstruction"
+    if distributed:
+        check_distributable(selection, sparsity, reconstruct)
+        targets = None
+    importance = "magnitude" if by_error or importance is None else importance
+    data = reconstruct if data is None else data
     rule = PruningRule.of(selection, importance, targets, prune_frozen)
     if rule.selection.schedule is not None:
         raise ValueError(
@@ -82,6 +113,9 @@ def prune_weights(
         rule.check_reachable(goal, "sparsity")
     rule.check(prunable_paths(model))
     rule.check_data(data)
+    if distributed:
+        errors = layer_errors(model, reconstruct, selection=rule.selection, prune_frozen=prune_frozen)
+        rule = PruningRule.of(selection, importance, errors.targets(goal), prune_frozen)
     has_masks = bool(find_masked(model))
 
     def final(own: float | None) -> float:
@@ -89,11 +123,23 @@ def prune_weights(
 
     pruned = add_masks(model, layers=(lambda layer: False) if has_masks else None)
     weights = find_masked(pruned)
+    undo = unchanged([pruned]) if pruned is model and reconstruct is not None else None
     try:
         rule.check_weights(weights)
         statistics = ModelStatistics(pruned, data, loss, compiled=model)
-        update_masks(weights, rule, final, statistics=statistics)
+        if reconstruct is None:
+            update_masks(weights, rule, final, statistics=statistics)
+        else:
+            reconstruction = Reconstruction(pruned, original_of(pruned, model), reconstruct)
+            before = {id(weight.mask): weight.kept() for weight in weights}
+            counts = update_masks(weights, rule, final, statistics=statistics)
+            choices = choosers(rule, weights, final, before) if by_error else {}
+            reconstruction.run(counts, choices)
+            if recalibrate:
+                reconstruction.recalibrate()
     except Exception:
+        if undo is not None:
+            undo()
         if pruned is model and not has_masks:  # a subclassed model, which got masks in place
             remove_masks(model)
         raise

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from support.channel_zoo import batch, check, difference, outputs, randomise, zeroed
+from support.opaque import opaque
 
 import keras_prune as kp
 from keras_prune.channels.statistics import ChannelStatistics
@@ -28,7 +29,10 @@ class Offset(layers.Layer):
         self.total = float(ops.sum(self.offset.value))
 
     def call(self, inputs):
-        return ops.flip(inputs + self.offset, -1)
+        return ops.flip(opaque(inputs) + self.offset, -1)
+
+    def compute_output_shape(self, shape):
+        return shape
 
 
 def mlp(middle=()):

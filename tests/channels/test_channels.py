@@ -19,7 +19,6 @@ from support.channel_zoo import (
     shared,
     zeroed,
 )
-from support.zoo import subclassed
 
 import keras_prune as kp
 from keras_prune.channels import ChannelImportance, ChannelPlan
@@ -291,8 +290,6 @@ def test_bad_arguments(arguments, message):
 def test_bad_models():
     with pytest.raises(TypeError, match="must be a Keras model"):
         kp.prune_channels(layers.Dense(3), 0.5)
-    with pytest.raises(ValueError, match="subclassed"):
-        kp.prune_channels(subclassed(), 0.5)
     with pytest.raises(ValueError, match="no weights yet"):
         kp.prune_channels(keras.Sequential([layers.Dense(3)]), 0.5)
     with pytest.raises(ValueError, match="strip_pruning"):

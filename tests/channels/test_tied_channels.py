@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from support.channel_zoo import check
 from support.zoo import predict, value
 
 import keras_prune as kp
@@ -124,21 +125,25 @@ def test_a_table_and_the_head_that_turns_it_round_lose_the_same_features():
 
 
 @pytest.mark.parametrize(
-    ("make_head", "reason"),
-    [
-        (lambda table: Head(table, name="head"), "no rule for this class"),
-        (lambda table: Project(10, name="head"), "no rule for this class"),
-        (in_lambda, "head"),
-    ],
-    ids=["layer", "variable", "function"],
+    "make_head", [lambda table: Head(table, name="head"), lambda table: Project(10, name="head")], ids=["layer", "own"]
 )
-def test_what_no_rule_follows_is_kept_with_the_reason(make_head, reason):
-    model = language_model(make_head)
+def test_a_custom_head_is_written_out_and_stays_tied(make_head):
+    result, _ = check(language_model(make_head))
+    small = result.model
+    table = small.get_layer("table")
+    (weight,) = [layer for layer in small.layers if isinstance(layer, kp.expansion.Weight)]
+    assert weight.value is table.embeddings
+    assert table.embeddings.shape == (10, table.output_dim)
+    assert "head" not in [layer.name for layer in small.layers]
+
+
+def test_what_no_rule_follows_is_kept_with_the_reason():
+    model = language_model(in_lambda)
     result = kp.prune_channels(model, 0.5)
     small, x = result.model, np.random.default_rng(0).integers(0, 10, (3, 5))
     assert small.get_layer("wide").units == 6
     assert small.get_layer("table").embeddings.shape == (10, 8)
-    assert reason in str(result.report)
+    assert "head" in str(result.report)
     assert len(small.trainable_variables) == len(model.trainable_variables)
     unchanged = kp.prune_channels(model, 0.0).model
     for each in (unchanged, model):
@@ -157,7 +162,7 @@ def test_a_head_beside_the_stream_keeps_the_table():
     assert "Lambda 'head' shares 'table/embeddings', and no rule says" in str(result.report)
 
 
-def test_a_layer_without_configuration_keeps_what_it_shares():
+def test_a_layer_without_configuration_stays_tied_to_what_it_shares():
     class SameKernel(layers.Dense):
         def __init__(self, other, **kwargs):
             super().__init__(other.units, **kwargs)
@@ -171,6 +176,6 @@ def test_a_layer_without_configuration_keeps_what_it_shares():
     hidden = first(layers.Dense(8, name="before")(inputs))
     model = keras.Model(inputs, layers.Dense(3)(layers.Dense(6, name="wide")(SameKernel(first, name="second")(hidden))))
     result = kp.prune_channels(model, 0.5)
-    assert result.model.get_layer("first").kernel is result.model.get_layer("second").kernel
-    assert result.model.get_layer("first").kernel.shape == (8, 8)
+    kernel = result.model.get_layer("first").kernel
+    assert kernel is result.model.get_layer("second__kernel").value
     assert result.model.get_layer("wide").units == 3

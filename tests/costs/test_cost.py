@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from support import channel_zoo
+from support.opaque import opaque
 from support.reports import check_report
 from support.zoo import nested
 
@@ -188,7 +189,7 @@ class Unknown(layers.Layer):
         self.inner.build(shape)
 
     def call(self, x):
-        return self.inner(x)
+        return self.inner(opaque(x))
 
     def compute_output_shape(self, shape):
         return (*shape[:-1], 4)
@@ -217,7 +218,10 @@ class Matrix(layers.Layer):
         self.kernel = self.add_weight(shape=(shape[-1], 3))
 
     def call(self, x):
-        return x @ self.kernel
+        return opaque(x) @ self.kernel
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], 3)
 
 
 def test_a_rule_of_ones_own_tells_the_products():
@@ -266,15 +270,28 @@ class Subclassed(keras.Model):
 
 
 @core
-def test_subclassed_models_have_parameters_only():
+def test_subclassed_models_are_written_out():
     model = Subclassed()
     with pytest.raises(ValueError, match="unbuilt"):
         kp.cost(model)
     model(np.zeros((2, 3), "float32"))
     report = kp.cost(kp.wrap_pruning(model))
+    assert (report.parameters, report.macs, report.peak_activation_bytes) == (16, 12, 28)
+    assert [(each.name, each.parameters) for each in report.layers] == [("one", 16)]
+    assert "'subclassed' (Subclassed) was written out as a graph" in str(report)
+
+
+def test_subclassed_models_that_cannot_be_written_out_have_parameters_only():
+    class Hidden(Subclassed):
+        def call(self, x):
+            return super().call(opaque(x))
+
+    model = Hidden()
+    model(np.zeros((2, 3), "float32"))
+    report = kp.cost(model)
     assert (report.parameters, report.macs, report.peak_activation_bytes) == (16, None, None)
     assert [(each.name, each.parameters) for each in report.layers] == [("one", 16)]
-    assert "Subclassed" in str(report)
+    assert "no symbolic tensors" in str(report)
     assert check_report(report)[2] == {"Parameters": [16]}
 
 

@@ -126,6 +126,8 @@ def changed_kernel(content, change):
 def test_packed_integers(tflite_files, tmp_path, rng, bits, kind):
     from ai_edge_litert.schema_py_generated import TensorType
 
+    if not hasattr(TensorType, kind):
+        pytest.skip(f"the schema of this LiteRT does not know {kind} yet")
     signed, values = not kind.startswith("U"), None
 
     def change(tensor, _):

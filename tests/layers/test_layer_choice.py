@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 from support.channel_zoo import difference, outputs, randomise
 from support.depth_zoo import block, check, feed, names, nested, only_plan, recurrent, residual, transformer, values
-from support.zoo import BACKEND, subclassed
+from support.zoo import BACKEND
 
 import keras_prune as kp
 from keras_prune.layers import LayerPlan
@@ -302,8 +302,6 @@ def test_bad_arguments(arguments, error, message):
 def test_bad_models():
     with pytest.raises(TypeError, match="must be a Keras model"):
         kp.prune_layers(layers.Dense(3), ratio=0.5)
-    with pytest.raises(ValueError, match="subclassed"):
-        kp.prune_layers(subclassed(), ratio=0.5)
     with pytest.raises(ValueError, match="no weights yet"):
         kp.analyze_layers(keras.Sequential([layers.Dense(3)]))
     with pytest.raises(ValueError, match="strip_pruning"):

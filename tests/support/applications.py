@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 from support.channel_zoo import batch, check, difference, outputs, randomise
 
-from keras_prune.channels.recalibrate import recalibrate_statistics, recalibration_batches
+from keras_prune.reconstruction.recalibrate import recalibrate_statistics, recalibration_batches
 
 # The smallest images that these allow; all others take 32 x 32.
 SIZES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}

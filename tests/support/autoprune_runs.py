@@ -72,6 +72,7 @@ class Oracle:
         size: Of a plain model, the bytes of its file.
         half: Half of the confidence interval; None: it is unknown.
         sign: -1 where the metric should be low.
+        values: Of an effort, the metric before the fine-tuning and after each epoch.
         trained: What was fine-tuned, in order.
         sized: How many files were made for their size alone.
         fatal: Name of the candidate at which the process dies.
@@ -83,21 +84,21 @@ class Oracle:
         self.size = lambda model: 4 * model.count_params() + 100
         self.half, self.sign, self.trained, self.sized, self.fatal = 0.01, 1, [], 0, ""
         self.drops = (0.1, 0.2, 0.3)
+        self.values = lambda effort: (0.0,) * (effort.epochs + 1)
 
     def train(self, job, model, effort):
         self.trained.append(effort)
-        return FineTuned((0.0,) * (effort.epochs + 1), effort.epochs)
+        return FineTuned(tuple(self.values(effort)), effort.epochs)
 
-    def candidate(self, job, model, name, folder, done, epochs=0, allocation="", tuned=None):
+    def candidate(self, job, model, name, folder, done, epochs=0, allocation="", tuned=None, history=()):
         if name == self.fatal:
             raise KeyboardInterrupt
         plain = kp.strip_pruning(model)
         plain.save(folder / f"{name}.keras")
         metric = self.sign * self.score(plain, epochs)
         ends = (None, None) if self.half is None else (metric - self.half, metric + self.half)
-        found = Candidate(
-            name, metric, metric, *self._costs(plain), folder / f"{name}.tflite", done, *ends, epochs, allocation
-        )
+        words = (folder / f"{name}.tflite", done, *ends, epochs, allocation, history)
+        found = Candidate(name, metric, metric, *self._costs(plain), *words)
         return found, plain
 
     def costs(self, job, model, exported):

@@ -50,6 +50,7 @@ def difference(ours, theirs):
 def zeroed(model, plan):
     """A copy of the model with zeros where the removed channels are read."""
     analysis = kp.analyze_channels(model)
+    model = analysis.trace.model  # what it was written out as, perhaps
     kept = Kept(plan.keep(analysis))
     copy = kp.strip_pruning(model)  # of a model without masks: a plain copy
     twins = {id(old): new for old, new in zip(model.weights, copy.weights, strict=True)}

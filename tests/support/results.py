@@ -8,6 +8,7 @@ import typing
 
 import keras
 import numpy as np
+from support.zoo import nested
 
 import keras_prune as kp
 import tflite_export
@@ -84,6 +85,8 @@ def made_results(folder):
         kp.sensitivity(model, (x, y), ratios=(0.3, 0.6)),
         kp.compare({"dense": model, "small": channels.model}, x, y, latency=False),
         kp.compare_methods(model, (x, y), (x, y), methods=["channels"], points=[0.6], epochs=0),
+        kp.expansion.report(kp.expand(nested())),
+        *kp.expansion.report(kp.expand(nested())).layers,
         kp.importance.CRITERIA["l2"],
         kp.weights.PruningRound(0, 0.5, 0.5),
         kp.measurement.ActivationStats(*np.ones((3, 4))),

@@ -253,10 +253,10 @@ class Turned(layers.Layer):
 
 @pytest.mark.core
 @pytest.mark.parametrize("kind", [Fixed, Rooted, Gate, Drawn, Turned], ids=lambda kind: kind.__name__)
-def test_channels_before_other_custom_layers_are_kept_and_named(kind):
+def test_other_custom_layers_are_written_out(kind):
     result, _ = check(mlp("relu", kind(name="odd")))
-    assert set(result.plan.removed) == {"after"}
-    assert f"{kind.__name__} 'odd'" in result.report.frozen["wide"]
+    assert "after" in result.plan.removed
+    assert result.report.expanded == (f"'functional' (Functional) was written out as a graph: {kind.__name__}",)
 
 
 @pytest.mark.core

@@ -11,6 +11,7 @@ import numpy as np
 from keras_prune import _keras
 from keras_prune.channels import prune_channels
 from keras_prune.costs import Budget
+from keras_prune.expansion.follow import as_graph
 from keras_prune.insight.comparison.compare import check_arguments, compare
 from keras_prune.insight.comparison.rows import ModelRow, count, decimal, percent
 from keras_prune.layers import prune_layers
@@ -19,7 +20,6 @@ from keras_prune.masking.wrapping import add_masks, remove_masks
 from keras_prune.measurement.training import check_optimizer, check_training_data
 from keras_prune.plots.methods import plot_methods
 from keras_prune.reporting.progress import track
-from keras_prune.tracing.checks import check_model
 from keras_prune.validation import check_flag, check_integer, is_fraction
 from keras_prune.weights.prune import prune_weights
 from tflite_export.reporting import Report, Shown, Table
@@ -181,7 +181,7 @@ def compare_methods(
     comparison.models["channels 0.5"].count_params()
     ```
     """
-    check_model(model)
+    model = as_graph(model)
     chosen = _checked(methods, points, importance)
     epochs, batch_size = check_integer(epochs, "epochs"), check_integer(batch_size, "batch_size", 1)
     export = check_flag(export, "export")

@@ -134,6 +134,7 @@ class ChannelScan:
     def __init__(self, model: keras.Model, importance: Any, data: Any, loss: Any):
         score = importance if isinstance(importance, ChannelImportance) else ChannelImportance(importance)
         self._analysis = analyze_channels(model)
+        model = self._analysis.trace.model
         self._groups = {group.name: group for group in self._analysis.groups}
         self.units = channel_units(self._analysis)
         self._scores = score_groups(self._analysis, score, model, data, loss)

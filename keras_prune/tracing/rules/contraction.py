@@ -13,63 +13,91 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_prune.tracing.labels import fixed
+from keras_prune.tracing.constants import Path, find_constants
+from keras_prune.tracing.labels import Planes, fixed, spread
 from keras_prune.tracing.products import entries
-from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported, has_channels
+from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported, as_labels, has_channels
 from keras_prune.tracing.rules.registry import register_operation, register_rule
 
 Shape = tuple[int | None, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Operand:
-    """A factor: its labels, its shape, and a letter for each axis."""
+class Factor:
+    """A factor of a product: a tensor, or a constant.
 
-    labels: np.ndarray
+    Args:
+        shape: Its shape.
+        labels: Those of a tensor; None for a constant.
+        path: Where a constant is in the call.
+    """
+
     shape: Shape
+    labels: np.ndarray | None = None
+    path: Path = ()
+
+    @property
+    def of_weights(self) -> bool:
+        """Whether it is a weight, or made of weights alone."""
+        return getattr(self.labels, "of_weights", False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Operand:
+    """A factor, and a letter for each axis."""
+
+    factor: Factor
     letters: str
 
     def size(self, letter: str) -> int | None:
-        return self.shape[self.letters.index(letter)]
+        return self.factor.shape[self.letters.index(letter)]
 
 
-def contract(call: RuleContext, operands: Sequence[Operand], written: str) -> np.ndarray:
-    """The labels of a product, whose axes have the letters `written`.
-
-    Raises:
-        Unsupported: Channels meet entries that must be kept, or lie along several axes of the product.
-    """
+def contract(call: RuleContext, operands: Sequence[Operand], written: str) -> np.ndarray | Planes:
+    """The labels of a product, whose axes have the letters `written`."""
     channels = [_channels(call, operand) for operand in operands]
     _count(call, operands, channels, written)
     call.read()
     found: dict[str, np.ndarray] = {}
-    for letter in dict.fromkeys(letter for letter, _ in channels if letter):
-        along = [vector for other, vector in channels if other == letter]
-        having = [operand for operand in operands if letter in operand.letters and operand.size(letter) != 1]
-        if len(along) != len(having):
-            raise Unsupported("it multiplies channels by entries that are none")
-        for vector in along[1:]:
-            call.unite(along[0], vector)
-        if letter in written:
-            found[letter] = along[0]
-    if len(found) > 1:
-        raise Unsupported("channels would lie along several axes of its product")
-    for letter, vector in found.items():
-        return call.spread(vector, written.index(letter))
-    return call.fixed()
+    for letter in dict.fromkeys(letter for along in channels for letter in along):
+        meeting = [along[letter] for along in channels if letter in along]
+        having = [each for each in operands if letter in each.letters and each.size(letter) != 1]
+        if len(meeting) != sum(each.factor.labels is not None for each in having):
+            for vector in meeting:
+                call.freeze(vector, f"{call.kind} multiplies channels by entries that are none")
+            continue
+        for vector in meeting[1:]:
+            call.unite(meeting[0], vector)
+        found[letter] = meeting[0]
+        readers = [
+            along[letter]
+            for each, along in zip(operands, channels, strict=True)
+            if each.factor.of_weights and letter in along
+        ]
+        for place, vector in enumerate(readers):
+            if letter in written:
+                call.use(vector, "through" if len(having) > 1 else "out")
+            else:  # of two matrices the first makes what the second reads
+                call.use(vector, "out" if place == 0 and 1 < len(readers) == len(having) else "in")
+    for operand in operands:
+        if operand.factor.labels is None:
+            axes = [(axis, letter) for axis, letter in enumerate(operand.letters) if letter in found]
+            call.cut(operand.factor.path, *(spread(found[letter], axis, operand.factor.shape) for axis, letter in axes))
+    return call.lay({written.index(letter): vector for letter, vector in found.items() if letter in written})
 
 
-def _channels(call: RuleContext, operand: Operand) -> tuple[str, np.ndarray]:
-    """The letter of the axis along which the channels of an operand lie, and the channels."""
-    axis, channels = call.channels(operand.labels)
-    letter = "" if axis is None else operand.letters[axis]
-    if letter and operand.letters.count(letter) > 1:
+def _channels(call: RuleContext, operand: Operand) -> dict[str, np.ndarray]:
+    """The channels along the axes of an operand, by the letters of these."""
+    if operand.factor.labels is None:
+        return {}
+    found = {operand.letters[axis]: vector for axis, vector in call.along_axes(operand.factor.labels).items()}
+    if any(operand.letters.count(letter) > 1 for letter in found):
         raise Unsupported("it takes a diagonal of the channels")
-    return letter, channels
+    return found
 
 
 def _count(
-    call: RuleContext, operands: Sequence[Operand], channels: Sequence[tuple[str, np.ndarray]], written: str
+    call: RuleContext, operands: Sequence[Operand], channels: Sequence[dict[str, np.ndarray]], written: str
 ) -> None:
     """Two factors at a time is what backends multiply; of more the order is unknown."""
     if len(operands) > 2:
@@ -78,10 +106,11 @@ def _count(
         return
     sizes: dict[str, int | None] = {}
     for operand in operands:
-        for letter, size in zip(operand.letters, operand.shape, strict=True):
+        for letter, size in zip(operand.letters, operand.factor.shape, strict=True):
             sizes[letter] = size if sizes.get(letter, 1) == 1 else sizes[letter]
-    along = {letter: vector for letter, vector in channels if letter}
-    sizes.pop(written[:1], None)  # the samples
+    along = {letter: vector for vectors in channels for letter, vector in vectors.items()}
+    data = [each.letters for each in operands if each.factor.labels is not None and not each.factor.of_weights]
+    sizes.pop(written[:1] if len(data) == 2 else data[0][:1] if data else "", None)  # the samples
     positions = 1
     for letter, size in sizes.items():
         if letter not in along:
@@ -92,93 +121,104 @@ def _count(
     call.contract(positions, *along.values())
 
 
-def _factors(call: RuleContext) -> list[tuple[np.ndarray, Shape]]:
+def _factors(call: RuleContext) -> list[Factor]:
     """All factors; arrays that are no tensors of the graph have no channels."""
-    found: list[tuple[np.ndarray, Shape]] = []
+    found: list[Factor] = []
+    constants = iter(find_constants(call.args, call.kwargs))
     for leaf in keras.tree.flatten(call.args if len(call.args) > 1 or not call.kwargs else (call.args, call.kwargs)):
         if isinstance(leaf, Labels):
-            found.append((np.asarray(leaf), call.shape_of(leaf)))
+            found.append(Factor(call.shape_of(leaf), leaf))
+        elif isinstance(leaf, keras.Variable):
+            found.append(Factor(tuple(leaf.shape), as_labels(fixed(tuple(leaf.shape)))))
         elif hasattr(leaf, "shape"):
-            found.append((fixed(tuple(leaf.shape)), tuple(leaf.shape)))
+            found.append(Factor(tuple(leaf.shape), path=next(constants)[0] if len(leaf.shape) else ()))
         else:
             raise Unsupported("it is called in an unknown way")
     return found
 
 
 @register_operation("numpy.Einsum")
-def einsum(call: RuleContext) -> np.ndarray:
+def einsum(call: RuleContext) -> np.ndarray | Planes:
     factors = _factors(call)
     match = re.fullmatch(r"([a-zA-Z.,]+)->([a-zA-Z.]*)", call.operation.subscripts.replace(" ", ""))
     if match is None or match[1].count(",") != len(factors) - 1:
         raise Unsupported(f"its equation '{call.operation.subscripts}' is not of the form 'ab,bc->ac'")
     read, written = match[1].split(","), match[2]
     free = [letter for letter in string.ascii_letters if letter not in call.operation.subscripts]
-    ranks = [len(shape) - len(letters.replace("...", "")) for letters, (_, shape) in zip(read, factors, strict=True)]
+    ranks = [len(factor.shape) - len(letters.replace("...", "")) for letters, factor in zip(read, factors, strict=True)]
     rank = max((r for r, letters in zip(ranks, read, strict=True) if "..." in letters), default=0)
     dots = "".join(free[:rank])
     operands = [
-        Operand(labels, shape, letters.replace("...", dots[rank - own :]))
-        for (labels, shape), letters, own in zip(factors, read, ranks, strict=True)
+        Operand(factor, letters.replace("...", dots[rank - own :]))
+        for factor, letters, own in zip(factors, read, ranks, strict=True)
     ]
     return contract(call, operands, written.replace("...", dots))
 
 
 @register_operation("numpy.Matmul")
-def matmul(call: RuleContext) -> np.ndarray:
-    (first, second) = _factors(call)
-    ranks = len(first[1]), len(second[1])
-    if min(ranks) < 2:
-        call.contract(_products(call, first[1][-1]))
-        raise Unsupported("it multiplies by a vector")
-    outer = string.ascii_lowercase[: max(ranks) - 2]
-    left = outer[len(outer) - ranks[0] + 2 :] + "xy"
-    right = outer[len(outer) - ranks[1] + 2 :] + "yz"
-    return contract(call, [Operand(*first, left), Operand(*second, right)], outer + "xz")
+def matmul(call: RuleContext) -> np.ndarray | Planes:
+    first, second = _factors(call)
+    ranks = len(first.shape), len(second.shape)
+    outer = string.ascii_lowercase[: max(*ranks, 2) - 2]
+    left, right = ("xy", "yz")
+    left, right = (
+        letter if rank == 1 else outer[len(outer) - rank + 2 :] + letters
+        for rank, letter, letters in zip(ranks, "yy", (left, right), strict=True)
+    )
+    written = outer + ("x" if ranks[0] > 1 else "") + ("z" if ranks[1] > 1 else "")
+    return contract(call, [Operand(first, left), Operand(second, right)], written)
 
 
 @register_operation("numpy.Dot", "numpy.Tensordot", "numpy.Inner")
-def tensordot(call: RuleContext) -> np.ndarray:
+def tensordot(call: RuleContext) -> np.ndarray | Planes:
     """No axis of both is in the result: two tensors of the graph would multiply each sample with all others."""
-    if len(call.inputs) == 1:  # by a constant
-        call.contract(_products(call, _summed(call)))
-    else:
+    first, second = _factors(call)
+    if not (first.shape and second.shape):
+        raise Unsupported("it multiplies by a number as if that were a tensor")
+    if sum(each.labels is not None and not each.of_weights for each in (first, second)) > 1:
         call.contract(None)
-    raise Unsupported("it multiplies channels by a constant, or each sample with all others")
+        raise Unsupported("it multiplies each sample with all others")
+    names = string.ascii_letters
+    left = list(names[: len(first.shape)])
+    right = list(names[len(left) : len(left) + len(second.shape)])
+    summed = _summed(call, len(left), len(right))
+    for place, other in summed:
+        right[other] = left[place]
+    read = {left[place] for place, _ in summed}
+    written = "".join(letter for letter in left + right if letter not in read)
+    return contract(call, [Operand(first, "".join(left)), Operand(second, "".join(right))], written)
 
 
-def _summed(call: RuleContext) -> int | None:
-    """How many products are summed for each entry of a product of two."""
-    (_, first), (_, second) = _factors(call)
-    if type(call.operation).__name__ == "Tensordot":
-        axes = call.operation.axes
-        if isinstance(axes, int):
-            return entries((None, *first[len(first) - axes :]))
-        places = [axes[0]] if isinstance(axes[0], int) else axes[0]
-        return entries((None, *(first[place] for place in places)))
-    return first[-1] if first and second else 1
-
-
-def _products(call: RuleContext, summed: int | None) -> int | None:
-    """The products of all entries of the output, of each of which so many are summed."""
-    made = entries(call.output_shapes[0])
-    return None if made is None or summed is None else made * summed
+def _summed(call: RuleContext, first: int, second: int) -> list[tuple[int, int]]:
+    """The axes of two factors of these ranks that are summed together."""
+    match type(call.operation).__name__:
+        case "Tensordot":
+            axes = call.operation.axes
+            if isinstance(axes, int):
+                return [(first - axes + place, place) for place in range(axes)]
+            left, right = ([each] if isinstance(each, int) else each for each in axes)
+            return [(place % first, other % second) for place, other in zip(left, right, strict=True)]
+        case "Dot":
+            return [(first - 1, max(second - 2, 0))]
+    return [(first - 1, second - 1)]
 
 
 @register_rule(layers.Dot)
-def dot(call: RuleContext) -> np.ndarray:
+def dot(call: RuleContext) -> np.ndarray | Planes:
     layer, factors = call.operation, _factors(call)
-    ranks = [len(shape) for _, shape in factors]
+    ranks = [len(factor.shape) for factor in factors]
     axes = [layer.axes, layer.axes] if isinstance(layer.axes, int) else list(layer.axes)
     names = string.ascii_lowercase
     letters = [list("A" + names[: ranks[0] - 1]), list("A" + names[ranks[0] - 1 : sum(ranks) - 2])]
     for own, axis in zip(letters, axes, strict=True):
         own[axis] = "z"
-    operands = [Operand(*factor, "".join(own)) for factor, own in zip(factors, letters, strict=True)]
+    operands = [Operand(factor, "".join(own)) for factor, own in zip(factors, letters, strict=True)]
     written = "".join(letter for letter in letters[0] + letters[1][1:] if letter != "z")
     labels = contract(call, operands, written + ("1" if len(written) == 1 else ""))
     if layer.normalize:
-        for operand in operands:
-            call.mark_inexact(operand.labels, "it normalises over the channels")
+        for labels in call.inputs:
+            for plane in call.planes(labels):
+                call.mark_inexact(plane, "it normalises over the channels")
     return labels
 
 

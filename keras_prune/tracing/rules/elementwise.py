@@ -1,12 +1,14 @@
 """Operations on each entry alone: activations, arithmetic, merges, noise."""
 
-import keras
 import numpy as np
 from keras import layers
 
-from keras_prune.tracing.labels import fixed
-from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported, has_channels
+from keras_prune.tracing.constants import find_constants
+from keras_prune.tracing.labels import Planes
+from keras_prune.tracing.rule_context import RuleContext, Unsupported, has_channels
 from keras_prune.tracing.rules.activations import apply_activation
+from keras_prune.tracing.rules.axes import axes_of
+from keras_prune.tracing.rules.broadcasting import join, operands
 from keras_prune.tracing.rules.entrywise import OPERATIONS
 from keras_prune.tracing.rules.registry import register_operation, register_rule
 
@@ -16,25 +18,27 @@ _MERGES = [layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Mu
 
 @register_rule(*(getattr(layers, name) for name in _LAYERS.split()))
 @register_operation(*OPERATIONS)
-def elementwise(call: RuleContext) -> np.ndarray:
-    return _merge(call, _operands(call))
+def elementwise(call: RuleContext) -> np.ndarray | Planes:
+    return join(call, operands(call))
 
 
 @register_rule(*_MERGES)
-def merge(call: RuleContext) -> np.ndarray:
+def merge(call: RuleContext) -> np.ndarray | Planes:
     """Unlike NumPy, these layers align tensors of different rank at the batch axis."""
     rank = len(call.output_shapes[0])
-    operands = []
-    for given, shape in _operands(call):
-        ones = (1,) * (rank - given.ndim)
-        operands.append((given.reshape(given.shape[:1] + ones + given.shape[1:]), (shape[0], *ones, *shape[1:])))
-    return _merge(call, operands)
+    wide = []
+    for planes, shape in operands(call):
+        ones = (1,) * (rank - len(shape))
+        planes = [plane.reshape(plane.shape[:1] + ones + plane.shape[1:]) for plane in planes]
+        wide.append((planes, (shape[0], *ones, *shape[1:])))
+    return join(call, wide)
 
 
 @register_rule(layers.Activation)
-def activation(call: RuleContext) -> np.ndarray:
-    apply_activation(call, call.operation.activation, call.inputs[0])
-    return call.inputs[0]
+def activation(call: RuleContext) -> np.ndarray | Planes:
+    for plane in call.planes(call.inputs[0]):
+        apply_activation(call, call.operation.activation, plane)
+    return call.move(call.inputs[0])
 
 
 @register_rule(layers.Rescaling)
@@ -52,11 +56,12 @@ def masking(call: RuleContext) -> np.ndarray:
 
 
 @register_rule(layers.Dropout)
-def dropout(call: RuleContext) -> np.ndarray:
+def dropout(call: RuleContext) -> np.ndarray | Planes:
     noise = call.operation.noise_shape
-    if noise is not None and any(noise[axis] not in (None, 1) for axis in call.varying(call.inputs[0])):
-        raise Unsupported("its `noise_shape` names the number of channels")
-    return call.inputs[0]
+    for plane in call.planes(call.inputs[0]) if noise is not None else ():
+        if any(noise[axis] not in (None, 1) for axis in call.varying(plane)):
+            raise Unsupported("its `noise_shape` names the number of channels")
+    return call.move(call.inputs[0])
 
 
 @register_rule(layers.PReLU)
@@ -72,12 +77,16 @@ def prelu(call: RuleContext) -> np.ndarray:
 
 @register_rule(layers.Softmax)
 @register_operation("nn.Softmax", "nn.LogSoftmax", "nn.Sparsemax")
-def softmax(call: RuleContext) -> np.ndarray:
-    axis, (inputs, *masks) = call.operation.axis, call.inputs
-    axes = range(inputs.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
-    if masks or {each % inputs.ndim for each in axes} & set(call.varying(inputs)):
+def softmax(call: RuleContext) -> np.ndarray | Planes:
+    inputs, *masks = call.inputs
+    axes = set(axes_of(call.operation.axis, inputs.ndim))
+    first, *further = call.planes(inputs)
+    if axes & set(call.varying(first)) or any(map(has_channels, masks)):
         raise Unsupported("its sum is taken over the channels")
-    return inputs
+    for plane in further:
+        if axes & set(call.varying(plane)):
+            call.freeze(plane, f"{call.kind}: its sum is taken over the channels")
+    return call.move(inputs)
 
 
 @register_operation("nn.Glu")
@@ -95,52 +104,10 @@ def gated_linear_unit(call: RuleContext) -> np.ndarray:
 @register_operation("nn.BatchNorm")
 def batch_normalization(call: RuleContext) -> np.ndarray:
     """Its statistics, scale and offset are vectors along one axis."""
-    (inputs, _), *vectors = _operands(call)
+    inputs, *vectors = call.inputs
     channels = call.vector(inputs, call.operation.axis)
-    for labels, _ in vectors:
+    for labels in vectors:
         call.unite(channels, labels)
+    for path, _ in find_constants(call.args, call.kwargs):
+        call.cut(path, channels)
     return inputs
-
-
-Operand = tuple[np.ndarray, tuple[int | None, ...]]  # labels, and the shape with None for unknown sizes
-
-
-def _operands(call: RuleContext) -> list[Operand]:
-    """All operands; arrays that are no tensors of the graph have no channels to remove."""
-    operands: list[Operand] = []
-    for leaf in keras.tree.flatten((call.args, call.kwargs)):
-        if isinstance(leaf, Labels):
-            operands.append((np.asarray(leaf), call.shape_of(leaf)))
-        elif len(getattr(leaf, "shape", ())) > 0:
-            operands.append((fixed(tuple(leaf.shape)), tuple(leaf.shape)))
-    return operands
-
-
-def _merge(call: RuleContext, operands: list[Operand]) -> np.ndarray:
-    """Unites the channels at the same places, and leaves alone those that meet an axis of size 1.
-
-    A tensor of size 1 along the axis of the other's channels is a gate for all of them: it merges with none, and its
-    own channel must be kept, since the result no longer tells of it.
-    """
-    rank = max(given.ndim for given, _ in operands)
-    wide = [given.reshape((1,) * (rank - given.ndim) + given.shape) for given, _ in operands]
-    unknown = [{axis + rank - len(shape) for axis, size in enumerate(shape) if size is None} for _, shape in operands]
-    axes = [call.varying(given) for given in wide]
-    leading = max(range(len(wide)), key=lambda index: (has_channels(wide[index]), len(axes[index])))
-    main, along = wide[leading], axes[leading]
-    result = np.broadcast_to(main, np.broadcast_shapes(*(given.shape for given in wide)))
-    for index, other in enumerate(wide):
-        if index == leading:
-            continue
-        if unknown[index] & set(along):
-            raise Unsupported("sizes are involved that are unknown before the model runs")
-        gate = along and all(other.shape[axis] == 1 for axis in along)
-        apart = any(main.shape[axis] == 1 < other.shape[axis] for axis in axes[index])
-        if not (gate or apart):
-            call.unite(*np.broadcast_arrays(main, other))
-            continue
-        call.freeze(other, f"{call.kind} applies it to all channels of another tensor")
-        if apart:  # each of its channels meets each of the other's
-            call.freeze(main, f"{call.kind} joins channels of different axes")
-            result = np.broadcast_to(fixed((1,)), result.shape)
-    return result

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from keras import layers
 
-from keras_prune.tracing.labels import FIXED
+from keras_prune.tracing.labels import FIXED, Planes, as_planes
 from keras_prune.tracing.rule_context import Kept, RuleContext, Unsupported, has_channels
 from keras_prune.tracing.rules.axes import along, axes_of
 from keras_prune.tracing.rules.convolution import channel_axis
@@ -13,65 +13,63 @@ from keras_prune.tracing.rules.registry import register_operation, register_rule
 
 
 @register_rule(layers.Flatten)
-def flatten(call: RuleContext) -> np.ndarray:
-    inputs = call.inputs[0]
-    if call.operation.data_format == "channels_first" and inputs.ndim > 1:
-        inputs = np.moveaxis(inputs, 1, -1)
-    return _reshape(call, inputs)
+def flatten(call: RuleContext) -> np.ndarray | Planes:
+    first = call.operation.data_format == "channels_first" and call.inputs[0].ndim > 1
+    return call.move(call.inputs[0], lambda each: _reshape(call, np.moveaxis(each, 1, -1) if first else each))
 
 
 @register_rule(layers.Reshape)
-def reshape_layer(call: RuleContext) -> np.ndarray:
-    labels = _reshape(call, call.inputs[0])
+def reshape_layer(call: RuleContext) -> np.ndarray | Planes:
+    labels = call.move(call.inputs[0], lambda each: _reshape(call, each))
     _rewrite_shape(call, "target_shape", call.operation.target_shape, labels, skip=1)
     return labels
 
 
 @register_operation("numpy.Reshape")
-def reshape(call: RuleContext) -> np.ndarray:
-    labels = _reshape(call, call.inputs[0])
+def reshape(call: RuleContext) -> np.ndarray | Planes:
+    labels = call.move(call.inputs[0], lambda each: _reshape(call, each))
     target = call.operation.newshape
     _rewrite_shape(call, "newshape", (target,) if isinstance(target, int) else target, labels, skip=0)
     return labels
 
 
 @register_rule(layers.Permute)
-def permute(call: RuleContext) -> np.ndarray:
-    return np.transpose(call.inputs[0], (0, *call.operation.dims))
+def permute(call: RuleContext) -> np.ndarray | Planes:
+    return call.move(call.inputs[0], lambda each: np.transpose(each, (0, *call.operation.dims)))
 
 
 @register_operation("numpy.Transpose")
-def transpose(call: RuleContext) -> np.ndarray:
-    return np.transpose(call.inputs[0], call.operation.axes)
+def transpose(call: RuleContext) -> np.ndarray | Planes:
+    return call.move(call.inputs[0], lambda each: np.transpose(each, call.operation.axes))
 
 
 @register_operation("numpy.Swapaxes")
-def swapaxes(call: RuleContext) -> np.ndarray:
-    return np.swapaxes(call.inputs[0], call.operation.axis1, call.operation.axis2)
+def swapaxes(call: RuleContext) -> np.ndarray | Planes:
+    return call.move(call.inputs[0], lambda each: np.swapaxes(each, call.operation.axis1, call.operation.axis2))
 
 
 @register_operation("numpy.Moveaxis")
-def moveaxis(call: RuleContext) -> np.ndarray:
-    return np.moveaxis(call.inputs[0], call.operation.source, call.operation.destination)
+def moveaxis(call: RuleContext) -> np.ndarray | Planes:
+    return call.move(call.inputs[0], lambda each: np.moveaxis(each, call.operation.source, call.operation.destination))
 
 
 @register_operation("numpy.ExpandDims")
-def expand_dims(call: RuleContext) -> np.ndarray:
-    return np.expand_dims(call.inputs[0], call.operation.axis)
+def expand_dims(call: RuleContext) -> np.ndarray | Planes:
+    return call.move(call.inputs[0], lambda each: np.expand_dims(each, call.operation.axis))
 
 
 @register_operation("numpy.Squeeze")
-def squeeze(call: RuleContext) -> np.ndarray:
+def squeeze(call: RuleContext) -> np.ndarray | Planes:
     axis = call.operation.axis
     if axis is None:  # not those that are 1 because their size is unknown
         axis = tuple(index for index, size in enumerate(call.input_shapes[0]) if size == 1)
-    return np.squeeze(call.inputs[0], tuple(axis) if isinstance(axis, list) else axis)
+    return call.move(call.inputs[0], lambda each: np.squeeze(each, tuple(axis) if isinstance(axis, list) else axis))
 
 
 @register_operation("numpy.Flip", "numpy.Fliplr", "numpy.Flipud")
-def flip(call: RuleContext) -> np.ndarray:
-    axes = {"Fliplr": 1, "Flipud": 0}
-    return np.flip(call.inputs[0], axes.get(type(call.operation).__name__, getattr(call.operation, "axis", None)))
+def flip(call: RuleContext) -> np.ndarray | Planes:
+    axis = {"Fliplr": 1, "Flipud": 0}.get(type(call.operation).__name__, getattr(call.operation, "axis", None))
+    return call.move(call.inputs[0], lambda each: np.flip(each, axis))
 
 
 @register_operation("numpy.Rot90")
@@ -94,29 +92,28 @@ def roll(call: RuleContext) -> np.ndarray:
 
 
 @register_operation("numpy.Tile")
-def tile(call: RuleContext) -> np.ndarray:
+def tile(call: RuleContext) -> np.ndarray | Planes:
     repeats = call.operation.repeats
     repeats = [repeats] if isinstance(repeats, int) else list(repeats)
-    axis, channels = call.channels(call.inputs[0])
-    if axis is None:
-        return call.fixed()
-    place = axis - call.inputs[0].ndim  # counted from the end, where both begin
-    return call.spread(np.tile(channels, repeats[place] if -place <= len(repeats) else 1), place)
+    rank, found = call.inputs[0].ndim, {}
+    for axis, channels in call.along_axes(call.inputs[0]).items():
+        place = axis - rank  # counted from the end, where both begin
+        found[place + call.fixed().ndim] = np.tile(channels, repeats[place] if -place <= len(repeats) else 1)
+    return call.lay(found)
 
 
 @register_operation("numpy.Repeat")
-def repeat(call: RuleContext) -> np.ndarray:
+def repeat(call: RuleContext) -> np.ndarray | Planes:
     repeats, axis = np.ravel(call.operation.repeats), call.operation.axis
-    place, channels = call.channels(call.inputs[0])
-    if place is None:
-        return call.fixed()
-    if axis is None:
+    found = call.along_axes(call.inputs[0])
+    if axis is None and found:
         raise Unsupported("it makes a vector of all entries")
-    if place == axis % call.inputs[0].ndim:
-        if len(repeats) > 1:
-            raise Unsupported("it repeats each channel another number of times")
-        channels = np.repeat(channels, repeats[0])
-    return call.spread(channels, place)
+    for place in found:
+        if place == axis % call.inputs[0].ndim:
+            if len(repeats) > 1:
+                raise Unsupported("it repeats each channel another number of times")
+            found[place] = np.repeat(found[place], repeats[0])
+    return call.lay(found)
 
 
 @register_operation("numpy.Pad")
@@ -133,14 +130,16 @@ def pad(call: RuleContext) -> np.ndarray:
 
 
 @register_operation("numpy.BroadcastTo")
-def broadcast_to(call: RuleContext) -> np.ndarray:
+def broadcast_to(call: RuleContext) -> np.ndarray | Planes:
     shape = tuple(call.operation.shape)
-    axis, channels = call.channels(call.inputs[0])
-    if axis is None:
-        return call.fixed()
-    place = axis - call.inputs[0].ndim + len(shape)
-    call.change("shape", lambda kept: (*shape[:place], kept.count(channels), *shape[place + 1 :]))
-    return call.spread(channels, place)
+    added = len(shape) - call.inputs[0].ndim
+    found = {axis + added: channels for axis, channels in call.along_axes(call.inputs[0]).items()}
+    if found:
+        call.change(
+            "shape",
+            lambda kept: tuple(kept.count(found[axis]) if axis in found else size for axis, size in enumerate(shape)),
+        )
+    return call.lay(found)
 
 
 @register_operation("nn.DepthToSpace")
@@ -194,16 +193,17 @@ def _reshape_end(call: RuleContext, inputs: np.ndarray) -> np.ndarray:
     return call.fixed()
 
 
-def _rewrite_shape(call: RuleContext, key: str, target: Any, labels: np.ndarray, skip: int) -> None:
+def _rewrite_shape(call: RuleContext, key: str, target: Any, labels: np.ndarray | Planes, skip: int) -> None:
     """Writes the kept sizes into the target of a reshape, where it names sizes."""
+    planes = as_planes(labels)
 
     def shape(kept: Kept) -> tuple[int, ...]:
-        sizes = kept.shape(labels)[skip:]
+        sizes = kept.shape(*planes)[skip:]
         # Only what changed: an unknown size is 1 in the labels.
-        before = labels.shape[skip:]
+        before = planes[0].shape[skip:]
         return tuple(
             old if old == -1 or now == was else now for old, now, was in zip(target, sizes, before, strict=True)
         )
 
-    if has_channels(labels):
+    if any(map(has_channels, planes)):
         call.change(key, shape)

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_prune.tracing.constants import find_constants
+from keras_prune.tracing.labels import spread
 from keras_prune.tracing.rule_context import RuleContext, Unsupported, has_channels
 from keras_prune.tracing.rules.axes import axes_of
 from keras_prune.tracing.rules.registry import register_operation, register_rule
@@ -39,14 +41,27 @@ def unit_normalization(call: RuleContext) -> np.ndarray:
 
 @register_operation("nn.LayerNorm", "nn.RMSNorm")
 def normalization_operation(call: RuleContext) -> np.ndarray:
-    if len(call.inputs) > 1 and has_channels(np.concatenate([labels.ravel() for labels in call.inputs[1:]])):
+    """Its scale and offset, tensors or constants, have the axes that it normalises over."""
+    inputs, *others = call.inputs
+    if any(has_channels(given) and not given.of_weights for given in others):
         raise Unsupported("its scale or offset is computed from channels")
-    constants = [leaf for leaf in keras.tree.flatten((call.args[1:], call.kwargs)) if getattr(leaf, "shape", ())]
-    axis = call.operation.axis
-    axes = axes_of(axis, call.inputs[0].ndim)
-    if constants and set(axes) & set(call.varying(call.inputs[0])):
-        raise Unsupported("its scale or offset is a constant")
-    return _over(call, "its statistics are", axis)
+    axes = axes_of(call.operation.axis, inputs.ndim)
+    channels = call.varying(inputs)[-1:]
+    own = getattr(call.operation, "scale", None)  # of RMSNorm before Keras 3.11
+    if getattr(own, "shape", ()) and set(axes) & set(channels):
+        raise Unsupported("its scale is a constant of the operation")
+    for labels in others:
+        for place, vector in call.along_axes(labels).items():
+            axis = axes[place + len(axes) - labels.ndim]
+            if axis in channels:
+                call.unite(call.vector(inputs, axis), vector)
+            else:
+                call.freeze(vector, f"{call.kind} joins it with entries that must stay")
+    for path, shape in find_constants(call.args, call.kwargs):
+        for axis in channels:
+            if axis in axes:
+                call.cut(path, spread(call.vector(inputs, axis), axes.index(axis) + len(shape) - len(axes), shape))
+    return _over(call, "its statistics are", call.operation.axis)
 
 
 @register_rule(layers.GroupNormalization)

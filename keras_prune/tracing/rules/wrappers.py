@@ -90,4 +90,4 @@ def _inner(
         return changed
 
     call.change(key, configuration)
-    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+    return [call.only(each) for each in (outputs if isinstance(outputs, list | tuple) else [outputs])]

@@ -1,0 +1,85 @@
+"""Layers that run their own code on symbolic tensors, so that what is in them makes the nodes of a graph."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+Run = Callable[[keras.Layer, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def dissolve(layer: keras.Layer, run: Run, methods: Mapping[str, Any]) -> None:
+    """Makes Keras call `run(layer, args, kwargs)` for each call of this layer on symbolic tensors.
+
+    Keras still casts the arguments, fills in masks and `training`, and opens the scopes that it always opens. What
+    `run` returns may hold other things than tensors; its tensors keep the place in the graph that they have.
+
+    Args:
+        layer: The layer.
+        run: The function.
+        methods: Methods that the layer has meanwhile in place of those of its class.
+    """
+    vars(layer).update(_dissolved_by=run, _unfinished=[])
+    kind: Any = type(layer)
+    object.__setattr__(layer, "__class__", _dissolved(kind, methods))
+
+
+def solidify(layer: keras.Layer) -> None:
+    """Undoes `dissolve`; a layer that is not dissolved stays as it is."""
+    vars(layer).pop("_unfinished", None)
+    if vars(layer).pop("_dissolved_by", None) is not None:
+        object.__setattr__(layer, "__class__", type(layer).__mro__[1])
+
+
+def _dissolved(kind: Any, methods: Mapping[str, Any]) -> type:
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        unfinished: list[Any] = vars(self)["_unfinished"]
+        begin = len(unfinished)
+        returned = kind.__call__(self, *args, **kwargs)
+        if len(unfinished) == begin:  # no symbolic tensor was passed
+            return returned
+        outputs, histories = unfinished.pop()
+        for tensor, history in histories:  # Keras has made a node of the layer itself
+            tensor._keras_history = history
+        return outputs
+
+    def symbolic_call(self: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        unfinished: list[Any] = vars(self)["_unfinished"]  # the layer may be made solid meanwhile
+        outputs = vars(self)["_dissolved_by"](self, args, kwargs)
+        tensors = [leaf for leaf in keras.tree.flatten(outputs) if isinstance(leaf, keras.KerasTensor)]
+        histories = [(tensor, tensor._keras_history) for tensor in tensors if hasattr(tensor, "_keras_history")]
+        unfinished.append((outputs, histories))
+        return tensors
+
+    own = {"__call__": call, "symbolic_call": symbolic_call, "__module__": kind.__module__}
+    return type(kind.__name__, (kind,), {**methods, **own})
+
+
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def symbolic_operands() -> Iterator[None]:
+    """While this holds, `array + symbolic tensor` is an operation of Keras on JAX too, where arrays come first.
+
+    JAX leaves an operator to the right operand only if that does not say how it becomes an array. Keras's symbolic
+    tensors say so, to raise an error that explains.
+    """
+    with _LOCK:
+        explains = vars(keras.KerasTensor).get("__jax_array__")
+        if explains is None or keras.backend.backend() != "jax":
+            yield
+            return
+        del keras.KerasTensor.__jax_array__
+        try:
+            yield
+        finally:
+            keras.KerasTensor.__jax_array__ = explains
+
+
+def forget_nodes(operation: Any) -> None:
+    """Makes an operation forget the graphs that it was used in."""
+    operation._inbound_nodes[:] = []
+    operation._outbound_nodes[:] = []

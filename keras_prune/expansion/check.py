@@ -1,0 +1,77 @@
+"""Whether a written-out model computes what the model computes, tried on random inputs."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune import _keras
+from keras_prune.expansion.inputs import InputSpecs
+
+_BATCHES = (2, 7)  # other sizes than those that were traced
+_OPEN = (16, 24)  # sizes tried where they are unknown
+_TOLERANCE = {"float32": 1e-4, "float64": 1e-4}  # of the largest output; those of fewer bits differ more
+
+
+def check_expanded(model: keras.Model, expanded: keras.Model, specs: InputSpecs) -> str:
+    """What differs between a model and what was made of it; empty if nothing does.
+
+    Both run in inference, and as in training where nothing in them is random.
+    """
+    highest = highest_number(expanded)
+    for number, batch in enumerate(_BATCHES):
+        inputs = specs.random(batch, highest, number, _OPEN[number])
+        for training in (False, True) if not is_random(expanded) else (False,):
+            try:
+                expected = outputs_of(model, inputs, training)
+            except Exception:  # in training it may want more than inputs
+                if not training:
+                    raise
+                continue
+            found = outputs_of(expanded, inputs, training)
+            where = f"for a batch of {batch}{' in training' if training else ''}"
+            if [each.shape for each in found] != [each.shape for each in expected]:
+                return f"outputs of other shapes {where}"
+            gap = max((_gap(*pair) for pair in zip(found, expected, strict=True)), default=0.0)
+            if not gap <= _TOLERANCE.get(model.compute_dtype, 0.03):
+                return f"outputs that differ by {gap:.1e} of the largest {where}"
+    return ""
+
+
+def outputs_of(model: keras.Model, inputs: Any, training: bool) -> list[np.ndarray]:
+    """The outputs of a model, in NumPy. Its variables stay as they are."""
+    inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
+    with keras.StatelessScope():  # what it assigns is forgotten
+        outputs = keras.tree.flatten(model(inputs, training=training))
+    return [ops.convert_to_numpy(ops.cast(each, "float32")) for each in outputs if each is not None]
+
+
+def highest_number(model: keras.Model) -> int:
+    """The number of rows of the smallest table that whole numbers may be looked up in."""
+    tables = [part.input_dim for part in _keras.flatten(model) if isinstance(part, keras.layers.Embedding)]
+    return max(2, min(tables, default=2))
+
+
+def is_random(model: keras.Model) -> bool:
+    """Whether some layer of the model draws random numbers in training."""
+    return any(_draws(part) for part in _keras.flatten(model) if not isinstance(part, keras.Model))
+
+
+def _draws(layer: keras.Layer) -> bool:
+    rates = [getattr(layer, key, 0) or 0 for key in ("rate", "dropout", "recurrent_dropout", "stddev", "factor")]
+    if any(np.any(np.asarray(rate, dtype=object) != 0) for rate in rates):
+        return True
+    held = vars(layer).values()
+    seeded = any(isinstance(value, keras.random.SeedGenerator) for value in held)
+    return seeded and not isinstance(layer, keras.layers.Dropout | keras.layers.MultiHeadAttention | keras.layers.RNN)
+
+
+def _gap(found: np.ndarray, expected: np.ndarray) -> float:
+    if not np.array_equal(np.isnan(found), np.isnan(expected)):
+        return float("inf")
+    finite = np.isfinite(expected)
+    if not np.array_equal(found[~finite], expected[~finite], equal_nan=True):
+        return float("inf")
+    largest = float(np.abs(expected[finite]).max(initial=0.0))
+    return float(np.abs(found[finite] - expected[finite]).max(initial=0.0)) / max(largest, 1e-6)

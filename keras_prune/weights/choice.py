@@ -1,0 +1,101 @@
+"""Masks that are chosen while layers are reconstructed: how a rule is applied to one weight after the other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_prune.masking.masked_weights import MaskedWeight
+from keras_prune.reconstruction.choice import Choose
+from keras_prune.reconstruction.linear_views import LinearView
+from keras_prune.selection import Candidate, Percentile, Selection
+from keras_prune.weights.rule import PruningRule
+from keras_prune.weights.update import Goal
+
+
+class Choice(NamedTuple):
+    """How the mask of a weight is chosen.
+
+    Args:
+        before: The mask that it starts from, in the shape of the weight.
+        selection: How scores become masks.
+        goal: The sparsity of the weight.
+    """
+
+    before: np.ndarray
+    selection: Selection
+    goal: float
+
+    def chooser(self, weight: MaskedWeight, view: LinearView) -> Choose:
+        """The function that a reconstruction asks."""
+
+        def choose(scores: np.ndarray, kept: np.ndarray, part: float) -> np.ndarray:
+            values = view.weights(scores)
+            candidate = Candidate(values, lambda _: values, view.weights(kept), weight.axes, path=weight.path)
+            # The same fraction of what is left in each round: where most is at stake, the fewest are removed at a time.
+            sparsity = self.goal if part >= 1 else 1 - (1 - self.goal) ** part
+            (mask,) = self.selection.select([lambda: candidate], sparsity, 0)
+            return view.matrices(mask)
+
+        return choose
+
+
+def chosen_by_error(importance: Any, selection: Any, reconstruct: Any) -> bool:
+    """Whether masks are chosen by the error of the outputs: on request, or by default where that is possible.
+
+    Raises:
+        ValueError: It was asked for and is not possible.
+    """
+    possible = reconstruct is not None and getattr(selection, "needs_sparsity", True)
+    if not (isinstance(importance, str) and importance == "reconstruction"):
+        return importance is None and possible
+    if not possible:
+        raise ValueError(
+            '`importance="reconstruction"` needs data, `reconstruct=x`, and a selection that takes a sparsity, such as '
+            f"`Percentile()`. Received: reconstruct={'None' if reconstruct is None else '...'}, selection={selection!r}"
+        )
+    return True
+
+
+def check_distributable(selection: Any, sparsity: Any, reconstruct: Any) -> None:
+    """Raises a `ValueError` if a sparsity cannot be distributed among layers by their errors."""
+    if reconstruct is None or not getattr(selection, "needs_sparsity", True):
+        raise ValueError(
+            '`targets="reconstruction"` needs data, `reconstruct=x`, and a selection that takes a sparsity, such as '
+            f"`Percentile()`. Received: reconstruct={'None' if reconstruct is None else '...'}, selection={selection!r}"
+        )
+    if isinstance(selection, Percentile) and selection.scope == "global":
+        raise ValueError(
+            'Layers get either a sparsity by their errors ("reconstruction") or one by their scores ("global"). '
+            f'Received: targets="reconstruction" with selection={selection!r}'
+        )
+
+
+def choosers(
+    rule: PruningRule, weights: Sequence[MaskedWeight], final: Goal, before: Mapping[int, np.ndarray]
+) -> dict[int, Choice]:
+    """How the mask of each weight is chosen, by the `id` of the mask.
+
+    Args:
+        rule: The rule, by which masks have been chosen by magnitude already. Where it ranks the weights of all layers
+            together, each layer keeps as many of its weights as it has now.
+        weights: The masked weights of a model.
+        final: Function of a layer's own sparsity, or None, that gives the target.
+        before: The masks before that, by the `id` of the mask.
+    """
+    found = {}
+    for weight, goal in _goals(rule, weights, final):
+        selection = rule.selection
+        if isinstance(selection, Percentile) and selection.scope == "global":
+            kept = int(np.count_nonzero(weight.kept()))
+            if not kept:  # pruned as a whole, which a sparsity below 1 does not say
+                continue
+            selection, goal = Percentile(), 1 - kept / weight.size
+        found[id(weight.mask)] = Choice(before[id(weight.mask)], selection, goal)
+    return found
+
+
+def _goals(rule: PruningRule, weights: Sequence[MaskedWeight], final: Goal) -> Iterator[tuple[MaskedWeight, float]]:
+    for target, group in rule.groups(weights).items():
+        goals = rule.goals(target, group, final(None if target == "erk" else target))
+        yield from zip(group, goals if len(goals) == len(group) else goals * len(group), strict=True)

@@ -1,0 +1,179 @@
+"""Reconstruction of single weights: layer by layer, what a mask keeps takes over what it prunes, without training."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prune import _keras
+from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
+from keras_prune.masking.prunable import Held
+from keras_prune.measurement.batches import Batches
+from keras_prune.measurement.copies import copy_to_measure
+from keras_prune.reconstruction.given_mask import fit_kept
+from keras_prune.reconstruction.layer_problem import LayerProblem
+from keras_prune.reconstruction.linear_views import LinearView, linear_views
+from keras_prune.reconstruction.prefix import equations_beside, order_of_use
+from keras_prune.reconstruction.recalibrate import recalibrate_statistics, recalibration_batches
+from keras_prune.reconstruction.removal import remove
+from keras_prune.reporting.progress import track
+from keras_prune.reporting.unmet import say, short_list
+from keras_prune.weights.choice import Choice
+
+BATCH_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Refitted:
+    """A masked weight that is refitted.
+
+    Args:
+        weight: The weight.
+        view: The weight as a linear map.
+        wanted: The same weight of the original model.
+        uses: How often it is read in a call of the model.
+    """
+
+    weight: MaskedWeight
+    view: LinearView
+    wanted: LinearView
+    uses: int
+
+
+class Reconstruction:
+    """A model with masks, beside the original whose outputs it should have, layer after layer.
+
+    Args:
+        model: The model, which is changed in place.
+        original: The model of the same layers, with masks or without, which is only read.
+        data: Inputs, as `prune_weights` takes them.
+
+    Attributes:
+        weights: What can be refitted, in the order in which the model computes.
+
+    Raises:
+        ValueError: No data, data that do not fit, or an original of other layers.
+        TypeError: Data of another type.
+    """
+
+    def __init__(self, model: keras.Model, original: keras.Model, data: Any):
+        self._model, self._original, self._data = model, original, data
+        self._batches = Batches(data, model, with_targets=False, batch_size=BATCH_SIZE)
+        self.weights = list(self._find(next(iter(self._batches))[0]))
+
+    def _find(self, inputs: Any) -> Iterator[Refitted]:
+        found = []
+        own, others = dict(walk_layers(self._model)), dict(walk_layers(self._original))
+        for weight in find_masked(self._model):
+            view = _view(weight.held)
+            if view is None or weight.shared is not None:
+                continue
+            twin = others.get(weight.layer)
+            wanted = None
+            if twin is not None:
+                wanted = _view(Held.at(inner_layer(twin), weight.held.place(inner_layer(own[weight.layer]))))
+            if wanted is None or tuple(wanted.weight.shape) != tuple(view.weight.shape):
+                raise ValueError(
+                    "`original` must have the layers of `model`, by name. "
+                    f"Received: original='{self._original.name}' without a weight like '{weight.path}'"
+                )
+            found.append((weight, view, wanted))
+        for index, uses in order_of_use(self._model, [view for _, view, _ in found], inputs):
+            yield Refitted(*found[index], uses)
+
+    def problem(self, each: Refitted, weights: np.ndarray) -> LayerProblem:
+        """What is to be solved for a weight, now that those before it are as they are.
+
+        Args:
+            each: The weight.
+            weights: The values from which a change is penalised, array (groups, inputs, outputs).
+        """
+        equations = equations_beside(self._model, self._original, each.view, each.wanted, each.uses, self._batches)
+        return LayerProblem.of(each.view, equations, weights)
+
+    def run(self, pruned: Collection[int], choices: Mapping[int, Choice]) -> None:
+        """Refit weights, each with inputs from those before it as they are then.
+
+        Args:
+            pruned: The weights to refit, by the `id` of their masks.
+            choices: How the mask of each is chosen; those that are not among them keep the mask that they have.
+        """
+        chosen = [each for each in self.weights if id(each.weight.mask) in pruned]
+        few = []
+        for each in track(chosen, len(chosen), "Reconstructing"):
+            kept, problem = self._refit(each, choices.get(id(each.weight.mask)))
+            if problem.rows < kept.shape[1]:
+                few.append(f"{each.weight.path}: {problem.rows:,} rows for {kept.shape[1]:,} inputs")
+        self._say(pruned, few)
+
+    def _refit(self, each: Refitted, choice: Choice | None) -> tuple[np.ndarray, LayerProblem]:
+        values = (each.view if choice is None else each.wanted).matrices()
+        problem = self.problem(each, values)
+        if choice is None:
+            kept = each.view.matrices(each.weight.kept())
+            fitted = fit_kept(problem.damped, kept, values)
+        else:
+            kept = each.view.matrices(choice.before)
+            kept, fitted = remove(problem.damped, kept, choice.chooser(each.weight, each.view), values)
+            each.weight.set_mask(each.view.weights(kept))
+        problem.write(fitted)
+        return kept, problem
+
+    def _say(self, pruned: Collection[int], few: Sequence[str]) -> None:
+        found = {id(each.weight.mask) for each in self.weights}
+        left = [each.path for each in find_masked(self._model) if id(each.mask) in set(pruned) - found]
+        if left:
+            say(
+                "Not all weights are reconstructed: those that do not multiply the inputs of their layer, share their "
+                f"values or are not used in a call are only masked. Received: {short_list(left)}"
+            )
+        if few:
+            say(
+                "Some layers read fewer rows of data than they have inputs, which leaves weights open: those stay near "
+                f"their values. Pass more samples. Received: {short_list(few)}"
+            )
+
+    def recalibrate(self) -> None:
+        """Estimate the statistics of BatchNormalization layers again, on the same data, if the outputs of the model
+        come closer to those of the original so."""
+        norms = [layer for layer in _keras.flatten(self._model) if isinstance(layer, keras.layers.BatchNormalization)]
+        if not norms or not _keras.is_graph(self._model):
+            return
+        before = self._distance()
+        undo = unchanged(norms)
+        recalibrate_statistics(self._model, recalibration_batches(self._model, self._data))
+        if self._distance() > before:
+            undo()
+
+    def _distance(self) -> float:
+        """The sum of squares between the outputs of the model and of the original."""
+        total = 0.0
+        for x, *_ in self._batches:
+            pair = (keras.tree.flatten(model(x, training=False)) for model in (self._model, self._original))
+            for found, wanted in zip(*pair, strict=True):
+                total += float(np.square(ops.convert_to_numpy(found) - ops.convert_to_numpy(wanted)).sum())
+        return total
+
+
+def original_of(model: keras.Model, given: keras.Model) -> keras.Model:
+    """The original of a model: what it was made from, or a copy where that was changed in place."""
+    return copy_to_measure(given)[0] if model is given else given
+
+
+def unchanged(layers: Iterable[keras.Layer]) -> Callable[[], None]:
+    """A function that gives all weights of some layers, or models, the values back that they have now."""
+    values = [(weight, np.array(_keras.as_numpy(weight))) for layer in layers for weight in layer.weights]
+
+    def undo() -> None:
+        for weight, value in values:
+            weight.assign(value)
+
+    return undo
+
+
+def _view(held: Held) -> LinearView | None:
+    """The weight as a linear map; None where its kind is unknown."""
+    return next((view for view in linear_views(held.layer) if view.weight is held.weight), None)
