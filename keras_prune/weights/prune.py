@@ -68,7 +68,7 @@ def prune_weights(
         reconstruct: Data to refit the kept weights on, in the same forms; targets are not needed. Some 1,000 samples
             are enough for most models. Defaults to None: weights keep their values.
         recalibrate: With `reconstruct`: whether the statistics of BatchNormalization layers are estimated again on the
-            same data, if the outputs come closer to the original ones so. Defaults to True.
+            same data: they change as they do there from the original to the pruned model. Defaults to True.
 
     Returns:
         The model with masks, as from `wrap_pruning`.
