@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 from support.channel_zoo import difference, outputs, randomise
 from support.composites import Averaging, Backbone, Doubling, Feedforward, Heads, Task
+from support.versions import needs_keras
 
 import keras_prune as kp
 from keras_prune.channels import ChannelPlan
@@ -73,6 +74,7 @@ def test_composites_in_a_plain_model_have_sizes_of_their_own():
 
 
 @pytest.mark.core
+@needs_keras("3.15")  # before it a layer that is set on a Functional model is none of its layers
 def test_a_task_on_a_backbone_shares_what_has_no_weights():
     preprocessor = Doubling()
     preprocessor.factor = 2.0
