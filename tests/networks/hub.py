@@ -25,7 +25,7 @@ PATCHES = {"image_shape": IMAGE, "patch_size": 4, "num_layers": 2, "num_heads": 
 VISION = PATCHES | {"intermediate_dim": 32}
 TOWER = TEXT | {"embedding_dim": 16, "max_sequence_length": LENGTH}
 STAGES = {
-    "input_conv_filters": [8],
+    "input_conv_filters": [64],
     "input_conv_kernel_sizes": [3],
     "stackwise_num_filters": [64, 64],  # the first one must be 64
     "stackwise_num_blocks": [1, 2],
@@ -104,7 +104,7 @@ FAMILIES = {
             stackwise_num_filters=[64] * 4,
             stackwise_num_blocks=[1] * 4,
             stackwise_num_strides=[1, 2, 2, 2],
-            image_shape=(32, 32, 3),
+            image_shape=(None, None, 3),
         ),
         "num_classes": 1,
         "image_shape": (32, 32, 3),
@@ -120,7 +120,8 @@ FAMILIES = {
         "stackwise_depth": [1, 2],
         "stackwise_strides": [1, 2],
         "stackwise_num_filters": [12, 16],
-        "block_type": "dark",
+        "block_type": "dark_block",
+        "stage_type": "dark",
         "bottle_ratio": [0.5],
         "block_ratio": [1.0],
         "expand_ratio": [1.0],
