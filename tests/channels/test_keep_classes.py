@@ -122,6 +122,14 @@ def test_steps_keep_the_class():
     assert found == [(Backbone, 6), (Backbone, 4)]  # 8 * 0.5 ** 0.5 is 5.7: 2.3 fewer, rounded down
 
 
+def test_explain_says_why_other_channels_were_kept():
+    between = layers.Dense(6, name="between"), layers.Dense(6)
+    model = stack(Feedforward(8, name="one"), *between, Feedforward(12, name="two"))
+    parts = {part.group: part for part in kp.explain(model, kp.prune_channels(model, 0.5, keep_classes=True)).parts}
+    assert parts["between"].reason == "cannot be removed: `keep_classes` changes 'units' of Feedforward only"
+    assert [part.cut.removed for part in parts.values() if part.cut.removed] == [4, 6]
+
+
 def test_a_plan_is_replayed():
     model = Backbone()
     result = in_classes(model, 0.5)
