@@ -61,7 +61,7 @@ def prune_channels(
         importance: How channels are scored: a name, a function, or a `ChannelImportance`, which has the formulas.
             `"loss_change"` evaluates the model once for each channel. Defaults to `"l2"`.
             Of the weights alone: `"l2"`, `"l1"`, `"lamp"`, `"fpgm"`, `"batch_norm_scale"`, `"random"`.
-            With data: `"wanda"`, `"activation_weight"`, `"mean_activation"`, `"apoz"`, `"entropy"`.
+            With data: `"wanda"`, `"activation_weight"`, `"mean_activation"`, `"apoz"`, `"entropy"`, `"reconstruction"`.
             With data and a loss: `"taylor"`, `"snip"`, `"fisher"`, `"loss_change"`.
         scope: Which channels are ranked together: `"group"` removes the same fraction from each group; `"global"` ranks
             the channels of all groups; `"isomorphic"` those of groups of the same structure (Fang et al. 2024), so that
