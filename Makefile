@@ -15,7 +15,7 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch parity proof known-models fuzz lint format bench bench-channels bench-compression bench-autoprune docs clean
+.PHONY: demo test test-tensorflow test-jax test-torch test-floor parity proof known-models fuzz lint format bench bench-channels bench-compression bench-autoprune docs clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -31,6 +31,10 @@ test-jax: $(VENV)/.test
 
 test-torch: $(VENV)/.test
 	KERAS_BACKEND=torch $(BIN)/python -m pytest $(PYTEST) -m core
+
+# The core path on the oldest versions that pyproject.toml allows, in an environment of their own.
+test-floor: .venv-floor/.floor
+	KERAS_BACKEND=tensorflow FLOOR=$(TENSORFLOW) .venv-floor/bin/python -m pytest $(PYTEST) -m core
 
 # The same schedules, masks and predictions as tfmot, which turns tf.keras into Keras 2 for a whole process, so that it
 # gets an environment of its own. Without that environment `make test` skips these tests.
@@ -96,6 +100,12 @@ $(VENV)/.%: $(SETUP)
 	$(BIN)/python -m pip install --quiet -e ".[$*,$(TENSORFLOW)]"
 	touch $(INCLUDES_$*:%=$(VENV)/.%)
 
+.venv-floor/.floor: $(SETUP) tools/floor.py
+	test -x .venv-floor/bin/python || $(PYTHON) -m venv .venv-floor
+	.venv-floor/bin/python tools/floor.py $(TENSORFLOW) > .venv-floor/constraints.txt
+	.venv-floor/bin/python -m pip install --quiet -e ".[test-floor,$(TENSORFLOW)]" -c .venv-floor/constraints.txt
+	touch $@
+
 .venv-tfmot/.tfmot: $(SETUP)
 	test -x .venv-tfmot/bin/python || $(PYTHON) -m venv .venv-tfmot
 	.venv-tfmot/bin/python -m pip install --quiet ".[tfmot]"
@@ -115,4 +125,4 @@ EXTRA = import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"
 	touch $@
 
 clean:
-	rm -rf .venv .venv-docs .venv-tfmot .venv-torch-pruning build site dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-floor .venv-tfmot .venv-torch-pruning build site dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -135,6 +135,9 @@ from .selection import (
     Block as Block,
 )
 from .selection import (
+    MeanThreshold as MeanThreshold,
+)
+from .selection import (
     NByM as NByM,
 )
 from .selection import (

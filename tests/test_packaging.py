@@ -3,8 +3,10 @@
 import functools
 import importlib.metadata
 import itertools
+import os
 import re
 import runpy
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -65,12 +67,65 @@ def test_two_extras_never_bring_two_tensorflows(pair):
 
 def test_readme_names_the_extras_for_users_and_only_extras_that_exist():
     readme = (ROOT / "README.md").read_text()
-    for extra in set(EXTRAS) - {"test", "dev", "docs", "tfmot", "torch-pruning"}:
+    for extra in set(EXTRAS) - {"test", "test-floor", "dev", "docs", "tfmot", "torch-pruning"}:
         assert f"`{extra}`" in readme
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.py"), ROOT / "Makefile"]
     for page in pages:
         for asked in re.findall(r'"\.\[([\w,-]+)\]"', page.read_text()):
             assert set(asked.split(",")) <= set(EXTRAS), page
+
+
+def floor(*extras):
+    """What `make test-floor` tells pip to install."""
+    command = [sys.executable, ROOT / "tools" / "floor.py", *extras]
+    return [
+        Requirement(line)
+        for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")
+        if line
+    ]
+
+
+@pytest.mark.parametrize("extra", ["tflite", "tflite-cpu"])
+def test_the_floor_is_the_lower_bounds_and_nothing_else(extra):
+    asked = [Requirement(line) for line in PROJECT["dependencies"] + EXTRAS[extra]]
+    bounds = {(need.name, str(need.marker)): need.specifier for need in asked if need.specifier}
+    found = {(need.name, str(need.marker)): need.specifier for need in floor(extra)}
+    assert found.keys() == bounds.keys()
+    for key, specifier in found.items():
+        (oldest,) = specifier
+        assert oldest.operator == "=="
+        assert [each.operator for each in bounds[key]] == [">="]
+        assert oldest.version == next(iter(bounds[key])).version
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("extra", ["tflite", "tflite-cpu"])
+def test_each_python_has_one_floor(extra, python):
+    names = [
+        need.name for need in floor(extra) if need.marker is None or need.marker.evaluate({"python_version": python})
+    ]
+    assert len(names) == len(set(names))
+    assert {"keras", "numpy", extra.replace("tflite", "tensorflow"), "ai-edge-litert"} <= set(names)
+
+
+def test_versions_that_people_have_are_allowed():
+    have = {
+        "keras": ["3.10.0", "3.12.4", "3.13.2"],
+        "tensorflow": ["2.19.0", "2.20.0"],
+        "tensorflow-cpu": ["2.19.0", "2.20.0"],
+    }
+    for need in map(Requirement, PROJECT["dependencies"] + EXTRAS["tflite"] + EXTRAS["tflite-cpu"]):
+        for version in have.get(need.name, []):
+            if need.marker is None or need.marker.evaluate({"python_version": "3.12"}):
+                assert need.specifier.contains(version), need
+
+
+@pytest.mark.core
+@pytest.mark.skipif("FLOOR" not in os.environ, reason="make test-floor")
+def test_the_oldest_versions_are_those_installed():
+    for need in floor(os.environ["FLOOR"]):
+        if need.marker is None or need.marker.evaluate():
+            assert need.specifier.contains(importlib.metadata.version(need.name)), need
 
 
 def test_no_message_or_page_installs_the_package_from_an_index():

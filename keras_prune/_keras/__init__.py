@@ -1,6 +1,6 @@
 """The private parts of Keras that this package needs, in one place, to be fixed here when Keras changes.
 
-Checked with Keras 3.15. Everything else in this package uses Keras's public interface.
+Checked with Keras 3.10 to 3.15. Everything else in this package uses Keras's public interface.
 """
 
 from keras_prune._keras.backup import BackupCallback, first_epoch

@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.config import is_nnx_enabled
 from keras.src.utils import tracking
 
 from keras_prune._keras.graphs import FUNCTIONAL
@@ -21,13 +20,20 @@ _OF_TRAINING = frozenset({"optimizer", "_optimizer", "loss", "_loss_tracker", "_
 }
 # What such a layer holds is tied to its variables, or to a file, in ways that only its class knows.
 _TIED = frozenset({"TorchModuleWrapper", "TFSMLayer"})
-COLLECTIONS = (tracking.TrackedList, tracking.TrackedDict, tracking.TrackedSet, tracking.TrackedOrderedDict)
+COLLECTIONS: tuple[type, ...] = (tracking.TrackedList, tracking.TrackedDict, tracking.TrackedSet)
+if hasattr(tracking, "TrackedOrderedDict"):  # Keras 3.13 and earlier track no `OrderedDict`
+    COLLECTIONS += (tracking.TrackedOrderedDict,)
 TRACKED: tuple[type, ...] = (tracking.Tracker, keras.random.SeedGenerator, keras.metrics.Metric)
 
 
 def can_duplicate(layer: keras.Layer) -> bool:
     """Whether all that a layer is lies in its attributes."""
-    return type(layer).__name__ not in _TIED and not is_nnx_enabled()
+    return type(layer).__name__ not in _TIED and not _is_nnx_enabled()
+
+
+def _is_nnx_enabled() -> bool:
+    enabled = getattr(keras.config, "is_nnx_enabled", None)  # Keras 3.10 has no such layers
+    return enabled is not None and enabled()
 
 
 def empty_instance(layer: keras.Layer) -> keras.Layer:
@@ -46,6 +52,8 @@ def kept_attributes(layer: keras.Layer) -> dict[str, Any]:
     held = {key: value for key, value in vars(layer).items() if key not in left_out}
     if "compiled" in held and isinstance(layer, keras.Model):
         held["compiled"] = False
+    if "_return_attention_scores" in held and isinstance(layer, keras.layers.Attention):
+        held["_return_attention_scores"] = False  # how it was called last: before Keras 3.15 it cannot be so again
     modules = held.get("_modules")
     if modules and "_torch_params" in modules:  # on torch
         held["_modules"] = {key: value for key, value in modules.items() if key != "_torch_params"}

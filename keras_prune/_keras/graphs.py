@@ -122,4 +122,11 @@ def shapes_of_call(model: keras.Model) -> Any:
     held = getattr(model, "_build_shapes_dict", None)
     if not held or len(held) != 1:
         return None
-    return map_shape_structure(lambda shape: (None, *shape[1:]), next(iter(held.values())))
+    return map_shape_structure(lambda shape: (None, *shape[1:]), _untracked(next(iter(held.values()))))
+
+
+def _untracked(shapes: Any) -> Any:
+    """The same without the lists and dicts in which Keras tracks what layers hold: inputs come in plain ones."""
+    if isinstance(shapes, dict):
+        return {key: _untracked(value) for key, value in shapes.items()}
+    return [_untracked(each) for each in shapes] if isinstance(shapes, list) else shapes

@@ -134,7 +134,8 @@ def as_numpy(variable: keras.Variable) -> np.ndarray:
     tensor = value.read_value() if hasattr(value, "read_value") else keras.ops.stop_gradient(value)
     try:
         array = np.from_dlpack(tensor)
-    except (BufferError, TypeError, RuntimeError, ValueError):  # on another device, or of a type NumPy does not know
+    # On another device, of a type that NumPy does not know, or of a TensorFlow before 2.21, which has no DLPack.
+    except (BufferError, TypeError, RuntimeError, ValueError, AttributeError):
         array = keras.ops.convert_to_numpy(tensor)
     view = array.view()
     view.flags.writeable = False

@@ -36,6 +36,7 @@ class Attempt:
         bound: Worst acceptable metric.
         epochs: Epochs of fine-tuning.
         hopeless: As in `Effort`. Defaults to None.
+        history: As in `Candidate`, of a candidate that is fine-tuned for longer. Defaults to `()`: it was just pruned.
     """
 
     method: Method
@@ -48,6 +49,7 @@ class Attempt:
     bound: float
     epochs: int
     hopeless: float | None = None
+    history: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,7 +136,8 @@ class Attempts:
         ratios = ", ".join(f"{layer} {ratio:.0%}" for layer, ratio in attempt.allocation.items())
         kept = f"{attempt.kept:.1%} of the {attempt.what} kept"
         done = f"{attempt.label}, {kept} (pruned: {ratios}), epochs of fine-tuning: {epochs}"
-        words = (self._journal.folder, done, epochs, attempt.label, tuned)
+        history = attempt.history + tuned.values[1 if attempt.history else 0 :]
+        words = (self._journal.folder, done, epochs, attempt.label, tuned, history)
         candidate, reason = self._exported(pruned, name, words)
         metric = None if candidate is None else candidate.metric
         if metric is not None and not self._job.evaluation.holds(metric, attempt.bound):

@@ -70,7 +70,8 @@ def autoprune(
 
     With a budget, the goal is the most accurate model within it. The ratio is found by what models cost before they are
     fine-tuned, so nothing is trained on the way. The best candidates are fine-tuned for as long again, and the best one
-    once more for as long as all before, as long as it is not surely within the bound. Where none holds, less is pruned.
+    once more for as long as all before, if it is not surely within the bound and may come to be. Where none holds, less
+    is pruned.
 
     Without a budget, the goal is the smallest model within the bound. Rounds prune further while the metric holds, and
     step back where it does not, until accepted and rejected models are close together. Channels are pruned first, since
@@ -79,7 +80,8 @@ def autoprune(
 
     Each metric has a 95% confidence interval: that of a binomial distribution for an accuracy, else a bootstrap over
     blocks of the validation data. Where the bound lies within it, chance may have decided: such a candidate is
-    fine-tuned for longer, and the result says whether its goal is met for certain.
+    fine-tuned for longer, as is one that would reach it if the epochs to come gained as much as the last ones did. The
+    result says whether its goal is met for certain.
 
     Everything is written to `output`: `journal.json` with every decision and candidate, `sensitivity-*.json`, and a
     `.keras` and a `.tflite` file of each candidate. A run that was killed resumes when the function is called again

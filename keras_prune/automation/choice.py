@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from keras_prune.automation.goal import Goal
 from keras_prune.automation.pareto import Candidate, ParetoFront
+from keras_prune.automation.trend import expected_gain
 
 _SMALLER = 0.05  # what is smaller by less is no news
 
@@ -14,10 +15,24 @@ def holds_surely(front: ParetoFront, candidate: Candidate, bound: float) -> bool
     return end is not None and front.holds(end, bound)
 
 
-def is_near(front: ParetoFront, candidate: Candidate, bound: float) -> bool:
-    """Whether the bound lies within a candidate's confidence interval, so that chance may have decided."""
+def is_near(front: ParetoFront, candidate: Candidate, bound: float, left: int = 0) -> bool:
+    """Whether a candidate is not surely within the bound, and may come to be, by its interval or by its trend.
+
+    The better end of its confidence interval is within the bound, so that chance may have decided; or would be, if more
+    epochs gained as much as the last ones did.
+
+    Args:
+        front: Has the direction of the metric.
+        candidate: The candidate.
+        bound: Worst acceptable metric.
+        left: Epochs that it may be fine-tuned for. Defaults to 0: only the interval counts.
+    """
+    sign = 1 if front.higher_is_better else -1
     end = candidate.high if front.higher_is_better else candidate.low
-    return end is not None and front.holds(end, bound) and not holds_surely(front, candidate, bound)
+    gain = expected_gain([sign * each for each in candidate.history], left)
+    if end is None:  # the interval is unknown, and chance with it
+        return gain > 0 and front.holds(candidate.metric + sign * gain, bound)
+    return front.holds(end + sign * gain, bound) and not holds_surely(front, candidate, bound)
 
 
 def most_accurate(front: ParetoFront, candidates: Iterable[Candidate]) -> list[Candidate]:

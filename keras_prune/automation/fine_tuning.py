@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
+from keras_prune.automation.trend import expected_gain
 from keras_prune.reporting.progress import fit_verbose
 
 
@@ -115,9 +116,8 @@ class _Watch(keras.callbacks.Callback):
         left = self._effort.epochs - made
         if made < 2 or 2 * made < self._effort.epochs:
             return False
-        best, before = self._score(self.kept), max(map(self._score, range(made // 2 + 1)))
-        gain = (best - before) / (made - made // 2)
-        return best + 2 * gain * left < self._sign * self._effort.hopeless
+        gain = expected_gain([self._sign * each for each in self.values], left)
+        return self._score(self.kept) + 2 * gain < self._sign * self._effort.hopeless
 
     def _score(self, epoch: int) -> float:
         """The metric with its sign such that higher is better; NaN is the worst."""

@@ -84,6 +84,7 @@ class Job:
         epochs: int = 0,
         allocation: str = "",
         tuned: FineTuned | None = None,
+        history: tuple[float, ...] = (),
     ) -> tuple[Candidate, Any]:
         """Save and export a model, and evaluate the file.
 
@@ -95,6 +96,7 @@ class Job:
             epochs: Epochs of fine-tuning so far. Defaults to 0.
             allocation: How the per-layer sparsity was chosen. Defaults to `""`, it was not.
             tuned: Its fine-tuning, in which it was measured. Defaults to None: it is measured here.
+            history: As in `Candidate`. Defaults to `()`.
 
         Returns:
             The candidate and its plain model.
@@ -118,6 +120,7 @@ class Job:
         low, high = confidence_interval(self.evaluation, running, outputs, metric) or (None, None)
         measured: dict[str, Any] = {"metric": metric, "keras_metric": keras_metric, "low": low, "high": high}
         words: dict[str, Any] = {"name": name, "path": path, "done": done, "epochs": epochs, "allocation": allocation}
+        words["history"] = history
         return Candidate(**words, **measured, **_costs(plain, report)), plain
 
     def costs(self, model: keras.Model, exported: bool) -> Candidate:

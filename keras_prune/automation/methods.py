@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from keras_prune.automation.allocate import Allocation, GreedyPath, UniformPath, greedy_path
+from keras_prune.channels.carry_out import carry_out, left_of_all
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.channels.prune import carry_out, left_of_all
 from keras_prune.channels.removal_order import RemovalOrder
 from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, score_groups

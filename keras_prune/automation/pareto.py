@@ -16,7 +16,7 @@ from keras_prune.reporting.numbers import number
 from keras_prune.validation import check_choice
 from tflite_export.reporting import Report, Shown, Table
 
-FORMAT = 2  # of a journal; without a number: that of earlier searches
+FORMAT = 3  # of a journal; without a number: that of earlier searches
 COSTS = ("gzip_bytes", "bytes", "parameters", "nonzeros", "macs", "latency_ms")
 
 
@@ -42,6 +42,8 @@ class Candidate(Shown):
         epochs: Epochs of fine-tuning behind it, those of the candidates that it was made from included. Defaults to 0.
         allocation: How the per-layer sparsity was chosen: `"uniform"`, `"greedy"` or `"optuna"`. Defaults to `""`: that
             of the unpruned model.
+        history: Metric of the Keras model before its fine-tuning and after each epoch since it was pruned. Defaults to
+            `()`: there was none.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Candidate(Shown):
     high: float | None = None
     epochs: int = 0
     allocation: str = ""
+    history: tuple[float, ...] = ()
 
     @property
     def keras_path(self) -> pathlib.Path:
@@ -82,9 +85,10 @@ class Candidate(Shown):
         return float("inf") if value is None else float(value)
 
 
+_AS_JSON: dict[str, Any] = {"path": str, "history": list}
 _Row: Any = dataclasses.make_dataclass(
     "Candidate",
-    [(each.name, str if each.name == "path" else each.type) for each in dataclasses.fields(Candidate)],
+    [(each.name, _AS_JSON.get(each.name, each.type)) for each in dataclasses.fields(Candidate)],
 )
 
 
@@ -269,7 +273,8 @@ def _candidate_of(row: dict[str, Any], folder: pathlib.Path) -> Candidate:
     found = record(_Row, row)
     if found.path != f"{found.name}.tflite" or not re.fullmatch(r"[\w-]+", found.name):  # never a file elsewhere
         raise ValueError(f"'path' must be the name of the candidate and .tflite, not {found.path!r}")
-    return Candidate(**{**vars(found), "path": folder / found.path})
+    history = tuple(items(found.history, float, "history"))
+    return Candidate(**{**vars(found), "path": folder / found.path, "history": history})
 
 
 def row_of(candidate: Candidate) -> dict[str, Any]:

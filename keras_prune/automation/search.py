@@ -145,7 +145,8 @@ class Search:
 
     def _finals(self, outcomes: Sequence[Outcome], bound: float) -> None:
         """Fine-tune the best of them for as long again, and then the best one, if it is not surely within the bound,
-        for as long as all before; neither, if it is surely within the bound and no worse than the unpruned one."""
+        for as long as all before, unless neither its interval nor its trend reaches the bound; neither, if it is surely
+        within the bound and no worse than the unpruned one."""
         found = {each.candidate.name: each for each in outcomes if each.candidate}
         if not found or not self._job.epochs:
             return
@@ -160,8 +161,9 @@ class Search:
                 found[longer.candidate.name] = longer
         best = most_accurate(self.front, [each.candidate for each in found.values() if each.candidate])[0]
         self._attempts.keep([best])
-        if is_near(self.front, best, bound):
-            last = self._longer(found[best.name], 2 * self._job.epochs)
+        left = 2 * self._job.epochs
+        if is_near(self.front, best, bound, left):
+            last = self._longer(found[best.name], left)
             self._attempts.keep([each for each in (best, last.candidate) if each])
 
     # Without: rounds, each of which prunes further, or less.
@@ -223,22 +225,23 @@ class Search:
 
     def _winner(self, outcomes: Sequence[Outcome], bound: float) -> Outcome | None:
         """Return the most accurate of the accepted ones. If there is none, the best gets a second fine-tuning where
-        chance may have decided."""
+        chance may have decided, or its trend reaches the bound."""
         found = {each.candidate.name: each for each in outcomes if each.candidate}
         if not found:
             return None
         best = most_accurate(self.front, [each.candidate for each in found.values() if each.candidate])[0]
         if found[best.name].accepted:
             return found[best.name]
-        if not self._job.epochs or not is_near(self.front, best, bound):
+        if not self._job.epochs or not is_near(self.front, best, bound, self._job.epochs):
             return None
         longer = self._longer(found[best.name], self._job.epochs)
         return longer if longer.accepted else None
 
     def _longer(self, outcome: Outcome, epochs: int) -> Outcome:
-        assert outcome.candidate is not None
+        base = outcome.candidate
+        assert base is not None
         return self._attempts.make(
-            dataclasses.replace(outcome.attempt, base=outcome.candidate, epochs=epochs, hopeless=None)
+            dataclasses.replace(outcome.attempt, base=base, epochs=epochs, hopeless=None, history=base.history)
         )
 
     def _hopeless(self, bound: float) -> float | None:

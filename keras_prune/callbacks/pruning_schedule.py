@@ -1,7 +1,6 @@
 """`PruningSchedule`: updates the masks of a model along a schedule while it trains."""
 
 import threading
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,14 +10,15 @@ from keras import ops
 
 from keras_prune import _keras
 from keras_prune._keras.multi_worker import choice_of_first
+from keras_prune.callbacks.timetable import Timetable
 from keras_prune.importance import Importance
 from keras_prune.masking.masked_weights import MaskedWeight, apply_masks
 from keras_prune.masking.pruned_model import keep_masks
 from keras_prune.masking.unpruned import decide, take_charge, take_masks
 from keras_prune.reporting.unmet import say, too_early
-from keras_prune.schedules import ConstantSparsity, SparsitySchedule
+from keras_prune.schedules import SparsitySchedule
 from keras_prune.selection import Selection
-from keras_prune.validation import check_sparsity, check_step
+from keras_prune.validation import check_step
 from keras_prune.weights.diverged import FiniteUpdates
 from keras_prune.weights.online_statistics import Measured
 from keras_prune.weights.regrowth import Regrowth
@@ -128,17 +128,11 @@ class PruningSchedule(_keras.BackgroundCallback):
     ):
         super().__init__()
         self.rule = PruningRule.of(selection, importance, targets, prune_frozen, regrowth)
-        default = self.rule.selection.default_sparsity
-        self.schedule = ConstantSparsity(default) if schedule is None and default is not None else schedule
         self.data, self.loss = data, loss
         self.data_batches = check_step(data_batches, "data_batches", minimum=1)
-        self.frequency = check_step(frequency, "frequency", minimum=1)
-        self._schedules = self._schedules_by_target()
-        timing = schedule if self.rule.selection.needs_sparsity else self.rule.selection.schedule
-        self.begin_step: int = getattr(timing, "begin_step", 0)
-        self.end_step: int | None = getattr(timing, "end_step", None)
-        if regrowth is not None and (timing is None or self.end_step is not None):
-            self.end_step = max(self.end_step or 0, regrowth.end_step)
+        self._times = times = Timetable(schedule, self.rule, frequency, regrowth)
+        self.schedule, self.frequency = times.schedule, times.frequency
+        self.begin_step, self.end_step = times.begin_step, times.end_step
         self._weights: list[MaskedWeight] = []
         self._awaits_weights = False
         self._kept: dict[int, int] = {}  # entries of each weight, by the `id` of its mask
@@ -151,30 +145,6 @@ class PruningSchedule(_keras.BackgroundCallback):
         self._thread: int | None = None  # that of `fit`
         self._ends_unseen = False
         self._said_early = False
-
-    def _schedules_by_target(self) -> dict[float | None, SparsitySchedule]:
-        if self.schedule is not None:
-            self.rule.refuse_sparsity(f"schedule={self.schedule!r}")
-        if not self.rule.selection.needs_sparsity:
-            return {}
-        if not callable(self.schedule) or isinstance(self.schedule, type):
-            raise ValueError(
-                "`schedule` must be a function of the step, such as `ConstantSparsity(0.5)` or "
-                f"`PolynomialDecay(final_sparsity=0.9, end_step=1000)`. Received: schedule={self.schedule!r}"
-            )
-        self.rule.check_reachable(getattr(self.schedule, "final_sparsity", 0.0), "schedule.final_sparsity")
-        schedules: dict[float | None, SparsitySchedule] = {None: self.schedule}
-        assert isinstance(self.rule.targets, Mapping)
-        for target in self.rule.targets.values():
-            if target is None or target == "erk":
-                continue
-            if not hasattr(self.schedule, "with_final_sparsity"):
-                raise ValueError(
-                    "A layer's own target needs a schedule with a final sparsity, such as `PolynomialDecay`. "
-                    f"Received: targets={self.rule.targets!r} with schedule={self.schedule!r}"
-                )
-            schedules[target] = self.schedule.with_final_sparsity(target)  # type: ignore[attr-defined]
-        return schedules
 
     @property
     def is_at_target(self) -> bool | None:
@@ -275,15 +245,7 @@ class PruningSchedule(_keras.BackgroundCallback):
     # How.
 
     def _due(self, step: int) -> int | None:
-        """The last step at which an update was due, up to `step`; None: none yet."""
-        if step < self.begin_step:
-            return None
-        regular = step - (step - self.begin_step) % self.frequency
-        if self.end_step is None or step < self.end_step:
-            return regular
-        # A threshold continues to prune weights that fall below it; and what was refused is tried again.
-        once = self.rule.selection.needs_sparsity and not self._updates.refused
-        return self.end_step if once else max(regular, self.end_step)
+        return self._times.due(step, again=self._updates.refused)
 
     def _update_after(self, batch: int) -> None:
         self._take_weights()
@@ -304,13 +266,13 @@ class PruningSchedule(_keras.BackgroundCallback):
         due = self._last_update
         if due is None:
             return f"Nothing was pruned: no mask update was due by step {step}, with frequency={self.frequency}."
-        asked = max((self._sparsity_at(own, step) for own in self._schedules), default=0.0)
+        asked = self._times.most_at(step)
         if self.is_at_target is None and asked and not self._sparsity:  # a function, which has no end
             return (
                 f"Nothing was pruned: the schedule asks for a sparsity of {asked:.4f} at step {step}, but the last "
                 f"mask update, at step {due}, was before it asked for any. Lower `frequency`: it is {self.frequency}."
             )
-        return shortfall(self._weights, self.rule, lambda own: self._sparsity_at(own, due))
+        return shortfall(self._weights, self.rule, lambda own: self._times.sparsity_at(own, due))
 
     def _update_if_due(self, step: int) -> None:
         due = self._due(step)
@@ -322,7 +284,7 @@ class PruningSchedule(_keras.BackgroundCallback):
         kept = self._updates.update(
             self._weights,
             self.rule,
-            lambda own: self._sparsity_at(own, due),
+            lambda own: self._times.sparsity_at(own, due),
             due,
             optimizer,
             statistics,
@@ -342,10 +304,6 @@ class PruningSchedule(_keras.BackgroundCallback):
         self._kept |= kept
         total = sum(weight.size for weight in self._weights)
         self._sparsity = 1.0 - sum(self._kept.get(id(weight.mask), weight.size) for weight in self._weights) / total
-
-    def _sparsity_at(self, own: float | None, step: int) -> float:
-        # The step that was due, not the one that was reached: so `steps_per_execution` and resuming change nothing.
-        return check_sparsity(self._schedules[own](step), f"schedule({step})")
 
     def _read_step(self) -> int:
         optimizer = self.model.optimizer

@@ -66,6 +66,7 @@ class ChannelAnalysis(Report):
         fingerprint: The same for models that differ only in the values of their weights.
         trace: What is known of each tensor.
         never_empty: Sets of channels, those of one tensor, of which at least one is kept.
+        uniform: Sets of groups, by name, that must keep equally many channels. Defaults to none.
     """
 
     model: str
@@ -74,6 +75,7 @@ class ChannelAnalysis(Report):
     fingerprint: str
     trace: Trace
     never_empty: tuple[np.ndarray, ...]
+    uniform: tuple[tuple[str, ...], ...] = ()
 
     def _tables(self) -> list[Table]:
         headings = ("Group", "Channels", "Weights [axis]", "State")

@@ -6,14 +6,15 @@ from typing import Any
 
 import keras
 
+from keras_prune.channels.carry_out import PrunedChannels, carry_out, left_of_all
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Scope
-from keras_prune.channels.prune import PrunedChannels, carry_out, left_of_all
 from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget
 from keras_prune.costs.counting import costs_of_trace
 from keras_prune.reporting.unmet import say
+from keras_prune.selection.thresholds import ThresholdRule
 from keras_prune.validation import check_integer
 
 
@@ -33,6 +34,8 @@ class IterativePruning:
         budget: As in `prune_channels`, instead of `ratio`; not of `bytes` or `latency`, which are measured on files,
             not counted.
         ratios: As in `prune_channels`.
+        threshold: As in `prune_channels`, and the same in each step: it is compared with the scores of then, after the
+            fine-tuning.
         importance: As in `prune_channels`; measured again on each model.
         scope: As in `prune_channels`.
         round_to: As in `prune_channels`.
@@ -41,6 +44,7 @@ class IterativePruning:
         data: As in `prune_channels`.
         loss: As in `prune_channels`.
         recalibrate: As in `prune_channels`.
+        compensate: As in `prune_channels`: in each step, so that fine-tuning starts from a better model.
         strict: As in `prune_channels`.
 
     Raises:
@@ -66,6 +70,7 @@ class IterativePruning:
         *,
         budget: Budget | None = None,
         ratios: Mapping[str, float | None] | None = None,
+        threshold: float | ThresholdRule | None = None,
         importance: str | Score | ChannelImportance = "l2",
         scope: Scope = "group",
         round_to: int = 1,
@@ -74,11 +79,12 @@ class IterativePruning:
         data: Any = None,
         loss: Any = None,
         recalibrate: Any = None,
+        compensate: Any = None,
         strict: bool = False,
     ):
         self._steps = check_integer(steps, "steps", 1)
-        chosen = ratio, budget, ratios, importance, scope, round_to, min_channels, max_ratio
-        request = ChannelRequest(*chosen, data, loss, recalibrate, strict)
+        chosen = ratio, budget, ratios, threshold, importance, scope, round_to, min_channels, max_ratio
+        request = ChannelRequest(*chosen, data, loss, recalibrate, compensate, strict)
         if budget is not None and budget.measured:
             raise ValueError(
                 "A budget of the exported file, its bytes or its latency, cannot be reached in steps: count `macs`, "

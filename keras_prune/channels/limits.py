@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.patterns import check_patterns, matches
+from keras_prune.selection.thresholds import ThresholdRule
 from keras_prune.validation import check_choice, check_fraction, check_integer, part
 from tflite_export.reporting import Shown
 
@@ -26,6 +27,7 @@ class Limits(Shown):
         max_ratio: Remove at most this fraction of a group. Defaults to 0.9.
         original: The sizes that fractions refer to, by name of the group, for a model that is pruned in steps. Defaults
             to none: the present sizes.
+        threshold: Which scores are too low, instead of a fraction. Defaults to None: a ratio or a budget decides.
 
     Raises:
         ValueError: A value outside its range.
@@ -39,6 +41,7 @@ class Limits(Shown):
     min_channels: int = 1
     max_ratio: float = 0.9
     original: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    threshold: ThresholdRule | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.ratios, Mapping):
@@ -59,7 +62,7 @@ class Limits(Shown):
         Raises:
             ValueError: A pattern matches no layer, or layers of one group get different ratios.
         """
-        check_patterns(self.ratios, [path for group in analysis.groups for path in group.producers], "ratios")
+        check_patterns(self.ratios, [path for group in analysis.groups for path in _named_by(group)], "ratios")
         for group in analysis.groups:
             found = self._own(group)
             if len(set(found.values())) > 1:
@@ -98,5 +101,11 @@ class Limits(Shown):
         return {
             pattern: ratio
             for pattern, ratio in self.ratios.items()
-            if any(matches(pattern, path) for path in group.producers)
+            if any(matches(pattern, path) for path in _named_by(group))
         }
+
+
+def _named_by(group: ChannelGroup) -> list[str]:
+    """What patterns may name a group by: the layers that make its channels, and of those that make several kinds the
+    kind too, `"attention:num_heads"`."""
+    return [*group.producers, *([group.name] if ":" in group.name else [])]

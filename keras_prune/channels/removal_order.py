@@ -1,12 +1,13 @@
 """`RemovalOrder`: channels in the order in which they are removed. A ratio, or a budget, takes the first part."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.ranked_together import group_thresholds, ranked_together
 from keras_prune.validation import part
 
 
@@ -20,7 +21,7 @@ class RemovalOrder:
     Args:
         analysis: The channels.
         limits: What can be removed, checked against the analysis. Groups that `ratios` names are not part of the order:
-            their channels are removed in any case.
+            their channels are removed in any case. With a threshold no group is: what scores below it is removed.
         scores: By name of the group the score of each channel, higher = keep.
     """
 
@@ -32,6 +33,11 @@ class RemovalOrder:
             group.name: limits.count(group, limits.own(group) or 0.0) for group in free if limits.has_own(group)
         }
         self._groups = [group for group in free if group.name not in self._own]
+        self.thresholds = {}
+        if limits.threshold is not None:
+            self.thresholds = group_thresholds(limits.threshold, self._groups, limits.scope, scores)
+            self._own |= {name: each.below for name, each in self.thresholds.items()}
+            self._groups = []
         index = np.concatenate(
             [np.full(limits.largest(group), index) for index, group in enumerate(self._groups)] or [np.empty(0, int)]
         )
@@ -53,7 +59,16 @@ class RemovalOrder:
     def asked(self, length: int) -> dict[str, int]:
         """How many channels of each group this much of the order asks to remove; limits may allow fewer."""
         counts = np.bincount(self._sequence[:length], minlength=len(self._groups)).tolist()
-        return {**{group.name: count for group, count in zip(self._groups, counts, strict=True)}, **self._own}
+        asked = {**{group.name: count for group, count in zip(self._groups, counts, strict=True)}, **self._own}
+        for names in self._analysis.uniform:
+            asked |= dict.fromkeys(names, self._equal([asked.get(name, 0) for name in names]))
+        return asked
+
+    def _equal(self, counts: list[int]) -> int:
+        """What is removed of each of several groups in place of these counts: their mean, rounded down; by a threshold
+        the least of them, so that nothing is removed that reaches it.
+        """
+        return min(counts) if self._limits.threshold is not None else sum(counts) // len(counts)
 
     def plan(self, length: int) -> ChannelPlan:
         """The plan that removes this much of the order."""
@@ -70,11 +85,8 @@ class RemovalOrder:
 
     def _priorities(self) -> list[np.ndarray]:
         """For each group the priorities of the channels that can be removed, in their order."""
-        limits = self._limits
-        if limits.scope == "group":
-            return _fractions(self._groups, lambda group: group.name, limits, self._sorted_scores)
-        if limits.scope == "isomorphic":
-            return _fractions(self._groups, _structure, limits, self._sorted_scores)
+        if self._limits.scope != "global":
+            return _fractions(self._groups, self._limits, self._sorted_scores)
         return [self._sorted_scores(group) for group in self._groups]
 
     def _sorted_scores(self, group: ChannelGroup) -> np.ndarray:
@@ -109,17 +121,11 @@ def _order(group: ChannelGroup, scores: np.ndarray) -> np.ndarray:
 
 
 def _fractions(
-    groups: list[ChannelGroup],
-    class_of: Callable[[ChannelGroup], Hashable],
-    limits: Limits,
-    scores: Callable[[ChannelGroup], np.ndarray],
+    groups: list[ChannelGroup], limits: Limits, scores: Callable[[ChannelGroup], np.ndarray]
 ) -> list[np.ndarray]:
     """For each channel the fraction of its class of groups that is removed with it."""
-    classes: dict[Hashable, list[int]] = {}
-    for index, group in enumerate(groups):
-        classes.setdefault(class_of(group), []).append(index)
     found = [np.empty(0)] * len(groups)
-    for members in classes.values():
+    for members in ranked_together(groups, limits.scope):
         original = sum(limits.size(groups[index]) for index in members)
         gone = original - sum(groups[index].size for index in members)
         ranked = [scores(groups[index]) for index in members]
@@ -128,8 +134,3 @@ def _fractions(
         for index, own in zip(members, parts, strict=True):
             found[index] = (gone + own + 1) / original
     return found
-
-
-def _structure(group: ChannelGroup) -> Hashable:
-    """What groups of the same structure have in common: the kinds of layers and weights that share their channels."""
-    return tuple(sorted((member.kind, member.name, member.axis, member.role) for member in group.members))

@@ -8,13 +8,17 @@ import numpy as np
 
 from keras_prune.channels.groups import ChannelAnalysis, unknown_notes
 from keras_prune.channels.plan import ChannelPlan
+from keras_prune.channels.ranked_together import GroupThreshold
 from keras_prune.channels.request import ChannelRequest
 from keras_prune.channels.shortfall import shortfall
 from keras_prune.costs.budget import Budget, BudgetRow, budget_table
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_notes
 from keras_prune.expansion.report import lines_of
+from keras_prune.reconstruction.refit import LayerRefit, refit_table
 from keras_prune.reporting.numbers import change, number
+from keras_prune.selection.thresholds import ThresholdRule
+from keras_prune.selection.unit_thresholds import threshold_text
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Work
 from tflite_export.reporting import Bars, Report, Shown, Table
@@ -36,6 +40,7 @@ class GroupReport(Shown):
         macs_after: Multiply-accumulates of these weights after, likewise.
         frozen: Why no channel could be removed; empty if some could.
         inexact: Why the values of the kept channels change; empty if they do not.
+        threshold: The score below which channels should be removed. Defaults to None: no threshold was asked for.
     """
 
     name: str
@@ -48,6 +53,7 @@ class GroupReport(Shown):
     macs_after: int | None
     frozen: str
     inexact: str
+    threshold: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +71,11 @@ class ChannelReport(ReportedMacs, Report):
         unknown: Operations that no rule covers, by path, and the reason: the channels that reach them are kept.
         budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
         missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
+        threshold: The threshold that was asked for instead. Defaults to None.
         expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
             to none.
+        compensated: The layers that were fitted again, or should have been, in the order of the graph. Defaults to
+            none: no data to compensate on, or every layer computes what it did.
     """
 
     model: str
@@ -79,7 +88,9 @@ class ChannelReport(ReportedMacs, Report):
     unknown: Mapping[str, str]
     budgets: tuple[BudgetRow, ...] = ()
     missed: tuple[str, ...] = ()
+    threshold: ThresholdRule | None = None
     expanded: tuple[str, ...] = ()
+    compensated: tuple[LayerRefit, ...] = ()
 
     @property
     def frozen(self) -> dict[str, str]:
@@ -103,13 +114,18 @@ class ChannelReport(ReportedMacs, Report):
             )
             for group in self.groups
         ]
-        return [Table(headings, rows, f"Channels of '{self.model}', before -> after"), *budget_table(self.budgets)]
+        return [
+            Table(headings, rows, f"Channels of '{self.model}', before -> after"),
+            *budget_table(self.budgets),
+            *refit_table(self.compensated),
+        ]
 
     def _notes(self) -> list[str]:
         return [
             f"Parameters: {change(self.parameters_before, self.parameters_after)}",
             f"MACs: {self.macs}",
             *([] if self.budget is None else [f"Asked: {self.budget}"]),
+            *([] if self.threshold is None else [f"Asked: to remove what {threshold_text(self.threshold)}"]),
             *_listed("No channel can be removed from:", [f"{name}: {why}" for name, why in self.frozen.items()]),
             *_listed("The kept channels change in:", [f"{name}: {why}" for name, why in self.inexact.items()]),
             *unknown_macs_notes(self.macs.unknown),
@@ -141,6 +157,8 @@ def make_report(
     asked: Mapping[str, int],
     request: ChannelRequest,
     budgets: tuple[BudgetRow, ...] = (),
+    thresholds: Mapping[str, GroupThreshold] | None = None,
+    compensated: tuple[LayerRefit, ...] = (),
 ) -> ChannelReport:
     """Return the report of a plan that was carried out.
 
@@ -152,7 +170,10 @@ def make_report(
         asked: By name of the group how many channels should be removed; empty if a plan was replayed.
         request: What was asked for.
         budgets: What was reached of each value of the budget. Defaults to none.
+        thresholds: By name of the group what the threshold is for it. Defaults to None: there was none.
+        compensated: The layers that were fitted again. Defaults to none.
     """
+    thresholds = thresholds or {}
     kept, whole = Kept(keep), Kept(np.ones_like(keep))
     weights, work = _by_group(analysis, costs)
     limits = request.limits
@@ -172,6 +193,7 @@ def make_report(
                 macs_after=macs[1],
                 frozen=group.frozen,
                 inexact=group.inexact,
+                threshold=thresholds[group.name].value if group.name in thresholds else None,
             )
         )
     return ChannelReport(
@@ -184,8 +206,10 @@ def make_report(
         macs=macs_change(costs, whole, costs, kept),
         unknown=analysis.unknown,
         budgets=budgets,
-        missed=shortfall(analysis, plan, request),
+        missed=shortfall(analysis, plan, request, thresholds),
+        threshold=limits.threshold,
         expanded=lines_of(analysis.trace.model),
+        compensated=compensated,
     )
 
 

@@ -9,6 +9,8 @@ from keras_prune.channels.limits import Limits, Scope
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget
+from keras_prune.selection.thresholds import ThresholdRule
+from keras_prune.selection.unit_thresholds import unit_threshold
 from keras_prune.validation import check_flag
 
 
@@ -20,6 +22,7 @@ class ChannelRequest:
         ratio: Fraction of the channels to remove.
         budget: What the smaller model may cost.
         ratios: Other fractions, by layer pattern. None becomes an empty mapping.
+        threshold: Which scores are too low. A number becomes a `Threshold`.
         importance: How channels are scored. A name or a function becomes a `ChannelImportance`.
         scope: Which groups are ranked together.
         round_to: Keep a multiple of this many channels.
@@ -28,6 +31,7 @@ class ChannelRequest:
         data: What an importance criterion that needs data is measured on.
         loss: The loss of criteria that need one.
         recalibrate: Inputs to estimate BatchNormalization statistics on.
+        compensate: Inputs on which the layers that read removed channels are fitted again.
         strict: Whether an operation without a rule is an error.
         plan: A plan to replay instead.
         original: The sizes of the groups that fractions refer to, by name, for a model that lost channels in earlier
@@ -41,6 +45,7 @@ class ChannelRequest:
     ratio: float | None = None
     budget: Budget | None = None
     ratios: Mapping[str, float | None] | None = None
+    threshold: float | ThresholdRule | None = None
     importance: str | Score | ChannelImportance = "l2"
     scope: Scope = "group"
     round_to: int = 1
@@ -49,6 +54,7 @@ class ChannelRequest:
     data: Any = dataclasses.field(default=None, repr=False)
     loss: Any = None
     recalibrate: Any = dataclasses.field(default=None, repr=False)
+    compensate: Any = dataclasses.field(default=None, repr=False)
     strict: bool = False
     plan: ChannelPlan | None = None
     original: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -58,24 +64,28 @@ class ChannelRequest:
         check_flag(self.strict, "strict")
         if not isinstance(self.importance, ChannelImportance):
             object.__setattr__(self, "importance", ChannelImportance(self.importance))
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", unit_threshold(self.threshold))
         if self.ratios is None:
             object.__setattr__(self, "ratios", {})
         _ = self.limits  # raises now, not when they are first used
 
     def _check_asked(self) -> None:
-        asked = {name: getattr(self, name) for name in ("ratio", "budget", "ratios", "plan")}
+        asked = {name: getattr(self, name) for name in ("ratio", "budget", "threshold", "ratios", "plan")}
         received = "Received: " + ", ".join(f"{name}={value!r}" for name, value in asked.items())
         for name, cls in (("budget", Budget), ("plan", ChannelPlan)):
             if asked[name] is not None and not isinstance(asked[name], cls):
                 raise TypeError(f"`{name}` must be a {cls.__name__}. {received}")
-        if self.plan is not None and not (self.ratio is None and self.budget is None and not self.ratios):
+        given = [name for name in ("ratio", "budget", "threshold") if asked[name] is not None]
+        if self.plan is not None and (given or self.ratios):
             raise ValueError(
-                f"A `plan` says which channels to remove: pass it without `ratio`, `budget` and `ratios`. {received}"
+                "A `plan` says which channels to remove: pass it without `ratio`, `budget`, `threshold` and `ratios`. "
+                f"{received}"
             )
-        if self.ratio is not None and self.budget is not None:
-            raise ValueError(f"Pass `ratio` or `budget`, not both. {received}")
-        if self.plan is None and self.ratio is None and self.budget is None and not self.ratios:
-            raise ValueError(f"Pass `ratio`, `budget` or `ratios`, or a `plan`. {received}")
+        if len(given) > 1:
+            raise ValueError(f"Pass `{given[0]}` or `{given[1]}`, not both. {received}")
+        if self.plan is None and not given and not self.ratios:
+            raise ValueError(f"Pass `ratio`, `budget`, `threshold` or `ratios`, or a `plan`. {received}")
 
     @property
     def score(self) -> ChannelImportance:
@@ -87,14 +97,15 @@ class ChannelRequest:
     def limits(self) -> Limits:
         """How much of each group may, and shall, be removed."""
         ratios = {} if self.ratios is None else self.ratios
-        return Limits(
-            self.ratio, ratios, self.scope, self.round_to, self.min_channels, self.max_ratio, original=self.original
-        )
+        assert self.threshold is None or isinstance(self.threshold, ThresholdRule)  # since `__post_init__`
+        chosen = self.ratio, ratios, self.scope, self.round_to, self.min_channels, self.max_ratio
+        return Limits(*chosen, original=self.original, threshold=self.threshold)
 
     def after(self, done: float, costs: Mapping[str, int | None]) -> "ChannelRequest":
         """What is asked when this fraction of the steps of an iteration is done.
 
-        Each step keeps the same fraction of what the step before kept, so ratios and budgets fall geometrically.
+        Each step keeps the same fraction of what the step before kept, so ratios and budgets fall geometrically. A
+        threshold is the same in each: it is compared with the scores of then.
 
         Args:
             done: Fraction of the steps, in (0, 1]; at 1 it is what was asked of all.

@@ -17,7 +17,7 @@ from keras_prune.cli.files import ModelFile
 from keras_prune.legacy import load_legacy
 from keras_prune.reading.hdf5_files import check_hdf5
 from keras_prune.reading.json_files import parse_json
-from keras_prune.reading.model_files import load_hdf5_file, load_keras_file, refusal
+from keras_prune.reading.model_files import load_hdf5_file, load_keras_file, newer_keras, refusal
 
 # Custom classes that a model file may name.
 _KINDS = (
@@ -58,7 +58,7 @@ def load_model(path: str, custom_objects: Iterable[str] = (), *, unsafe: bool = 
     except BadInput:
         raise
     except Exception as error:
-        raise BadInput(f"{_reason(error)} Received: {path!r}") from error
+        raise BadInput(f"{_reason(error, newer_keras(file))} Received: {path!r}") from error
     if not isinstance(model, keras.Model):
         raise BadInput(f"The file must hold a Keras model. Received: {path!r} with a {type(model).__name__}")
     return model
@@ -115,8 +115,13 @@ def _config_of_keras_3(file: Path) -> dict[str, Any] | None:
     return parse_json(config) if config is not None and major.isdecimal() and int(major) >= 3 else None
 
 
-def _reason(error: Exception) -> str:
-    """Return why a model cannot be loaded, without the configurations that Keras puts around the cause."""
+def _reason(error: Exception, newer: str | None) -> str:
+    """Return why a model cannot be loaded, without the configurations that Keras puts around the cause.
+
+    Args:
+        error: What was raised.
+        newer: The version of Keras that wrote the file, if this one is older.
+    """
     text = str(error)
     if refused := refusal(error):
         return refused
@@ -124,7 +129,8 @@ def _reason(error: Exception) -> str:
         return (
             "The file holds Python code (a Lambda layer, say), which is not run: pass --unsafe if you trust its source."
         )
+    older = f" Or it needs Keras {newer}, which wrote it: this is Keras {keras.__version__}." if newer else ""
     if own := re.search(r"(?:Could not locate|Unknown) (\w+):? '(\w+)'", text):
-        return f"The model has a custom {own[1]} '{own[2]}': name its module with --custom-objects."
+        return f"The model has a custom {own[1]} '{own[2]}': name its module with --custom-objects.{older}"
     cause = re.split(r"Received: |Full object config|config=\{", text.split("Exception encountered: ")[-1])[0]
-    return f"The model cannot be loaded: {shortened(ValueError(cause or type(error).__name__)).rstrip('.')}."
+    return f"The model cannot be loaded: {shortened(ValueError(cause or type(error).__name__)).rstrip('.')}.{older}"

@@ -19,7 +19,7 @@ def add_to(kinds: Any) -> None:
         "channels",
         run,
         "Remove filters, units and heads: a physically smaller model, not compiled.",
-        "How many to remove: --ratio, --ratios, a budget, or a saved plan.",
+        "How many to remove: --ratio, --ratios, a budget, a threshold, or a saved plan.",
         example="keras-prune prune channels model.keras -o small.keras --budget-macs 0.5 --ratios 'conv1=none'\n"
         "keras-prune prune channels model.keras -o small.keras --overwrite --ratio 0.25 "
         "--importance taylor --data train.npz --loss sparse_categorical_crossentropy",
@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> Result:
             args.ratio,
             budget=budget_of(args),
             ratios=dict(args.ratios),
+            threshold=args.threshold,
             importance=args.importance,
             scope=args.scope,
             round_to=args.round_to,

@@ -10,6 +10,7 @@ from keras_prune.cli.results import Result
 
 # As `keras_prune.layers.scores` has them; that needs Keras, and tests compare.
 CRITERIA = ("activation_change", "block_influence", "l1", "l2", "loss_change", "random")
+UNITS = ("branches", "blocks")
 
 
 def add_to(kinds: Any) -> None:
@@ -18,7 +19,8 @@ def add_to(kinds: Any) -> None:
         "layers",
         run,
         "Remove whole layers and residual branches: a smaller model, not compiled.",
-        "What to remove: --names, --ratio, a budget, or a saved plan.\n`channels --layers` shows the candidates.",
+        "What to remove: --names, --ratio, a budget, a threshold, or a saved plan.\n"
+        "`channels --layers` shows the candidates.",
         example="keras-prune prune layers residual.keras -o small.keras --ratio 0.5\n"
         "keras-prune prune layers residual.keras -o small.keras --overwrite --names 'block*'",
     )
@@ -33,6 +35,13 @@ def add_to(kinds: Any) -> None:
         type=fraction,
         metavar="F",
         help="fraction of the candidates to remove, in [0, 1), the least important first (default: none)",
+    )
+    parser.add_argument(
+        "--units",
+        choices=UNITS,
+        default="branches",
+        help="what a ratio, budget or threshold chooses from: residual branches, or whole blocks of custom layers "
+        "(default: branches)",
     )
     add_common(parser, CRITERIA)
 
@@ -51,6 +60,8 @@ def run(args: argparse.Namespace) -> Result:
             args.names,
             ratio=args.ratio,
             budget=budget_of(args),
+            threshold=args.threshold,
+            units=args.units,
             importance=args.importance,
             data=None if data is None else data.pair,
             loss=args.loss,

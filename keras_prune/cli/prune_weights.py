@@ -21,12 +21,13 @@ from keras_prune.cli.options import (
     pattern_value,
     target_of,
 )
+from keras_prune.cli.removal import THRESHOLDS
 from keras_prune.cli.results import Result
-from keras_prune.selection import Block, NByM, Percentile, RelativeThreshold, Selection, StdThreshold, Threshold
+from keras_prune.selection import Block, NByM, Percentile, Selection, StdThreshold
 
 _WORDS = ("uniform", "erk", "reconstruction")
 _RECONSTRUCTION = 1024  # samples
-_THRESHOLDS = {"threshold": Threshold, "relative": RelativeThreshold, "std": StdThreshold}
+_THRESHOLDS = {**THRESHOLDS, "std": StdThreshold}
 
 
 def add_to(kinds: Any) -> None:
@@ -45,6 +46,7 @@ selections:
   4x1, RxC       prune whole blocks of R inputs and C outputs
   threshold=V    prune weights with |w| < V
   relative=V     prune weights with |w| < V times the largest |w| of the layer
+  mean=V         prune weights with |w| more than V standard deviations below its mean
   std=V          prune weights with |w| < V standard deviations of the layer""",
         example="keras-prune prune weights model.keras -o sparse.keras --sparsity 0.8 --targets 'dense=0.5'\n"
         "keras-prune prune weights model.keras -o half.keras --selection 2:4 --targets 'conv1=none' --strip\n"
@@ -150,7 +152,7 @@ def selection(text: str) -> Selection:
 
 
 def _allowed(text: str) -> str:
-    return f"must be percentile, global, N:M, RxC, threshold=V, relative=V or std=V. Received: {text!r}"
+    return f"must be percentile, global, N:M, RxC, threshold=V, relative=V, mean=V or std=V. Received: {text!r}"
 
 
 def target(text: str) -> Any:

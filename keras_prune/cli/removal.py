@@ -19,6 +19,14 @@ from keras_prune.cli.options import (
 )
 from keras_prune.cli.output import write_outputs
 from keras_prune.cli.results import Result
+from keras_prune.selection import MeanThreshold, RelativeThreshold, Threshold
+from keras_prune.selection.thresholds import ThresholdRule
+
+THRESHOLDS: dict[str, Callable[[float], ThresholdRule]] = {
+    "threshold": Threshold,
+    "relative": RelativeThreshold,
+    "mean": MeanThreshold,
+}
 
 
 def add_common(parser: argparse.ArgumentParser, criteria: Sequence[str]) -> None:
@@ -31,6 +39,13 @@ def add_common(parser: argparse.ArgumentParser, criteria: Sequence[str]) -> None
     add_model(parser)
     add_output(parser, ".keras")
     add_budget(parser)
+    parser.add_argument(
+        "--threshold",
+        type=threshold,
+        metavar="V",
+        help="remove what scores below V, in place of a ratio or a budget: a number, relative=F (F times the largest "
+        "score) or mean=K (K standard deviations below the mean score) (default: none)",
+    )
     add_importance(parser, criteria, "l2")
     add_data(parser, "samples on which the importance criterion is measured", SAMPLES)
     add_loss(parser)
@@ -43,6 +58,17 @@ def add_common(parser: argparse.ArgumentParser, criteria: Sequence[str]) -> None
     parser.add_argument(
         "--save-plan", metavar="FILE.json", help="file to which the plan of what was removed is written (default: none)"
     )
+
+
+def threshold(text: str) -> ThresholdRule:
+    """Read a threshold of scores, as the help describes it."""
+    name, sign, value = text.rpartition("=")
+    try:
+        return THRESHOLDS[name if sign else "threshold"](float(value))
+    except (KeyError, ValueError):
+        raise argparse.ArgumentTypeError(
+            f"must be a number of at least 0, relative=F or mean=K. Received: {text!r}"
+        ) from None
 
 
 def run_removal(args: argparse.Namespace, load: Callable[[str], Any], prune: Callable[[Any, Any, Any], Any]) -> Result:

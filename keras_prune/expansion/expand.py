@@ -99,6 +99,7 @@ class _Expander:
             self._copy = duplicate(model)
         except ValueError as error:
             raise self._refusal(f"it cannot be copied: {error}") from error
+        self._weights = self._copy.weights
         self._tracer = Tracer(self._copy)
         parts = _keras.flatten(self._copy)
         self._tracer.whole.update((id(parts[place]), "channels can be followed through it") for place in followed)
@@ -156,7 +157,7 @@ class _Expander:
             for part in made.layers:
                 if isinstance(part, AddLoss):
                     part.only_training = True
-        note(made, report_of(self._model, made, first, self._tracer))
+        note(made, report_of(self._model, made, first, self._tracer), self._weights)
         return made
 
     def _build(self, first: Traced, second: Traced) -> keras.Model:
@@ -185,7 +186,7 @@ class _Expander:
             raise self._refusal(f"{type(error).__name__}: {error}") from error
         if differs:
             raise self._refusal(f"what was made of it gives {differs}")
-        note(made, report_of(self._model, made, first, self._tracer))
+        note(made, report_of(self._model, made, first, self._tracer), self._weights)
         return made
 
     def _refusal(self, reason: str) -> ValueError:

@@ -39,10 +39,14 @@ def follow(model: keras.Model, apart: bool = True) -> Trace:
     in_the_way = [part for part in _keras.flatten(model) if id(part) in found.given_up and not is_leaf(part)]
     if not apart or not in_the_way or find_report(model) is not None:
         return found
+    blocked = {id(part) for part in in_the_way}
     followed = [
         place
         for place, part in enumerate(_keras.flatten(model))
-        if not is_leaf(part) and id(part) in found.names and id(part) not in found.unfollowed
+        if not is_leaf(part)
+        and id(part) in found.names
+        and id(part) not in found.unfollowed
+        and blocked.isdisjoint(map(id, _keras.flatten(part)))  # a model may hold what is in the way
     ]
     try:
         expanded = write_out(model, followed=followed)

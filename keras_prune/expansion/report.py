@@ -83,9 +83,22 @@ class Expansion(Report):
 _NOTED: "weakref.WeakKeyDictionary[keras.Model, Expansion]" = weakref.WeakKeyDictionary()
 
 
-def note(model: keras.Model, expansion: Expansion) -> None:
-    """Remembers how a model was made, as long as it lives."""
+_WEIGHTS: "weakref.WeakKeyDictionary[keras.Model, list[keras.Variable]]" = weakref.WeakKeyDictionary()
+
+
+def note(model: keras.Model, expansion: Expansion, weights: list[keras.Variable]) -> None:
+    """Remembers how a model was made, and which of its weights are those of the model that it was made of, as long as
+    it lives."""
     _NOTED[model] = expansion
+    _WEIGHTS[model] = weights
+
+
+def weights_of(model: keras.Model) -> list[keras.Variable]:
+    """The weights of a model in the order of the model that it was made of, if `expand` made it; else its own.
+
+    Those that no output depends on are not among the weights of the made model itself.
+    """
+    return _WEIGHTS.get(model, model.weights)
 
 
 def find_report(model: keras.Model) -> Expansion | None:

@@ -1,4 +1,4 @@
-"""Which candidates are removed: those that are named, or those of the lowest scores, for a ratio or budget."""
+"""Which candidates are removed: those that are named, or of the lowest scores, for a ratio, budget or threshold."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -119,6 +119,28 @@ def shortfall(analysis: LayerAnalysis, queue: LayerQueue, ratio: float) -> tuple
         return (f"Nothing was removed: a ratio of {ratio:g} is less than one of {len(analysis.ranked)} candidates.",)
     why = f"Without {short_list(list(queue.skipped))} as well there would be no valid model: see its state."
     return (fewer_than_asked(asked, found, "candidates", why),)
+
+
+def choose_by_threshold(
+    analysis: LayerAnalysis, queue: LayerQueue, scores: Mapping[str, float], threshold: float
+) -> tuple[list[Candidate], tuple[str, ...]]:
+    """Return the candidates of the queue that score below a threshold, and sentences that say which were kept though
+    they do, or that none does."""
+    below = [each for each in queue.candidates if scores[each.name] < threshold]
+    held = [name for name in queue.skipped if scores[name] < threshold]
+    missed: tuple[str, ...] = ()
+    if not analysis.ranked:
+        missed = ("Nothing was removed: the model has no candidates that a threshold ranks, see `analyze_layers`.",)
+    elif held:
+        why = f"Without {short_list(held)} as well there would be no valid model: see its state."
+        missed = (fewer_than_asked(len(below) + len(held), len(below), "candidates", why),)
+    elif not below:
+        name, lowest = min(scores.items(), key=lambda each: each[1])
+        missed = (
+            f"Nothing was removed: no score is below the threshold {threshold:.4g}; the lowest, that of {name!r}, is "
+            f"{lowest:.4g}.",
+        )
+    return complete(analysis, below), missed
 
 
 def choose_by_budget(

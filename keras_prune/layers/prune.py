@@ -2,17 +2,19 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import keras
+import numpy as np
 
 from keras_prune.costs.budget import Budget, BudgetRow
 from keras_prune.importance.registry import name_of
-from keras_prune.layers.analysis import LayerAnalysis, analyze_layers
+from keras_prune.layers.analysis import LayerAnalysis, Units, analyze_units
 from keras_prune.layers.candidates import Candidate
 from keras_prune.layers.choose import (
     choose_by_budget,
     choose_by_ratio,
+    choose_by_threshold,
     choose_named,
     make_queue,
     shortfall,
@@ -22,7 +24,9 @@ from keras_prune.layers.plan import LayerPlan
 from keras_prune.layers.rebuild import rebuild
 from keras_prune.layers.report import LayerReport, make_report
 from keras_prune.layers.scores import Score, check_importance, score_candidates
-from keras_prune.validation import check_fraction
+from keras_prune.selection.thresholds import ThresholdRule
+from keras_prune.selection.unit_thresholds import lowest_kept, threshold_text, unit_threshold
+from keras_prune.validation import check_choice, check_fraction
 from tflite_export.reporting import Shown
 
 
@@ -53,6 +57,8 @@ def prune_layers(
     *,
     ratio: float | None = None,
     budget: Budget | None = None,
+    threshold: float | ThresholdRule | None = None,
+    units: Units = "branches",
     importance: str | Score = "l2",
     data: Any = None,
     loss: Any = None,
@@ -73,6 +79,12 @@ def prune_layers(
             scores; of equal scores the last in the model. Defaults to None.
         budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few candidates as possible are
             removed, in the order of their scores. Defaults to None.
+        threshold: The score below which candidates are removed instead: a number, in units of the scores;
+            `RelativeThreshold(0.1)`, a tenth of the largest score of the ranked candidates; or `MeanThreshold(1.0)`,
+            one standard deviation below their mean score. Defaults to None.
+        units: What a ratio, budget or threshold chooses from: `"branches"`, the innermost residual branches, and layers
+            that are in none; `"blocks"`, the innermost whole blocks of a model of custom layers, such as those of a
+            transformer. Defaults to `"branches"`.
         importance: The importance criterion that ranks the candidates: a name, or a function `candidate -> score`,
             higher = keep. Defaults to `"l2"`.
             `"l2"`, `"l1"`: the size of the weights, about 1 for new ones. They say little of layers outside of
@@ -94,10 +106,10 @@ def prune_layers(
         may be another one now.
 
     Raises:
-        ValueError: Not exactly one of `names`, `ratio`, `budget` and `plan`; a pattern that matches nothing, or a layer
-            that cannot be removed (the message says why); a removal that would disconnect an input or leave an output
-            without weights; a budget that cannot be met (the message says the smallest that can); missing data; a plan
-            made for another model; a subclassed, unbuilt or masked model.
+        ValueError: Not exactly one of `names`, `ratio`, `budget`, `threshold` and `plan`; a threshold that is none; a
+            pattern that matches nothing, or a layer that cannot be removed (the message says why); a removal that would
+            disconnect an input or leave an output without weights; a budget that cannot be met (the message says the
+            smallest that can); missing data; a plan made for another model; a subclassed, unbuilt or masked model.
         TypeError: `model` is no Keras model, or an argument is of another type.
 
     Example:
@@ -110,15 +122,19 @@ def prune_layers(
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
     result = prune_layers(model, ratio=0.5, importance="block_influence", data=x)
     print(result)  # one of the two branches is removed
+    idle = prune_layers(model, threshold=0.01, importance="activation_change", data=x)  # those that change less than 1%
     ```
     """
-    check_asked(names, ratio, budget, plan)
+    check_asked(names, ratio, budget, plan, threshold)
+    rule = None if threshold is None else unit_threshold(threshold)
     check_importance(importance)
-    analysis = analyze_layers(model)
+    check_choice(units, "units", get_args(Units))
+    analysis = analyze_units(model, units)
     scores: dict[str, float] = {}
     skipped: dict[str, str] = {}
     budgets: tuple[BudgetRow, ...] = ()
     missed: tuple[str, ...] = ()
+    least: float | None = None
     if plan is not None:
         removed = planned(analysis, plan)
     elif names is not None:
@@ -127,7 +143,10 @@ def prune_layers(
         scores = score_candidates(analysis.structure, analysis.ranked, importance, data, loss)
         queue = make_queue(analysis, scores)
         skipped = dict(queue.skipped)
-        if budget is None:
+        if rule is not None:
+            least = lowest_kept(rule, np.array([*scores.values()])) if scores else None
+            removed, missed = choose_by_threshold(analysis, queue, scores, least or 0.0)
+        elif budget is None:
             removed = choose_by_ratio(analysis, queue, ratio or 0.0)
             missed = shortfall(analysis, queue, ratio or 0.0)
         else:
@@ -137,16 +156,20 @@ def prune_layers(
     if problem:
         raise ValueError(f"This cannot be removed together: {problem}. Received: {[each.name for each in removed]}")
     asked = f"{names=}" if names is not None else f"{ratio=}" if ratio is not None else f"{budget or 'a plan'}"
-    report = make_report(analysis, removed, left, asked, name_of(importance), scores, skipped, budgets, missed)
+    if rule is not None:
+        asked = f"to remove what {threshold_text(rule)}"
+    chosen = name_of(importance), scores, skipped, budgets, missed, least
+    report = make_report(analysis, removed, left, asked, *chosen)
     plan = LayerPlan(analysis.fingerprint, tuple(each.name for each in removed))
     return PrunedLayers(rebuild(analysis.structure, left), plan, report)
 
 
-def check_asked(names: Any, ratio: Any, budget: Any, plan: Any) -> None:
+def check_asked(names: Any, ratio: Any, budget: Any, plan: Any, threshold: Any) -> None:
     """Raises unless exactly one of them says what to remove."""
-    received = f"Received: names={names!r}, ratio={ratio!r}, budget={budget!r}, plan={plan!r}"
-    if sum(value is not None for value in (names, ratio, budget, plan)) != 1:
-        raise ValueError(f"Pass one of `names`, `ratio`, `budget` and `plan`. {received}")
+    asked = {"names": names, "ratio": ratio, "budget": budget, "threshold": threshold, "plan": plan}
+    received = "Received: " + ", ".join(f"{name}={value!r}" for name, value in asked.items())
+    if sum(value is not None for value in asked.values()) != 1:
+        raise ValueError(f"Pass one of `names`, `ratio`, `budget`, `threshold` and `plan`. {received}")
     if ratio is not None:
         check_fraction(ratio, "ratio")
     listed = [names] if isinstance(names, str) else names

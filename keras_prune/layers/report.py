@@ -55,6 +55,7 @@ class LayerReport(ReportedMacs, Report):
         layers_after: Number of layers of the smaller one, likewise.
         budgets: What was asked for and reached of each value of the budget. Defaults to none: there was no budget.
         missed: What was asked for and not reached, a sentence each; the report begins with them. Defaults to none.
+        threshold: The score below which candidates should be removed. Defaults to None: no threshold was asked for.
         expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
             to none.
     """
@@ -71,6 +72,7 @@ class LayerReport(ReportedMacs, Report):
     layers_after: int
     budgets: tuple[BudgetRow, ...] = ()
     missed: tuple[str, ...] = ()
+    threshold: float | None = None
     expanded: tuple[str, ...] = ()
 
     @property
@@ -130,6 +132,7 @@ def make_report(
     skipped: Mapping[str, str],
     budgets: tuple[BudgetRow, ...] = (),
     missed: tuple[str, ...] = (),
+    threshold: float | None = None,
 ) -> LayerReport:
     """Return the report of a removal.
 
@@ -143,6 +146,7 @@ def make_report(
         skipped: Why ranked candidates could not be removed, by name.
         budgets: What was reached of each value of the budget. Defaults to none.
         missed: What was asked for and not reached. Defaults to none.
+        threshold: The score below which candidates should be removed. Defaults to None: there was none.
     """
     structure = analysis.structure
     whole = Left(structure)
@@ -151,7 +155,8 @@ def make_report(
     rows = []
     for each in analysis.candidates:
         outer = [name for name, nodes in gone.items() if all(id(cut.node) in nodes for cut in each.cuts)]
-        note = skipped.get(each.name) or (f"not ranked, {each.unranked}" if each.unranked and scores else "")
+        unranked = each.unranked if scores and each.name not in scores else ""
+        note = skipped.get(each.name) or (f"not ranked, {unranked}" if unranked else "")
         if each.name not in gone and outer:
             note = f"with '{outer[0]}'"
         rows.append(
@@ -179,5 +184,6 @@ def make_report(
         layers_after=len(left.layers()),
         budgets=budgets,
         missed=missed,
+        threshold=threshold,
         expanded=lines_of(structure.model),
     )

@@ -23,7 +23,7 @@ from keras_prune.masking.torch_steps import finish_after_steps
 Constraint = Callable[[Any], Any]
 
 
-class MaskConstraint:
+class MaskConstraint(keras.constraints.Constraint):  # of another class a variable takes none before Keras 3.15
     """Constraint that keeps the pruned entries of a weight at zero, and the members of its clusters equal.
 
     Args:

@@ -26,6 +26,7 @@ from keras_prune.masking.masked_weights import (
     walk_layers,
 )
 from keras_prune.masking.movement import add_movement, seen_movement, stateless_add_movement
+from keras_prune.masking.plain_shell import plain_shell
 from keras_prune.masking.presets import save_to_preset
 from keras_prune.masking.prunable import find_prunable
 from keras_prune.masking.training_data import TrainingData
@@ -155,7 +156,7 @@ class PrunedModel:
             super().load_weights(*args, **kwargs)  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
-        plain = _serialize_plain(self)
+        plain = keras.saving.serialize_keras_object(plain_shell(self))
         plain.pop("compile_config", None)  # Keras saves it with the pruned model
         layers = enumerate(layer for _, layer in walk_layers(self))
         return {"model": plain, "attached": [_attached(place, each) for place, each in layers if _is_attached(each)]}
@@ -260,14 +261,6 @@ def _pruned_class(plain: type) -> type:
 def _set_class(model: keras.Model, cls: type) -> None:
     object.__setattr__(model, "__class__", cls)
     model.train_function = None  # compiled with the other class's step
-
-
-def _serialize_plain(model: keras.Model) -> dict[str, Any]:
-    """The configuration of a pruned model as a model of its plain class, which another thread may train meanwhile."""
-    plain = object.__new__(type(model)._plain_class)
-    # Not compiled: the file has the settings of `compile` with the pruned model.
-    object.__setattr__(plain, "__dict__", vars(model) | {"compiled": False})
-    return keras.saving.serialize_keras_object(plain)
 
 
 @contextmanager

@@ -132,7 +132,8 @@ class PruningMasks(MaskState):
         for row in rows:
             kept, value = ops.cast(row.mask.value, "bool"), row.held.weight.value
             row.held.weight.assign(ops.where(kept, value, ops.zeros_like(value)))
-        owner.quantize(mode, type_check=type_check, config=config)
+        given = {} if config is None else {"config": config}  # an argument that Keras 3.11 and earlier do not have
+        owner.quantize(mode, type_check=type_check, **given)
 
     def save_own_variables(self, store: Any) -> None:
         for row in self.rows:

@@ -75,6 +75,7 @@ def mean_loss(model: keras.Model, batches: Sequence[Batch]) -> float:
     total = count = 0.0
     for x, y, weight in batches:
         size = len(keras.tree.flatten(x)[0])
+        model.reset_metrics()  # the loss would be a mean over all calls so far, before Keras 3.15
         with no_loss(model, y):
             found = model.test_on_batch(x, y, sample_weight=weight)
         total += size * float(found[0] if isinstance(found, list | tuple) else found)

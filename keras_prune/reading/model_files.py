@@ -97,6 +97,21 @@ def refusal(error: BaseException) -> str | None:
     return next((words for mark, words in _REFUSED.items() if mark in text), None)
 
 
+def newer_keras(path: str | os.PathLike[str]) -> str | None:
+    """The version of Keras that wrote a `.keras` file, if it is newer than the one that is here."""
+    try:
+        with open_archive(pathlib.Path(path)) as archive:
+            members = check_archive(archive, pathlib.Path(path).stat().st_size)
+            written = parse_json(read_member(archive, members["metadata.json"]))["keras_version"]
+        return written if _numbers(written) > _numbers(keras.__version__) else None
+    except Exception:  # whatever the file is, it does not say so
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
 def _check_keras_file(path: pathlib.Path, size: int) -> dict[str, Any]:
     """The configuration in a `.keras` file, whose other members are checked too."""
     with open_archive(path) as archive:

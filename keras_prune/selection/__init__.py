@@ -8,13 +8,14 @@ from keras_prune.selection.base import Candidate, Selection
 from keras_prune.selection.block import LITERT_1X4, LITERT_1X16, Block
 from keras_prune.selection.n_by_m import NByM
 from keras_prune.selection.percentile import Percentile
-from keras_prune.selection.thresholds import RelativeThreshold, StdThreshold, Threshold
+from keras_prune.selection.thresholds import MeanThreshold, RelativeThreshold, StdThreshold, Threshold
 
 __all__ = [
     "LITERT_1X4",
     "LITERT_1X16",
     "Block",
     "Candidate",
+    "MeanThreshold",
     "NByM",
     "Percentile",
     "RelativeThreshold",

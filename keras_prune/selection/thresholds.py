@@ -1,4 +1,7 @@
-"""Selections that keep all scores that reach a threshold, and so decide themselves how much is pruned."""
+"""Selections that keep all scores that reach a threshold, and so decide themselves how much is pruned.
+
+The same objects are the `threshold` of `prune_channels` and `prune_layers`: see `unit_threshold`.
+"""
 
 import dataclasses
 import math
@@ -6,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from keras_prune.selection.base import Candidate, Selection
+from keras_prune.selection.base import FAR_BELOW, Candidate, Selection
 from keras_prune.selection.top_k import BLOCK
 from keras_prune.validation import check_number
 
@@ -14,7 +17,7 @@ Value = float | Callable[[int], float]
 
 
 @dataclasses.dataclass(frozen=True)
-class _ThresholdRule(Selection):
+class ThresholdRule(Selection):
     """Base class of the threshold selections; a subclass says which limit scores must reach."""
 
     needs_sparsity = False
@@ -55,8 +58,10 @@ def _value_at(value: Value, name: str, step: int) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class Threshold(_ThresholdRule):
+class Threshold(ThresholdRule):
     """Selection that prunes the weights with `|w| < value` (or, with another importance, those of a lower score).
+
+    In `prune_channels` and `prune_layers` a number means the same.
 
     Args:
         value: Threshold, at least 0, in the units of the weights (or of the scores); or a function of the step, such as
@@ -82,8 +87,11 @@ class Threshold(_ThresholdRule):
 
 
 @dataclasses.dataclass(frozen=True)
-class RelativeThreshold(_ThresholdRule):
+class RelativeThreshold(ThresholdRule):
     """Selection that prunes the weights with `|w| < fraction * max|w|`, the largest of their own array.
+
+    As the `threshold` of `prune_channels` or `prune_layers` it removes what scores below that fraction of the largest
+    score.
 
     Args:
         fraction: Threshold as a fraction of the largest score, at least 0, usually below 1; or a function of the step,
@@ -109,7 +117,7 @@ class RelativeThreshold(_ThresholdRule):
 
 
 @dataclasses.dataclass(frozen=True)
-class StdThreshold(_ThresholdRule):
+class StdThreshold(ThresholdRule):
     """Selection that prunes the weights with `|w| < factor * std(w)` (Han et al. 2015, "Learning both Weights and
     Connections for Efficient Neural Networks": the "quality parameter").
 
@@ -136,6 +144,41 @@ class StdThreshold(_ThresholdRule):
 
     def limit(self, weight: np.ndarray, scores: np.ndarray, step: int) -> float:
         return _value_at(self.factor, "factor", step) * _std(weight)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanThreshold(ThresholdRule):
+    """Selection that prunes the weights with `|w| < mean|w| - deviations * std|w|` of their own array.
+
+    The mean and the standard deviation are those of all scores, those of pruned weights as 0, so that repeated pruning
+    converges. As the `threshold` of `prune_channels` or `prune_layers` it removes what scores so far below the mean.
+
+    Args:
+        deviations: How many standard deviations below the mean the threshold is, at least 0; or a function of the step,
+            such as a schedule.
+
+    Raises:
+        ValueError: A negative or infinite number, or NaN.
+
+    Example:
+
+    ```python
+    small = prune_channels(model, threshold=MeanThreshold(1.0)).model
+    ```
+    """
+
+    deviations: Value
+
+    def __post_init__(self) -> None:
+        _check_value(self.deviations, "deviations")
+
+    @property
+    def is_off(self) -> bool:
+        return False  # at 0 everything below the mean is pruned
+
+    def limit(self, weight: np.ndarray, scores: np.ndarray, step: int) -> float:
+        known = np.where(scores > FAR_BELOW / 2, scores, 0)
+        return float(known.mean(dtype=np.float64)) - _value_at(self.deviations, "deviations", step) * _std(known)
 
 
 def _std(weight: np.ndarray) -> float:

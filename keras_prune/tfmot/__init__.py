@@ -7,29 +7,10 @@ shorter with `keras_prune` itself.
 
 from keras_prune.tfmot import clustering, quantization, sparsity
 from keras_prune.tfmot.absent import refuse
-from keras_prune.tfmot.callbacks import PruningSummaries, UpdatePruningStep
-from keras_prune.tfmot.policy import PruneForLatencyOnXNNPack, PruningPolicy
-from keras_prune.tfmot.prune import prune_low_magnitude, prune_scope, strip_pruning
-from keras_prune.tfmot.schedules import ConstantSparsity, PolynomialDecay, PruningSchedule
-from keras_prune.tfmot.wrapper import PrunableLayer, PruneLowMagnitude
+from keras_prune.tfmot.sparsity.keras import *  # noqa: F403  # what tfmot has there, and here too
 
-__all__ = [
-    "ConstantSparsity",
-    "PolynomialDecay",
-    "PrunableLayer",
-    "PruneForLatencyOnXNNPack",
-    "PruneLowMagnitude",
-    "PruningPolicy",
-    "PruningSchedule",
-    "PruningSummaries",
-    "UpdatePruningStep",
-    "clustering",
-    "prune_low_magnitude",
-    "prune_scope",
-    "quantization",
-    "sparsity",
-    "strip_pruning",
-]
+__all__ = ["clustering", "quantization", "sparsity"]
+__all__ += sparsity.keras.__all__
 
 __getattr__ = refuse(
     __name__,

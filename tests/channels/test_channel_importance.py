@@ -65,6 +65,7 @@ def loss_at(copy, twins, readers, channel, factor, data):
         np.moveaxis(changed[id(member.weight)], member.axis, 0)[member.labels == channel] *= factor
     for key, kernel in changed.items():
         twins[key].assign(kernel)
+    copy.reset_metrics()  # before Keras 3.15 the loss is a mean over all calls so far
     loss = float(copy.test_on_batch(*data))
     for key, kernel in before.items():
         twins[key].assign(kernel)

@@ -26,14 +26,14 @@ def test_names_and_functions_become_an_importance():
 def test_limits_are_those_asked_for():
     given = {"ratio": 0.5, "ratios": {"a": None}, "scope": "global", "round_to": 8, "min_channels": 2, "max_ratio": 0.7}
     request = ChannelRequest(**given, original={"a": 16})
-    assert dataclasses.asdict(request.limits) == {**given, "original": {"a": 16}}
+    assert dataclasses.asdict(request.limits) == {**given, "original": {"a": 16}, "threshold": None}
 
 
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({}, ValueError, "Pass `ratio`, `budget` or `ratios`, or a `plan`"),
-        ({"ratios": {}}, ValueError, "Pass `ratio`, `budget` or `ratios`, or a `plan`"),
+        ({}, ValueError, "Pass `ratio`, `budget`, `threshold` or `ratios`, or a `plan`"),
+        ({"ratios": {}}, ValueError, "Pass `ratio`, `budget`, `threshold` or `ratios`, or a `plan`"),
         ({"ratio": 0.5, "budget": kp.Budget(macs=0.5)}, ValueError, "not both"),
         ({"ratios": {"a": 0.5}, "plan": ChannelPlan("", {})}, ValueError, "pass it without"),
         ({"budget": 0.5}, TypeError, "`budget` must be a Budget"),

@@ -87,6 +87,7 @@ def test_channels(folder, run, report):
         (["--selection=4x1", "--sparsity=0.5"], {"selection": kp.Block((4, 1)), "sparsity": 0.5}),
         (["--selection=threshold=0.1"], {"selection": kp.Threshold(0.1)}),
         (["--selection=relative=0.2"], {"selection": kp.RelativeThreshold(0.2)}),
+        (["--selection=mean=0.5"], {"selection": kp.MeanThreshold(0.5)}),
         (["--selection=std=0.5"], {"selection": kp.StdThreshold(0.5)}),
     ],
 )  # fmt: skip
@@ -181,6 +182,19 @@ def test_prune_channels_with_data(folder, report):
     assert [(group["name"], group["after"]) for group in found["groups"][:2]] == [("conv1", 8), ("conv2", 4)]
     small = keras.saving.load_model("small.keras")
     assert not np.allclose(small.get_layer("norm").moving_mean.numpy() if BACKEND == "tensorflow" else 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "threshold"),
+    [("0.9", 0.9), ("relative=0.7", kp.RelativeThreshold(0.7)), ("mean=0.5", kp.MeanThreshold(0.5))],
+)
+def test_prune_by_threshold(folder, report, text, threshold):
+    expected = kp.prune_channels(keras.saving.load_model("model.keras"), threshold=threshold).report
+    found = report("prune", "channels", "model.keras", "-o", "small.keras", f"--threshold={text}")
+    assert found == plain(expected)
+    assert any(group.after < group.before for group in expected.groups)
+    layers = kp.prune_layers(keras.saving.load_model("residual.keras"), threshold=threshold).report
+    assert report("prune", "layers", "residual.keras", "-o", "less.keras", f"--threshold={text}") == plain(layers)
 
 
 def test_prune_layers(folder, report):

@@ -49,6 +49,22 @@ def refused(capsys):
     return command
 
 
+@pytest.mark.parametrize(("version", "told"), [("99.1.0", True), (keras.__version__, False), (None, False)])
+def test_a_file_of_a_newer_keras_is_named(refused, version, told):
+    keras.Sequential([keras.Input((2,)), layers.Dense(1)]).save("old.keras")
+    with zipfile.ZipFile("old.keras") as old, zipfile.ZipFile("model.keras", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                content = content.replace(b'"class_name": "Dense"', b'"class_name": "OfAnotherTime"')
+            elif name == "metadata.json":
+                content = json.dumps({"keras_version": version}).encode()
+            new.writestr(name, content)
+    message = refused("summary", "model.keras")
+    assert "OfAnotherTime" in message
+    assert (f"needs Keras 99.1.0, which wrote it: this is Keras {keras.__version__}." in message) == told
+
+
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 def test_code_in_a_model_is_run_only_with_unsafe(refused, capsys, name):
     model = keras.Sequential([keras.Input((2,)), layers.Lambda(lambda x: open("was_run", "w") and x), layers.Dense(1)])  # noqa: SIM115

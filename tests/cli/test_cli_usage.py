@@ -116,6 +116,8 @@ def test_a_folder_that_cannot_be_written(folder, run, monkeypatch):
         (["prune", "channels", "model.keras", "-o", "a.keras", "--ratio=0.5", "--recalibrate"], "needs --data"),
         (["prune", "weights", "model.keras", "-o", "a.keras", "--selection", "some"], "percentile, global, N:M"),
         (["prune", "weights", "model.keras", "-o", "a.keras", "--selection", "4:2"], "Received: "),
+        (["prune", "channels", "model.keras", "-o", "a.keras", "--threshold", "std=1"], "relative=F or mean=K"),
+        (["prune", "layers", "model.keras", "-o", "a.keras", "--threshold=-1"], "relative=F or mean=K. Received: "),
         (["prune", "weights", "model.keras", "-o", "a.keras", "--targets", "erk", "--targets", "a=0"], "one word"),
         (["prune", "weights", "model.keras", "-o", "a.keras", "--sparsity=0.5", "--importance=x"], "one of"),
         (["prune", "weights", "model.keras", "-o", "a.keras", "--sparsity=0.5", "--samples=-1"], "whole number"),

@@ -223,7 +223,8 @@ def test_lstm_on_an_embedding(tmp_path):
 def test_synthetic_inputs():
     ids, number, flags = keras.Input((50,), name="ids"), keras.Input((50,)), keras.Input((50,), dtype="bool")
     x = layers.Embedding(3, 4)(ids) + layers.Embedding(7, 4)(ids)  # ids of Keras's default type, float32
-    model = keras.Model([ids, number, flags], [x, number, flags])
+    outputs = [x, layers.Identity()(number), layers.Identity()(flags)]  # Keras 3.10 takes no input as output
+    model = keras.Model([ids, number, flags], outputs)
     specs = signature.inputs_of(model, model.input, 1)
     first, second, third = signature.synthetic_inputs(model, specs, 20)
     np.testing.assert_array_equal(np.unique(first), [0, 1, 2])  # what both vocabularies hold

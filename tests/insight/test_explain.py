@@ -10,7 +10,7 @@ from support import channel_zoo, channel_zoo_layers
 from support.zoo import BACKEND, Block, cnn, mlp, nested
 
 import keras_prune as kp
-from keras_prune.channels.prune import PrunedChannels
+from keras_prune.channels.carry_out import PrunedChannels
 from keras_prune.masking.masked_weights import find_masked
 
 pytestmark = pytest.mark.core

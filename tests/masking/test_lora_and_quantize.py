@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from support.versions import needs_keras
 from support.zoo import value
 
 import keras_prune as kp
@@ -115,6 +116,7 @@ def test_quantised_weights_keep_their_zeros_and_lose_their_masks(make, tmp_path)
     np.testing.assert_array_equal(outputs(kp.strip_pruning(model)), given)
 
 
+@needs_keras("3.13", "Model.quantize(filters)")
 @pytest.mark.parametrize("make", [mlp, net])
 @pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
 def test_a_layer_that_is_not_quantised_keeps_its_masks(make, tmp_path):

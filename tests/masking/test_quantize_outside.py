@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from support.versions import needs_keras
 from support.zoo import value
 
 import keras_prune as kp
@@ -75,6 +76,7 @@ def test_masked_layers_inside_are_quantised(around, clusters):
     kp.summary(inner)
 
 
+@needs_keras("3.13", "Model.quantize(filters)")
 @pytest.mark.parametrize("filters", ["^a$", ["^a$", "head"], lambda layer: layer.name == "a"])
 @pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
 def test_those_that_the_filters_leave_out_keep_their_masks(filters):
@@ -85,6 +87,7 @@ def test_those_that_the_filters_leave_out_keep_their_masks(filters):
     assert left.weight is inner.b.kernel
 
 
+@needs_keras("3.13", "Model.quantize(filters)")
 @pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
 def test_a_filter_by_identity_holds_too():
     inner = masked()

@@ -4,15 +4,13 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from support.versions import needs_keras
 from support.zoo import predict, value
 
 import keras_prune as kp
 from keras_prune.masking.masked_weights import find_masked
 
-pytestmark = [
-    pytest.mark.core,
-    pytest.mark.skipif(not hasattr(layers, "ReversibleEmbedding"), reason="this Keras has none"),
-]
+pytestmark = [pytest.mark.core, needs_keras("3.12", "layers.ReversibleEmbedding")]
 
 
 def language_model(tied):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from support.versions import needs_keras
 from support.zoo import predict, value
 
 import keras_prune as kp
@@ -84,7 +85,7 @@ class LanguageModel(keras.Model):
         return cls(**config | {"backbone": keras.saving.deserialize_keras_object(config["backbone"])})
 
     def save_to_preset(self, folder):
-        self.seen = {
+        type(self).seen = {  # of the class: the model that is saved need not be the one that was asked
             "class": keras.saving.get_registered_name(type(self)),
             "config": self.get_config(),
             "weights": [value(weight) for weight in self.weights],
@@ -137,6 +138,8 @@ def test_files_and_copies_keep_the_tie(pruned, tmp_path):
     assert_tied(copy.deepcopy(pruned), pruned)
 
 
+# Before Keras 3.15 a layer that is set on a Functional model is none of its layers.
+@needs_keras("3.15")
 def test_masks_of_a_part_before_those_of_the_whole(tmp_path):
     """A mask in a composite layer, on which the place of another weight in it must not depend."""
     model = language_model()
@@ -182,6 +185,28 @@ def test_a_preset_holds_the_plain_model(pruned):
     assert isinstance(pruned, kp.masking.PrunedModel)
     assert len(find_masked(pruned)) == 4
     assert not hasattr(kp.wrap_pruning(keras.Sequential([keras.Input((3,)), layers.Dense(2)])), "save_to_preset")
+
+
+def test_a_model_has_its_class_while_its_preset_is_written(pruned, monkeypatch):
+    """Another thread may train it, or save it, meanwhile."""
+    seen = []
+
+    def save(self, folder):
+        seen.append((type(self), type(pruned), self.backbone is pruned.backbone))
+        if folder is None:
+            raise OSError("no folder")
+
+    monkeypatch.setattr(LanguageModel, "save_to_preset", save)
+    with pytest.warns(UserWarning, match="the zeros are saved"):
+        pruned.save_to_preset("folder")
+    with pytest.warns(UserWarning, match="the zeros are saved"), pytest.raises(OSError, match="no folder"):
+        pruned.save_to_preset(None)
+    assert seen == [(LanguageModel, type(pruned), True)] * 2
+    assert issubclass(type(pruned), kp.masking.PrunedModel)
+    pruned.compile("sgd", "mse")
+    pruned.fit(tokens(), predict(pruned, tokens())[0] + 1, verbose=0)
+    assert len(find_masked(pruned)) == 4
+    assert all(np.mean(value(masked.weight) == 0) >= 0.5 for masked in find_masked(pruned))
 
 
 def test_channels_of_a_graph_with_a_class_of_its_own():

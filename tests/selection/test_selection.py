@@ -68,6 +68,19 @@ def test_std_threshold_equals_numpy_on_a_large_array(rng):
     np.testing.assert_array_equal(np.array(mask, bool), np.abs(weight) >= np.float32(weight.std(dtype=np.float64)))
 
 
+def test_mean_threshold_is_below_the_mean_of_the_scores():
+    weight = np.array([-1.0, 2.0, 3.0, -6.0])  # |w|: mean 3, std = sqrt(3.5) = 1.871
+    assert select(kp.MeanThreshold(0), [weight]) == [[0, 0, 1, 1]]
+    assert select(kp.MeanThreshold(1), [weight]) == [[0, 1, 1, 1]]
+    assert select(kp.MeanThreshold(1.07), [weight]) == [[1, 1, 1, 1]]
+
+
+def test_mean_threshold_counts_pruned_weights_as_zeros():
+    weight, kept = np.array([0.0, 2.0, 3.0, -6.0]), [[0, 1, 1, 1]]  # mean 2.75, std 2.165
+    assert select(kp.MeanThreshold(0.4), [weight], kept=kept) == [[0, 1, 1, 1]]  # without the zero: 2.986
+    assert select(kp.MeanThreshold(0.3), [weight], kept=kept) == [[0, 0, 1, 1]]
+
+
 def test_a_threshold_may_be_a_schedule():
     selection = kp.Threshold(kp.PolynomialDecay(final_sparsity=0.8, end_step=10, power=1))
     assert select(selection, [[0.1, 0.5, 0.9]], step=0) == [[1, 1, 1]]
@@ -77,13 +90,13 @@ def test_a_threshold_may_be_a_schedule():
 
 
 @pytest.mark.parametrize("bad", [-1, float("nan"), float("inf"), "0.5", None, True])
-@pytest.mark.parametrize("kind", [kp.Threshold, kp.RelativeThreshold, kp.StdThreshold])
+@pytest.mark.parametrize("kind", [kp.Threshold, kp.RelativeThreshold, kp.MeanThreshold, kp.StdThreshold])
 def test_bad_thresholds_are_refused(kind, bad):
     with pytest.raises(ValueError, match="Received: "):
         kind(bad)
 
 
-@pytest.mark.parametrize("kind", [kp.Threshold, kp.RelativeThreshold, kp.StdThreshold])
+@pytest.mark.parametrize("kind", [kp.Threshold, kp.RelativeThreshold, kp.MeanThreshold, kp.StdThreshold])
 def test_thresholds_may_be_numbers_of_numpy(kind):
     value = np.quantile(np.array([1, 2, 3], np.float32), 0.5)
     assert isinstance(value, np.float32)

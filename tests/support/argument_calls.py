@@ -131,6 +131,7 @@ REQUIRED: Mapping[Any, Callable[[Path], dict[str, Any]]] = {
     kp.HoldAccuracy: lambda folder: {},
     kp.IterativeMagnitude: lambda folder: {"model": kp.wrap_pruning(small_model()), "final_sparsity": 0.5, "rounds": 2},
     kp.IterativePruning: lambda folder: {"model": small_model(), "steps": 2, "ratio": 0.5},
+    kp.MeanThreshold: lambda folder: {"deviations": 0.5},
     kp.NByM: lambda folder: {"n": 1, "m": 2},
     kp.Percentile: lambda folder: {},
     kp.PolynomialDecay: lambda folder: _ramp(),

@@ -1,6 +1,7 @@
 """A small task for `autoprune`, and files that Keras computes in place of real ones."""
 
 import dataclasses
+import functools
 import math
 import types
 
@@ -26,10 +27,7 @@ def blobs(size, seed):
     return (centres[labels] + rng.normal(size=(size, 8))).astype("float32"), labels
 
 
-@pytest.fixture
-def task():
-    """A trained model, and its data."""
-    train, validation = blobs(400, 0), blobs(200, 1)
+def compiled():
     model = keras.Sequential(
         [
             keras.Input((8,)),
@@ -39,8 +37,31 @@ def task():
         ]
     )
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(*train, epochs=3, verbose=0)
-    return model, train, validation
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+@functools.cache
+def trained():
+    """The values of the weights of a trained model, and those of its optimizer: it is trained once."""
+    model = compiled()
+    model.fit(*blobs(400, 0), epochs=3, verbose=0)
+    return [np.array(value(each)) for each in (*model.weights, *model.optimizer.variables)]
+
+
+@pytest.fixture
+def task():
+    """A trained model, and its data."""
+    values, model = trained(), compiled()
+    for variable, each in zip([*model.weights, *model.optimizer.variables], values, strict=True):
+        variable.assign(each)
+    return model, blobs(400, 0), blobs(200, 1)
+
+
+def bound_of(task, max_drop):
+    """The bound of a search on this task."""
+    model, _, (x, labels) = task
+    return np.mean(model.predict(x, verbose=0).argmax(-1) == labels) - max_drop
 
 
 @pytest.fixture
@@ -72,6 +93,7 @@ class Oracle:
         size: Of a plain model, the bytes of its file.
         half: Half of the confidence interval; None: it is unknown.
         sign: -1 where the metric should be low.
+        values: Of an effort, the metric before the fine-tuning and after each epoch.
         trained: What was fine-tuned, in order.
         sized: How many files were made for their size alone.
         fatal: Name of the candidate at which the process dies.
@@ -83,21 +105,21 @@ class Oracle:
         self.size = lambda model: 4 * model.count_params() + 100
         self.half, self.sign, self.trained, self.sized, self.fatal = 0.01, 1, [], 0, ""
         self.drops = (0.1, 0.2, 0.3)
+        self.values = lambda effort: (0.0,) * (effort.epochs + 1)
 
     def train(self, job, model, effort):
         self.trained.append(effort)
-        return FineTuned((0.0,) * (effort.epochs + 1), effort.epochs)
+        return FineTuned(tuple(self.values(effort)), effort.epochs)
 
-    def candidate(self, job, model, name, folder, done, epochs=0, allocation="", tuned=None):
+    def candidate(self, job, model, name, folder, done, epochs=0, allocation="", tuned=None, history=()):
         if name == self.fatal:
             raise KeyboardInterrupt
         plain = kp.strip_pruning(model)
         plain.save(folder / f"{name}.keras")
         metric = self.sign * self.score(plain, epochs)
         ends = (None, None) if self.half is None else (metric - self.half, metric + self.half)
-        found = Candidate(
-            name, metric, metric, *self._costs(plain), folder / f"{name}.tflite", done, *ends, epochs, allocation
-        )
+        words = (folder / f"{name}.tflite", done, *ends, epochs, allocation, history)
+        found = Candidate(name, metric, metric, *self._costs(plain), *words)
         return found, plain
 
     def costs(self, job, model, exported):

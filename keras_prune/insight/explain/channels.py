@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from keras_prune.channels.carry_out import ChannelChoice
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.channels.prune import ChannelChoice
+from keras_prune.channels.ranked_together import GroupThreshold
 from keras_prune.insight.explain.ranking import Cut, find_cut, positions_text, ranks, score_text
 from tflite_export.reporting import Shown
 
@@ -42,6 +43,7 @@ class ExplainedGroup(Shown):
         cut: The boundary between the scores removed and kept, of those channels that can be removed.
         reason: Why these were removed, or none.
         reasons: Of each channel, why it was removed or kept.
+        threshold: The score below which channels should be removed. Defaults to None: no threshold was asked for.
     """
 
     group: str
@@ -53,6 +55,7 @@ class ExplainedGroup(Shown):
     cut: Cut
     reason: str
     reasons: tuple[str, ...]
+    threshold: float | None = None
 
     HEADINGS: ClassVar = (
         "Group",
@@ -115,6 +118,7 @@ class ExplainedGroup(Shown):
                 "score": None if self.scores is None else float(self.scores[index]),
                 "rank": None if self.ranks is None else int(self.ranks[index]) or None,
                 "of": self.pruned.size,
+                "threshold": self.threshold,
                 "reason": reason,
             }
             for index, reason in enumerate(self.reasons)
@@ -139,8 +143,17 @@ def explain_channels(
     """
     units = _units(analysis)
     limits = None if choice is None else choice.limits
+    thresholds = {} if choice is None else choice.thresholds
     return tuple(
-        _explain(group, unit, plan.removed.get(group.name, ()), scores.get(group.name), limits, asked or {})
+        _explain(
+            group,
+            unit,
+            plan.removed.get(group.name, ()),
+            scores.get(group.name),
+            limits,
+            thresholds.get(group.name),
+            asked or {},
+        )
         for group, unit in zip(analysis.groups, units, strict=True)
     )
 
@@ -151,6 +164,7 @@ def _explain(
     removed: tuple[int, ...],
     scores: np.ndarray | None,
     limits: Limits | None,
+    threshold: GroupThreshold | None,
     asked: Mapping[str, int | None],
 ) -> ExplainedGroup:
     """The explanation of one group."""
@@ -167,7 +181,7 @@ def _explain(
     ranked[free] = ranks(scores[free])
     left = asked.get(group.name)
     want = cut.removed if limits is None or left is None else group.size - left
-    why, held = _why_removed(group, cut, limits), _why_kept(group, cut, limits, want)
+    why, held = _why_removed(group, cut, limits, threshold), _why_kept(group, cut, limits, threshold, want)
     above = f"kept: {'higher scores than those removed' if cut.removed else held or 'nothing was removed'}"
 
     def reason_of(index: int) -> str:
@@ -181,7 +195,8 @@ def _explain(
 
     reason = "; ".join(filter(None, (why, held))) or "nothing was removed"
     reasons = tuple(map(reason_of, range(group.size)))
-    return ExplainedGroup(group.name, unit, group.producers, scores, ranked, pruned, cut, reason, reasons)
+    value = None if threshold is None else threshold.value
+    return ExplainedGroup(group.name, unit, group.producers, scores, ranked, pruned, cut, reason, reasons, value)
 
 
 def _fixed(reason: str) -> str:
@@ -189,13 +204,15 @@ def _fixed(reason: str) -> str:
     return f"cannot be removed: {reason}"
 
 
-def _why_removed(group: ChannelGroup, cut: Cut, limits: Limits | None) -> str:
+def _why_removed(group: ChannelGroup, cut: Cut, limits: Limits | None, threshold: GroupThreshold | None) -> str:
     """Why these channels were removed; empty if none was."""
     if not cut.removed:
         return ""
     if cut.overlap:
         others = "; another criterion or other limits decided" if limits is None else ""
         return f"{cut.overlap} of them are not among the {cut.removed} lowest scores{others}"
+    if threshold is not None:
+        return f"the {cut.removed} lowest of its {group.size} scores, below the threshold {score_text(threshold.value)}"
     if limits is not None and limits.has_own(group):
         return (
             f"the {cut.removed} lowest of its {group.size} scores: `ratios` asks for {limits.own(group) or 0:g} of it"
@@ -206,7 +223,7 @@ def _why_removed(group: ChannelGroup, cut: Cut, limits: Limits | None) -> str:
     return f"among the lowest scores of {others} together"
 
 
-def _why_kept(group: ChannelGroup, cut: Cut, limits: Limits | None, want: int) -> str:
+def _why_kept(group: ChannelGroup, cut: Cut, limits: Limits | None, threshold: GroupThreshold | None, want: int) -> str:
     """Why channels of low scores were kept all the same, as far as the limits say; empty if none was."""
     if limits is None:
         return ""
@@ -214,7 +231,7 @@ def _why_kept(group: ChannelGroup, cut: Cut, limits: Limits | None, want: int) -
         return "`ratios` excludes it from pruning"
     most, rounded = limits.largest(group), limits.rounded(group, want)
     found = []
-    if most <= want:
+    if most <= want and (threshold is None or most < want):
         fixed = int(np.count_nonzero(~group.free))
         others = f", {fixed} cannot be removed" if fixed else ""
         asked = f"{want} were asked for, " if most < want else ""
@@ -226,6 +243,8 @@ def _why_kept(group: ChannelGroup, cut: Cut, limits: Limits | None, want: int) -
         found.append(f"{min(most, want)} were to be removed, but round_to={limits.round_to} keeps a multiple")
     if cut.removed < rounded:
         found.append(f"{rounded - cut.removed} were kept after all, since a layer would have had no channel left")
+    if threshold is not None and not want:
+        found.append(f"no score is below the threshold {score_text(threshold.value)}")
     if not cut.removed and not found:
         found.append(
             "no pruning of it was asked for" if limits.scope == "group" else "its scores are above those removed"

@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
+from keras_prune.channels.carry_out import PrunedChannels
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.channels.prune import PrunedChannels
 from keras_prune.channels.report import ChannelReport
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.costs.macs_change import unknown_macs
@@ -25,6 +25,7 @@ from keras_prune.layers.prune import PrunedLayers, planned
 from keras_prune.layers.report import LayerReport, make_report
 from keras_prune.layers.scores import check_importance, score_candidates
 from keras_prune.reporting.numbers import change
+from keras_prune.selection.unit_thresholds import threshold_text
 
 Facts = tuple[tuple[str, str], ...]
 _RANKED = {
@@ -166,12 +167,14 @@ def _of_layers(
 
 
 def _limits(limits: Limits) -> Facts:
-    """The limits that were asked for, except those that are the default."""
+    """The threshold and the limits that were asked for, except those that are the default."""
     fields = {each.name: each.default for each in dataclasses.fields(limits)}
     names = ("round_to", "min_channels", "max_ratio")
     said = [f"{name}={getattr(limits, name):g}" for name in names if getattr(limits, name) != fields[name]]
     said += [f"ratios={dict(limits.ratios)}"] if limits.ratios else []
-    return (("Limits", ", ".join(said)),) if said else ()
+    asked = limits.threshold
+    facts: Facts = () if asked is None else (("Requested", f"to remove what {threshold_text(asked)}"),)
+    return (*facts, ("Limits", ", ".join(said))) if said else facts
 
 
 def _scored(name: str, default: bool) -> tuple[str, str]:

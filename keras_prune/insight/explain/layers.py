@@ -98,6 +98,11 @@ def _reason(candidate: CandidateReport, report: LayerReport, rank: int | None, r
         return f"removed {candidate.note}" if candidate.removed else candidate.note
     if rank is None:
         return f"asked for by name: {report.asked}" if candidate.removed else "not asked for"
+    if report.threshold is not None:
+        value = score_text(report.threshold)
+        if candidate.removed:
+            return f"below the threshold {value}" if rank <= removed else "the rest of its branch was removed"
+        return f"not below the threshold {value}"
     if candidate.removed:
         return f"one of the {removed} lowest scores" if rank <= removed else "the rest of its branch was removed"
     return "removing those of lower scores was enough" if removed else "no pruning was asked for"

@@ -47,6 +47,9 @@ def normalization_operation(call: RuleContext) -> np.ndarray:
         raise Unsupported("its scale or offset is computed from channels")
     axes = axes_of(call.operation.axis, inputs.ndim)
     channels = call.varying(inputs)[-1:]
+    own = getattr(call.operation, "scale", None)  # of RMSNorm before Keras 3.11
+    if getattr(own, "shape", ()) and set(axes) & set(channels):
+        raise Unsupported("its scale is a constant of the operation")
     for labels in others:
         for place, vector in call.along_axes(labels).items():
             axis = axes[place + len(axes) - labels.ndim]
