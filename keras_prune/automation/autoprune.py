@@ -140,8 +140,8 @@ def autoprune(
     Raises:
         ValueError: Arguments outside these ranges, data that do not fit the model, a metric that it does not have, no
             loss, a time limit that is too short for a first candidate (what was measured is kept), an `output` that
-            cannot be written or holds other files, a model that cannot be written out or one with masks, a budget that none of the
-            methods can meet, or a budget of MACs for a model whose MACs are unknown.
+            cannot be written or holds other files, a model that cannot be written out (see `expand`) or one with masks,
+            a budget that none of the methods can meet, or a budget of MACs for a model whose MACs are unknown.
         TypeError: An argument of another type.
         ImportError: What `tflite_export.export` needs is not installed, or Optuna with `search="optuna"`.
         tflite_export.ExportError: The unpruned model cannot be exported.

@@ -31,6 +31,7 @@ class ChannelRequest:
         data: What an importance criterion that needs data is measured on.
         loss: The loss of criteria that need one.
         recalibrate: Inputs to estimate BatchNormalization statistics on.
+        compensate: Inputs on which the layers that read removed channels are fitted again.
         strict: Whether an operation without a rule is an error.
         plan: A plan to replay instead.
         original: The sizes of the groups that fractions refer to, by name, for a model that lost channels in earlier
@@ -53,6 +54,7 @@ class ChannelRequest:
     data: Any = dataclasses.field(default=None, repr=False)
     loss: Any = None
     recalibrate: Any = dataclasses.field(default=None, repr=False)
+    compensate: Any = dataclasses.field(default=None, repr=False)
     strict: bool = False
     plan: ChannelPlan | None = None
     original: Mapping[str, int] = dataclasses.field(default_factory=dict)

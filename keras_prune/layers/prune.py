@@ -109,8 +109,8 @@ def prune_layers(
         ValueError: Not exactly one of `names`, `ratio`, `budget`, `threshold` and `plan`; a threshold that is none; a
             pattern that matches nothing, or a layer that cannot be removed (the message says why); a removal that would
             disconnect an input or leave an output without weights; a budget that cannot be met (the message says the
-            smallest that can); missing data; a plan made for another model; an unbuilt or masked model, or one that cannot be
-            written out.
+            smallest that can); missing data; a plan made for another model; an unbuilt or masked model, or one that
+            cannot be written out.
         TypeError: `model` is no Keras model, or an argument is of another type.
 
     Example:

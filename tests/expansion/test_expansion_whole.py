@@ -160,6 +160,8 @@ def test_a_subclass_that_overrides_nothing_of_the_computation_is_a_layer_of_kera
     x = np.random.default_rng(0).normal(size=(5, 5)).astype("float32")
     np.testing.assert_allclose(again(x), model(x), rtol=1e-5, atol=1e-6)
     assert kp.prune_channels(model, 0.5).model.count_params() < model.count_params()
+    alone = keras.Sequential([keras.Input((5,)), Plain(4), layers.Dense(2)])
+    assert kp.prune_channels(alone, 0.5).model.layers[0].units == 4
 
 
 class Frozen(layers.Layer):

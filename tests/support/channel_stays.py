@@ -24,7 +24,7 @@ OPERATIONS = {
     """,
     "where it reads or writes is computed, or what it returns are places": """
         core.Scatter core.ScatterUpdate core.SliceUpdate image.MapCoordinates math.InTopK numpy.Argpartition
-        numpy.Bincount numpy.Digitize numpy.Histogram numpy.IsIn numpy.Nonzero numpy.SearchSorted numpy.TakeAlongAxis
+        numpy.Bincount numpy.Digitize numpy.Histogram numpy.IsIn numpy.Nonzero numpy.SearchSorted
         numpy.Unique numpy.UnravelIndex nn.MultiHot nn.OneHot
     """,
     "each entry of the result depends on all entries of a matrix": """
@@ -36,8 +36,8 @@ OPERATIONS = {
         math.ExtractSequences math.FFT math.FFT2 math.IFFT2 math.IRFFT math.ISTFT math.RFFT math.STFT
     """,
     "it joins entries of a sample with those of others": """
-        math.SegmentMax math.SegmentMin math.SegmentProd math.SegmentReduction math.SegmentSum numpy.Dot numpy.Inner
-        numpy.Kron numpy.Outer numpy.Ravel numpy.Tensordot numpy.Vdot
+        math.SegmentMax math.SegmentMin math.SegmentProd math.SegmentReduction math.SegmentSum numpy.Kron
+        numpy.Outer numpy.Ravel numpy.Vdot
     """,
     "it is a loss or a measure": """
         image.SSIM nn.BinaryCrossentropy nn.CTCDecode nn.CTCLoss nn.CategoricalCrossentropy nn.PSNR

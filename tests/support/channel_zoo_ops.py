@@ -1,6 +1,7 @@
 """Small models for the `keras.ops` through which channels can be removed: see test_channel_rules.py."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers, ops
 from support.versions import call_if_there, is_keras, require_keras
@@ -166,6 +167,9 @@ def along_an_axis():
         lambda x: ops.sort(x, axis=1),
         lambda x: ops.argsort(x, axis=1),
         lambda x: ops.diff(x, axis=1),
+        lambda x: ops.take_along_axis(x, ops.argsort(x, axis=1), axis=1),
+        lambda x: ops.take_along_axis(x, np.array([[[2], [0]]]), axis=1),
+        lambda x: ops.take_along_axis(x, np.random.default_rng(0).integers(0, 4, (1, 3, 8)), axis=1),
         lambda x: ops.top_k(ops.swapaxes(x, 1, 2), 3),
         lambda x: ops.softmax(x, axis=1),
         lambda x: ops.log_softmax(x, axis=1),
@@ -304,6 +308,26 @@ def products():
     return keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(ops.concatenate([a, b, c, d], axis=-1))))
 
 
+def multiplied_by_constants():
+    random = np.random.default_rng(3)
+
+    def drawn(*shape):
+        return random.normal(size=shape).astype("float32")
+
+    return branches(
+        lambda x: ops.matmul(x, drawn(8, 3)),
+        lambda x: ops.matmul(x, drawn(8)),
+        lambda x: ops.matmul(drawn(3, 4), x),
+        lambda x: ops.dot(x, drawn(8, 2)),
+        lambda x: ops.dot(x, drawn(8)),
+        lambda x: ops.inner(x, drawn(3, 8)),
+        lambda x: ops.tensordot(x, drawn(8, 3), axes=1),
+        lambda x: ops.tensordot(x, drawn(2, 8, 3), axes=[[2], [1]]),
+        lambda x: ops.einsum("bic,cd->bid", x, drawn(8, 3)),
+        lambda x: ops.einsum("bic,ic,c->bic", x, drawn(4, 8), drawn(8)),
+    )
+
+
 def attention_by_hand(scale=0.5):
     """Heads by reshaping: all lose the same dimensions."""
     inputs = keras.Input((6, 5))
@@ -366,6 +390,7 @@ MORE = [
     slices_to_the_end,
     halves_of_a_batch,
     rotary,
+    multiplied_by_constants,
     attention_by_hand,
     attention_with_its_own_scale,
     windows,

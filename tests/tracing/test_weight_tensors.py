@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from support.channel_zoo import check
+from support.versions import require_keras
 
 import keras_prune as kp
 from keras_prune._keras import replace_variable
@@ -80,6 +81,7 @@ def queries(g):
 
 
 def normalised(g):
+    require_keras("3.11", "ops.layer_normalization")
     x = ops.layer_normalization(g.dense(), g.weight(8, name="gamma"), g.weight(8, name="beta"))
     return ops.rms_normalization(x, g.weight(8, name="scale"))
 

@@ -167,8 +167,8 @@ def compare_methods(
         A `MethodComparison`: print it for a table, `plot()` draws it, `models` has the models, `records()` the numbers.
 
     Raises:
-        ValueError: An unbuilt or masked model, or one that cannot be written out, an unknown method, a point outside (0, 1), no loss, or data
-            that do not fit, as `compare` says.
+        ValueError: An unbuilt or masked model, or one that cannot be written out, an unknown method, a point outside
+            (0, 1), no loss, or data that do not fit, as `compare` says.
         TypeError: `model` is no Keras model.
         ImportError: `export=True`, and TensorFlow or LiteRT is not installed.
 

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prune.tracing.labels import Planes
+from keras_prune.tracing.labels import Planes, as_planes
 from keras_prune.tracing.rule_context import Kept, Labels, RuleContext, Unsupported
+from keras_prune.tracing.rules.broadcasting import join, operands
 from keras_prune.tracing.rules.registry import register_operation
 
 
@@ -133,6 +134,8 @@ def take(call: RuleContext) -> np.ndarray | Planes:
     inputs, indices, axis = call.inputs[0], call.argument(1, "indices"), call.operation.axis
     along = call.along_axes(inputs)
     computed = isinstance(indices, Labels)
+    if computed and axis is not None and not inputs.of_weights and axis % inputs.ndim in along:
+        raise Unsupported("which channels it takes is computed")
     if computed:
         call.freeze(indices, f"{call.kind} uses it as an index")
     if not along:
@@ -146,8 +149,6 @@ def take(call: RuleContext) -> np.ndarray | Planes:
             found[place if place < axis else place + rank - 1] = channels
             if inputs.of_weights and computed:  # looked up in a table
                 call.use(channels, "out")
-        elif computed and not inputs.of_weights:
-            raise Unsupported("which channels it takes is computed")
         elif computed:
             call.freeze(channels, f"{call.kind} looks it up in a table")
         elif rank == 1:
@@ -157,6 +158,23 @@ def take(call: RuleContext) -> np.ndarray | Planes:
         else:
             call.freeze(channels, f"{call.kind}: which channels it takes is no vector")
     return call.lay(found)
+
+
+@register_operation("numpy.TakeAlongAxis")
+def take_along_axis(call: RuleContext) -> np.ndarray | Planes:
+    """Each channel takes entries of its own, if they lie along another axis; where they are, may depend on it."""
+    axis, rank = call.operation.axis, len(call.output_shapes[0])
+    if axis is None:
+        raise Unsupported("it makes a vector of all entries")
+    rows = []
+    for planes, shape in operands(call):
+        place = axis % len(shape)
+        if any(place in call.varying(plane) for plane in planes):
+            raise Unsupported("which channels it takes differs from place to place")
+        rows.append(([plane.take([0], place) for plane in planes], (*shape[:place], 1, *shape[place + 1 :])))
+    made = as_planes(join(call, rows))
+    row = tuple(slice(0, 1) if each == axis % rank else slice(None) for each in range(rank))
+    return Planes(tuple(np.broadcast_to(plane[row], call.fixed().shape) for plane in made))
 
 
 def _taken(call: RuleContext, channels: np.ndarray, indices: Sequence[int] | np.ndarray) -> np.ndarray:
