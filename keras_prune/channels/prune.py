@@ -97,8 +97,8 @@ def prune_channels(
         ValueError: A ratio outside [0, 1), conflicting ratios in one group, a threshold that is none, an unknown
             pattern or criterion, a budget that cannot be met (the message says the smallest that can), data that do not
             fit the model, a plan made for another model, an unbuilt model or one that cannot be written out, or, with
-            `strict`, an operation without a rule. With `keep_classes`, no class in the model has a rule for composites, or none of its sizes
-            can be smaller (the message says why).
+            `strict`, an operation without a rule. With `keep_classes`, no class in the model has a rule for composites,
+            or none of its sizes can be smaller (the message says why).
         TypeError: `model` is no Keras model, or `budget`, `ratios` or `plan` is of another type.
 
     Example:
