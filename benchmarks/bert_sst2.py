@@ -103,7 +103,7 @@ def run(seed: int, folder: Path) -> list[tuple[str, ...]]:
     dense = classifier(vocabulary)
     train(dense, x, y, epochs, 5e-4)
     add("dense", dense)
-    flat = kp.expand(dense, sizes={key: LENGTH for key in inputs(x[:1])})
+    flat = kp.expand(dense, sizes=dict.fromkeys(inputs(x[:1]), LENGTH))
     result = kp.prune_channels(flat, ratios=RATIOS)
     print(result.report)
     small = result.model

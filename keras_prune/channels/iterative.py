@@ -28,7 +28,7 @@ class IterativePruning:
     removed than was asked for.
 
     Args:
-        model: A built Sequential or Functional model. It is not changed.
+        model: A built model, as in `prune_channels`. It is not changed.
         steps: Number of models, at least 1.
         ratio: As in `prune_channels`: of the channels of `model`, the fraction that is missing in the last one.
         budget: As in `prune_channels`, instead of `ratio`; not of `bytes` or `latency`, which are measured on files,

@@ -43,7 +43,7 @@ def prune_channels(
     report marks a group inexact.
 
     Args:
-        model: A built Sequential or Functional model. It is not changed.
+        model: A built model. It is not changed. What is no graph is written out first: see `expand`.
         ratio: Fraction of the channels to remove, in [0, 1). Half of the channels of every group leaves about a
             quarter of the parameters. Defaults to None: no channels except those that `ratios` names.
         budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few channels as possible are
@@ -95,9 +95,9 @@ def prune_channels(
     Raises:
         ValueError: A ratio outside [0, 1), conflicting ratios in one group, a threshold that is none, an unknown
             pattern or criterion, a budget that cannot be met (the message says the smallest that can), data that do not
-            fit the model, a plan made for another model, a subclassed or unbuilt model, or, with `strict`, an operation
-            without a rule. With `keep_classes`, no class in the model has a rule for composites, or none of its sizes
-            can be smaller (the message says why).
+            fit the model, a plan made for another model, an unbuilt model or one that cannot be written out, or, with
+            `strict`, an operation without a rule. With `keep_classes`, no class in the model has a rule for composites,
+            or none of its sizes can be smaller (the message says why).
         TypeError: `model` is no Keras model, or `budget`, `ratios` or `plan` is of another type.
 
     Example:
