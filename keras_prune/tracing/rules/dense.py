@@ -73,7 +73,8 @@ def einsum_dense(call: RuleContext) -> np.ndarray | Planes:
     along = {read[axis]: channels for axis, channels in call.along_axes(inputs).items()}
     carried = {letter: channels for letter, channels in along.items() if letter in written}
     new = [letter for letter in written if letter in kernel and letter not in read]
-    made = {letter: call.mint("last" if letter == new[-1] else letter, sizes[letter] or 1) for letter in new}
+    keys = {letter: "last" if letter == new[-1] else f"axis{written.index(letter)}" for letter in new}
+    made = {letter: call.mint(key, sizes[letter] or 1) for letter, key in keys.items()}
     moved = "".join(letter for letter in carried if letter not in kernel)
     positions = entries([None, *(sizes[each] for each in sizes if each not in kernel + moved + read[0])])
     call.multiply(layer.kernel, positions, *(carried[letter] for letter in moved))
