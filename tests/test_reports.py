@@ -360,6 +360,11 @@ def sensitivity():
     return kp.sensitivity(model, (x, y), ratios=(0.3, 0.6))
 
 
+def layer_errors():
+    model, x, _ = small(HOSTILE)
+    return kp.layer_errors(model, x)
+
+
 def explanation():
     model = small(HOSTILE)[0]
     return kp.explain(model, kp.prune_channels(model, 0.5))
@@ -378,6 +383,7 @@ MADE = {
     kp.insight.ModelComparison: model_comparison,
     kp.insight.MethodComparison: method_comparison,
     kp.insight.Sensitivity: sensitivity,
+    kp.weights.LayerErrors: layer_errors,
     kp.insight.Explanation: explanation,
     keras_prune.reporting.records.Records: records,
 }

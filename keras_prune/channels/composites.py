@@ -10,7 +10,7 @@ from keras_prune import _keras
 
 _OF_HEADS = "a head has `hidden_dim // num_heads` entries, so that those of fewer heads would be larger"
 _OF_QUERIES = "a head has `hidden_dim // num_query_heads` entries, so that those of fewer heads would be larger"
-_OF_GEMMA = "its attention has no rule, so that its heads are kept"
+_OF_GEMMA = "its heads are an axis of several layers that no rule follows"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,16 +105,6 @@ def find_composite(layer: Any) -> CompositeRule | None:
 
 def composites_of(model: keras.Model) -> list[keras.Layer]:
     """The outermost layers of a model that have a rule, the model itself perhaps."""
-    found: list[keras.Layer] = []
-    todo: list[keras.Layer] = [model]
-    seen: set[int] = set()
-    while todo:
-        layer = todo.pop()
-        if id(layer) in seen:
-            continue
-        seen.add(id(layer))
-        if find_composite(layer) is not None:
-            found.append(layer)
-        else:
-            todo += reversed(_keras.sublayers(layer))
-    return found
+    found = [layer for layer in _keras.flatten(model) if find_composite(layer) is not None]
+    inside = {id(part) for layer in found for part in _keras.flatten(layer)[1:]}
+    return [layer for layer in found if id(layer) not in inside]

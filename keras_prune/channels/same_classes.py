@@ -11,6 +11,7 @@ from keras_prune.channels.carry_out import PrunedChannels, carry_out_on
 from keras_prune.channels.class_sizes import ClassSize, find_sizes, restricted
 from keras_prune.channels.composites import composites_of
 from keras_prune.channels.groups import ChannelAnalysis, analyze_channels
+from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.remake import remake
 from keras_prune.channels.request import ChannelRequest
@@ -25,13 +26,25 @@ _SIZES = (8, 2, 32)
 _INSTEAD = "Leave `keep_classes` out for a Functional model that is written out, and smaller in more places."
 
 
-def carry_out_in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
-    """`carry_out`, but the model that is returned is of the same class.
+def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
+    """`prune_channels`, of a model that may have lost channels in earlier steps: see `ChannelRequest.original`."""
+    if request.keep_classes:
+        return _in_classes(model, request)
+    return carry_out_on(analyze_channels(model), request)
+
+
+def analyze_for(model: keras.Model, request: ChannelRequest) -> ChannelAnalysis:
+    """The channels that a request is about: of the model, or of what it must be written out as to keep its class."""
+    return analyze_channels(_written_out(model, request.data) if request.keep_classes else model)
+
+
+def _in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
+    """The same, but the model that is returned is of the same class.
 
     Raises:
-        ValueError: As `carry_out`; no class in the model has a rule, no size of one can be smaller, or what the smaller
-            class computes is not what the smaller graph does.
-        TypeError: As `carry_out`.
+        ValueError: As `prune_channels`; no class in the model has a rule, no size of one can be smaller, or what the
+            smaller class computes is not what the smaller graph does.
+        TypeError: As `prune_channels`.
     """
     check_model(model)
     composites = composites_of(model)
@@ -41,7 +54,7 @@ def carry_out_in_classes(model: keras.Model, request: ChannelRequest) -> PrunedC
             f"`keras_prune.channels.register_composite`). {_INSTEAD} Received: '{model.name}' of class "
             f"{type(model).__name__}"
         )
-    analysis = analyze_channels(_written_out(model, request.data))
+    analysis = analyze_for(model, request)
     sizes, reasons = find_sizes(model, composites, analysis)
     said = "; ".join(f"'{name}': {why}" for name, why in reasons.items())
     if not sizes:
@@ -50,6 +63,7 @@ def carry_out_in_classes(model: keras.Model, request: ChannelRequest) -> PrunedC
             f"class {type(model).__name__}"
         )
     names = ", ".join(dict.fromkeys(f"{size.key!r} of {type(size.layer).__name__}" for size in sizes))
+    _check_ratios(request.limits, analysis, sizes)
     result = carry_out_on(restricted(analysis, sizes, f"`keep_classes` changes {names} only"), request)
     changes = [(size.layer, {size.key: size.smaller(_kept(size, result.plan))}) for size in sizes]
     small = remake(model, changes)
@@ -89,6 +103,20 @@ def _without_rule(model: keras.Model) -> str:
     """The classes that could have one."""
     kinds = [type(layer) for layer in _keras.flatten(model) if not _keras.is_of_keras(type(layer))]
     return ", ".join(dict.fromkeys(kind.__name__ for kind in kinds)) or "the model, of Keras's classes alone,"
+
+
+def _check_ratios(limits: Limits, analysis: ChannelAnalysis, sizes: Sequence[ClassSize]) -> None:
+    """Raises if groups that have one size get different ratios."""
+    groups = {group.name: group for group in analysis.groups}
+    for size in sizes:
+        own = [groups[name] for name in size.groups if limits.has_own(groups[name])]
+        found = {limits.own(group) for group in own}
+        if own and (len(own) < len(size.groups) or len(found) > 1):
+            others = sorted({path for name in size.groups for path in groups[name].producers})
+            raise ValueError(
+                f"`keep_classes`: `ratios` must give all layers of one size the same: {size.key!r} of "
+                f"'{size.layer.name}' is that of {', '.join(others)}. Received: ratios={dict(limits.ratios)}"
+            )
 
 
 def _kept(size: ClassSize, plan: ChannelPlan) -> int:

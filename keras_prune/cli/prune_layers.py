@@ -10,6 +10,7 @@ from keras_prune.cli.results import Result
 
 # As `keras_prune.layers.scores` has them; that needs Keras, and tests compare.
 CRITERIA = ("activation_change", "block_influence", "l1", "l2", "loss_change", "random")
+UNITS = ("branches", "blocks")
 
 
 def add_to(kinds: Any) -> None:
@@ -35,6 +36,13 @@ def add_to(kinds: Any) -> None:
         metavar="F",
         help="fraction of the candidates to remove, in [0, 1), the least important first (default: none)",
     )
+    parser.add_argument(
+        "--units",
+        choices=UNITS,
+        default="branches",
+        help="what a ratio, budget or threshold chooses from: residual branches, or whole blocks of custom layers "
+        "(default: branches)",
+    )
     add_common(parser, CRITERIA)
 
 
@@ -53,6 +61,7 @@ def run(args: argparse.Namespace) -> Result:
             ratio=args.ratio,
             budget=budget_of(args),
             threshold=args.threshold,
+            units=args.units,
             importance=args.importance,
             data=None if data is None else data.pair,
             loss=args.loss,

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_prune.cli.command import add_command
 from keras_prune.cli.errors import BadInput
+from keras_prune.cli.files import InputFile
 from keras_prune.cli.options import (
     SAMPLES,
     add_data,
@@ -24,7 +25,8 @@ from keras_prune.cli.removal import THRESHOLDS
 from keras_prune.cli.results import Result
 from keras_prune.selection import Block, NByM, Percentile, Selection, StdThreshold
 
-_WORDS = ("uniform", "erk")
+_WORDS = ("uniform", "erk", "reconstruction")
+_RECONSTRUCTION = 1024  # samples
 _THRESHOLDS = {**THRESHOLDS, "std": StdThreshold}
 
 
@@ -48,6 +50,8 @@ selections:
   std=V          prune weights with |w| < V standard deviations of the layer""",
         example="keras-prune prune weights model.keras -o sparse.keras --sparsity 0.8 --targets 'dense=0.5'\n"
         "keras-prune prune weights model.keras -o half.keras --selection 2:4 --targets 'conv1=none' --strip\n"
+        "keras-prune prune weights model.keras -o refitted.keras --sparsity 0.8 --targets reconstruction "
+        "--reconstruct train.npz\n"
         "keras-prune prune weights model.keras -o scored.keras --sparsity 0.5 --targets erk "
         "--importance taylor --data train.npz --loss sparse_categorical_crossentropy",
     )
@@ -75,7 +79,21 @@ selections:
         help="sparsity of the layers that match PATTERN, or `none` not to prune them; may be repeated. Or one word "
         f"that sets the per-layer sparsity: {', '.join(_WORDS)} (default: uniform)",
     )
-    add_importance(parser, measurable("weights"), "magnitude")
+    criteria = [*measurable("weights"), "reconstruction"]
+    add_importance(parser, criteria, "magnitude, or with --reconstruct reconstruction")
+    parser.set_defaults(importance=None)
+    parser.add_argument(
+        "--reconstruct",
+        type=InputFile,
+        metavar="FILE.npz",
+        help="refit the kept weights so that each layer gives what it gave before, on inputs from this file, with the "
+        f"keys of --data; {_RECONSTRUCTION} samples are drawn (default: weights keep their values)",
+    )
+    parser.add_argument(
+        "--recalibrate",
+        action="store_true",
+        help="with --reconstruct: estimate the statistics of BatchNormalization layers again",
+    )
     parser.add_argument("--prune-frozen", action="store_true", help="prune also weights that are not trainable")
     parser.add_argument("--strip", action="store_true", help="write a plain model, without masks")
     add_data(parser, "samples on which the importance criterion is measured", SAMPLES)
@@ -91,6 +109,11 @@ def run(args: argparse.Namespace) -> Result:
     from keras_prune.weights.prune import prune_weights
 
     data = data_of(args, model)
+    inputs = None
+    if args.reconstruct is not None:
+        from keras_prune.cli.data import load_data
+
+        inputs = load_data(args.reconstruct, model, x_key=args.x_key, samples=_RECONSTRUCTION).x
     pruned = prune_weights(
         model,
         args.sparsity,
@@ -100,6 +123,8 @@ def run(args: argparse.Namespace) -> Result:
         prune_frozen=args.prune_frozen,
         data=None if data is None else data.pair,
         loss=args.loss,
+        reconstruct=inputs,
+        recalibrate=args.recalibrate,
     )
     report = summary(pruned)
     if args.strip:

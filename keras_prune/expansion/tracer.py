@@ -144,11 +144,16 @@ class Tracer:
 
     def _take_apart(self, layer: keras.Layer) -> Callable[[], None]:
         restore = self._hide_variables(layer)
+        function = vars(layer).get("function") if isinstance(layer, keras.layers.Lambda) else None
+        if function is not None:
+            vars(layer)["function"] = self._shadow.function(function)
         _keras.dissolve(layer, self._run, self._methods_of(type(layer)))
 
         def undo() -> None:
             _keras.solidify(layer)
             restore()
+            if function is not None:
+                vars(layer)["function"] = function
 
         return undo
 
@@ -316,6 +321,12 @@ class _Source(keras.KerasTensor):
     def value(self) -> "_Source":
         """Itself: the value of a variable is a tensor."""
         return self
+
+    def assign(self, value: Any) -> Any:
+        """No tensor of a graph keeps a value for the next call."""
+        raise ValueError("it changes its weights when it is called")
+
+    assign_add = assign_sub = assign
 
 
 class _Refusing(keras.random.SeedGenerator):

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -12,10 +12,13 @@ from keras_prune.costs.macs_change import unknown_macs_notes
 from keras_prune.expansion.follow import follow
 from keras_prune.expansion.report import lines_of
 from keras_prune.graph.structure import Structure
+from keras_prune.layers.blocks import BY_UNITS, find_blocks, innermost
 from keras_prune.layers.candidates import Candidate, find_candidates
 from keras_prune.layers.costs import RemovalCosts
 from keras_prune.reporting.numbers import number
 from tflite_export.reporting import Bars, Report, Table
+
+Units = Literal["branches", "blocks"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +32,7 @@ class LayerAnalysis(Report):
         fingerprint: The same for models that differ only in the values of their weights.
         structure: The graphs of the model.
         costs: Counts what the model costs without some of the candidates.
+        units: What a ratio or budget chooses from: see `prune_layers`. Defaults to `"branches"`.
     """
 
     model: str
@@ -37,11 +41,14 @@ class LayerAnalysis(Report):
     fingerprint: str
     structure: Structure
     costs: RemovalCosts
+    units: Units = "branches"
 
     @property
     def ranked(self) -> tuple[Candidate, ...]:
         """The candidates that a ratio or budget chooses from."""
-        return tuple(candidate for candidate in self.candidates if not candidate.unranked)
+        if self.units == "branches":
+            return tuple(candidate for candidate in self.candidates if not candidate.unranked)
+        return tuple(innermost([each for each in self.candidates if each.kind in ("block", "model")]))
 
     def _tables(self) -> list[Table]:
         headings = ("Candidate", "Kind", "Layers", "Parameters", "MACs", "State")
@@ -52,7 +59,7 @@ class LayerAnalysis(Report):
                 short_list(each.layers),
                 f"{each.parameters:,}",
                 number(each.macs),
-                f"only by name: {each.unranked}" if each.unranked else "free",
+                _state(each),
             )
             for each in self.candidates
         ]
@@ -87,6 +94,10 @@ def analyze_layers(model: keras.Model) -> LayerAnalysis:
     layers that are in none of these, and models that contain neither. The last layer before an output is not among
     them. All others are removed only by name.
 
+    Of a subclassed model, which is written out as a graph (see `expand`), a *block* is what a custom layer was that
+    maps a tensor to one of the same shape over at least one residual sum: it is removed whole, by its name, or with
+    `units="blocks"` of `prune_layers`.
+
     Args:
         model: A built Sequential or Functional model, models in it included. It is only read.
 
@@ -105,12 +116,25 @@ def analyze_layers(model: keras.Model) -> LayerAnalysis:
     [candidate.name for candidate in analysis.ranked]
     ```
     """
-    found = follow(model, apart=False)
+    return analyze_units(model, "branches")
+
+
+def analyze_units(model: keras.Model, units: Units) -> LayerAnalysis:
+    """`analyze_layers`, for a ratio or budget that chooses from these units."""
+    found = follow(model, apart=units == "blocks")
     model = found.model
     structure, costs = found.structure, RemovalCosts(found)
     candidates, reasons = find_candidates(structure)
+    candidates += [dataclasses.replace(block, unranked=BY_UNITS) for block in find_blocks(structure)]
+    candidates.sort(key=lambda each: structure.order[id(each.cuts[0].node)])
     counted = tuple(dataclasses.replace(each, macs=costs.macs(each.nodes)) for each in candidates)
-    return LayerAnalysis(model.name, counted, reasons, _fingerprint(model, counted), structure, costs)
+    return LayerAnalysis(model.name, counted, reasons, _fingerprint(model, counted), structure, costs, units)
+
+
+def _state(candidate: Candidate) -> str:
+    if candidate.kind == "block":
+        return candidate.unranked
+    return f"only by name: {candidate.unranked}" if candidate.unranked else "free"
 
 
 def short_list(names: tuple[str, ...], limit: int = 4) -> str:

@@ -19,7 +19,7 @@ from keras_prune.layers.bypass import Cut
 from keras_prune.layers.residual_sums import droppable, operands
 from tflite_export.reporting import Shown
 
-Kind = Literal["branch", "layer", "model"]
+Kind = Literal["branch", "layer", "model", "block"]
 
 _NORMS = (
     layers.BatchNormalization,
@@ -52,7 +52,7 @@ class Candidate(Shown):
     Args:
         name: Path of the sum, of the layer, or of the model inside. The second use of a layer is `"name#2"`, and where
             a sum adds several branches, that of its third operand is `"name:2"`.
-        kind: `"branch"`, `"layer"` or `"model"`.
+        kind: `"branch"`, `"layer"`, `"model"` or `"block"`.
         cuts: What changes in the graph.
         nodes: The uses of operations that are no longer computed then, except those inside of models.
         vanishing: The same with those inside of models that are used nowhere else.
@@ -142,7 +142,7 @@ def _branches(structure: Structure, graph: Graph, reasons: dict[str, str]) -> li
                 reasons.update((structure.path(each), reason) for each in structure.with_inner(own[index]))
         for index in mine:
             name = _name(structure, node) + (f":{index}" if len(mine) > 1 else "")
-            found.append(_candidate(structure, name, "branch", [Cut(node, index)], [*own[index]]))
+            found.append(candidate_of(structure, name, "branch", [Cut(node, index)], [*own[index]]))
     return found
 
 
@@ -174,18 +174,19 @@ def _starts(graph: Graph, own: list[Any], tensor: Any) -> set[int]:
 
 def _layer(structure: Structure, node: Any, branch: Candidate | None) -> tuple[Candidate | None, str]:
     """A layer, or model inside, with what belongs to it; or the reason why it cannot be removed."""
-    reason = _why_not(node)
+    reason = why_not(node)
     if reason:
         return None, reason
     chain = [node, *_followers(structure.of_node[id(node)], node)]
     kind: Kind = "layer" if structure.inner(node) is None else "model"
-    candidate = _candidate(structure, _name(structure, node), kind, [Cut(each) for each in chain], chain)
+    candidate = candidate_of(structure, _name(structure, node), kind, [Cut(each) for each in chain], chain)
     if branch is not None and is_covered(branch.uses, candidate.uses):
         return None, f"it is all of the branch '{branch.name}'"
     return candidate, ""
 
 
-def _why_not(node: Any) -> str:
+def why_not(node: Any) -> str:
+    """Why a node cannot be bypassed; empty if it can."""
     tensors = {id(tensor): tensor for tensor in data_tensors(node)}
     if len(tensors) != 1:
         return f"it has {len(tensors)} inputs" if tensors else "it has no input tensor"
@@ -228,13 +229,14 @@ def _followers(graph: Graph, node: Any) -> list[Any]:
     while True:
         tensor = node.outputs[0]
         readers = graph.consumers.get(id(tensor), [])
-        if id(tensor) in outputs or len(readers) != 1 or not is_follower(readers[0]) or _why_not(readers[0]):
+        if id(tensor) in outputs or len(readers) != 1 or not is_follower(readers[0]) or why_not(readers[0]):
             return found
         node = readers[0]
         found.append(node)
 
 
-def _candidate(structure: Structure, name: str, kind: Kind, cuts: list[Cut], nodes: list[Any]) -> Candidate:
+def candidate_of(structure: Structure, name: str, kind: Kind, cuts: list[Cut], nodes: list[Any]) -> Candidate:
+    """The candidate of these cuts, with what vanishes with these nodes."""
     if kind == "branch" and len(operands(cuts[0].node)) == 2:
         nodes = [*nodes, cuts[0].node]
     vanishing = structure.in_order(structure.with_inner(nodes))

@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
 
 from keras_prune.costs.budget import Budget, BudgetRow
 from keras_prune.importance.registry import name_of
-from keras_prune.layers.analysis import LayerAnalysis, analyze_layers
+from keras_prune.layers.analysis import LayerAnalysis, Units, analyze_units
 from keras_prune.layers.candidates import Candidate
 from keras_prune.layers.choose import (
     choose_by_budget,
@@ -26,7 +26,7 @@ from keras_prune.layers.report import LayerReport, make_report
 from keras_prune.layers.scores import Score, check_importance, score_candidates
 from keras_prune.selection.thresholds import ThresholdRule
 from keras_prune.selection.unit_thresholds import lowest_kept, threshold_text, unit_threshold
-from keras_prune.validation import check_fraction
+from keras_prune.validation import check_choice, check_fraction
 from tflite_export.reporting import Shown
 
 
@@ -58,6 +58,7 @@ def prune_layers(
     ratio: float | None = None,
     budget: Budget | None = None,
     threshold: float | ThresholdRule | None = None,
+    units: Units = "branches",
     importance: str | Score = "l2",
     data: Any = None,
     loss: Any = None,
@@ -81,6 +82,9 @@ def prune_layers(
         threshold: The score below which candidates are removed instead: a number, in units of the scores;
             `RelativeThreshold(0.1)`, a tenth of the largest score of the ranked candidates; or `MeanThreshold(1.0)`,
             one standard deviation below their mean score. Defaults to None.
+        units: What a ratio, budget or threshold chooses from: `"branches"`, the innermost residual branches, and layers
+            that are in none; `"blocks"`, the innermost whole blocks of a model of custom layers, such as those of a
+            transformer. Defaults to `"branches"`.
         importance: The importance criterion that ranks the candidates: a name, or a function `candidate -> score`,
             higher = keep. Defaults to `"l2"`.
             `"l2"`, `"l1"`: the size of the weights, about 1 for new ones. They say little of layers outside of
@@ -124,7 +128,8 @@ def prune_layers(
     check_asked(names, ratio, budget, plan, threshold)
     rule = None if threshold is None else unit_threshold(threshold)
     check_importance(importance)
-    analysis = analyze_layers(model)
+    check_choice(units, "units", get_args(Units))
+    analysis = analyze_units(model, units)
     scores: dict[str, float] = {}
     skipped: dict[str, str] = {}
     budgets: tuple[BudgetRow, ...] = ()

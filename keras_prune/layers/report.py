@@ -155,7 +155,8 @@ def make_report(
     rows = []
     for each in analysis.candidates:
         outer = [name for name, nodes in gone.items() if all(id(cut.node) in nodes for cut in each.cuts)]
-        note = skipped.get(each.name) or (f"not ranked, {each.unranked}" if each.unranked and scores else "")
+        unranked = each.unranked if scores and each.name not in scores else ""
+        note = skipped.get(each.name) or (f"not ranked, {unranked}" if unranked else "")
         if each.name not in gone and outer:
             note = f"with '{outer[0]}'"
         rows.append(

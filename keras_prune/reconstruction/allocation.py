@@ -72,10 +72,10 @@ def spend(
     while left > 1e-9 * max(budget, 1.0):
         steps = []
         for layer, (error, cost) in enumerate(zip(errors, costs, strict=True)):
-            dearer = [(price, value) for price, value in zip(cost, error, strict=True) if price > found[layer] + 1e-9]
-            if dearer:
+            above = [(price, value) for price, value in zip(cost, error, strict=True) if price > found[layer] + 1e-9]
+            if above:
                 now = float(np.interp(found[layer], *_rising(cost, error)))
-                price, value = min(dearer)
+                price, value = min(above)
                 steps.append(((now - value) / (price - found[layer]), -layer, price))
         if not steps:
             break

@@ -1,4 +1,4 @@
-"""What a layer reads in a model whose earlier layers are pruned already, beside what it gave in the original model."""
+"""Inputs of a layer in a model whose earlier layers are pruned already, beside its outputs in the original model."""
 
 import contextlib
 from collections.abc import Callable, Sequence

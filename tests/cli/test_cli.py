@@ -100,6 +100,16 @@ def test_prune_weights(folder, report, options, arguments):
     assert kp.summary(keras.saving.load_model("sparse.keras")).masked
 
 
+def test_prune_weights_and_refit_what_is_kept(folder, report):
+    x = np.load("train.npz")["x_train"].astype("float32")
+    expected = kp.prune_weights(keras.saving.load_model("model.keras"), 0.5, targets="reconstruction", reconstruct=x)
+    options = ("--sparsity=0.5", "--targets=reconstruction", "--reconstruct=train.npz")
+    assert report("prune", "weights", "model.keras", "-o", "sparse.keras", *options) == plain(kp.summary(expected))
+    found = keras.saving.load_model("sparse.keras")
+    close = found(x, training=False), expected(x, training=False)  # the file's samples come in another order
+    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, close), atol=1e-3)
+
+
 def test_prune_weights_by_an_importance_that_needs_data(folder, run, report):
     options = ["--sparsity=0.5", "--importance=taylor", "--data=train.npz"]
     report("prune", "weights", "model.keras", "-o", "own.keras", *options)  # the loss that the model has

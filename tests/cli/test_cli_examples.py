@@ -18,6 +18,8 @@ from keras_prune.channels.limits import Scope
 from keras_prune.cli import main
 from keras_prune.cli.program import parser
 from keras_prune.cli.prune_layers import CRITERIA as CRITERIA_OF_LAYERS
+from keras_prune.cli.prune_layers import UNITS
+from keras_prune.layers.analysis import Units
 from keras_prune.layers.scores import check_importance
 from keras_prune.layers.scores import names as layer_criteria
 from tflite_export.conversion.modes import MODES
@@ -180,6 +182,7 @@ def test_the_choices_are_those_of_the_library():
     options = {action.dest: action for action in COMMANDS["prune channels"]._actions}
     assert set(options["scope"].choices) == set(get_args(Scope))
     assert set(CRITERIA_OF_LAYERS) == set(layer_criteria())
+    assert get_args(Units) == UNITS
     options = {action.dest: action for action in COMMANDS["export"]._actions}
     assert {None, *options["quantize"].choices} == set(MODES)
     assert set(options["input_type"].choices) == {each for mode in MODES.values() for each in mode.port_types}

@@ -32,6 +32,7 @@ WITHOUT_EXAMPLE = {
     kp.selection.Selection,
     kp.insight.Sensitivity,
     kp.insight.SparsitySummary,
+    kp.weights.LayerErrors,
 }
 
 

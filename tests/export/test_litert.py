@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from support import tflite_files as made
+from support.versions import needs_tensorflow
 
 import tflite_export
 from tflite_export.runtime import ports, trial_run
@@ -26,7 +27,10 @@ def stored_outputs(path, x):
     return np.array(outputs), read["quantization"], written["quantization"]
 
 
-@pytest.mark.parametrize("kind", ["int8", "int16x8"])
+ROUNDING = needs_tensorflow("2.20", "its interpreter rounds a few integers of sixteen bits otherwise than LiteRT")
+
+
+@pytest.mark.parametrize("kind", ["int8", pytest.param("int16x8", marks=ROUNDING)])
 def test_quantized_files_take_and_give_real_numbers(tflite_files, kind):
     model, paths = tflite_files
     x = made.images(6, seed=3)

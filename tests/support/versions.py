@@ -1,5 +1,7 @@
 """What the Keras of this environment lacks. `make test-floor` runs the tests on the oldest that is allowed."""
 
+import contextlib
+import importlib.metadata
 import inspect
 
 import keras
@@ -19,8 +21,11 @@ def has(name):
 
 def is_keras(version):
     """Whether Keras is of this version, or later: for what is there, but wrong, before it."""
-    here, other = (tuple(map(int, each.split(".")[:2])) for each in (keras.__version__, version))
-    return here >= other
+    return _numbers(keras.__version__) >= _numbers(version)
+
+
+def _numbers(version):
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 def _lacks(version, names):
@@ -55,3 +60,12 @@ def call_if_there(function, *args, otherwise=None):
         if error.obj in (keras.ops, keras.layers):
             return otherwise
         raise
+
+
+def needs_tensorflow(version, why):
+    """A mark for tests of what TensorFlow does otherwise before this version, and why."""
+    here = version  # without TensorFlow the test is skipped for that
+    for name in ("tensorflow", "tensorflow-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            here = importlib.metadata.version(name)
+    return pytest.mark.skipif(_numbers(here) < _numbers(version), reason=f"TensorFlow {here}: {why}")
