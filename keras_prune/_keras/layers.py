@@ -197,3 +197,30 @@ def attention_projections(layer: keras.Layer) -> dict[str, keras.Layer]:
 def is_of_keras(kind: type) -> bool:
     """Whether Keras itself defines this class."""
     return kind.__module__.split(".")[0] == "keras"
+
+
+_COMPUTES_NOTHING = frozenset({"__init__", "get_config", "from_config", "__repr__", "__str__"})
+
+
+def class_that_computes(kind: type) -> type:
+    """The class of Keras whose layer a custom class is, if it overrides nothing of what that computes; else itself."""
+    found, names = kind, set()
+    while not is_of_keras(found):
+        if len(found.__bases__) > 1:
+            return kind
+        names |= {name for name, held in vars(found).items() if callable(held) or not name.startswith("__")}
+        (found,) = found.__bases__ or (object,)
+        if found is object:
+            return kind
+    computes = found is not keras.Layer and not issubclass(found, keras.Model)
+    return found if computes and not any(hasattr(found, name) for name in names - _COMPUTES_NOTHING) else kind
+
+
+def become(layer: keras.Layer, kind: type) -> None:
+    """Makes a layer one of another class that computes the same from the same attributes."""
+    object.__setattr__(layer, "__class__", kind)
+
+
+def takes_training(layer: keras.Layer) -> bool:
+    """Whether `fit` passes `training=True` to the layer."""
+    return bool(layer._call_has_training_arg)

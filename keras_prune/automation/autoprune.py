@@ -91,7 +91,7 @@ def autoprune(
     The model is selected on the validation data: evaluate the result on other data.
 
     Args:
-        model: A built and trained Sequential or Functional model without masks. It is not changed.
+        model: A built and trained model without masks; see `expand` for those that are no graph. It is not changed.
         train_data: Data for fine-tuning: `(x, y)`, `(x, y, sample_weight)`, or whatever else `fit` takes and that can
             be iterated more than once. With int8 the ranges of activations are from its first 200 samples.
         validation_data: Data on which the metric is measured, in the same forms. They are held in memory.
@@ -140,8 +140,8 @@ def autoprune(
     Raises:
         ValueError: Arguments outside these ranges, data that do not fit the model, a metric that it does not have, no
             loss, a time limit that is too short for a first candidate (what was measured is kept), an `output` that
-            cannot be written or holds other files, a subclassed model or one with masks, a budget that none of the
-            methods can meet, or a budget of MACs for a model whose MACs are unknown.
+            cannot be written or holds other files, a model that cannot be written out (see `expand`) or one with masks,
+            a budget that none of the methods can meet, or a budget of MACs for a model whose MACs are unknown.
         TypeError: An argument of another type.
         ImportError: What `tflite_export.export` needs is not installed, or Optuna with `search="optuna"`.
         tflite_export.ExportError: The unpruned model cannot be exported.

@@ -1,4 +1,4 @@
-"""`carry_out`: what a request for channels asks is scored, chosen, removed and reported."""
+"""`carry_out_on`: what a request for channels asks is scored, chosen, removed and reported."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_prune.channels.groups import ChannelAnalysis, analyze_channels
+from keras_prune.channels.compensate import compensate_channels, compensation_batches
+from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.ranked_together import GroupThreshold
@@ -62,19 +63,15 @@ class PrunedChannels(Shown):
         return self.report._repr_html_()
 
 
-def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
-    """`prune_channels`, of a model that may have lost channels in earlier steps: see `ChannelRequest.original`."""
-    return carry_out_on(analyze_channels(model), request)
-
-
 def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedChannels:
-    """The same, with the channels that were found."""
+    """Remove what is asked of the channels that were found."""
     model = analysis.trace.model  # what it was written out as, perhaps
     limits = request.limits
     limits.check(analysis)
     if request.strict and analysis.unknown:
         raise ValueError(f"Not every operation has a rule. Received: {'; '.join(analysis.unknown.values())}")
     batches = None if request.recalibrate is None else recalibration_batches(model, request.recalibrate)
+    calibration = None if request.compensate is None else compensation_batches(model, request.compensate)
     costs = costs_of_trace(analysis.trace)
     plan = request.plan
     asked: Mapping[str, int] = {}
@@ -88,10 +85,11 @@ def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedCh
         plan, asked = order.plan(length), order.asked(length)
     keep = plan.keep(analysis)
     small = rebuild(analysis.trace, keep)
+    refits = () if calibration is None else compensate_channels(analysis.trace, keep, small, calibration)
     if batches is not None:
         recalibrate_statistics(small, batches)
     thresholds = {} if choice is None else choice.thresholds
-    report = make_report(analysis, costs, plan, keep, asked, request, budgets, thresholds)
+    report = make_report(analysis, costs, plan, keep, asked, request, budgets, thresholds, refits)
     return PrunedChannels(small, plan, report, choice)
 
 

@@ -134,13 +134,13 @@ def analyze_channels(model: keras.Model) -> ChannelAnalysis:
     """Find the channels of a model, group those that depend on each other, and say which are always kept, and why.
 
     Args:
-        model: A built Sequential or Functional model, models in it included. It is only read.
+        model: A built model, models in it included; see `expand` for those that are no graph. It is only read.
 
     Returns:
         A `ChannelAnalysis`; print it for a table, `plot` it for bars.
 
     Raises:
-        ValueError: The model is not built, is subclassed, or has pruning masks.
+        ValueError: The model is not built, has pruning masks, or cannot be written out.
         TypeError: `model` is no Keras model.
 
     Example:

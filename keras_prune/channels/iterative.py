@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_prune.channels.carry_out import PrunedChannels, carry_out, left_of_all
-from keras_prune.channels.groups import analyze_channels
+from keras_prune.channels.carry_out import PrunedChannels, left_of_all
 from keras_prune.channels.limits import Scope
 from keras_prune.channels.request import ChannelRequest
+from keras_prune.channels.same_classes import analyze_for, carry_out
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget
 from keras_prune.costs.counting import costs_of_trace
@@ -28,7 +28,7 @@ class IterativePruning:
     removed than was asked for.
 
     Args:
-        model: A built Sequential or Functional model. It is not changed.
+        model: A built model, as in `prune_channels`. It is not changed.
         steps: Number of models, at least 1.
         ratio: As in `prune_channels`: of the channels of `model`, the fraction that is missing in the last one.
         budget: As in `prune_channels`, instead of `ratio`; not of `bytes` or `latency`, which are measured on files,
@@ -44,7 +44,9 @@ class IterativePruning:
         data: As in `prune_channels`.
         loss: As in `prune_channels`.
         recalibrate: As in `prune_channels`.
+        compensate: As in `prune_channels`: in each step, so that fine-tuning starts from a better model.
         strict: As in `prune_channels`.
+        keep_classes: As in `prune_channels`.
 
     Raises:
         ValueError: As `prune_channels`; `steps` below 1; a budget of `bytes` or `latency`.
@@ -78,19 +80,21 @@ class IterativePruning:
         data: Any = None,
         loss: Any = None,
         recalibrate: Any = None,
+        compensate: Any = None,
         strict: bool = False,
+        keep_classes: bool = False,
     ):
         self._steps = check_integer(steps, "steps", 1)
         chosen = ratio, budget, ratios, threshold, importance, scope, round_to, min_channels, max_ratio
-        request = ChannelRequest(*chosen, data, loss, recalibrate, strict)
+        request = ChannelRequest(*chosen, data, loss, recalibrate, compensate, strict, keep_classes=keep_classes)
         if budget is not None and budget.measured:
             raise ValueError(
                 "A budget of the exported file, its bytes or its latency, cannot be reached in steps: count `macs`, "
                 f"`params` or `weight_bytes`. Received: budget={budget!r}"
             )
-        analysis = analyze_channels(model)
+        analysis = analyze_for(model, request)
         self.results: list[PrunedChannels] = []
-        self._model = analysis.trace.model
+        self._model = model if keep_classes else analysis.trace.model
         self._request = dataclasses.replace(request, original={group.name: group.size for group in analysis.groups})
         self._costs: dict[str, int | None] = {}
         if budget is not None:

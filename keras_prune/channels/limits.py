@@ -62,7 +62,7 @@ class Limits(Shown):
         Raises:
             ValueError: A pattern matches no layer, or layers of one group get different ratios.
         """
-        check_patterns(self.ratios, [path for group in analysis.groups for path in group.producers], "ratios")
+        check_patterns(self.ratios, [path for group in analysis.groups for path in _named_by(group)], "ratios")
         for group in analysis.groups:
             found = self._own(group)
             if len(set(found.values())) > 1:
@@ -101,5 +101,11 @@ class Limits(Shown):
         return {
             pattern: ratio
             for pattern, ratio in self.ratios.items()
-            if any(matches(pattern, path) for path in group.producers)
+            if any(matches(pattern, path) for path in _named_by(group))
         }
+
+
+def _named_by(group: ChannelGroup) -> list[str]:
+    """What patterns may name a group by: the layers that make its channels, and of those that make several kinds the
+    kind too, `"attention:num_heads"`."""
+    return [*group.producers, *([group.name] if ":" in group.name else [])]

@@ -5,15 +5,14 @@ from typing import Any
 
 import keras
 
-from keras_prune.channels.carry_out import PrunedChannels, carry_out
+from keras_prune.channels.carry_out import PrunedChannels
 from keras_prune.channels.limits import Scope
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.request import ChannelRequest
-from keras_prune.channels.same_classes import carry_out_in_classes
+from keras_prune.channels.same_classes import carry_out
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget
 from keras_prune.selection.thresholds import ThresholdRule
-from keras_prune.validation import check_flag
 
 
 def prune_channels(
@@ -31,6 +30,7 @@ def prune_channels(
     data: Any = None,
     loss: Any = None,
     recalibrate: Any = None,
+    compensate: Any = None,
     strict: bool = False,
     plan: ChannelPlan | None = None,
     keep_classes: bool = False,
@@ -43,12 +43,13 @@ def prune_channels(
     report marks a group inexact.
 
     Args:
-        model: A built Sequential or Functional model. It is not changed.
+        model: A built model. It is not changed. What is no graph is written out first: see `expand`.
         ratio: Fraction of the channels to remove, in [0, 1). Half of the channels of every group leaves about a
             quarter of the parameters. Defaults to None: no channels except those that `ratios` names.
         budget: What the smaller model may cost instead, such as `Budget(macs=0.5)`: as few channels as possible are
             removed. Defaults to None.
-        ratios: Other fractions, by pattern of the layers that make the channels; None: they are kept. The input
+        ratios: Other fractions, by pattern of the layers that make the channels, or of one kind of their channels,
+            such as `"*attention*:num_heads"`; None: they are kept. The input
             channels of such a layer are not affected. Groups with their own ratio are not part of `scope`. Defaults to
             None: no others.
         threshold: The score below which channels are removed instead: a number, in units of the scores;
@@ -60,7 +61,7 @@ def prune_channels(
         importance: How channels are scored: a name, a function, or a `ChannelImportance`, which has the formulas.
             `"loss_change"` evaluates the model once for each channel. Defaults to `"l2"`.
             Of the weights alone: `"l2"`, `"l1"`, `"lamp"`, `"fpgm"`, `"batch_norm_scale"`, `"random"`.
-            With data: `"wanda"`, `"activation_weight"`, `"mean_activation"`, `"apoz"`, `"entropy"`.
+            With data: `"wanda"`, `"activation_weight"`, `"mean_activation"`, `"apoz"`, `"entropy"`, `"reconstruction"`.
             With data and a loss: `"taylor"`, `"snip"`, `"fisher"`, `"loss_change"`.
         scope: Which channels are ranked together: `"group"` removes the same fraction from each group; `"global"` ranks
             the channels of all groups; `"isomorphic"` those of groups of the same structure (Fang et al. 2024), so that
@@ -76,6 +77,11 @@ def prune_channels(
         recalibrate: Inputs (in a form that `data` may have) on which the BatchNormalization statistics of the smaller
             model are estimated again, before any fine-tuning: a cheap gain. Layers that are not trainable keep theirs.
             Defaults to None: all keep theirs.
+        compensate: Inputs (in a form that `data` may have; no targets) on which what is left takes over the work of the
+            removed channels, without training: layer by layer, by least squares, weights and biases are fitted so that
+            the layer's outputs come as near as possible to those of the original. A thousand samples suffice. The
+            report says how near each layer came; layers of other kinds, and those that are not trainable, are left as
+            they are. Defaults to None: the remaining weights keep their values.
         strict: Raise if some operation has no rule. Defaults to False.
         plan: A plan to replay instead; then no `ratio`, `budget`, `threshold` or `ratios`. Defaults to None.
         keep_classes: Return a model of the same class, with smaller numbers in its configuration, in place of one that
@@ -89,9 +95,9 @@ def prune_channels(
     Raises:
         ValueError: A ratio outside [0, 1), conflicting ratios in one group, a threshold that is none, an unknown
             pattern or criterion, a budget that cannot be met (the message says the smallest that can), data that do not
-            fit the model, a plan made for another model, a subclassed or unbuilt model, or, with `strict`, an operation
-            without a rule. With `keep_classes`, no class in the model has a rule for composites, or none of its sizes
-            can be smaller (the message says why).
+            fit the model, a plan made for another model, an unbuilt model or one that cannot be written out, or, with
+            `strict`, an operation without a rule. With `keep_classes`, no class in the model has a rule for composites,
+            or none of its sizes can be smaller (the message says why).
         TypeError: `model` is no Keras model, or `budget`, `ratios` or `plan` is of another type.
 
     Example:
@@ -106,7 +112,4 @@ def prune_channels(
     ```
     """
     chosen = ratio, budget, ratios, threshold, importance, scope, round_to, min_channels, max_ratio
-    request = ChannelRequest(*chosen, data, loss, recalibrate, strict, plan)
-    return (
-        carry_out_in_classes(model, request) if check_flag(keep_classes, "keep_classes") else carry_out(model, request)
-    )
+    return carry_out(model, ChannelRequest(*chosen, data, loss, recalibrate, compensate, strict, plan, keep_classes))

@@ -90,10 +90,9 @@ selections:
         f"keys of --data; {_RECONSTRUCTION} samples are drawn (default: weights keep their values)",
     )
     parser.add_argument(
-        "--no-recalibrate",
-        dest="recalibrate",
-        action="store_false",
-        help="with --reconstruct: leave the statistics of BatchNormalization layers as they are",
+        "--recalibrate",
+        action="store_true",
+        help="with --reconstruct: estimate the statistics of BatchNormalization layers again",
     )
     parser.add_argument("--prune-frozen", action="store_true", help="prune also weights that are not trainable")
     parser.add_argument("--strip", action="store_true", help="write a plain model, without masks")

@@ -3,6 +3,16 @@
 from keras_prune.expansion import leaf_rules
 from keras_prune.expansion.expand import expand
 from keras_prune.expansion.report import ExpandedLayer, Expansion, report
-from keras_prune.graph.leaf_layers import AddLoss, RepeatForBatch, Weight
+from keras_prune.graph.leaf_layers import AddLoss, InferenceBatchNormalization, RepeatForBatch, Weight
 
-__all__ = ["AddLoss", "ExpandedLayer", "Expansion", "RepeatForBatch", "Weight", "expand", "leaf_rules", "report"]
+__all__ = [
+    "AddLoss",
+    "ExpandedLayer",
+    "Expansion",
+    "InferenceBatchNormalization",
+    "RepeatForBatch",
+    "Weight",
+    "expand",
+    "leaf_rules",
+    "report",
+]

@@ -11,6 +11,7 @@ from keras_prune import _keras
 from keras_prune.expansion.any_batch import Batches, Follows, array_of_any, differing, same, slice_of_any
 from keras_prune.expansion.following import WAYS, Following, check_shapes
 from keras_prune.expansion.names import Names, name_of_operation
+from keras_prune.expansion.own_training import at_inference, fixed_training
 from keras_prune.expansion.tracer import Call, Traced
 from keras_prune.graph.leaf_layers import RepeatForBatch, constant_of, weight_of
 
@@ -94,11 +95,20 @@ class Builder:
         arguments = self._arguments(node, other, path)
         operation = node.operation
         if isinstance(operation, keras.Layer):
+            if self._only_inference(operation) and at_inference(operation) is None:
+                return arguments[0][0]
             if id(operation) not in self._operations:
                 self._operations[id(operation)] = operation
                 operation.name = self._names.give(path, operation.name)
             return operation(*arguments[0], **arguments[1])
         return self._operation(node, other, path, arguments)
+
+    def _only_inference(self, layer: keras.Layer) -> bool:
+        """Whether custom code passes `training=False` to this layer, whatever the call of the model passes."""
+        fixed = {fixed_training(node, True) for node in self._second.nodes if node.operation is layer}
+        if len(fixed) > 1:
+            raise Follows(f"its code calls '{layer.name}' with training=False, and other code does not")
+        return False in fixed
 
     def _operation(self, node: Any, other: Any, path: tuple[str, ...], arguments: Any) -> Any:
         """An operation of `keras.ops`, with settings for any batch size."""

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_prune import _keras
 from keras_prune.expansion.inputs import InputSpecs
+from keras_prune.expansion.own_training import is_random
 
 _BATCHES = (2, 7)  # other sizes than those that were traced
 _OPEN = (16, 24)  # sizes tried where they are unknown
@@ -39,6 +40,13 @@ def check_expanded(model: keras.Model, expanded: keras.Model, specs: InputSpecs)
     return ""
 
 
+def is_random_at_inference(model: keras.Model, specs: InputSpecs) -> bool:
+    """Whether the model gives other outputs for the same inputs."""
+    inputs = specs.random(_BATCHES[0], highest_number(model), 0, _OPEN[0])
+    pairs = zip(outputs_of(model, inputs, False), outputs_of(model, inputs, False), strict=True)
+    return not all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
+
+
 def outputs_of(model: keras.Model, inputs: Any, training: bool) -> list[np.ndarray]:
     """The outputs of a model, in NumPy. Its variables stay as they are."""
     inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
@@ -51,20 +59,6 @@ def highest_number(model: keras.Model) -> int:
     """The number of rows of the smallest table that whole numbers may be looked up in."""
     tables = [part.input_dim for part in _keras.flatten(model) if isinstance(part, keras.layers.Embedding)]
     return max(2, min(tables, default=2))
-
-
-def is_random(model: keras.Model) -> bool:
-    """Whether some layer of the model draws random numbers in training."""
-    return any(_draws(part) for part in _keras.flatten(model) if not isinstance(part, keras.Model))
-
-
-def _draws(layer: keras.Layer) -> bool:
-    rates = [getattr(layer, key, 0) or 0 for key in ("rate", "dropout", "recurrent_dropout", "stddev", "factor")]
-    if any(np.any(np.asarray(rate, dtype=object) != 0) for rate in rates):
-        return True
-    held = vars(layer).values()
-    seeded = any(isinstance(value, keras.random.SeedGenerator) for value in held)
-    return seeded and not isinstance(layer, keras.layers.Dropout | keras.layers.MultiHeadAttention | keras.layers.RNN)
 
 
 def _gap(found: np.ndarray, expected: np.ndarray) -> float:

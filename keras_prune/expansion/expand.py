@@ -1,5 +1,6 @@
 """`expand`: what any model computes, written out as one Functional model."""
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,11 +8,14 @@ import keras
 
 from keras_prune import _keras
 from keras_prune.expansion.any_batch import Batches
+from keras_prune.expansion.blame import Differs, Whole, classes_apart
 from keras_prune.expansion.build import Builder, Failed
-from keras_prune.expansion.check import check_expanded
+from keras_prune.expansion.check import check_expanded, is_random_at_inference
 from keras_prune.expansion.differences import first_to_differ, has_losses, rank_of_calls, same_graph
 from keras_prune.expansion.dropout import as_dropout
 from keras_prune.expansion.inputs import InputSpecs, Sizes
+from keras_prune.expansion.own_training import remarks_on
+from keras_prune.expansion.parts import as_keras_layers, is_leaf
 from keras_prune.expansion.report import note, report_of
 from keras_prune.expansion.tracer import Traced, Tracer
 from keras_prune.graph.duplicate import duplicate
@@ -80,8 +84,15 @@ def write_out(
         followed: The custom layers that stay whole, by their place among all layers of the model.
     """
     specs = InputSpecs(model, sizes, example)
+    whole = dict.fromkeys(followed, "channels can be followed through it")
     with nothing_drawn():
-        return _Expander(model, specs, followed).expanded()
+        try:
+            return _Expander(model, specs, whole).expanded()
+        except Differs as differs:
+            for way in differs.ways():
+                with contextlib.suppress(ValueError):
+                    return _Expander(model, specs, {**whole, **way}).expanded()
+            raise
 
 
 class _Expander:
@@ -90,10 +101,10 @@ class _Expander:
     Args:
         model: The model.
         specs: Its inputs.
-        followed: The custom layers that stay whole, by their place among all layers.
+        whole: The custom layers that stay whole, by their place among all layers, and why.
     """
 
-    def __init__(self, model: keras.Model, specs: InputSpecs, followed: Iterable[int] = ()):
+    def __init__(self, model: keras.Model, specs: InputSpecs, whole: Whole):
         self._model, self._specs, self._tried = model, specs, False
         try:
             self._copy = duplicate(model)
@@ -102,7 +113,8 @@ class _Expander:
         self._weights = self._copy.weights
         self._tracer = Tracer(self._copy)
         parts = _keras.flatten(self._copy)
-        self._tracer.whole.update((id(parts[place]), "channels can be followed through it") for place in followed)
+        as_keras_layers(parts)
+        self._tracer.whole.update((id(parts[place]), reason) for place, reason in whole.items())
 
     def expanded(self) -> keras.Model:
         for _ in range(_ATTEMPTS):
@@ -157,8 +169,13 @@ class _Expander:
             for part in made.layers:
                 if isinstance(part, AddLoss):
                     part.only_training = True
-        note(made, report_of(self._model, made, first, self._tracer), self._weights)
+        note(made, report_of(self._model, made, first, self._tracer, self._remarks(made)), self._weights)
         return made
+
+    def _remarks(self, made: keras.Model) -> tuple[str, ...]:
+        advice = self._advice
+        whole = advice and not all(is_leaf(part) for part in made.layers)
+        return (*remarks_on(self._model), *([advice.strip()] if whole else []))
 
     def _build(self, first: Traced, second: Traced) -> keras.Model:
         return Builder(first, second, self._batches, self._copy).build(self._specs.symbolic(None), self._model.name)
@@ -183,21 +200,31 @@ class _Expander:
         try:
             differs = check_expanded(self._model, made, self._specs)
         except Exception as error:
-            raise self._refusal(f"{type(error).__name__}: {error}") from error
-        if differs:
-            raise self._refusal(f"what was made of it gives {differs}")
-        note(made, report_of(self._model, made, first, self._tracer), self._weights)
+            raise self._differs(f"{type(error).__name__}: {error}", first) from error
+        remarks = self._remarks(made)
+        if differs and is_random_at_inference(self._model, self._specs):
+            remarks += ("Its outputs are random, so that the two could not be compared",)
+        elif differs:
+            raise self._differs(f"what was made of it gives {differs}", first)
+        note(made, report_of(self._model, made, first, self._tracer, remarks), self._weights)
         return made
 
-    def _refusal(self, reason: str) -> ValueError:
+    def _differs(self, reason: str, first: Traced) -> Differs:
+        return Differs(str(self._refusal(reason)), f"written out, {reason}", classes_apart(first, self._copy))
+
+    @property
+    def _advice(self) -> str:
+        """What to try where sizes are unknown; else empty."""
         open_sizes = self._specs.open
-        advice = ""
-        if open_sizes:
-            example = ", ".join(f'"{name}": {_example(count)}' for name, count in open_sizes.items())
-            advice = f"Inputs of unknown size may be the reason: give them, as in `sizes={{{example}}}`. "
+        if not open_sizes:
+            return ""
+        example = ", ".join(f'"{name}": {_example(count)}' for name, count in open_sizes.items())
+        return f"Inputs of unknown size may be the reason: give them, as in `sizes={{{example}}}`. "
+
+    def _refusal(self, reason: str) -> ValueError:
         return ValueError(
-            f"The model cannot be written out as a graph: {reason}. {advice}Received: '{self._model.name}' of class "
-            f"{type(self._model).__name__}"
+            f"The model cannot be written out as a graph: {reason}. {self._advice}Received: '{self._model.name}' of "
+            f"class {type(self._model).__name__}"
         )
 
 

@@ -4,8 +4,8 @@ import keras
 
 from keras_prune import _keras
 from keras_prune.expansion.expand import write_out
-from keras_prune.expansion.parts import is_leaf
-from keras_prune.expansion.report import find_report
+from keras_prune.expansion.parts import becomes_keras_layer, is_leaf
+from keras_prune.expansion.report import find_report, report
 from keras_prune.tracing.checks import check_model
 from keras_prune.tracing.trace import Trace, trace
 
@@ -54,6 +54,10 @@ def follow(model: keras.Model, apart: bool = True) -> Trace:
         for layer in in_the_way:
             name = found.names[id(layer)]
             found.unknown[name] += f"; the model cannot be written out ({str(error).partition(': ')[2]})"
+        return found
+    apart_now = {layer.kind for layer in report(expanded).layers if layer.operations is not None}
+    of_keras = any(becomes_keras_layer(layer) for layer in in_the_way)
+    if not of_keras and apart_now.isdisjoint(type(layer).__name__ for layer in in_the_way):  # nothing is gained
         return found
     return trace(_compiled_like(model, expanded))
 

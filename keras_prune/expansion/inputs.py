@@ -25,6 +25,10 @@ class InputSpecs:
 
     def __init__(self, model: keras.Model, sizes: Sizes | None, example: Any):
         self._tensors = _inputs_of(model, example)
+        if not isinstance(sizes, Mapping | None):
+            raise TypeError(
+                f"`sizes` must be a dict of sizes by the name of an input. Received: {sizes!r} of {type(sizes)}"
+            )
         self._sizes = dict(sizes or {})
         self._names = _names_of(self._tensors)
         unknown = [name for name in self._sizes if name not in self._names]
@@ -88,12 +92,12 @@ class InputSpecs:
         if given is None:
             return shape
         unknown = shape[1:].count(None)
-        numbers = [given] * unknown if isinstance(given, int) else list(given)
-        if len(numbers) == unknown:
+        numbers = list(given) if isinstance(given, list | tuple) else [given] * (unknown or len(shape) - 1)
+        if unknown and len(numbers) == unknown:
             left = iter(numbers)
             numbers = [next(left) if size is None else size for size in shape[1:]]
         if len(numbers) != len(shape) - 1 or not all(
-            isinstance(number, int) and number > 0 and size in (None, number)
+            type(number) is int and number > 0 and size in (None, number)
             for number, size in zip(numbers, shape[1:], strict=True)
         ):
             raise ValueError(
@@ -126,7 +130,13 @@ def _inputs_of(model: keras.Model, example: Any) -> Any:
 
 
 def _like(array: Any) -> Any:
-    dtype = keras.backend.standardize_dtype(array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype)
+    dtype = str(np.asarray(array).dtype) if not hasattr(array, "dtype") else array.dtype
+    try:
+        dtype = keras.backend.standardize_dtype(dtype)
+    except ValueError as error:
+        raise TypeError(
+            f"`example` must be a batch of numbers, or of several inputs. Received: {array!r} of {type(array)}"
+        ) from error
     dtype = keras.config.floatx() if dtype == "float64" else dtype
     return keras.KerasTensor((None, *np.shape(array)[1:]), dtype=dtype)
 

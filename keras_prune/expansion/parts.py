@@ -1,6 +1,6 @@
 """Which layers come apart when a model is written out, and which are leaves of its graph."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 
 import keras
@@ -10,10 +10,22 @@ from keras_prune.tracing.rules import find_rule
 
 
 def is_leaf(operation: Any) -> bool:
-    """Whether a layer stays one node: Keras's own, except models, and those that have a rule."""
+    """Whether a layer stays one node: Keras's own, except models and `Lambda`, and those that have a rule."""
     if not isinstance(operation, keras.Layer) or find_rule(operation) is not None:
         return True
-    return _keras.is_of_keras(type(operation)) and not isinstance(operation, keras.Model)
+    return _keras.is_of_keras(type(operation)) and not isinstance(operation, keras.Model | keras.layers.Lambda)
+
+
+def as_keras_layers(layers: Iterable[keras.Layer]) -> None:
+    """Makes layers of classes that override nothing of what a layer of Keras computes layers of Keras, in place."""
+    for layer in layers:
+        if becomes_keras_layer(layer):
+            _keras.become(layer, _keras.class_that_computes(type(layer)))
+
+
+def becomes_keras_layer(layer: keras.Layer) -> bool:
+    """Whether the class of a layer overrides nothing of what a layer of Keras computes, and has no rule."""
+    return not is_leaf(layer) and _keras.class_that_computes(type(layer)) is not type(layer)
 
 
 def parts_of(model: keras.Model, whole: Container[int]) -> tuple[list[keras.Layer], list[keras.Layer]]:

@@ -37,11 +37,13 @@ class Expansion(Report):
         model: Name of the model.
         kind: Name of its class.
         layers: Each custom layer, once for each use.
+        remarks: What differs from the model, or could not be checked. Defaults to nothing.
     """
 
     model: str
     kind: str
     layers: tuple[ExpandedLayer, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def whole(self) -> tuple[ExpandedLayer, ...]:
@@ -66,7 +68,8 @@ class Expansion(Report):
         return [Table(("Layer", "Class", "Became"), rows, f"'{self.model}' ({self.kind}) as a graph")]
 
     def _notes(self) -> list[str]:
-        return [f"{layer.path} ({layer.kind}) stays one layer: {layer.reason}" for layer in self.whole]
+        whole = [f"{layer.path} ({layer.kind}) stays one layer: {layer.reason}" for layer in self.whole]
+        return [*whole, *self.remarks]
 
     def _rows(self) -> list[dict[str, Any]]:
         return [dataclasses.asdict(layer) for layer in self.layers]
@@ -77,7 +80,7 @@ class Expansion(Report):
         return Bars(f"'{self.model}' as a graph", "operations", names, {"Operations": sizes})
 
     def _facts(self) -> dict[str, Any]:
-        return {"model": self.model, "kind": self.kind}
+        return {"model": self.model, "kind": self.kind, "remarks": list(self.remarks)}
 
 
 _NOTED: "weakref.WeakKeyDictionary[keras.Model, Expansion]" = weakref.WeakKeyDictionary()
@@ -128,7 +131,9 @@ def report(model: keras.Model) -> Expansion:
     return found
 
 
-def report_of(model: keras.Model, made: keras.Model, traced: Traced, tracer: Tracer) -> Expansion:
+def report_of(
+    model: keras.Model, made: keras.Model, traced: Traced, tracer: Tracer, remarks: tuple[str, ...] = ()
+) -> Expansion:
     """What a trace says of a model's custom layers."""
     layers = [
         ExpandedLayer(SEPARATOR.join(call.path), kind_name(call.layer), len(call.operations), "")
@@ -139,7 +144,7 @@ def report_of(model: keras.Model, made: keras.Model, traced: Traced, tracer: Tra
         if isinstance(operation, keras.Layer) and not is_leaf(operation):
             reason = tracer.whole.get(id(operation), "")
             layers.append(ExpandedLayer(operation.name, kind_name(operation), None, reason))
-    return Expansion(model.name, kind_name(model), tuple(layers))
+    return Expansion(model.name, kind_name(model), tuple(layers), remarks)
 
 
 def kind_name(layer: Any) -> str:

@@ -117,6 +117,22 @@ class AddLoss(keras.Layer):
         return {**super().get_config(), "only_training": self.only_training}
 
 
+@keras.saving.register_keras_serializable("keras_prune")
+class InferenceBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization with its moving statistics in training too; `gamma` and `beta` may be trained.
+
+    A custom layer that calls its normalization with `training=False` does so in training as well. In a graph, Keras
+    passes on the argument of the model instead.
+
+    Args:
+        **kwargs: Of `keras.layers.BatchNormalization`.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Return the normalized inputs."""
+        return super().call(inputs, training=False, mask=mask)
+
+
 def weight_of(variable: keras.Variable, name: str, compute_dtype: str) -> Weight:
     """Return a layer that holds this variable."""
     layer = Weight(

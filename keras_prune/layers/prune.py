@@ -72,7 +72,7 @@ def prune_layers(
     output, and before each output there is at least one layer with weights.
 
     Args:
-        model: A built Sequential or Functional model. It is not changed.
+        model: A built model. It is not changed. What is no graph is written out first: see `expand`.
         names: What to remove: a pattern of names of candidates or layers, or a list of them. A layer that cannot be
             removed alone means the smallest residual branch that it is in. Defaults to None.
         ratio: Fraction of the ranked candidates to remove instead, in [0, 1), rounded down: those of the lowest
@@ -109,7 +109,8 @@ def prune_layers(
         ValueError: Not exactly one of `names`, `ratio`, `budget`, `threshold` and `plan`; a threshold that is none; a
             pattern that matches nothing, or a layer that cannot be removed (the message says why); a removal that would
             disconnect an input or leave an output without weights; a budget that cannot be met (the message says the
-            smallest that can); missing data; a plan made for another model; a subclassed, unbuilt or masked model.
+            smallest that can); missing data; a plan made for another model; an unbuilt or masked model, or one that
+            cannot be written out.
         TypeError: `model` is no Keras model, or an argument is of another type.
 
     Example:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from support import any_models
+from support.versions import is_keras
 
 import keras_prune as kp
 from keras_prune._keras import flatten, nodes_of
@@ -42,6 +43,10 @@ def test_a_step_of_training_changes_both_alike_and_each_alone(name):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
+def random_state():
+    return random.getstate(), str(np.random.get_state())  # noqa: NPY002
+
+
 def state(model):
     """What may not change, by layer."""
     held = []
@@ -71,16 +76,17 @@ def test_the_model_stays_as_it_was(name):
     held, numbers = state(model), values(model)
     next_name = layers.Dense(1).name
     keras.utils.set_random_seed(3)
-    before = random.getstate(), str(np.random.get_state())
+    before = random_state()
     if name == "fails":
         with pytest.raises(ValueError, match="Received: 'fails' of class Fails"):
             kp.expand(model)
     else:
         any_models.expanded(model, name)
-    assert (random.getstate(), str(np.random.get_state())) == before
-    drawn = ops.convert_to_numpy(keras.random.normal((3,)))
-    keras.utils.set_random_seed(3)
-    assert np.array_equal(drawn, ops.convert_to_numpy(keras.random.normal((3,))))
+    assert random_state() == before
+    if is_keras("3.13"):  # before it, `set_random_seed` leaves Keras's own generator as it is
+        drawn = ops.convert_to_numpy(keras.random.normal((3,)))
+        keras.utils.set_random_seed(3)
+        assert np.array_equal(drawn, ops.convert_to_numpy(keras.random.normal((3,))))
     assert int(layers.Dense(1).name.split("_")[1]) == int(f"{next_name}_0".split("_")[1]) + 1
     assert state(model) == held
     assert same_values(numbers, model)

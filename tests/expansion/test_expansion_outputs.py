@@ -22,7 +22,7 @@ def both(name):
 def assert_same(model, made, inputs, training=False):
     found, expected = (any_models.outputs(each, inputs, training) for each in (made, model))
     for one, other in zip(found, expected, strict=True):
-        assert one.shape == other.shape and one.dtype == other.dtype
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * max(1, np.abs(other).max()))
 
 

@@ -144,7 +144,7 @@ def compare_methods(
     that a method cannot reach is reported with the reason.
 
     Args:
-        model: Trained Sequential or Functional model without masks. It is not changed.
+        model: Trained model without masks; see `expand` for those that are no graph. It is not changed.
         data: What models are fine-tuned with, as `fit` takes it: `(x, y)`, or a dataset that can be read more than
             once.
         validation_data: `(x, y)` as arrays, which all are scored on, for a model with one output.
@@ -167,8 +167,8 @@ def compare_methods(
         A `MethodComparison`: print it for a table, `plot()` draws it, `models` has the models, `records()` the numbers.
 
     Raises:
-        ValueError: A subclassed, unbuilt or masked model, an unknown method, a point outside (0, 1), no loss, or data
-            that do not fit, as `compare` says.
+        ValueError: An unbuilt or masked model, or one that cannot be written out, an unknown method, a point outside
+            (0, 1), no loss, or data that do not fit, as `compare` says.
         TypeError: `model` is no Keras model.
         ImportError: `export=True`, and TensorFlow or LiteRT is not installed.
 

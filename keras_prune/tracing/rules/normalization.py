@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_prune.graph.leaf_layers import InferenceBatchNormalization
 from keras_prune.tracing.constants import find_constants
 from keras_prune.tracing.labels import spread
 from keras_prune.tracing.rule_context import RuleContext, Unsupported, has_channels
@@ -13,7 +14,7 @@ from keras_prune.tracing.rules.axes import axes_of
 from keras_prune.tracing.rules.registry import register_operation, register_rule
 
 
-@register_rule(layers.BatchNormalization)
+@register_rule(layers.BatchNormalization, InferenceBatchNormalization)
 def batch_normalization(call: RuleContext) -> np.ndarray:
     layer = call.operation
     axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
