@@ -109,7 +109,7 @@ FAMILIES = {
         ),
         "num_classes": 1,
         "image_shape": (32, 32, 3),
-        "projection_filters": 8,
+        "projection_filters": 64,
     },
     "Bert": SHORT,
     "Bloom": TEXT,
