@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_prune.channels.compensate import compensate_channels, compensation_batches
 from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
@@ -70,6 +71,7 @@ def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedCh
     if request.strict and analysis.unknown:
         raise ValueError(f"Not every operation has a rule. Received: {'; '.join(analysis.unknown.values())}")
     batches = None if request.recalibrate is None else recalibration_batches(model, request.recalibrate)
+    calibration = None if request.compensate is None else compensation_batches(model, request.compensate)
     costs = costs_of_trace(analysis.trace)
     plan = request.plan
     asked: Mapping[str, int] = {}
@@ -83,10 +85,11 @@ def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedCh
         plan, asked = order.plan(length), order.asked(length)
     keep = plan.keep(analysis)
     small = rebuild(analysis.trace, keep)
+    refits = () if calibration is None else compensate_channels(analysis.trace, keep, small, calibration)
     if batches is not None:
         recalibrate_statistics(small, batches)
     thresholds = {} if choice is None else choice.thresholds
-    report = make_report(analysis, costs, plan, keep, asked, request, budgets, thresholds)
+    report = make_report(analysis, costs, plan, keep, asked, request, budgets, thresholds, refits)
     return PrunedChannels(small, plan, report, choice)
 
 

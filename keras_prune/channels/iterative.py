@@ -44,6 +44,7 @@ class IterativePruning:
         data: As in `prune_channels`.
         loss: As in `prune_channels`.
         recalibrate: As in `prune_channels`.
+        compensate: As in `prune_channels`: in each step, so that fine-tuning starts from a better model.
         strict: As in `prune_channels`.
         keep_classes: As in `prune_channels`.
 
@@ -79,12 +80,13 @@ class IterativePruning:
         data: Any = None,
         loss: Any = None,
         recalibrate: Any = None,
+        compensate: Any = None,
         strict: bool = False,
         keep_classes: bool = False,
     ):
         self._steps = check_integer(steps, "steps", 1)
         chosen = ratio, budget, ratios, threshold, importance, scope, round_to, min_channels, max_ratio
-        request = ChannelRequest(*chosen, data, loss, recalibrate, strict, keep_classes=keep_classes)
+        request = ChannelRequest(*chosen, data, loss, recalibrate, compensate, strict, keep_classes=keep_classes)
         if budget is not None and budget.measured:
             raise ValueError(
                 "A budget of the exported file, its bytes or its latency, cannot be reached in steps: count `macs`, "

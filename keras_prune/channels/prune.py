@@ -30,6 +30,7 @@ def prune_channels(
     data: Any = None,
     loss: Any = None,
     recalibrate: Any = None,
+    compensate: Any = None,
     strict: bool = False,
     plan: ChannelPlan | None = None,
     keep_classes: bool = False,
@@ -76,6 +77,11 @@ def prune_channels(
         recalibrate: Inputs (in a form that `data` may have) on which the BatchNormalization statistics of the smaller
             model are estimated again, before any fine-tuning: a cheap gain. Layers that are not trainable keep theirs.
             Defaults to None: all keep theirs.
+        compensate: Inputs (in a form that `data` may have; no targets) on which what is left takes over the work of the
+            removed channels, without training: layer by layer, by least squares, weights and biases are fitted so that
+            the layer's outputs come as near as possible to those of the original. A thousand samples suffice. The
+            report says how near each layer came; layers of other kinds, and those that are not trainable, are left as
+            they are. Defaults to None: the remaining weights keep their values.
         strict: Raise if some operation has no rule. Defaults to False.
         plan: A plan to replay instead; then no `ratio`, `budget`, `threshold` or `ratios`. Defaults to None.
         keep_classes: Return a model of the same class, with smaller numbers in its configuration, in place of one that
@@ -106,4 +112,4 @@ def prune_channels(
     ```
     """
     chosen = ratio, budget, ratios, threshold, importance, scope, round_to, min_channels, max_ratio
-    return carry_out(model, ChannelRequest(*chosen, data, loss, recalibrate, strict, plan, keep_classes))
+    return carry_out(model, ChannelRequest(*chosen, data, loss, recalibrate, compensate, strict, plan, keep_classes))

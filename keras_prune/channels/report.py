@@ -15,6 +15,7 @@ from keras_prune.costs.budget import Budget, BudgetRow, budget_table
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_notes
 from keras_prune.expansion.report import lines_of
+from keras_prune.reconstruction.refit import LayerRefit, refit_table
 from keras_prune.reporting.numbers import change, number
 from keras_prune.selection.thresholds import ThresholdRule
 from keras_prune.selection.unit_thresholds import threshold_text
@@ -73,6 +74,8 @@ class ChannelReport(ReportedMacs, Report):
         threshold: The threshold that was asked for instead. Defaults to None.
         expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
             to none.
+        compensated: The layers that were fitted again, or should have been, in the order of the graph. Defaults to
+            none: no data to compensate on, or every layer computes what it did.
     """
 
     model: str
@@ -87,6 +90,7 @@ class ChannelReport(ReportedMacs, Report):
     missed: tuple[str, ...] = ()
     threshold: ThresholdRule | None = None
     expanded: tuple[str, ...] = ()
+    compensated: tuple[LayerRefit, ...] = ()
 
     @property
     def frozen(self) -> dict[str, str]:
@@ -110,7 +114,11 @@ class ChannelReport(ReportedMacs, Report):
             )
             for group in self.groups
         ]
-        return [Table(headings, rows, f"Channels of '{self.model}', before -> after"), *budget_table(self.budgets)]
+        return [
+            Table(headings, rows, f"Channels of '{self.model}', before -> after"),
+            *budget_table(self.budgets),
+            *refit_table(self.compensated),
+        ]
 
     def _notes(self) -> list[str]:
         return [
@@ -150,6 +158,7 @@ def make_report(
     request: ChannelRequest,
     budgets: tuple[BudgetRow, ...] = (),
     thresholds: Mapping[str, GroupThreshold] | None = None,
+    compensated: tuple[LayerRefit, ...] = (),
 ) -> ChannelReport:
     """Return the report of a plan that was carried out.
 
@@ -162,6 +171,7 @@ def make_report(
         request: What was asked for.
         budgets: What was reached of each value of the budget. Defaults to none.
         thresholds: By name of the group what the threshold is for it. Defaults to None: there was none.
+        compensated: The layers that were fitted again. Defaults to none.
     """
     thresholds = thresholds or {}
     kept, whole = Kept(keep), Kept(np.ones_like(keep))
@@ -199,6 +209,7 @@ def make_report(
         missed=shortfall(analysis, plan, request, thresholds),
         threshold=limits.threshold,
         expanded=lines_of(analysis.trace.model),
+        compensated=compensated,
     )
 
 

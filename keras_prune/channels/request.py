@@ -31,6 +31,7 @@ class ChannelRequest:
         data: What an importance criterion that needs data is measured on.
         loss: The loss of criteria that need one.
         recalibrate: Inputs to estimate BatchNormalization statistics on.
+        compensate: Inputs on which the layers that read removed channels are fitted again.
         strict: Whether an operation without a rule is an error.
         plan: A plan to replay instead.
         keep_classes: Whether the smaller model is of the same class.
@@ -54,6 +55,7 @@ class ChannelRequest:
     data: Any = dataclasses.field(default=None, repr=False)
     loss: Any = None
     recalibrate: Any = dataclasses.field(default=None, repr=False)
+    compensate: Any = dataclasses.field(default=None, repr=False)
     strict: bool = False
     plan: ChannelPlan | None = None
     keep_classes: bool = False

@@ -67,6 +67,11 @@ def add_to(kinds: Any) -> None:
         action="store_true",
         help="estimate the statistics of BatchNormalization again, on --data, after pruning",
     )
+    parser.add_argument(
+        "--keep-classes",
+        action="store_true",
+        help="write a model of the same class with smaller sizes, in place of a model that is written out as a graph",
+    )
     parser.add_argument("--strict", action="store_true", help="fail if an operation of the model has no rule")
 
 
@@ -97,6 +102,7 @@ def run(args: argparse.Namespace) -> Result:
             loss=args.loss,
             recalibrate=data.x if args.recalibrate else None,
             strict=args.strict,
+            keep_classes=args.keep_classes,
             plan=plan,
         )
 

@@ -46,7 +46,7 @@ selections:
   4x1, RxC       prune whole blocks of R inputs and C outputs
   threshold=V    prune weights with |w| < V
   relative=V     prune weights with |w| < V times the largest |w| of the layer
-  mean=V         prune weights with |w| more than V standard deviations below its mean
+  mean=V         prune weights with |w| V standard deviations below its mean
   std=V          prune weights with |w| < V standard deviations of the layer""",
         example="keras-prune prune weights model.keras -o sparse.keras --sparsity 0.8 --targets 'dense=0.5'\n"
         "keras-prune prune weights model.keras -o half.keras --selection 2:4 --targets 'conv1=none' --strip\n"
@@ -90,10 +90,9 @@ selections:
         f"keys of --data; {_RECONSTRUCTION} samples are drawn (default: weights keep their values)",
     )
     parser.add_argument(
-        "--no-recalibrate",
-        dest="recalibrate",
-        action="store_false",
-        help="with --reconstruct: leave the statistics of BatchNormalization layers as they are",
+        "--recalibrate",
+        action="store_true",
+        help="with --reconstruct: estimate the statistics of BatchNormalization layers again",
     )
     parser.add_argument("--prune-frozen", action="store_true", help="prune also weights that are not trainable")
     parser.add_argument("--strip", action="store_true", help="write a plain model, without masks")

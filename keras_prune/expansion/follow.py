@@ -5,7 +5,7 @@ import keras
 from keras_prune import _keras
 from keras_prune.expansion.expand import write_out
 from keras_prune.expansion.parts import is_leaf
-from keras_prune.expansion.report import find_report
+from keras_prune.expansion.report import find_report, report
 from keras_prune.tracing.checks import check_model
 from keras_prune.tracing.trace import Trace, trace
 
@@ -39,10 +39,14 @@ def follow(model: keras.Model, apart: bool = True) -> Trace:
     in_the_way = [part for part in _keras.flatten(model) if id(part) in found.given_up and not is_leaf(part)]
     if not apart or not in_the_way or find_report(model) is not None:
         return found
+    blocked = {id(part) for part in in_the_way}
     followed = [
         place
         for place, part in enumerate(_keras.flatten(model))
-        if not is_leaf(part) and id(part) in found.names and id(part) not in found.unfollowed
+        if not is_leaf(part)
+        and id(part) in found.names
+        and id(part) not in found.unfollowed
+        and blocked.isdisjoint(map(id, _keras.flatten(part)))  # a model may hold what is in the way
     ]
     try:
         expanded = write_out(model, followed=followed)
@@ -50,6 +54,9 @@ def follow(model: keras.Model, apart: bool = True) -> Trace:
         for layer in in_the_way:
             name = found.names[id(layer)]
             found.unknown[name] += f"; the model cannot be written out ({str(error).partition(': ')[2]})"
+        return found
+    apart_now = {layer.kind for layer in report(expanded).layers if layer.operations is not None}
+    if apart_now.isdisjoint(type(layer).__name__ for layer in in_the_way):  # nothing is gained
         return found
     return trace(_compiled_like(model, expanded))
 

@@ -10,10 +10,10 @@ from keras_prune.tracing.rules import find_rule
 
 
 def is_leaf(operation: Any) -> bool:
-    """Whether a layer stays one node: Keras's own, except models, and those that have a rule."""
+    """Whether a layer stays one node: Keras's own, except models and `Lambda`, and those that have a rule."""
     if not isinstance(operation, keras.Layer) or find_rule(operation) is not None:
         return True
-    return _keras.is_of_keras(type(operation)) and not isinstance(operation, keras.Model)
+    return _keras.is_of_keras(type(operation)) and not isinstance(operation, keras.Model | keras.layers.Lambda)
 
 
 def parts_of(model: keras.Model, whole: Container[int]) -> tuple[list[keras.Layer], list[keras.Layer]]:

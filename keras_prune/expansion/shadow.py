@@ -37,6 +37,10 @@ class Shadow:
                     found.pop(name, None)
         return found
 
+    def function(self, function: Any) -> Any:
+        """A function made again, or itself if its code calls no function of a backend."""
+        return self._function(function) or function
+
     def _method(self, held: Any) -> Any:
         if isinstance(held, staticmethod | classmethod):
             made = self._function(held.__func__)

@@ -144,11 +144,16 @@ class Tracer:
 
     def _take_apart(self, layer: keras.Layer) -> Callable[[], None]:
         restore = self._hide_variables(layer)
+        function = vars(layer).get("function") if isinstance(layer, keras.layers.Lambda) else None
+        if function is not None:
+            vars(layer)["function"] = self._shadow.function(function)
         _keras.dissolve(layer, self._run, self._methods_of(type(layer)))
 
         def undo() -> None:
             _keras.solidify(layer)
             restore()
+            if function is not None:
+                vars(layer)["function"] = function
 
         return undo
 

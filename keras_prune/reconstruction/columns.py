@@ -1,9 +1,4 @@
-"""The values that a window sees, one row for each place: a convolution as a product of matrices.
-
-They are the outputs of the very operation that the layer runs, with a kernel that picks out one place of the window for
-each output: so padding, strides and dilation are what the backend makes of them, and transposed convolutions need no
-arithmetic of their own.
-"""
+"""The values that a window sees, one row for each place: a convolution as a product of matrices."""
 
 import math
 from collections.abc import Callable
@@ -12,25 +7,69 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-Operation = Callable[[Any, np.ndarray], Any]
 
-
-def windows(values: np.ndarray, size: tuple[int, ...], convolve: Operation, transposed: bool) -> np.ndarray:
-    """What each window sees of each channel.
+def patches(
+    values: np.ndarray,
+    size: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilation: tuple[int, ...],
+    padding: str,
+    places: np.ndarray | None = None,
+) -> np.ndarray:
+    """What the window of a convolution sees of each channel.
 
     Args:
-        values: Float array of shape (samples, *places, channels).
+        values: Array of shape (samples, *places, channels).
         size: The size of the window.
-        convolve: Convolves a tensor of one channel, channels last, with a kernel of as many outputs as needed.
-        transposed: Whether a kernel has its outputs before its inputs.
+        strides: How far it moves, along each axis.
+        dilation: How far its own places are apart.
+        padding: `"valid"`, `"same"` or `"causal"`.
+        places: The numbers of the outputs' places that are asked for. Defaults to None: all.
 
     Returns:
-        Array of shape (samples, *places of the outputs, places of the window, channels).
+        Array of shape (samples, places of the outputs, places of the window, channels).
+    """
+    widths = [(extent - 1) * step + 1 for extent, step in zip(size, dilation, strict=True)]
+    padded = np.pad(values, [(0, 0), *map(_pads, values.shape[1:-1], widths, strides, [padding] * len(size)), (0, 0)])
+    axes = tuple(range(1, values.ndim - 1))
+    seen = np.lib.stride_tricks.sliding_window_view(padded, widths, axes)  # samples, places, channels, window
+    rank = len(size)
+    steps: tuple[Any, ...] = (slice(None), *(slice(None, None, step) for step in strides))
+    apart: tuple[Any, ...] = (..., *(slice(None, None, step) for step in dilation))
+    seen = seen[steps][apart]
+    found = seen.shape[1 : 1 + rank]
+    where = np.arange(math.prod(found)) if places is None else places
+    places_of: tuple[Any, ...] = (slice(None), *np.unravel_index(where, found))
+    picked = seen[places_of]  # samples, rows, channels, window
+    picked = picked.reshape(*picked.shape[:3], -1)
+    return np.swapaxes(picked, 2, 3)
+
+
+def _pads(length: int, width: int, step: int, padding: str) -> tuple[int, int]:
+    if padding == "causal":
+        return width - 1, 0
+    if padding != "same":
+        return 0, 0
+    missing = max((-(-length // step) - 1) * step + width - length, 0)
+    return missing // 2, missing - missing // 2
+
+
+def transposed_patches(
+    values: np.ndarray, size: tuple[int, ...], convolve: Callable[[Any, np.ndarray], Any]
+) -> np.ndarray:
+    """What each output of a transposed convolution sees of each channel; as `patches`.
+
+    That is what the operation itself makes of a kernel that has an output for each place of the window: so padding,
+    strides and dilation are what the backend makes of them.
+
+    Args:
+        values: Array of shape (samples, *places, channels).
+        size: The size of the window.
+        convolve: Convolves a tensor of one channel, channels last, with a kernel of as many outputs as needed.
     """
     places = math.prod(size)
-    ends = (places, 1) if transposed else (1, places)
-    picks = np.eye(places, dtype=values.dtype).reshape(*size, *ends)
+    picks = np.eye(places, dtype=values.dtype).reshape(*size, places, 1)
     samples, channels = len(values), values.shape[-1]
     alone = np.moveaxis(values, -1, 1).reshape(samples * channels, *values.shape[1:-1], 1)
     seen = ops.convert_to_numpy(convolve(ops.convert_to_tensor(alone), picks))
-    return np.moveaxis(seen.reshape(samples, channels, *seen.shape[1:]), 1, -1)
+    return np.moveaxis(seen.reshape(samples, channels, -1, places), 1, -1)

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
-from keras_prune.reconstruction.columns import windows
+from keras_prune.reconstruction.columns import patches, transposed_patches
 
 
 class LinearView:
@@ -40,17 +40,18 @@ class LinearView:
         self.layer, self.name, self.bias, self.groups, self.internal = layer, name, bias, groups, internal
         self.weight: keras.Variable = getattr(layer, name)
 
-    def columns(self, inputs: np.ndarray) -> np.ndarray:
+    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
         """The inputs of the weight as rows: array of shape (groups, rows, inputs).
 
         Args:
             inputs: What the layer is called with, or the input of the weight that `input_hooks` records.
+            places: Which rows of each sample are asked for. Defaults to None: all of them.
         """
-        return _float(inputs).reshape(1, -1, inputs.shape[-1])
+        return _picked(_float(inputs).reshape(1, -1, inputs.shape[-1]), len(inputs), places)
 
-    def rows(self, outputs: np.ndarray) -> np.ndarray:
+    def rows(self, outputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
         """Products, in the shape in which the layer has them, as rows: array of shape (groups, rows, outputs)."""
-        return self._grouped(_float(outputs))
+        return _picked(self._grouped(_float(outputs)), len(outputs), places)
 
     def matrices(self, values: np.ndarray | None = None) -> np.ndarray:
         """The weight, or an array of its shape, of shape (groups, inputs, outputs)."""
@@ -102,16 +103,14 @@ def linear_views(layer: keras.Layer) -> list[LinearView]:
 class _Convolution(LinearView):
     """A convolution of any rank, with groups."""
 
-    transposed = False
-
-    def columns(self, inputs: np.ndarray) -> np.ndarray:
-        seen = self._seen(self._channels_last(_float(inputs)))
-        *_, places, channels = seen.shape
-        parts = seen.reshape(-1, places, self.groups, channels // self.groups)
+    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        seen = self._seen(self._channels_last(_float(inputs)), places)
+        *_, window, channels = seen.shape
+        parts = seen.reshape(-1, window, self.groups, channels // self.groups)
         return np.moveaxis(parts, 2, 0).reshape(self.groups, len(parts), -1)
 
-    def rows(self, outputs: np.ndarray) -> np.ndarray:
-        return self._grouped(self._channels_last(_float(outputs)))
+    def rows(self, outputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        return _picked(self._grouped(self._channels_last(_float(outputs))), len(outputs), places)
 
     def matrices(self, values: np.ndarray | None = None) -> np.ndarray:
         values = self._values(values)
@@ -121,27 +120,12 @@ class _Convolution(LinearView):
     def weights(self, matrices: np.ndarray) -> np.ndarray:
         return np.moveaxis(matrices, 0, 1).reshape(self.weight.shape)
 
-    def _seen(self, values: np.ndarray) -> np.ndarray:
+    def _seen(self, values: np.ndarray, places: np.ndarray | None) -> np.ndarray:
         layer: Any = self.layer
-        size = tuple(self.weight.shape[:-2])
-        if math.prod(size) == 1 and math.prod(layer.strides) == 1:
-            return values[..., None, :]
-        return windows(values, size, self._convolve, self.transposed)
-
-    def _convolve(self, values: Any, kernel: np.ndarray) -> Any:
-        layer: Any = self.layer
-        padding = layer.padding
-        if padding == "causal":
-            before = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
-            values, padding = ops.pad(values, [[0, 0], [before, 0], [0, 0]]), "valid"
-        return ops.conv(
-            values,
-            kernel,
-            strides=list(layer.strides),
-            padding=padding,
-            dilation_rate=layer.dilation_rate,
-            data_format="channels_last",
-        )
+        size, steps = tuple(self.weight.shape[:-2]), tuple(layer.strides)
+        if len(steps) < len(size):  # of a separable convolution
+            steps *= len(size)
+        return patches(values, size, steps, tuple(layer.dilation_rate), layer.padding, places)
 
     def _channels_last(self, values: np.ndarray) -> np.ndarray:
         """Of shape (samples, *places, channels): the groups that `input_hooks` sets apart are joined, and so are the
@@ -159,8 +143,6 @@ class _Convolution(LinearView):
 class _Transposed(_Convolution):
     """A transposed convolution: its kernel has the outputs before the inputs."""
 
-    transposed = True
-
     def matrices(self, values: np.ndarray | None = None) -> np.ndarray:
         return super().matrices(np.swapaxes(self._values(values), -1, -2))
 
@@ -168,8 +150,9 @@ class _Transposed(_Convolution):
         *window, outputs, inputs = self.weight.shape
         return np.swapaxes(matrices[0].reshape(*window, inputs, outputs), -1, -2)
 
-    def _seen(self, values: np.ndarray) -> np.ndarray:
-        return windows(values, tuple(self.weight.shape[:-2]), self._convolve, self.transposed)
+    def _seen(self, values: np.ndarray, places: np.ndarray | None) -> np.ndarray:
+        seen = transposed_patches(values, tuple(self.weight.shape[:-2]), self._convolve)
+        return seen if places is None else seen[:, places]
 
     def _convolve(self, values: Any, kernel: np.ndarray) -> Any:
         layer: Any = self.layer
@@ -196,8 +179,9 @@ class _Depthwise(_Convolution):
 class _Pointwise(_Convolution):
     """The second part of a separable convolution: its inputs are what the first part gives."""
 
-    def _seen(self, values: np.ndarray) -> np.ndarray:
-        return values[..., None, :]
+    def _seen(self, values: np.ndarray, places: np.ndarray | None) -> np.ndarray:
+        values = values.reshape(len(values), -1, 1, values.shape[-1])
+        return values if places is None else values[:, places]
 
 
 class _Einsum(LinearView):
@@ -220,11 +204,11 @@ class _Einsum(LinearView):
         self._sizes = sizes
         super().__init__(layer, "kernel", layer.bias, math.prod(sizes[letter] for letter in shared))
 
-    def columns(self, inputs: np.ndarray) -> np.ndarray:
-        return self._as_rows(_float(inputs), self._given, self._own[1])
+    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        return _picked(self._as_rows(_float(inputs), self._given, self._own[1]), len(inputs), places)
 
-    def rows(self, outputs: np.ndarray) -> np.ndarray:
-        return self._as_rows(_float(outputs), self._made, self._own[2])
+    def rows(self, outputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        return _picked(self._as_rows(_float(outputs), self._made, self._own[2]), len(outputs), places)
 
     def matrices(self, values: np.ndarray | None = None) -> np.ndarray:
         order = "".join(self._own)
@@ -280,8 +264,8 @@ class _Gated(LinearView):
 class _Reset(LinearView):
     """What multiplies the states of a GRU that resets them before: its three gates read different ones."""
 
-    def columns(self, inputs: np.ndarray) -> np.ndarray:
-        return np.moveaxis(_float(inputs).reshape(-1, 3, inputs.shape[-1]), 1, 0)
+    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        return _picked(np.moveaxis(_float(inputs).reshape(-1, 3, inputs.shape[-1]), 1, 0), len(inputs), places)
 
     def matrices(self, values: np.ndarray | None = None) -> np.ndarray:
         values = self._values(values)
@@ -289,6 +273,14 @@ class _Reset(LinearView):
 
     def weights(self, matrices: np.ndarray) -> np.ndarray:
         return np.moveaxis(matrices, 0, 1).reshape(self.weight.shape)
+
+
+def _picked(rows: np.ndarray, samples: int, places: np.ndarray | None) -> np.ndarray:
+    """These rows of each sample."""
+    if places is None:
+        return rows
+    groups, _, width = rows.shape
+    return rows.reshape(groups, samples, -1, width)[:, :, places].reshape(groups, -1, width)
 
 
 def _float(values: np.ndarray) -> np.ndarray:

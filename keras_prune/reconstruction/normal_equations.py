@@ -14,6 +14,7 @@ from keras_prune.reconstruction.linear_views import LinearView
 from keras_prune.validation import check_finite
 
 CHUNK = 1 << 22  # entries of the columns that are held at once
+RIDGES = 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0
 
 
 class NormalEquations:
@@ -43,29 +44,41 @@ class NormalEquations:
     def add(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> None:
         """Adds the inputs of a call, as `LinearView.columns` takes them, and what the weight should make of them."""
         for columns, wanted in self.chunks(inputs, targets):
-            for index, part in enumerate(columns):
-                self.gram[index] += part.T @ part
-                if wanted is not None:
-                    self.cross[index] += part.T @ wanted[index]
+            self.add_rows(columns, wanted)
+
+    def add_rows(self, columns: np.ndarray, wanted: np.ndarray | None = None) -> None:
+        """Adds rows that `chunks` made, and the products that should come out."""
+        for index, part in enumerate(columns.astype(np.float64, copy=False)):
+            self.gram[index] += part.T @ part
             if wanted is not None:
-                self.squares += np.square(wanted).sum(axis=1)
-                self.sums += wanted.sum(axis=1)
-            self.rows += columns.shape[1]
+                self.cross[index] += part.T @ wanted[index]
+        if wanted is not None:
+            self.squares += np.square(wanted, dtype=np.float64).sum(axis=1)
+            self.sums += wanted.sum(axis=1, dtype=np.float64)
+        self.rows += columns.shape[1]
 
     def chunks(
-        self, inputs: np.ndarray, targets: np.ndarray | None = None
+        self, inputs: np.ndarray, targets: np.ndarray | None = None, places: np.ndarray | None = None
     ) -> Iterable[tuple[np.ndarray, np.ndarray | None]]:
-        """The columns, with that of ones, and the targets of some samples at a time, in float64."""
+        """The columns, with that of ones, and the targets of some samples at a time, in float64.
+
+        Args:
+            inputs: As `add` takes them.
+            targets: Likewise. Defaults to None: there are none.
+            places: Which rows of each sample are taken. Defaults to None: all of them.
+        """
         groups, width, _ = self.gram.shape
         # A window makes so many columns of each entry; what a place is differs, so this is only about right.
         factor = max(1, groups * width // max(inputs.shape[-1], 1))
-        step = max(1, CHUNK // max(1, factor * (inputs.size // max(len(inputs), 1))))
+        size = inputs.size // max(len(inputs), 1) if places is None else len(places) * inputs.shape[-1]
+        step = max(1, CHUNK // max(1, factor * size))
         for start in range(0, len(inputs), step):
-            columns = self._view.columns(inputs[start : start + step])
+            part = slice(start, start + step)
+            columns = self._view.columns(inputs[part], places)
             padded = np.empty((groups, columns.shape[1], width))
             padded[..., : columns.shape[2]] = columns
             padded[..., columns.shape[2] :] = 1
-            wanted = None if targets is None else self._view.rows(targets[start : start + step]).astype(np.float64)
+            wanted = None if targets is None else self._view.rows(targets[part], places).astype(np.float64)
             yield padded, wanted
 
     def error(self, matrices: np.ndarray) -> np.ndarray:
@@ -73,39 +86,60 @@ class NormalEquations:
         products = self.gram @ matrices - 2 * self.cross
         return np.maximum(self.squares + (matrices * products).sum(axis=1), 0.0)
 
-    def solve(self, start: np.ndarray, ridge: float = 0.0) -> np.ndarray:
+    def solve(self, start: np.ndarray, ridge: float | None = 0.0) -> np.ndarray:
         """The matrices W for which |XW - Y|² + λ|W - start|² is least.
 
         Args:
             start: The weights as they are, with the bias as the last row, of shape (groups, inputs, outputs).
-            ridge: λ, relative to the mean of the diagonal of XᵀX of each group; the bias is not held back. Defaults to
-                0.0: of all the best weights, those that are closest to `start`.
+            ridge: λ, relative to the mean over the inputs of their sum of squares (with a bias: around their mean); the
+                bias is not held back. None: the one of some that generalised cross-validation prefers (Golub et al.
+                1979). Defaults to 0.0: of all the best weights, those that are closest to `start`.
         """
         found = np.array(start, np.float64)
-        for index, gram in enumerate(self.gram):
-            found[index] += _change(gram, self.cross[index] - gram @ found[index], ridge, self._intercept)
+        for index in range(len(found)):
+            found[index] = self._solved(index, found[index], ridge)
         return found
 
+    def _solved(self, index: int, start: np.ndarray, ridge: float | None) -> np.ndarray:
+        gram, cross, rows = self.gram[index], self.cross[index], max(self.rows, 1)
+        squares, weights = self.squares[index].sum(), start
+        sums, totals = gram[-1, :-1], cross[-1]
+        if self._intercept:  # the best bias follows from the weights: what is left is around the means
+            gram = gram[:-1, :-1] - np.outer(sums, sums) / rows
+            cross = cross[:-1] - np.outer(sums, totals) / rows
+            squares, weights = squares - np.square(totals).sum() / rows, start[:-1]
+        values, vectors = np.linalg.eigh(gram)
+        values = np.where(values > len(gram) * np.finfo(np.float64).eps * values[-1], values, 0.0)
+        rest = vectors.T @ (cross - gram @ weights)
+        if ridge is None:
+            error = squares - (weights * (2 * cross - gram @ weights)).sum()
+            ridge = _preferred(values, np.square(rest).sum(axis=1), error, rows - self._intercept)
+        held = values + ridge * values.mean()
+        inverse = np.divide(1.0, held, out=np.zeros_like(held), where=values > 0)
+        weights = weights + vectors @ (inverse[:, None] * rest)
+        if not self._intercept:
+            return weights
+        return np.concatenate([weights, ((totals - sums @ weights) / rows)[None]])
 
-def _change(gram: np.ndarray, rest: np.ndarray, ridge: float, intercept: bool) -> np.ndarray:
-    """What is added to the weights. The rest is what the errors have in common with the inputs.
 
-    The equations are scaled so that all inputs have the same size: else an image of values up to 255 beside a column of
-    ones costs digits.
+def _preferred(values: np.ndarray, energies: np.ndarray, error: float, rows: int) -> float:
+    """The ridge that generalised cross-validation prefers: the least error for each degree of freedom that is left.
+
+    Args:
+        values: The eigenvalues of XᵀX.
+        energies: The squares of what the errors have in common with the inputs, along each eigenvector.
+        error: The sum of squares of the errors as they are.
+        rows: The number of rows.
     """
-    diagonal = np.diagonal(gram)
-    held = np.full(len(gram), ridge * diagonal[: len(gram) - intercept].mean() if len(gram) > intercept else 0.0)
-    if intercept:
-        held[-1] = 0.0
-    size = np.sqrt(diagonal + held)
-    scale = np.divide(
-        1.0, size, out=np.zeros_like(size), where=size > 0
-    )  # an input that is always zero keeps its weight
-    scaled = (gram + np.diag(held)) * scale[:, None] * scale
-    values, vectors = np.linalg.eigh(scaled)
-    known = values > len(gram) * np.finfo(np.float64).eps * values[-1]
-    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=known)
-    return scale[:, None] * (vectors @ (inverse[:, None] * (vectors.T @ (scale[:, None] * rest))))
+    known = values > 0
+    scores = []
+    for ridge in RIDGES:
+        held = values[known] + ridge * values.mean()
+        share = values[known] / held
+        left = max(error - (energies[known] / held * (2 - share)).sum(), 0.0)
+        freedom = rows - share.sum()
+        scores.append(left / freedom**2 if freedom > 0 else np.inf)
+    return RIDGES[int(np.argmin(scores))] if min(scores) < np.inf else RIDGES[-1]
 
 
 def second_moments(

@@ -31,6 +31,7 @@ class Found(Shown):
         bindings: By identity of the weight, and axis.
         binders: The paths of the layers whose rules bound it, likewise.
         weight_axes: Those of weights that are tensors of the graph, by identity of the weight, and axis.
+        of_constants: The atoms of constants, by operation (its identity), place in its call, and axis.
         minted: The atoms of each layer that makes channels, by layer and key, and the layer's path.
         work: What is multiplied, for each use of each layer.
         changes: What changes in the configuration of an operation (by identity), by key.
@@ -45,6 +46,7 @@ class Found(Shown):
     bindings: dict[tuple[int, int], Binding] = dataclasses.field(default_factory=dict)
     binders: dict[tuple[int, int], set[str]] = dataclasses.field(default_factory=dict)
     weight_axes: dict[tuple[int, int], WeightAxis] = dataclasses.field(default_factory=dict)
+    of_constants: dict[tuple[int, Path, int], np.ndarray] = dataclasses.field(default_factory=dict)
     minted: dict[tuple[int, str], tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
     work: list[Work] = dataclasses.field(default_factory=list)
     changes: dict[int, dict[str, Value]] = dataclasses.field(default_factory=dict)
@@ -142,6 +144,19 @@ class RuleContext:
             if size > 1:
                 channels[axis] = self.found.weight_axes[where].labels
         return self.lay(channels)
+
+    def constant_channels(self, path: Path, axis: int, count: int) -> np.ndarray:
+        """Return the channels along an axis of a constant: none by themselves, but they may meet others later.
+
+        Args:
+            path: Where it is in the call; see `find_constants`.
+            axis: The axis.
+            count: How many entries it has.
+        """
+        where = id(self.operation), path, axis
+        if where not in self.found.of_constants:
+            self.found.of_constants[where] = self.found.atoms.mint(count)
+        return self.found.of_constants[where]
 
     def use(self, labels: np.ndarray, role: Role) -> None:
         """Declare what channels along an axis of a weight that is a tensor do here. Of other channels it says nothing.

@@ -11,7 +11,7 @@ from keras_prune.graph.configurations import reconfigure
 from keras_prune.graph.owners import held_variables
 from keras_prune.graph.structure import Graph, Structure
 from keras_prune.tracing import rules
-from keras_prune.tracing.labels import Labels, fixed, label_shape
+from keras_prune.tracing.labels import Labels, collapse, fixed, label_shape
 from keras_prune.tracing.products import Use
 from keras_prune.tracing.rule_context import Found, RuleContext, Unsupported, as_labels, has_channels, settle
 from keras_prune.tracing.unknown_products import why_unknown
@@ -34,6 +34,7 @@ class Trace(Shown):
         unknown: Operations without a rule, or whose rule gave up, and the reason.
         given_up: Those whose rule gave up in some use, by identity: they keep their weights in every other.
         unfollowed: Those without a rule, or whose rule gave up, by identity, though no channels reach them.
+        reached: The labels that reach those of `unknown` that have no weights.
         uses: Every use of every operation that is no model, as they are computed.
     """
 
@@ -46,6 +47,7 @@ class Trace(Shown):
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
     given_up: set[int] = dataclasses.field(default_factory=set)
     unfollowed: set[int] = dataclasses.field(default_factory=set)
+    reached: dict[str, list[np.ndarray]] = dataclasses.field(default_factory=dict)
     uses: list[Use] = dataclasses.field(default_factory=list)
 
     @property
@@ -98,6 +100,7 @@ def trace(model: keras.Model) -> Trace:
     further = [plane for planes in result.further.values() for plane in planes]
     result.found.atoms.make_rectangular([*result.tensors.values(), *further])
     _keep_crossed(result)
+    _forget_constants(result)
     return result
 
 
@@ -157,6 +160,8 @@ def _trace_node(result: Trace, node: Any, labels: dict[int, np.ndarray], place: 
     note(reason)
     if operation_matters(operation, call):
         result.unknown.setdefault(name, reason)
+        if not getattr(operation, "weights", ()):
+            result.reached.setdefault(name, []).extend(given for given in call.inputs if has_channels(given))
         result.given_up.add(id(operation))
         _freeze_all(result, call, reason)
     return [fixed(shape) for shape in shapes[1]]
@@ -184,6 +189,17 @@ def _keep_crossed(result: Trace) -> None:
                 atoms.freeze(plane, "its entries lie along the axis of other channels")
             else:
                 taken |= axes
+
+
+def _forget_constants(result: Trace) -> None:
+    """Takes out of `unknown` what nothing reaches but constants: no layer makes channels there."""
+    atoms = result.found.atoms
+    made = np.zeros(len(atoms) + 1, bool)  # FIXED is -1: the last entry
+    for _, labels in result.found.minted.values():
+        made[atoms.roots(labels)] = True
+    for name, reached in result.reached.items():
+        if not any(made[atoms.roots(collapse([labels])[0])].any() for labels in reached):
+            del result.unknown[name]
 
 
 def _freeze_all(result: Trace, call: RuleContext, reason: str) -> None:

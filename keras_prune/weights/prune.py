@@ -31,7 +31,7 @@ def prune_weights(
     data: Any = None,
     loss: Any = None,
     reconstruct: Any = None,
-    recalibrate: bool = True,
+    recalibrate: bool = False,
 ) -> keras.Model:
     """Prune the weights of a trained model in one shot: masks are chosen once, without training.
 
@@ -68,7 +68,9 @@ def prune_weights(
         reconstruct: Data to refit the kept weights on, in the same forms; targets are not needed. Some 1,000 samples
             are enough for most models. Defaults to None: weights keep their values.
         recalibrate: With `reconstruct`: whether the statistics of BatchNormalization layers are estimated again on the
-            same data, if the outputs come closer to the original ones so. Defaults to True.
+            same data: they change as they do there from the original to the pruned model. On a ResNet-8 that gained a
+            point at moderate sparsity (2:4, or 70% by the errors of the layers) and lost three at 85%. Defaults to
+            False.
 
     Returns:
         The model with masks, as from `wrap_pruning`.

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_prune import _keras
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_layer, walk_layers
@@ -137,25 +136,37 @@ class Reconstruction:
             )
 
     def recalibrate(self) -> None:
-        """Estimate the statistics of BatchNormalization layers again, on the same data, if the outputs of the model
-        come closer to those of the original so."""
-        norms = [layer for layer in _keras.flatten(self._model) if isinstance(layer, keras.layers.BatchNormalization)]
-        if not norms or not _keras.is_graph(self._model):
-            return
-        before = self._distance()
-        undo = unchanged(norms)
-        recalibrate_statistics(self._model, recalibration_batches(self._model, self._data))
-        if self._distance() > before:
-            undo()
+        """Change the statistics of BatchNormalization layers as they change on the data from the original to the model.
 
-    def _distance(self) -> float:
-        """The sum of squares between the outputs of the model and of the original."""
-        total = 0.0
-        for x, *_ in self._batches:
-            pair = (keras.tree.flatten(model(x, training=False)) for model in (self._model, self._original))
-            for found, wanted in zip(*pair, strict=True):
-                total += float(np.square(ops.convert_to_numpy(found) - ops.convert_to_numpy(wanted)).sum())
-        return total
+        So they stay those of the data that the original was trained on.
+        """
+        norms = _norms(self._model)
+        if not norms:
+            return
+        if not _keras.is_graph(self._model):
+            say(
+                "The statistics of BatchNormalization layers are left as they are: those of models with a graph can be "
+                f"estimated again. Received: the subclassed model '{self._model.name}'"
+            )
+            return
+        original = copy_to_measure(self._original)[0]
+        batches = recalibration_batches(self._model, self._data)
+        before = [_statistics(norm) for norm in norms]
+        for model in (original, self._model):
+            recalibrate_statistics(model, batches)
+        for norm, other, (mean, variance) in zip(norms, _norms(original), before, strict=True):
+            if norm.trainable:
+                (first, spread), (last, other_spread) = _statistics(other), _statistics(norm)
+                norm.moving_mean.assign(mean + last - first)
+                norm.moving_variance.assign(variance * (other_spread + norm.epsilon) / (spread + norm.epsilon))
+
+
+def _norms(model: keras.Model) -> list[Any]:
+    return [layer for layer in _keras.flatten(model) if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def _statistics(norm: Any) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(_keras.as_numpy(norm.moving_mean)), np.array(_keras.as_numpy(norm.moving_variance))
 
 
 def original_of(model: keras.Model, given: keras.Model) -> keras.Model:

@@ -16,7 +16,7 @@ def refit(
     *,
     original: keras.Model,
     prune_frozen: bool = False,
-    recalibrate: bool = True,
+    recalibrate: bool = False,
 ) -> keras.Model:
     """Refit the kept weights of a model with masks so that its layers give what those of the original give.
 
@@ -31,8 +31,8 @@ def refit(
         original: The model whose outputs are wanted, usually the dense one, with the layers of `model`, by name. It is
             only read.
         prune_frozen: Whether weights that are not trainable are refitted too. Defaults to False.
-        recalibrate: Whether the statistics of BatchNormalization layers are estimated again on the same data, if the
-            outputs come closer to the original ones so. Defaults to True.
+        recalibrate: Whether the statistics of BatchNormalization layers are estimated again on the same data: they
+            change as they do there from the original to the model, see `prune_weights`. Defaults to False.
 
     Returns:
         The model with the same masks, and other weights.

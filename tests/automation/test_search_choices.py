@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from support.autoprune_runs import decided, search
+from support.autoprune_runs import bound_of, decided, search
 
 import keras_prune as kp
 from keras_prune.automation import attempts
@@ -84,7 +84,7 @@ def test_budgets_of_other_costs(task, oracle, tmp_path, budget):
 @CORE
 def test_what_is_near_the_line_is_fine_tuned_for_longer(task, oracle, tmp_path):
     arguments = {"methods": ["channels"], "budget": BUDGET, "max_drop": 0.1, "fine_tune_epochs": 4}
-    bound = search(task, tmp_path / "known", **arguments).bound
+    bound = bound_of(task, 0.1)
 
     def learning(model, epochs):
         return 1.0 if widths(model) == (16, 12) else bound - 0.004 + 0.003 * epochs / 4
@@ -109,7 +109,7 @@ def test_what_is_near_the_line_is_fine_tuned_for_longer(task, oracle, tmp_path):
 @CORE
 def test_without_a_budget_chance_does_not_end_a_search_either(task, oracle, tmp_path):
     arguments = {"methods": ["channels"], "max_drop": 0.1, "fine_tune_epochs": 4, "step": 0.5, "resolution": 0.5}
-    bound = search(task, tmp_path / "known", **arguments).bound
+    bound = bound_of(task, 0.1)
     oracle.score = lambda model, epochs: 1.0 if widths(model) == (16, 12) else bound - 0.006 + 0.001 * epochs
     result = search(task, tmp_path / "near", **arguments | {"max_drop": 0.1})
     assert result.met

@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from support.autoprune_runs import search
+from support.autoprune_runs import bound_of, search
 from support.zoo import BACKEND
 
 import keras_prune as kp
@@ -110,7 +110,7 @@ def widths(model):
 def test_a_candidate_that_still_improves_is_fine_tuned_for_longer(task, oracle, tmp_path, slope):
     """Its interval ends below the bound after 8 epochs; in 8 more it gets there, if it gains 0.003 in each."""
     arguments = {"methods": ["channels"], "budget": kp.Budget(bytes=900), "max_drop": 0.1, "fine_tune_epochs": 4}
-    bound = search(task, tmp_path / "known", **arguments).bound
+    bound = bound_of(task, 0.1)
 
     def values(effort):
         before = 0 if effort.hopeless is not None else effort.epochs  # 4 and 4 more, and 8 more
@@ -135,7 +135,7 @@ def test_a_candidate_that_still_improves_is_fine_tuned_for_longer(task, oracle, 
 @pytest.mark.parametrize("slope", [0.0, 0.005])
 def test_without_a_budget_too(task, oracle, tmp_path, slope):
     arguments = {"methods": ["channels"], "max_drop": 0.1, "fine_tune_epochs": 4, "step": 0.5, "resolution": 0.5}
-    bound = search(task, tmp_path / "known", **arguments).bound
+    bound = bound_of(task, 0.1)
     oracle.score = lambda model, epochs: 1.0 if widths(model) == (16, 12) else bound - 0.015 + slope * (epochs - 4)
     oracle.values = lambda effort: [slope * epoch for epoch in range(effort.epochs + 1)]
     result = search(task, tmp_path / "out", **arguments)

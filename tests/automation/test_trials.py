@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.autoprune_runs import decided, search
 
+import keras_prune as kp
 from keras_prune.automation.allocate import GreedyPath, Step, first_where
 from keras_prune.automation.trials import allocate_by_trials
 
@@ -74,7 +75,8 @@ def test_the_first_place_where_something_holds():
 
 
 def test_a_search_with_trials_resumes(task, quick, tmp_path):
-    arguments = {"search": "optuna", "trials": 3, "methods": ["weights"]}
+    few = {"fine_tune_epochs": 0, "budget": kp.Budget(params=0.8), "max_drop": 0.2}  # one round, and no training
+    arguments = {"search": "optuna", "trials": 3, "methods": ["weights"], **few}
     whole = search(task, tmp_path / "out", **arguments)
     assert whole.met
     assert decided(search(task, tmp_path / "out", **arguments)) == decided(whole)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from support.channel_zoo import check
+from support.opaque import opaque
 from support.zoo import predict, value
 
 import keras_prune as kp
@@ -84,6 +85,15 @@ def in_lambda(table):
     return layers.Lambda(lambda x: ops.matmul(x, ops.transpose(table.embeddings)), output_shape=(5, 10), name="head")
 
 
+def in_opaque_lambda(table):
+    """The same, in a function that cannot be written out."""
+
+    def head(x):
+        return ops.matmul(opaque(x), ops.transpose(table.embeddings))
+
+    return layers.Lambda(head, output_shape=(5, 10), name="head")
+
+
 def scale(model):
     for variable in model.trainable_variables:
         variable.assign(variable.value * 1.5 + 0.25)
@@ -125,7 +135,9 @@ def test_a_table_and_the_head_that_turns_it_round_lose_the_same_features():
 
 
 @pytest.mark.parametrize(
-    "make_head", [lambda table: Head(table, name="head"), lambda table: Project(10, name="head")], ids=["layer", "own"]
+    "make_head",
+    [lambda table: Head(table, name="head"), lambda table: Project(10, name="head"), in_lambda],
+    ids=["layer", "own", "function"],
 )
 def test_a_custom_head_is_written_out_and_stays_tied(make_head):
     result, _ = check(language_model(make_head))
@@ -138,7 +150,7 @@ def test_a_custom_head_is_written_out_and_stays_tied(make_head):
 
 
 def test_what_no_rule_follows_is_kept_with_the_reason():
-    model = language_model(in_lambda)
+    model = language_model(in_opaque_lambda)
     result = kp.prune_channels(model, 0.5)
     small, x = result.model, np.random.default_rng(0).integers(0, 10, (3, 5))
     assert small.get_layer("wide").units == 6
@@ -155,7 +167,7 @@ def test_a_head_beside_the_stream_keeps_the_table():
     """The head reads other features than those of the table, so that only the weight ties them."""
     inputs, table = keras.Input((5,), dtype="int32"), layers.Embedding(10, 8, name="table")
     hidden = layers.Dense(8, name="mix")(layers.Dense(12, name="wide")(table(inputs)))
-    model = keras.Model(inputs, in_lambda(table)(hidden))
+    model = keras.Model(inputs, in_opaque_lambda(table)(hidden))
     result = kp.prune_channels(model, 0.5)
     assert result.model.get_layer("table").output_dim == 8
     assert result.model.get_layer("wide").units == 6

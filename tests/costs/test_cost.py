@@ -199,7 +199,7 @@ class Unknown(layers.Layer):
     ("layer", "reason"),
     [
         (lambda: Unknown(name="mine"), "no rule for this class"),
-        (lambda: layers.Lambda(lambda x: x * 2.0, name="mine"), "no rule"),
+        (lambda: layers.Lambda(lambda x: opaque(x) * 2.0, output_shape=(7, 4), name="mine"), "no rule"),
         (lambda: layers.TimeDistributed(Unknown(), name="mine"), "no rule for the Unknown in it"),
     ],
 )

@@ -46,7 +46,7 @@ def inside():
 # What stands between two convolutions: the path of what is unknown of it; how many of the 4 channels that it reads
 # are left of half; the products of it that are known, for each of these.
 MIDDLES = {
-    "lambda": (lambda: layers.Lambda(lambda x: x * 2.0, name="twice"), "twice", 4, 0),
+    "lambda": (lambda: layers.Lambda(lambda x: opaque(x) * 2.0, output_shape=(8, 8, 4), name="twice"), "twice", 4, 0),
     "own": (lambda: Mix(name="mix"), "mix", 4, 0),
     "nested": (inside, "inside/mix", 2, 64 * 9 * 4),
 }

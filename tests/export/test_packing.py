@@ -23,7 +23,7 @@ def archive(tflite_files, tmp_path):
     return path, tmp_path / "model.tflite.xz"
 
 
-BYTES = needs_tensorflow("2.20", "its int8 file of 7 kB gets four bytes larger")
+BYTES = needs_tensorflow("2.21", "its int8 file of 7 kB gets four bytes larger")
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=BYTES if kind == "int8" else []) for kind in made.KINDS])

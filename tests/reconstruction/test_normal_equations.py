@@ -66,10 +66,30 @@ def test_fewer_rows_than_inputs_stay_near_the_start(rng):
     equations, start = added(view, x, y, intercept=False), start_of(view)[:, :-1]
     found = equations.solve(start)
     np.testing.assert_allclose(x @ found[0], y, atol=1e-6)
-    size = np.sqrt(np.square(x.astype("float64")).sum(axis=0))[:, None]  # as the equations are scaled
-    change = (found - start)[0] * size
-    inside = np.linalg.lstsq((x / size[:, 0]).T, change, rcond=None)[0]
-    np.testing.assert_allclose((x / size[:, 0]).T @ inside, change, atol=1e-6)
+    change = (found - start)[0]
+    inside = np.linalg.lstsq(x.T, change, rcond=None)[0]
+    np.testing.assert_allclose(x.T @ inside, change, atol=1e-6)
+
+
+def test_the_ridge_of_cross_validation(rng):
+    """Little where there are many rows, much where few; and copies of a column are absorbed."""
+    view = view_of(layers.Dense(2), (20,))
+    start = start_of(view)
+    truth = start[0, :-1] + 0.1 * rng.normal(size=(20, 2))
+    fresh = rng.normal(size=(500, 20))
+    errors = []
+    for size in (22, 2000):
+        x = rng.normal(size=(size, 20)).astype("float32")
+        y = (x @ truth + start[0, -1] + rng.normal(size=(size, 2))).astype("float32")
+        equations = added(view, x, y, step=500)
+        found = [equations.solve(start, ridge)[0] for ridge in (None, 1e-9)]
+        errors.append([np.square(fresh @ (each[:-1] - truth)).mean() for each in found])
+    assert errors[0][0] < 0.5 * errors[0][1]
+    assert errors[1][0] < 1.3 * errors[1][1]
+    x[:, 1] = x[:, 0]
+    y = (x @ truth).astype("float32")
+    equations = added(view, x, y, step=500)
+    assert equations.error(equations.solve(start, None)).max() < 1e-8 * equations.squares.max()
 
 
 def test_constant_and_zero_inputs(rng):
@@ -79,7 +99,7 @@ def test_constant_and_zero_inputs(rng):
     x[:, 1], x[:, 2] = 2.0, 0.0
     y = (x @ rng.normal(size=(4, 2)) + 1.0).astype("float32")
     equations, start = added(view, x, y), start_of(view)
-    for ridge in (0.0, 1e-6):
+    for ridge in (0.0, 1e-6, None):
         found = equations.solve(start, ridge)
         assert np.isfinite(found).all()
         np.testing.assert_allclose(found[0, 2], start[0, 2])

@@ -281,10 +281,17 @@ def data(name, count, seed=0):
 
     def numbers(length):
         drawn = random.integers(1, 9, (count, length)).astype("int32")
-        drawn[:, length - 2 :] = np.where(np.arange(count)[:, None] % 2, drawn[:, length - 2 :], 0)  # every other padded
+        drawn[:, length - 2 :] = np.where(
+            np.arange(count)[:, None] % 2, drawn[:, length - 2 :], 0
+        )  # every other padded
         return drawn
 
-    shapes = {"vision transformer": (8, 8, 3), "residual network": (6, 6, 3), "weights of its own": (5,), "used twice": (6,)}
+    shapes = {
+        "vision transformer": (8, 8, 3),
+        "residual network": (6, 6, 3),
+        "weights of its own": (5,),
+        "used twice": (6,),
+    }
     lengths = {"language model": 6, "padded": 7, "code reads the mask": 5}
     if name == "inputs by name":
         return {"left": floats(3), "right": floats(5)}

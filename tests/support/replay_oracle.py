@@ -1,10 +1,10 @@
 """An oracle that knows no rule: a plan is replayed on weights that hold numbers, which then tell where each kept entry
 came from.
 
-Each entry of each weight of the model is given the number of its weight, then the digits of its place in it. Every time
-the plan is replayed, so that the smaller model's weights show which entries they are made of. Scattered into zeros of
-the large model, the smaller model's weights must then give the smaller model's outputs, whatever their values are.
-Nothing of what `keras_prune` knows about layers is used, only what it returns.
+All entries of all weights of the model are numbered, and hold ones, then their numbers, digit by digit. Every time the
+plan is replayed, so that the smaller model's weights show which entries they are made of. Scattered into zeros of the
+large model, the smaller model's weights must then give the smaller model's outputs, whatever their values are. Nothing
+of what `keras_prune` knows about layers is used, only what it returns.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from support.channel_zoo import difference, outputs
 import keras_prune as kp
 
 NOWHERE = -1
-BASE = 4096  # of the digits: they and their products with a factor are exact enough in single precision
+BASE = 2**18  # of the digits: they and their products with a factor are exact enough in single precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Origin:
     weight: np.ndarray
     place: np.ndarray
     scale: np.ndarray
+
+    def parts(self):
+        """Each of the large model's weights, and which entries come from it."""
+        return [(index, self.weight == index) for index in np.unique(self.weight) if index != NOWHERE]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,31 +89,33 @@ def find_origins(model, replay):
         replay: A function without arguments that makes the smaller model of it.
     """
     weights = counted(model)
-    sizes = [int(np.prod(weight.shape)) for weight in weights]
+    starts = np.cumsum([0, *(int(np.prod(weight.shape)) for weight in weights)])
 
     def pruned(numbers):
-        """The smaller model's weights, where the large one's entries hold `numbers(which weight, places)`."""
-        for index, (weight, size) in enumerate(zip(weights, sizes, strict=True)):
-            weight.assign(np.broadcast_to(numbers(index, np.arange(size)), size).reshape(weight.shape))
+        """The smaller model's weights, where the large one's hold these numbers."""
+        for weight, start, end in zip(weights, starts, starts[1:], strict=False):
+            weight.assign(numbers[start:end].reshape(weight.shape))
         return [each.astype("float64") for each in values_of(counted(replay()))]
 
-    digits = int(np.ceil(np.log(max(sizes, default=1) + 1) / np.log(BASE)))
+    every, digits = np.arange(starts[-1]), []
     with lent(model):
-        scales = pruned(lambda index, places: 1.0)
-        owners = pruned(lambda index, places: index + 2.0)  # never 1, so that what stays as it is comes from nowhere
-        parts = [pruned(lambda index, places, unit=BASE**digit: places // unit % BASE) for digit in range(digits)]
+        scales = pruned(np.ones(len(every)))
+        while not digits or BASE ** len(digits) < len(every):  # below one, as weights are
+            digits.append(pruned(every // BASE ** len(digits) % BASE / BASE))
     found = []
-    for number, (scale, owner) in enumerate(zip(scales, owners, strict=True)):
-        constant = owner == scale
+    for number, scale in enumerate(scales):
+        constant = digits[0][number] == scale
         factor = np.where(constant, 1.0, scale)
         assert (factor != 0).all(), f"weight {number} of the smaller model has entries that come from several"
-        whole = [owner / factor - 2, *(part[number] / factor for part in parts)]
-        whole = [np.where(constant, NOWHERE, each) for each in whole]
+        whole = [np.where(constant, 0, digit[number] / factor * BASE) for digit in digits]
         rounded = [np.rint(each).astype(np.int64) for each in whole]
         off = max(np.abs(each - near).max(initial=0) for each, near in zip(whole, rounded, strict=True))
-        assert off < 0.01, f"weight {number} of the smaller model mixes entries"
-        place = sum(each * BASE**digit for digit, each in enumerate(rounded[1:]))
-        found.append(Origin(rounded[0], place, factor))
+        place = sum(each * BASE**digit for digit, each in enumerate(rounded))
+        assert off < 0.25, f"weight {number} of the smaller model mixes entries"
+        assert (np.min(rounded, axis=0) >= 0).all(), f"weight {number} of the smaller model has entries of none"
+        assert (place < len(every)).all(), f"weight {number} of the smaller model has entries of none"
+        owner = np.searchsorted(starts, place, side="right") - 1
+        found.append(Origin(np.where(constant, NOWHERE, owner), place - starts[owner], factor))
     return found
 
 
@@ -119,8 +125,7 @@ def scatter(model, small, origins):
     made = [np.zeros(int(np.prod(weight.shape))) for weight in weights]
     taken = [np.zeros(len(each), dtype=bool) for each in made]
     for values, origin in zip(values_of(counted(small)), origins, strict=True):
-        for index in set(origin.weight.ravel().tolist()) - {NOWHERE}:
-            here = origin.weight == index
+        for index, here in origin.parts():
             places, written = origin.place[here], values[here] / origin.scale[here]
             same = np.isclose(made[index][places], written, rtol=1e-6) | ~taken[index][places]
             assert same.all(), f"entries of '{weights[index].path}' have two values in the smaller model"
@@ -163,8 +168,7 @@ def prove(model, small, replay, x, tolerance=1e-5):
     large = [values.ravel() for values in values_of(weights)]
     scaled, constant = [], []
     for weight, values, origin in zip(counted(small), values_of(counted(small)), origins, strict=True):
-        for index in set(origin.weight.ravel().tolist()) - {NOWHERE}:
-            here = origin.weight == index
+        for index, here in origin.parts():
             expected = large[index][origin.place[here]] * origin.scale[here]
             assert np.allclose(values[here], expected, rtol=1e-5, atol=1e-7), f"'{weight.path}' holds other values"
         if np.abs(origin.scale - 1).max(initial=0) > 1e-6:

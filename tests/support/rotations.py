@@ -40,3 +40,12 @@ def rotated_attention(rotate, x, heads=2, keys=1, size=8):
     scores = ops.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -1e9)
     mixed = ops.einsum("acbe,aecd->abcd", ops.softmax(scores), value)
     return layers.EinsumDense("abcd,cde->abe", (x.shape[1], 10), name="mix")(mixed)
+
+
+def computed_angles(positions, size):
+    """The same, of positions that are a tensor of the graph: half of the sizes is computed, and repeated."""
+    frequencies = 1 / 10.0 ** (2 * np.arange(size // 2, dtype="float32") / size)
+    given = ops.einsum("bi,j->bij", positions, frequencies)
+    also = ops.expand_dims(positions, -1) * frequencies
+    both = ops.expand_dims(ops.concatenate([given, also], axis=-1), 2)
+    return ops.cos(both), ops.sin(both)

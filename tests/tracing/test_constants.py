@@ -130,3 +130,25 @@ def test_a_part_of_the_dimensions_is_rotated():
     assert query.size == 2 + 4
     assert query.free.all()
     assert not result.report.unknown
+
+
+def test_angles_are_computed_of_positions_and_lose_the_same_dimensions():
+    inputs, positions = keras.Input((6, 5)), keras.Input((6,), name="positions")
+    cos, sin = rotations.computed_angles(positions, 8)
+    x = rotations.rotated_attention(lambda x: x * cos + rotations.turn_halves(x) * sin, inputs)
+    model = keras.Model([inputs, positions], layers.Dense(2, name="out")(layers.Flatten()(x)))
+    result, error = check(model)
+    assert error is not None
+    assert rotated(model).free.all()
+    assert rotated(model).size == 4
+    assert not result.report.unknown
+
+
+def test_what_only_constants_reach_is_not_reported():
+    inputs, positions = keras.Input((4, 5)), keras.Input((4,), name="positions")
+    waves = ops.cumsum(ops.expand_dims(positions, -1) * drawn(8), axis=-1)
+    x = layers.Dense(8, name="before")(inputs)
+    model = keras.Model([inputs, positions], layers.Dense(2)(layers.Concatenate()([x, waves])))
+    result, _ = check(model)
+    assert not result.report.unknown
+    assert list(result.plan.removed) == ["before"]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tflite_export.errors import ExportError, require
+from tflite_export.reader.constant_names import name_constants
 from tflite_export.reader.offsets import Content, Table
 from tflite_export.reader.tensors import Array, Tensor, constant, count_zeros, read_tensor, real_values
 from tflite_export.reader.weight_tables import TensorSparsity
@@ -213,6 +214,7 @@ def _graph(file: Content, table: Table, codes: list[str], buffers: list[Any]) ->
         operators.append(Operator(codes[number], tuple(reads.tolist()), tuple(writes.tolist())))
     _in_range(file, inputs, len(tensors), 0)
     _in_range(file, outputs, len(tensors), 0)
+    tensors = name_constants(tensors, [(operator.inputs, operator.outputs) for operator in operators])
     return Graph(tensors, inputs, outputs, tuple(operators))
 
 

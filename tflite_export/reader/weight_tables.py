@@ -15,7 +15,7 @@ class TensorSparsity(Shown):
     """Constant tensor of a file: a weight, as a rule.
 
     Attributes:
-        name: Its name in the file.
+        name: Its name in the file; if the converter gave it none, that of what is computed from it.
         shape: Its shape in the file: LiteRT has other layouts than Keras.
         dtype: Its type: "float32", "int8", "int4".
         elements: The number of its elements.

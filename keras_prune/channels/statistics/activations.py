@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prune.channels.statistics.flat_copy import Runnable
 from keras_prune.measurement.activation_stats import ActivationStats
 from keras_prune.measurement.batches import Batches
+from keras_prune.measurement.flat_copy import Runnable
 from keras_prune.reporting.progress import track
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.labels import FIXED

@@ -10,10 +10,10 @@ import numpy as np
 from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.statistics.activations import Readings
 from keras_prune.channels.statistics.effects import measure_effects
-from keras_prune.channels.statistics.flat_copy import Runnable, make_runnable
 from keras_prune.channels.statistics.loss_without import measure_loss_changes
 from keras_prune.measurement.activation_stats import ActivationStats
 from keras_prune.measurement.batches import Batches
+from keras_prune.measurement.flat_copy import Runnable, make_runnable
 from keras_prune.measurement.loss import find_loss
 from keras_prune.tracing.binding import Binding
 
@@ -100,7 +100,7 @@ class ChannelStatistics:
 
     @cached_property
     def _copy(self) -> Runnable:
-        return make_runnable(self._analysis.trace)
+        return make_runnable(self._analysis.trace.model, self._analysis.trace.names)
 
     def _batches(self, with_targets: bool) -> Batches:
         return Batches(self._data, self._model, with_targets)

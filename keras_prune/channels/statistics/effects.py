@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.channels.statistics.flat_copy import Runnable
 from keras_prune.measurement.batches import Batches
+from keras_prune.measurement.flat_copy import Runnable
 from keras_prune.measurement.gradients import batch_gradients
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.labels import FIXED

@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.channels.groups import ChannelGroup
-from keras_prune.channels.statistics.flat_copy import Runnable
 from keras_prune.measurement.batches import Batches
+from keras_prune.measurement.flat_copy import Runnable
 from keras_prune.measurement.loss import compile_loss, mean_loss
 from keras_prune.reporting.progress import track
 

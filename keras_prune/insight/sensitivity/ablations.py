@@ -17,12 +17,12 @@ from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.rebuild import rebuild
 from keras_prune.channels.removal_order import RemovalOrder
 from keras_prune.channels.scores import ChannelImportance, score_groups
-from keras_prune.channels.statistics.flat_copy import make_runnable
 from keras_prune.masking.holders import own_weights
 from keras_prune.masking.masked_weights import MaskedWeight, find_masked, walk_layers
 from keras_prune.masking.prunable import Prunable
 from keras_prune.masking.wrapping import add_masks, prunable_paths
 from keras_prune.measurement.copies import copy_to_measure
+from keras_prune.measurement.flat_copy import make_runnable
 from keras_prune.measurement.weight_statistics import ModelStatistics, SingleWeights
 from keras_prune.patterns import exact_pattern
 from keras_prune.selection import Candidate, Percentile
@@ -138,7 +138,7 @@ class ChannelScan:
         self._groups = {group.name: group for group in self._analysis.groups}
         self.units = channel_units(self._analysis)
         self._scores = score_groups(self._analysis, score, model, data, loss)
-        copy = make_runnable(self._analysis.trace)
+        copy = make_runnable(self._analysis.trace.model, self._analysis.trace.names)
         self.running, self._twins = copy.model, copy.twins
 
     @contextmanager

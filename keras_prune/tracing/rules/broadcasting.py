@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.tracing.constants import find_constants
-from keras_prune.tracing.labels import Planes, as_planes, fixed
+from keras_prune.tracing.labels import Planes, as_planes, fixed, spread
 from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported, has_channels
 
 _SUMS = _keras.operation_classes("numpy.Add")
@@ -30,10 +30,19 @@ def operands(call: RuleContext) -> list[Operand]:
 
 def join(call: RuleContext, tensors: Sequence[Operand]) -> np.ndarray | Planes:
     """The labels of what is computed of tensors entry by entry; constants among the arguments are cut likewise."""
-    if all(len(planes) == 1 for planes, _ in tensors):
-        made: np.ndarray | Planes = _merge(call, [(planes[0], shape) for planes, shape in tensors])
-    else:
-        made = _meet(call, tensors)
+    rank = max(len(shape) for _, shape in tensors)
+    wide = [
+        (
+            [plane.reshape((1,) * (rank - plane.ndim) + plane.shape) for plane in planes],
+            (1,) * (rank - len(shape)) + shape,
+        )
+        for planes, shape in tensors
+    ]
+    made: np.ndarray | Planes | None = None
+    if all(len(planes) == 1 for planes, _ in wide):
+        made = _merge(call, [(planes[0], shape) for planes, shape in wide])
+    if made is None:
+        made = _meet(call, wide)
     _keep_column(call, as_planes(made))
     return follow(call, made)
 
@@ -64,26 +73,26 @@ def follow(call: RuleContext, made: np.ndarray | Planes) -> np.ndarray | Planes:
             grows = any(size == 1 < other for size, other in zip(plane.shape, given, strict=True))
             if grows and has_channels(plane) and not call.varying(plane):
                 call.freeze(plane, f"{call.kind} applies it to all entries of a constant")
-        planes = [np.broadcast_to(plane, np.broadcast_shapes(plane.shape, given)) for plane in planes]
+        shape = np.broadcast_shapes(planes[0].shape, given)
+        grown = [axis for axis, size in enumerate(planes[0].shape) if size == 1 < given[axis]]
+        if grown and not any(map(has_channels, planes)):  # its entries may meet channels later
+            own = call.constant_channels(path, grown[-1] - rank, given[grown[-1]])
+            planes = [spread(own, grown[-1], shape)]
+        planes = [np.broadcast_to(plane, shape) for plane in planes]
         call.cut(path, *planes)
     return planes[0] if len(planes) == 1 else Planes(tuple(planes))
 
 
 def _meet(call: RuleContext, tensors: Sequence[Operand]) -> np.ndarray | Planes:
-    """The same where channels lie along several axes of a tensor: along each axis those that meet are united.
+    """The same where channels lie along several axes: along each axis those that meet are united.
 
     Along an axis of size 1 a tensor has no channels, and is used for all of the others'.
     """
-    rank = max(len(shape) for _, shape in tensors)
-    along: list[dict[int, np.ndarray]] = []
-    for planes, shape in tensors:
-        own = call.vectors(planes)
-        along.append({axis + rank - len(shape): vector for axis, vector in own.items()})
+    along = [call.vectors(planes) for planes, _ in tensors]
     found = {}
-    for axis in range(rank):
-        sizes = [shape[axis + len(shape) - rank] if axis + len(shape) >= rank else 1 for _, shape in tensors]
+    for axis in range(len(tensors[0][1])):
         meeting = [vectors[axis] for vectors in along if axis in vectors]
-        if len(meeting) < sum(size != 1 for size in sizes):
+        if len(meeting) < sum(shape[axis] != 1 for _, shape in tensors):
             for vector in meeting:
                 call.freeze(vector, f"{call.kind} joins it with entries that must stay")
         elif meeting:
@@ -93,31 +102,23 @@ def _meet(call: RuleContext, tensors: Sequence[Operand]) -> np.ndarray | Planes:
     return call.lay(found)
 
 
-def _merge(call: RuleContext, tensors: Sequence[tuple[np.ndarray, tuple[int | None, ...]]]) -> np.ndarray:
+def _merge(call: RuleContext, tensors: Sequence[tuple[np.ndarray, tuple[int | None, ...]]]) -> np.ndarray | None:
     """Unites the channels at the same places, and leaves alone those that meet an axis of size 1.
 
     A tensor of size 1 along the axis of the other's channels is a gate for all of them: it merges with none, and its
-    own channel must be kept, since the result no longer tells of it.
+    own channel must be kept, since the result no longer tells of it. None if channels of different axes meet.
     """
-    rank = max(given.ndim for given, _ in tensors)
-    wide = [given.reshape((1,) * (rank - given.ndim) + given.shape) for given, _ in tensors]
-    unknown = [{axis + rank - len(shape) for axis, size in enumerate(shape) if size is None} for _, shape in tensors]
-    axes = [call.varying(given) for given in wide]
-    leading = max(range(len(wide)), key=lambda index: (has_channels(wide[index]), len(axes[index])))
-    main, along = wide[leading], axes[leading]
-    result = np.broadcast_to(main, np.broadcast_shapes(*(given.shape for given in wide)))
-    for index, other in enumerate(wide):
-        if index == leading:
-            continue
-        if unknown[index] & set(along):
+    axes = [call.varying(given) for given, _ in tensors]
+    leading = max(range(len(tensors)), key=lambda index: (has_channels(tensors[index][0]), len(axes[index])))
+    (main, _), along = tensors[leading], axes[leading]
+    others = [(*tensor, own) for index, (tensor, own) in enumerate(zip(tensors, axes, strict=True)) if index != leading]
+    if any(main.shape[axis] == 1 < other.shape[axis] for other, _, own in others for axis in own):
+        return None
+    for other, shape, _ in others:
+        if any(shape[axis] is None for axis in along):
             raise Unsupported("sizes are involved that are unknown before the model runs")
-        gate = along and all(other.shape[axis] == 1 for axis in along)
-        apart = any(main.shape[axis] == 1 < other.shape[axis] for axis in axes[index])
-        if not (gate or apart):
+        if along and all(other.shape[axis] == 1 for axis in along):
+            call.freeze(other, f"{call.kind} applies it to all channels of another tensor")
+        else:
             call.unite(*np.broadcast_arrays(main, other))
-            continue
-        call.freeze(other, f"{call.kind} applies it to all channels of another tensor")
-        if apart:  # each of its channels meets each of the other's
-            call.freeze(main, f"{call.kind} joins channels of different axes")
-            result = np.broadcast_to(fixed((1,)), result.shape)
-    return result
+    return np.broadcast_to(main, np.broadcast_shapes(*(given.shape for given, _ in tensors)))

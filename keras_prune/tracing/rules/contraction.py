@@ -79,11 +79,25 @@ def contract(call: RuleContext, operands: Sequence[Operand], written: str) -> np
                 call.use(vector, "through" if len(having) > 1 else "out")
             else:  # of two matrices the first makes what the second reads
                 call.use(vector, "out" if place == 0 and 1 < len(readers) == len(having) else "in")
+    if not any(channels):
+        found |= _of_constants(call, operands, written)
     for operand in operands:
         if operand.factor.labels is None:
             axes = [(axis, letter) for axis, letter in enumerate(operand.letters) if letter in found]
             call.cut(operand.factor.path, *(spread(found[letter], axis, operand.factor.shape) for axis, letter in axes))
     return call.lay({written.index(letter): vector for letter, vector in found.items() if letter in written})
+
+
+def _of_constants(call: RuleContext, operands: Sequence[Operand], written: str) -> dict[str, np.ndarray]:
+    """The last axis of a product without channels, if a constant alone has it: it may meet channels later.
+
+    So it is of positions and frequencies, of which the angles of rotary embeddings are made.
+    """
+    having = [each for each in operands if written[-1:] in each.letters]
+    if len(written) < 2 or len(having) != 1 or not having[0].factor.path:
+        return {}
+    axis, shape = having[0].letters.index(written[-1]), having[0].factor.shape
+    return {written[-1]: call.constant_channels(having[0].factor.path, axis, shape[axis] or 1)}
 
 
 def _channels(call: RuleContext, operand: Operand) -> dict[str, np.ndarray]:

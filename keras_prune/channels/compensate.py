@@ -1,0 +1,54 @@
+"""`compensate=`: after channels were removed, the layers that read them take over their work, without training."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune.measurement.batches import Batches
+from keras_prune.reconstruction.refit import BATCH_SIZE, LayerRefit, refit
+from keras_prune.tracing.kept_channels import Kept
+from keras_prune.tracing.labels import collapse
+from keras_prune.tracing.trace import Trace
+
+
+def compensation_batches(model: keras.Model, data: Any) -> Batches:
+    """Return the batches to compensate on, all of which were checked.
+
+    Args:
+        model: The original; the smaller model takes the same inputs.
+        data: As `Batches` takes it; targets are not needed.
+
+    Raises:
+        ValueError: No samples, values that are not finite, or they do not fit the model.
+        TypeError: `data` holds no batches, or can be read only once.
+    """
+    batches = Batches(data, model, with_targets=False, batch_size=BATCH_SIZE)
+    for _ in batches:
+        pass
+    return batches
+
+
+def compensate_channels(trace: Trace, keep: np.ndarray, small: keras.Model, batches: Batches) -> tuple[LayerRefit, ...]:
+    """Fit the layers of the smaller model to what the original computes, in place.
+
+    Args:
+        trace: What is known of the original.
+        keep: For each atom, whether it was kept.
+        small: The smaller model.
+        batches: Inputs.
+
+    Returns:
+        A record of each layer that did not compute what it should.
+    """
+    kept = Kept(keep)
+
+    def cut(tensor: Any, values: np.ndarray) -> np.ndarray:
+        mask = kept.mask(collapse([trace.tensors[id(tensor)]])[0])
+        for axis in range(mask.ndim):
+            here = mask.any(axis=tuple(each for each in range(mask.ndim) if each != axis))
+            if not here.all():
+                values = np.compress(here, values, axis=axis)
+        return values
+
+    return refit(trace.model, small, cut, batches)

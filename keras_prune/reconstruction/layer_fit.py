@@ -1,0 +1,261 @@
+"""One weight fitted again: its equations are added up over the data, solved, and its values set."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune import _keras
+from keras_prune.measurement.flat_copy import Runnable, Step
+from keras_prune.reconstruction.linear_views import LinearView
+from keras_prune.reconstruction.normal_equations import NormalEquations
+from keras_prune.reconstruction.tails import Tail
+from keras_prune.validation import check_finite
+
+Cut = Callable[[Any, np.ndarray], np.ndarray]
+"""Takes a tensor of the original model and its values, and returns those at the channels that are kept."""
+
+SAME = 1e-5  # relative to the largest product: float32 computed in another order
+ROWS = 1 << 16  # that are enough for a few hundred inputs: neighbours in an image say much the same
+ROWS_FOR_EACH_INPUT = 50
+HELD = 1 << 26  # entries of columns that are held, in float32, to fit behind a ReLU
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How weights are fitted.
+
+    Args:
+        ridge: How much they are held to what they are; see `NormalEquations.solve`. Defaults to None: as
+            cross-validation prefers.
+        sweeps: How often those before a ReLU are fitted again, now that it is known which values are below zero.
+            Defaults to 3.
+        sums: Whether sums with shortcuts are fitted, rather than their terms. Defaults to True.
+    """
+
+    ridge: float | None = None
+    sweeps: int = 3
+    sums: bool = True
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Use:
+    """One use of a weight: the step in the smaller model, and what is fitted behind it in both.
+
+    Args:
+        step: The step in the smaller model.
+        tail: What follows it there.
+        target: The step of the original that makes the target.
+    """
+
+    step: Step
+    tail: Tail
+    target: Step
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What came of a fit.
+
+    Args:
+        rows: The number of rows (samples times places) in the equations.
+        inputs: The number of inputs of each output.
+        before: The sum of squares of the errors, relative to that of the targets around their mean, with the weights
+            as they were.
+        after: Likewise, with those that were found.
+        changed: Whether the weights were changed.
+    """
+
+    rows: int
+    inputs: int
+    before: float
+    after: float
+    changed: bool
+
+
+class LayerFit:
+    """The fit of one weight.
+
+    Args:
+        view: The weight, in the smaller model.
+        uses: All its uses.
+        before: The original.
+        after: The smaller model.
+        cut: What is kept of the tensors of the original.
+        settings: How to fit.
+    """
+
+    def __init__(
+        self, view: LinearView, uses: Sequence[Use], before: Runnable, after: Runnable, cut: Cut, settings: Settings
+    ):
+        self._view, self._uses, self._cut, self._settings = view, uses, cut, settings
+        self._norm = uses[0].tail.norm if view.bias is None and len(uses) == 1 else None
+        self._intercept = view.bias is not None or self._norm is not None
+        reads = [[use.step.inputs[0][1], *use.tail.others] for use in uses]
+        targets = [
+            use.target.before_activation if use.tail.before_activation else use.target.outputs[0][1] for use in uses
+        ]
+        self._reads = [len(each) for each in reads]
+        self._small = _probe(after.model, [tensor for each in reads for tensor in each])
+        self._whole = _probe(before.model, targets)
+
+    def run(self, batches: Iterable[Any], samples: int) -> FitResult | None:
+        """Fits the weight; None if it gives what it should as it is.
+
+        Args:
+            batches: As `Batches` gives them.
+            samples: How many samples there are in all.
+        """
+        start = self._start()
+        equations = NormalEquations(self._view, self._intercept)
+        most = max(ROWS, ROWS_FOR_EACH_INPUT * equations.gram.shape[1])
+        held: list[_Held] | None = [] if any(use.tail.limits for use in self._uses) and self._settings.sweeps else None
+        room = HELD
+        for number, (x, *_) in enumerate(batches):
+            for use, given, others, target in self._values(x):
+                wanted, *bounds = self._products(use, others, target)
+                if number == 0 and self._is_right(given, wanted, start):
+                    return None
+                places = self._places(wanted, most, samples, number)
+                done = 0
+                limits = [self._view.rows(each, places) for each in bounds]
+                for columns, rows in equations.chunks(given, wanted, places):
+                    assert rows is not None
+                    equations.add_rows(columns, rows)
+                    room -= columns.size
+                    if held is not None and room >= 0:
+                        part = slice(done, done + rows.shape[1])
+                        own = [each[:, part].astype(np.float32) for each in limits]
+                        held.append(_Held(columns.astype(np.float32), rows.astype(np.float32), own))
+                    done += rows.shape[1]
+        check_finite(equations.gram, "Activations", f"the inputs of {self._view.weight.path}")
+        check_finite(equations.cross, "Activations", f"what {self._view.weight.path} should give")
+        before = equations.error(start).sum()
+        found = self._solve(equations, start)
+        if held is not None and room >= 0:
+            found = self._refine(equations, start, found, held)
+        after = equations.error(found).sum()
+        whole = (equations.squares - np.square(equations.sums) / max(equations.rows, 1)).sum()
+        scale = max(float(whole), np.finfo(np.float64).tiny)
+        changed = bool(np.isfinite(found).all() and after < before)
+        if changed:
+            self._assign(found)
+        left = (after if changed else before) / scale
+        return FitResult(equations.rows, equations.gram.shape[1], float(before / scale), float(left), changed)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What `run` changes."""
+        bias = self._view.bias if self._norm is None else self._norm.moving_mean
+        return [self._view.weight, *([] if bias is None else [bias])]
+
+    def _start(self) -> np.ndarray:
+        """The weights as they are, the bias in the last row."""
+        start = np.array(self._view.matrices(), np.float64)
+        if not self._intercept:
+            return start
+        offsets = np.zeros_like(start[:, 0]) if self._view.bias is None else self._view.offsets()
+        return np.concatenate([start, offsets[:, None]], axis=1)
+
+    def _solve(self, equations: NormalEquations, start: np.ndarray) -> np.ndarray:
+        found = equations.solve(start, self._settings.ridge)
+        weak = self._weak()
+        return found if weak is None else np.where(weak, start, found)
+
+    def _refine(
+        self, equations: NormalEquations, start: np.ndarray, found: np.ndarray, held: Sequence["_Held"]
+    ) -> np.ndarray:
+        """Fits again with the targets that a ReLU lets through: below its limit whatever the weights give now."""
+        most = equations.error(start).sum()
+        best, cross = found, equations.cross
+        for _ in range(self._settings.sweeps):
+            equations.cross = np.zeros_like(cross)
+            for part in held:
+                aimed = part.aimed(best)
+                for index, columns in enumerate(part.columns):
+                    equations.cross[index] += columns.T @ aimed[index]
+            found = self._solve(equations, start)
+            equations.cross = cross
+            if not equations.error(found).sum() < most:  # it must stay better than the weights as they were
+                break
+            best = found
+        return best
+
+    def _places(self, wanted: np.ndarray, most: int, samples: int, number: int) -> np.ndarray | None:
+        """Which rows of each sample of a batch are taken; None for all, if they are not too many."""
+        there = self._view.rows(wanted[:1]).shape[1]
+        enough = -(-most // samples)
+        if there <= enough:
+            return None
+        return np.sort(np.random.default_rng(number).choice(there, enough, replace=False))
+
+    def _values(self, x: Any) -> Iterable[tuple[Use, np.ndarray, list[np.ndarray], np.ndarray]]:
+        small, whole = iter(self._small(x)), self._whole(x)
+        for use, count, target in zip(self._uses, self._reads, whole, strict=True):
+            given, *others = [next(small) for _ in range(count)]
+            yield use, given, others, self._cut(use.target.outputs[0][0], target)
+
+    def _products(self, use: Use, others: list[np.ndarray], target: np.ndarray) -> list[np.ndarray]:
+        """What the weight should give, and between which two limits it matters if there are some, in the same shape."""
+        scale, shift = use.tail.scale_and_shift()
+        scale = np.where(np.abs(scale) > 0, scale, 1.0)
+        rest = shift + sum(others)
+        wanted, *limits = (
+            np.broadcast_to((each - rest) / scale, target.shape) for each in (target, *(use.tail.limits or ()))
+        )
+        return [wanted, *([np.minimum(*limits), np.maximum(*limits)] if limits else [])]
+
+    def _is_right(self, given: np.ndarray, wanted: np.ndarray, start: np.ndarray) -> bool:
+        columns, rows = next(iter(NormalEquations(self._view, self._intercept).chunks(given[:8], wanted[:8])))
+        assert rows is not None
+        return bool(np.abs(columns @ start - rows).max() <= SAME * max(np.abs(rows).max(), 1e-30))
+
+    def _weak(self) -> np.ndarray | None:
+        """Which outputs a normalisation all but removes: what is left of them says nothing about the weights."""
+        weak = np.zeros(self._view.matrices().shape[0::2], bool)
+        for use in self._uses:
+            scale, _ = use.tail.scale_and_shift()
+            if isinstance(scale, np.ndarray):
+                weak |= (np.abs(scale) <= 1e-4 * np.abs(scale).max()).reshape(weak.shape)
+        return weak[:, None] if weak.any() else None
+
+    def _assign(self, found: np.ndarray) -> None:
+        view = self._view
+        view.weight.assign(view.weights(found[:, :-1] if self._intercept else found))
+        if view.bias is not None:
+            view.bias.assign(view.biases(found[:, -1]))
+        elif self._norm is not None:  # which takes the mean of its inputs away: less of it is a bias
+            mean = _keras.as_numpy(self._norm.moving_mean)
+            self._norm.moving_mean.assign(mean - found[:, -1].reshape(mean.shape))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Held:
+    """Rows that are fitted more than once: the columns, the targets, and between which limits these matter."""
+
+    columns: np.ndarray
+    rows: np.ndarray
+    limits: list[np.ndarray]
+
+    def aimed(self, weights: np.ndarray) -> np.ndarray:
+        """Targets that ask for nothing where a ReLU makes the same of what the weights give."""
+        if not self.limits:
+            return self.rows
+        (low, high), products = self.limits, self.columns @ weights.astype(np.float32)
+        aimed = np.where(self.rows <= low, np.minimum(products, low), self.rows)
+        return np.where(self.rows >= high, np.maximum(products, high), aimed)
+
+
+def _probe(model: keras.Model, tensors: list[Any]) -> Callable[[Any], list[np.ndarray]]:
+    """Computes these tensors of a model, of a batch."""
+    different = list({id(tensor): tensor for tensor in tensors}.values())
+    part = keras.Model(model.input, different)
+    part.jit_compile = keras.backend.backend() == "jax"
+
+    def compute(x: Any) -> list[np.ndarray]:
+        found = dict(zip(map(id, different), keras.tree.flatten(part.predict_on_batch(x)), strict=True))
+        return [np.asarray(found[id(tensor)]) for tensor in tensors]
+
+    return compute
