@@ -35,7 +35,8 @@ def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
 
 def analyze_for(model: keras.Model, request: ChannelRequest) -> ChannelAnalysis:
     """The channels that a request is about: of the model, or of what it must be written out as to keep its class."""
-    return analyze_channels(_written_out(model, request.data) if request.keep_classes else model)
+    given = [each for each in (request.data, request.compensate, request.recalibrate) if each is not None]
+    return analyze_channels(_written_out(model, given[0] if given else None) if request.keep_classes else model)
 
 
 def _in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:

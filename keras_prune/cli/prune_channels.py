@@ -72,6 +72,11 @@ def add_to(kinds: Any) -> None:
         action="store_true",
         help="fit the layers that read removed channels again, on the inputs in --data: no training, no targets",
     )
+    parser.add_argument(
+        "--keep-classes",
+        action="store_true",
+        help="write a model of the same class with smaller sizes, in place of a model that is written out as a graph",
+    )
     parser.add_argument("--strict", action="store_true", help="fail if an operation of the model has no rule")
 
 
@@ -104,6 +109,7 @@ def run(args: argparse.Namespace) -> Result:
             recalibrate=data.x if args.recalibrate else None,
             compensate=data.x if args.compensate else None,
             strict=args.strict,
+            keep_classes=args.keep_classes,
             plan=plan,
         )
 

@@ -109,7 +109,7 @@ def test_a_folder_that_cannot_be_written(folder, run, monkeypatch):
         (["summary", "model.keras", "--js"], "Unrecognized arguments: --js"),
         (["prune", "channels", "model.keras", "-o", "a.keras", "--ratio", "1.5"], "must be a number in [0, 1)"),
         (["prune", "channels", "model.keras", "-o", "a.keras", "--ratio", "nan"], "must be a number in [0, 1)"),
-        (["prune", "channels", "model.keras", "-o", "a.keras"], "Pass `--ratio`, `--budget-...` or `--ratios`"),
+        (["prune", "channels", "model.keras", "-o", "a.keras"], "`--threshold` or `--ratios`"),
         (["prune", "channels", "model.keras", "-o", "a.keras", "--budget-macs", "2.5"], "a fraction in (0, 1), or"),
         (["prune", "channels", "model.keras", "-o", "a.keras", "--ratios", "conv1"], "must be PATTERN=VALUE"),
         (["prune", "channels", "model.keras", "-o", "a.keras", "--plan", "plan.json"], "There is no such file"),
