@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import keras
 import numpy as np
 
+from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.layer_inputs import Hook, input_hooks
 from keras_prune.reconstruction.linear_views import LinearView
 from keras_prune.validation import check_finite
@@ -179,7 +180,7 @@ def second_moments(
         hooks.setdefault(id(view.layer), {})[view.name] = functools.partial(_add_some, view, equations, most)
     with input_hooks(model, hooks):
         for x, *_ in batches:
-            model(x, training=False)
+            model(as_inputs(model, x), training=False)
     for view, equations in zip(views, found, strict=True):
         check_finite(equations.gram, "Activations", f"the inputs of {view.weight.path}")
     return found

@@ -114,6 +114,7 @@ def test_a_folder_that_cannot_be_written(folder, run, monkeypatch):
         (["prune", "channels", "model.keras", "-o", "a.keras", "--ratios", "conv1"], "must be PATTERN=VALUE"),
         (["prune", "channels", "model.keras", "-o", "a.keras", "--plan", "plan.json"], "There is no such file"),
         (["prune", "channels", "model.keras", "-o", "a.keras", "--ratio=0.5", "--recalibrate"], "needs --data"),
+        (["prune", "channels", "model.keras", "-o", "a.keras", "--ratio=0.5", "--compensate"], "needs --data"),
         (["prune", "weights", "model.keras", "-o", "a.keras", "--selection", "some"], "percentile, global, N:M"),
         (["prune", "weights", "model.keras", "-o", "a.keras", "--selection", "4:2"], "Received: "),
         (["prune", "channels", "model.keras", "-o", "a.keras", "--threshold", "std=1"], "relative=F or mean=K"),
