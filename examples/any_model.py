@@ -92,7 +92,7 @@ def main() -> None:
         dense = VisionTransformer(int(data.y_train.max()) + 1, name="vit")
         helpers.train(dense, FLAGS.epochs, FLAGS.learning_rate, data.x_train, data.y_train)
 
-        # 2. What it computes, as a graph of Keras's layers: the same outputs, no classes of one's own.
+        # 2. What it computes, as a graph of Keras's layers: the same outputs, without the classes above.
         graph = kp.expand(dense)
         print(kp.expansion.report(graph))
 
