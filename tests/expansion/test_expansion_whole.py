@@ -11,6 +11,7 @@ from support.opaque import opaque
 
 import keras_prune as kp
 from keras_prune._keras import flatten
+from keras_prune.expansion.blame import Differs
 
 pytestmark = pytest.mark.core
 
@@ -102,6 +103,11 @@ def test_a_layer_whose_output_shape_keras_cannot_tell_is_named_in_the_error():
         return
     with pytest.raises(ValueError, match=r"Custom 'custom': .*Received: 'eager' of class Eager"):
         kp.expand(model, example=np.zeros((2, 3, 8), "float32"))
+
+
+def test_layers_that_differ_only_together_are_found_in_few_tries():
+    ways = [sorted(way) for way in Differs("", "", [[5], [3, 4], [1], [2]]).ways()]
+    assert ways == [[5], [3, 4], [1], [2], [3, 4, 5], [1, 2, 3, 4, 5]]
 
 
 @pytest.mark.parametrize("layer", [Sampling, Averages])
