@@ -43,7 +43,9 @@ class Block(layers.Layer):
         super().__init__(**kwargs)
         self.norm_1, self.norm_2 = layers.LayerNormalization(), layers.LayerNormalization()
         self.attention = layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name="attention")
-        self.ffn = keras.Sequential([layers.Dense(2 * WIDTH, "gelu"), layers.Dense(WIDTH), layers.Dropout(0.1)], "ffn")
+        self.ffn = keras.Sequential(
+            [layers.Dense(2 * WIDTH, "gelu"), layers.Dense(WIDTH), layers.Dropout(0.1)], name="ffn"
+        )
 
     def call(self, x):
         y = self.norm_1(x)
