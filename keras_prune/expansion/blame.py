@@ -25,13 +25,13 @@ class Differs(ValueError):
         self._reason, self._classes = reason, classes
 
     def ways(self) -> Iterator[Whole]:
-        """What to try, with the reasons: the layers of each class stay whole alone, then those of more and more."""
-        together: list[int] = []
+        """What to try, with the reasons: layers of one class stay whole, then those of 2, 4, 8 ... classes."""
+        count = len(self._classes)
         for places in self._classes:
             yield dict.fromkeys(places, self._reason)
-        for number, places in enumerate(self._classes):
-            together += places
-            if number:
+        for power in range(1, count.bit_length() + 1):
+            together = [place for places in self._classes[: 2**power] for place in places]
+            if count > 2 ** (power - 1):
                 yield dict.fromkeys(together, self._reason)
 
 

@@ -40,6 +40,15 @@ def check_expanded(model: keras.Model, expanded: keras.Model, specs: InputSpecs)
     return ""
 
 
+def runs(model: keras.Model, specs: InputSpecs) -> bool:
+    """Whether the model takes random inputs at all."""
+    try:
+        outputs_of(model, specs.random(_BATCHES[0], highest_number(model), 0, _OPEN[0]), False)
+    except Exception:  # whatever its code raises
+        return False
+    return True
+
+
 def is_random_at_inference(model: keras.Model, specs: InputSpecs) -> bool:
     """Whether the model gives other outputs for the same inputs."""
     inputs = specs.random(_BATCHES[0], highest_number(model), 0, _OPEN[0])

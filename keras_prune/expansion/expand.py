@@ -10,7 +10,7 @@ from keras_prune import _keras
 from keras_prune.expansion.any_batch import Batches
 from keras_prune.expansion.blame import Differs, Whole, classes_apart
 from keras_prune.expansion.build import Builder, Failed
-from keras_prune.expansion.check import check_expanded, is_random_at_inference
+from keras_prune.expansion.check import check_expanded, is_random_at_inference, runs
 from keras_prune.expansion.differences import first_to_differ, has_losses, rank_of_calls, same_graph
 from keras_prune.expansion.dropout import as_dropout
 from keras_prune.expansion.inputs import InputSpecs, Sizes
@@ -200,7 +200,8 @@ class _Expander:
         try:
             differs = check_expanded(self._model, made, self._specs)
         except Exception as error:
-            raise self._differs(f"{type(error).__name__}: {error}", first) from error
+            reason = f"{type(error).__name__}: {error}"
+            raise (self._differs(reason, first) if runs(self._model, self._specs) else self._refusal(reason)) from error
         remarks = self._remarks(made)
         if differs and is_random_at_inference(self._model, self._specs):
             remarks += ("Its outputs are random, so that the two could not be compared",)

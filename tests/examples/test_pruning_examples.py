@@ -40,9 +40,11 @@ def sentences(count, seed):
 
 
 KEYS = "x_train", "y_train", "x_test", "y_test"
+CHANNELS = "mnist_channels", "any_model"  # which prune nothing else
 FILES = ["dense.keras", "dense.tflite", "pruned.keras", "pruned.tflite"]
 SAMPLES = {
     "resnet8_cifar10": images,
+    "any_model": images,
     "mnist_channels": digits,
     "spoken_digits": spectrograms,
     "transformer_sst2": sentences,
@@ -97,7 +99,7 @@ def check_files(folder, data, script, table):
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SAMPLES)
 def test_channels_go_and_files_are_written(script, tmp_path):
-    printed = smoke(tmp_path, script, *([] if script == "mnist_channels" else ["--prune=channels"]))
+    printed = smoke(tmp_path, script, *([] if script in CHANNELS else ["--prune=channels"]))
     table = comparison(printed)
     assert list(table) == ["dense", "pruned", "pruned, fine-tuned", "dense, fine-tuned"]
     assert table["dense"][1] == table["dense, fine-tuned"][1]

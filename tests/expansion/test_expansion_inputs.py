@@ -42,12 +42,6 @@ class InPairs(layers.Layer):
         return shape[0], None, 2 * shape[2]
 
 
-def same(model, made, *inputs):
-    for each in inputs:
-        found, expected = (ops.convert_to_numpy(of(each, training=False)) for of in (made, model))
-        np.testing.assert_allclose(found.astype("float32"), expected.astype("float32"), rtol=1e-4, atol=1e-5)
-
-
 def images(*shape):
     return np.random.default_rng(0).normal(size=shape).astype("float32")
 
@@ -57,7 +51,7 @@ def test_sizes_that_are_unknown_stay_unknown_where_the_code_allows():
     model = keras.Model(inputs, layers.Dense(2)(Pyramid()(inputs)))
     made = kp.expand(model)
     assert made.input_shape == (None, None, None, 3)
-    same(model, made, images(2, 8, 8, 3), images(3, 10, 6, 3))
+    any_models.assert_same(model, made, images(2, 8, 8, 3), images(3, 10, 6, 3))
 
 
 def test_sizes_fix_what_the_code_takes_as_numbers():
@@ -66,7 +60,7 @@ def test_sizes_fix_what_the_code_takes_as_numbers():
     for sizes in ({"token_ids": 6}, {"token_ids": (6,)}):
         made = kp.expand(model, sizes=sizes)
         assert made.input_shape == (None, 6)
-        same(model, made, np.ones((3, 6), "int32"))
+        any_models.assert_same(model, made, np.ones((3, 6), "int32"))
 
 
 def test_the_report_says_which_sizes_to_give():
@@ -76,7 +70,7 @@ def test_the_report_says_which_sizes_to_give():
     assert report.remarks[-1].endswith('give them, as in `sizes={"token_ids": 128}`.')
     made = kp.expand(model, sizes={"token_ids": 6})
     assert kp.expansion.report(made).whole == kp.expansion.report(made).remarks == ()
-    same(model, made, np.ones((3, 6), "int32"))
+    any_models.assert_same(model, made, np.ones((3, 6), "int32"))
 
 
 class OfSamples(layers.Layer):
@@ -89,7 +83,7 @@ class OfSamples(layers.Layer):
 def test_a_fixed_batch_size_is_kept_in_mind():
     inputs = keras.Input(batch_shape=(4, 6))
     model = keras.Model(inputs, any_models.FeedForward(6)(OfSamples()(inputs)))
-    same(model, kp.expand(model), images(4, 6))
+    any_models.assert_same(model, kp.expand(model), images(4, 6))
 
 
 def test_integers_need_an_example():
@@ -104,14 +98,14 @@ def test_integers_need_an_example():
     model = any_models.called(Tokens(), (5,), dtype="int32")
     made = kp.expand(model, example=np.zeros((1, 5), "int32"))
     assert made.inputs[0].dtype == "int32"
-    same(model, made, np.arange(10, dtype="int32").reshape(2, 5) % 9)
+    any_models.assert_same(model, made, np.arange(10, dtype="int32").reshape(2, 5) % 9)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 def test_examples_of_other_floats(dtype):
     model = any_models.called(any_models.Around(), (8,))
     made = kp.expand(model, example=np.zeros((1, 8), dtype))
-    same(model, made, images(3, 8).astype(dtype))
+    any_models.assert_same(model, made, images(3, 8).astype(dtype))
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -124,8 +118,7 @@ def test_mixed_precision(policy):
     made = kp.expand(model)
     assert made.output.dtype == model.output.dtype == policy.partition("_")[2]
     assert {variable.dtype for variable in made.trainable_variables} == {"float32"}
-    found, expected = (np.asarray(ops.cast(each(images(3, 5)), "float32")) for each in (made, model))
-    np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.05 * np.abs(expected).max())
+    any_models.assert_same(model, made, images(3, 5), rtol=0.05, atol=0.05)
 
 
 class Unbuilt(keras.Model):

@@ -39,13 +39,13 @@ def test_channels_of_a_subclassed_model_are_removed_by_names_of_layers_around(mo
 @pytest.mark.core
 def test_what_was_removed_is_what_zeros_in_its_place_compute(model):
     made = kp.expand(model)
-    small = kp.prune_channels(model, ratios={"block_0/ffn/*": 0.5})
-    (removed,) = small.plan.removed.values()
+    small = kp.prune_channels(model, ratios={"block_0/ffn/dense": 0.5})
+    (removed,) = filter(None, small.plan.removed.values())
     narrow = made.get_layer("block_0__ffn__dense_1")
-    kernel = np.array(narrow.kernel)
+    kernel = np.array(keras.ops.convert_to_numpy(narrow.kernel))
     kernel[list(removed)] = 0
     narrow.kernel.assign(kernel)
-    np.testing.assert_allclose(small.model(IMAGES), made(IMAGES), rtol=1e-4, atol=1e-4)
+    any_models.assert_same(made, small.model, IMAGES)
 
 
 @pytest.mark.core
@@ -64,10 +64,10 @@ def test_a_tied_table_stays_tied_when_channels_are_removed():
 def test_masks_hold_in_training_and_are_removed_again(model):
     made = kp.wrap_pruning(kp.expand(model))
     made.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    schedule = kp.ConstantSparsity(0.5, begin_step=0, frequency=1)
-    made.fit(IMAGES, LABELS, epochs=2, batch_size=8, verbose=0, callbacks=[kp.PruningSchedule(schedule)])
+    callback = kp.PruningSchedule(kp.ConstantSparsity(0.5, begin_step=1), frequency=1)
+    made.fit(IMAGES, LABELS, epochs=2, batch_size=8, verbose=0, callbacks=[callback])
     plain = kp.strip_pruning(made)
-    kernel = np.array(plain.get_layer("block_0__ffn__dense").kernel)
+    kernel = keras.ops.convert_to_numpy(plain.get_layer("block_0__ffn__dense").kernel)
     assert np.mean(kernel == 0) == 0.5
 
 
@@ -87,7 +87,8 @@ def test_a_file_of_it_needs_no_classes_of_the_users(model, tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
     files = [str(tmp_path / name) for name in ("made.keras", "out.npy", "images.npy")]
     subprocess.run([sys.executable, "-c", LOAD, *files], check=True, cwd=tmp_path)
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), made(IMAGES), rtol=1e-5, atol=1e-5)
+    (expected,) = any_models.outputs(made, IMAGES)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow converts")
@@ -118,7 +119,7 @@ def iterative(model):
 
 def sensitivity(model):
     curves = kp.sensitivity(model, (IMAGES, LABELS), kind="channels", ratios=(0.5,), verbose=0)
-    assert any(row["layer"].startswith("block_0__ffn__") for row in curves.records())
+    assert "block_0__ffn__" in str(curves.records())
 
 
 @pytest.mark.parametrize("use", [cost, whole_layers, explain, iterative, sensitivity])

@@ -11,6 +11,7 @@ from support.opaque import opaque
 
 import keras_prune as kp
 from keras_prune._keras import flatten
+from keras_prune.expansion.blame import Differs
 
 pytestmark = pytest.mark.core
 
@@ -93,7 +94,7 @@ def test_code_that_cannot_be_followed_stays_one_layer_and_the_rest_is_written_ou
     assert re.search(reason, whole.reason)
     assert sum(isinstance(part, layers.MultiHeadAttention) for part in made.layers) == 1
     assert f"({whole.kind}) stays one layer: {whole.reason}" in str(kp.expansion.report(made))
-    np.testing.assert_allclose(*(each(x, training=False) for each in (made, model)), rtol=1e-4, atol=1e-5)
+    any_models.assert_same(model, made, x)
 
 
 def test_a_layer_whose_output_shape_keras_cannot_tell_is_named_in_the_error():
@@ -102,6 +103,11 @@ def test_a_layer_whose_output_shape_keras_cannot_tell_is_named_in_the_error():
         return
     with pytest.raises(ValueError, match=r"Custom 'custom': .*Received: 'eager' of class Eager"):
         kp.expand(model, example=np.zeros((2, 3, 8), "float32"))
+
+
+def test_layers_that_differ_only_together_are_found_in_few_tries():
+    ways = [sorted(way) for way in Differs("", "", [[5], [3, 4], [1], [2]]).ways()]
+    assert ways == [[5], [3, 4], [1], [2], [3, 4, 5], [1, 2, 3, 4, 5]]
 
 
 @pytest.mark.parametrize("layer", [Sampling, Averages])
@@ -158,7 +164,7 @@ def test_a_subclass_that_overrides_nothing_of_the_computation_is_a_layer_of_kera
     again = keras.Model.from_config(made.get_config())
     again.set_weights(made.get_weights())
     x = np.random.default_rng(0).normal(size=(5, 5)).astype("float32")
-    np.testing.assert_allclose(again(x), model(x), rtol=1e-5, atol=1e-6)
+    any_models.assert_same(model, again, x)
     assert kp.prune_channels(model, 0.5).model.count_params() < model.count_params()
     alone = keras.Sequential([keras.Input((5,)), Plain(4), layers.Dense(2)])
     assert kp.prune_channels(alone, 0.5).model.layers[0].units == 4
@@ -184,11 +190,11 @@ def test_calls_without_training_stay_so_in_training():
     assert "Dropout" not in kinds
     x = np.random.default_rng(0).normal(3, 2, size=(16, 5)).astype("float32")
     for training in (False, True):
-        np.testing.assert_allclose(made(x, training=training), model(x, training=training), rtol=1e-4, atol=1e-5)
+        any_models.assert_same(model, made, x, training=training)
     for each in (model, made):
         each.compile(keras.optimizers.SGD(0.01), "mse")
         each.train_on_batch(x, np.zeros((16, 3), "float32"))
-    np.testing.assert_allclose(made(x), model(x), rtol=1e-4, atol=1e-5)
+    any_models.assert_same(model, made, x)
     assert kp.prune_channels(made, 0.5).model.count_params() < made.count_params()
 
 

@@ -301,3 +301,12 @@ def data(name, count, seed=0):
 def outputs(model, inputs, training=False):
     """Its outputs in NumPy."""
     return [ops.convert_to_numpy(each) for each in keras.tree.flatten(model(inputs, training=training))]
+
+
+def assert_same(model, made, *inputs, training=False, rtol=1e-4, atol=1e-5):
+    """Both compute the same outputs of these inputs."""
+    for each in inputs:
+        for one, other in zip(outputs(made, each, training), outputs(model, each, training), strict=True):
+            assert (one.shape, one.dtype) == (other.shape, other.dtype)
+            one, other = (array.astype("float32") for array in (one, other))
+            np.testing.assert_allclose(one, other, rtol=rtol, atol=atol * max(1, np.abs(other).max()))
