@@ -102,7 +102,7 @@ def others(x):
         (lambda x: ops.matmul(x, ops.reshape(others(x), (-1, 8, 1))), "by entries that are none"),
         (lambda x: ops.einsum("bic,bc->bi", x, others(x)), "by entries that are none"),
         (lambda x: ops.tensordot(x, x[0], axes=[[2], [1]]), "each sample with all others"),
-        (lambda x: ops.einsum("bic,bid->bcd", x, ops.tanh(x)), "the channels of another axis"),
+        (lambda x: ops.einsum("bic,bid->bcd", x, ops.tanh(x)), "two kinds of channels along one axis"),
         (lambda x: ops.einsum("bijj->bi", ops.reshape(x, (-1, 2, 4, 4))), "a diagonal of the channels"),
         (lambda x: ops.einsum("bic,bjc", x, x), "not of the form"),
         (lambda x: ops.conv(x, weights(2, 8, 3)), "kernel is no weight of a layer"),
