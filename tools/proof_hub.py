@@ -42,9 +42,10 @@ HEADINGS = ["Family", "Made of", "Parameters", "After", "Proved", "Groups", "Ine
 
 
 def why(reasons):
-    """Reasons, each once, without the names of operations."""
-    short = dict.fromkeys(reason.partition("'")[0].strip() + reason.rpartition("'")[2] for reason in reasons)
-    return "; ".join(each.replace("|", "/") for each in short) or "-"
+    """Reasons, each once, in their first sentences, without the names of operations."""
+    plain = (reason.partition("'")[0].strip() + reason.rpartition("'")[2] for reason in reasons)
+    short = dict.fromkeys(each.partition(". ")[0].partition(" (see")[0] for each in plain)
+    return "; ".join(each.replace("|", "/").replace("must stay", "are kept") for each in short) or "-"
 
 
 def page(rows):

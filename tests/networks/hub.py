@@ -99,18 +99,6 @@ def mix_transformer(**arguments):
 FAMILIES = {
     "Albert": TEXT | {"embedding_dim": 8, "max_sequence_length": LENGTH},
     "Bart": SHORT,
-    "BASNet": lambda hub: {
-        "image_encoder": resnet(
-            hub,
-            stackwise_num_filters=[64] * 4,
-            stackwise_num_blocks=[1] * 4,
-            stackwise_num_strides=[1, 2, 2, 2],
-            image_shape=(None, None, 3),
-        ),
-        "num_classes": 1,
-        "image_shape": (32, 32, 3),
-        "projection_filters": 64,
-    },
     "Bert": SHORT,
     "Bloom": TEXT,
     "CLIP": two_towers("CLIPVisionEncoder", "CLIPTextEncoder", projection_dim=8),
