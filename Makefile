@@ -15,7 +15,7 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-tensorflow test-jax test-torch test-floor parity proof known-models fuzz lint format bench bench-channels bench-compression bench-autoprune docs clean
+.PHONY: demo test test-tensorflow test-jax test-torch test-floor parity proof proof-hub known-models fuzz lint format bench bench-channels bench-compression bench-autoprune docs clean
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/mnist_cnn.py
@@ -45,6 +45,11 @@ parity: $(VENV)/.test .venv-tfmot/.tfmot
 # `make proof PROOF=--resume`. Some of them: `make proof PROOF="VGG16 ResNet50"`.
 proof: $(VENV)/.test
 	KERAS_BACKEND=tensorflow $(BIN)/python tools/proof.py $(PROOF)
+
+# Tiny networks of the families of KerasHub likewise; writes docs/keras-hub.md. It takes PROOF, too. KerasHub brings the
+# whole TensorFlow, so it gets an environment of its own; without it `make test` skips these tests.
+proof-hub: .venv-hub/.hub
+	KERAS_BACKEND=tensorflow .venv-hub/bin/python tools/proof_hub.py $(PROOF)
 
 # What can be pruned and what is refused, tried; writes docs/known-models.md.
 known-models: $(VENV)/.test
@@ -111,6 +116,11 @@ $(VENV)/.%: $(SETUP)
 	.venv-tfmot/bin/python -m pip install --quiet ".[tfmot]"
 	touch $@
 
+.venv-hub/.hub: $(SETUP)
+	test -x .venv-hub/bin/python || $(PYTHON) -m venv .venv-hub
+	.venv-hub/bin/python -m pip install --quiet -e ".[hub]"
+	touch $@
+
 .venv-torch-pruning/.torch-pruning: $(SETUP)
 	test -x .venv-torch-pruning/bin/python || $(PYTHON) -m venv .venv-torch-pruning
 	.venv-torch-pruning/bin/python -m pip install --quiet ".[torch-pruning]"
@@ -125,4 +135,4 @@ EXTRA = import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"
 	touch $@
 
 clean:
-	rm -rf .venv .venv-docs .venv-floor .venv-tfmot .venv-torch-pruning build site dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-floor .venv-hub .venv-tfmot .venv-torch-pruning build site dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -34,7 +34,7 @@ flags.DEFINE_string("data", "", "File of SST-2 token ids; none: synthetic senten
 flags.DEFINE_list("seeds", ["0", "1"], "Seeds, one run each.")
 flags.DEFINE_integer("epochs", 3, "Epochs of training.")
 flags.DEFINE_integer("fine_tune_epochs", 2, "Epochs of fine-tuning, and of the control.")
-flags.DEFINE_integer("samples", 30_000, "Sentences to train on.")
+flags.DEFINE_integer("samples", 30_000, "Sentences of the training data.")
 flags.DEFINE_bool("smoke", False, "Synthetic sentences, one seed, one epoch.")
 
 LENGTH, HEADINGS = 48, ("seed", "model", "parameters", "test accuracy", "seconds")
@@ -43,7 +43,7 @@ RATIOS = {"*self_attention*:num_heads": 0.5, "*feedforward_intermediate_dense": 
 
 
 def load() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], int]:
-    """Sentences and labels to train and test on, and the size of the vocabulary."""
+    """Sentences and labels of the training and test data, and the size of the vocabulary."""
     if FLAGS.data and not FLAGS.smoke:
         with np.load(FLAGS.data, allow_pickle=False) as found:
             x, y, x_test, y_test = (found[key] for key in ("x_train", "y_train", "x_test", "y_test"))

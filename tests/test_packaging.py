@@ -19,8 +19,14 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 TENSORFLOWS = {"tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-rocm", "tf-nightly", "tf-nightly-cpu"}
-BRINGS = {"tf-keras": ["tensorflow"], "tensorflow-model-optimization": ["tf-keras"]}  # if they are not installed here
-WITH_TENSORFLOW = {"tflite", "tflite-cpu", "tfmot"}  # the last for an environment of its own
+BRINGS = {  # if they are not installed here
+    "tf-keras": ["tensorflow"],
+    "tensorflow-model-optimization": ["tf-keras"],
+    "keras-hub": ["tensorflow-text"],
+    "tensorflow-text": ["tensorflow"],
+}
+ALONE = {"tfmot", "hub"}  # for environments of their own
+WITH_TENSORFLOW = {"tflite", "tflite-cpu"} | ALONE
 
 
 @functools.cache
@@ -57,7 +63,7 @@ def test_an_extra_has_one_tensorflow_or_none(extra):
     assert len(closure([extra]) & TENSORFLOWS) == (extra in WITH_TENSORFLOW)
 
 
-@pytest.mark.parametrize("pair", [*itertools.combinations(sorted(set(EXTRAS) - {"tfmot"}), 2)], ids="+".join)
+@pytest.mark.parametrize("pair", [*itertools.combinations(sorted(set(EXTRAS) - ALONE), 2)], ids="+".join)
 def test_two_extras_never_bring_two_tensorflows(pair):
     found = closure(pair) & TENSORFLOWS
     assert len(found) == len(WITH_TENSORFLOW & set(pair))
@@ -67,7 +73,7 @@ def test_two_extras_never_bring_two_tensorflows(pair):
 
 def test_readme_names_the_extras_for_users_and_only_extras_that_exist():
     readme = (ROOT / "README.md").read_text()
-    for extra in set(EXTRAS) - {"test", "test-floor", "dev", "docs", "tfmot", "torch-pruning"}:
+    for extra in set(EXTRAS) - {"test", "test-floor", "dev", "docs", "torch-pruning"} - ALONE:
         assert f"`{extra}`" in readme
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.py"), ROOT / "Makefile"]
     for page in pages:

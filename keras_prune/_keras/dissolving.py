@@ -62,21 +62,29 @@ _LOCK = threading.RLock()
 
 @contextmanager
 def symbolic_operands() -> Iterator[None]:
-    """While this holds, `array + symbolic tensor` is an operation of Keras on JAX too, where arrays come first.
+    """While this holds, symbolic tensors may stand where custom code has arrays in two more places.
 
-    JAX leaves an operator to the right operand only if that does not say how it becomes an array. Keras's symbolic
-    tensors say so, to raise an error that explains.
+    `tensor[:3]` is what `tensor[:3, ...]` is, as for arrays: Keras takes a slice only in a tuple. `array + tensor` is
+    an operation of Keras on JAX too, where arrays come first: JAX leaves an operator to the right operand only if that
+    does not say how it becomes an array. Keras's symbolic tensors say so, to raise an error that explains.
     """
     with _LOCK:
-        explains = vars(keras.KerasTensor).get("__jax_array__")
-        if explains is None or keras.backend.backend() != "jax":
-            yield
-            return
-        del keras.KerasTensor.__jax_array__
+        tensor: Any = keras.KerasTensor
+        take, explains = tensor.__getitem__, vars(tensor).get("__jax_array__")
+        forgoes = explains is not None and keras.backend.backend() == "jax"
+
+        def take_any(self: Any, key: Any) -> Any:
+            return take(self, (key,) if isinstance(key, slice | type(None) | type(...)) else key)
+
+        tensor.__getitem__ = take_any
+        if forgoes:
+            del tensor.__jax_array__
         try:
             yield
         finally:
-            keras.KerasTensor.__jax_array__ = explains
+            tensor.__getitem__ = take
+            if forgoes:
+                tensor.__jax_array__ = explains
 
 
 def forget_nodes(operation: Any) -> None:

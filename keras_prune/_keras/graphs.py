@@ -1,5 +1,6 @@
 """Graphs of Sequential and Functional models: what is in them, and running them with other operations."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,21 @@ def is_graph(model: object) -> bool:
     """
     if isinstance(model, keras.Sequential):
         return type(model).__init__ is keras.Sequential.__init__
-    return isinstance(model, functional.Functional) and functional.functional_like_constructor(type(model))
+    return isinstance(model, functional.Functional) and _takes_a_graph(type(model))
+
+
+def _takes_a_graph(kind: type) -> bool:
+    """Whether a Functional class is made from inputs and outputs: what Keras asks itself since 3.15.
+
+    Before, it does not see the arguments of its own constructor, which is wrapped: `def __init__(self, **kwargs)` has
+    the same then.
+    """
+    constructor, of_keras = (inspect.getattr_static(each, "__init__") for each in (kind, FUNCTIONAL))
+    if constructor is of_keras:
+        return True
+    own = inspect.getfullargspec(constructor)
+    given = inspect.getfullargspec(inspect.unwrap(of_keras)).args
+    return own.args == given or (own.varargs is not None and own.varkw is not None)
 
 
 def inner_graph(operation: object) -> Any:

@@ -7,12 +7,13 @@ import keras
 import numpy as np
 
 from keras_prune.automation.allocate import Allocation, GreedyPath, UniformPath, greedy_path
-from keras_prune.channels.carry_out import carry_out, left_of_all
+from keras_prune.channels.carry_out import left_of_all
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.removal_order import RemovalOrder
 from keras_prune.channels.request import ChannelRequest
+from keras_prune.channels.same_classes import carry_out
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.costs.budget import Budget, count_costs
 from keras_prune.costs.counting import costs_of_trace

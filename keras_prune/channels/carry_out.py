@@ -1,4 +1,4 @@
-"""`carry_out`: what a request for channels asks is scored, chosen, removed and reported."""
+"""`carry_out_on`: what a request for channels asks is scored, chosen, removed and reported."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_prune.channels.compensate import compensate_channels, compensation_batches
-from keras_prune.channels.groups import ChannelAnalysis, analyze_channels
+from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.limits import Limits
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.ranked_together import GroupThreshold
@@ -63,13 +63,8 @@ class PrunedChannels(Shown):
         return self.report._repr_html_()
 
 
-def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
-    """`prune_channels`, of a model that may have lost channels in earlier steps: see `ChannelRequest.original`."""
-    return carry_out_on(analyze_channels(model), request)
-
-
 def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedChannels:
-    """The same, with the channels that were found."""
+    """Remove what is asked of the channels that were found."""
     model = analysis.trace.model  # what it was written out as, perhaps
     limits = request.limits
     limits.check(analysis)

@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_prune.channels.carry_out import PrunedChannels, carry_out, left_of_all
-from keras_prune.channels.groups import analyze_channels
+from keras_prune.channels.carry_out import PrunedChannels, left_of_all
 from keras_prune.channels.limits import Scope
 from keras_prune.channels.request import ChannelRequest
+from keras_prune.channels.same_classes import analyze_for, carry_out
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget
 from keras_prune.costs.counting import costs_of_trace
@@ -46,6 +46,7 @@ class IterativePruning:
         recalibrate: As in `prune_channels`.
         compensate: As in `prune_channels`: in each step, so that fine-tuning starts from a better model.
         strict: As in `prune_channels`.
+        keep_classes: As in `prune_channels`.
 
     Raises:
         ValueError: As `prune_channels`; `steps` below 1; a budget of `bytes` or `latency`.
@@ -81,18 +82,19 @@ class IterativePruning:
         recalibrate: Any = None,
         compensate: Any = None,
         strict: bool = False,
+        keep_classes: bool = False,
     ):
         self._steps = check_integer(steps, "steps", 1)
         chosen = ratio, budget, ratios, threshold, importance, scope, round_to, min_channels, max_ratio
-        request = ChannelRequest(*chosen, data, loss, recalibrate, compensate, strict)
+        request = ChannelRequest(*chosen, data, loss, recalibrate, compensate, strict, keep_classes=keep_classes)
         if budget is not None and budget.measured:
             raise ValueError(
                 "A budget of the exported file, its bytes or its latency, cannot be reached in steps: count `macs`, "
                 f"`params` or `weight_bytes`. Received: budget={budget!r}"
             )
-        analysis = analyze_channels(model)
+        analysis = analyze_for(model, request)
         self.results: list[PrunedChannels] = []
-        self._model = analysis.trace.model
+        self._model = model if keep_classes else analysis.trace.model
         self._request = dataclasses.replace(request, original={group.name: group.size for group in analysis.groups})
         self._costs: dict[str, int | None] = {}
         if budget is not None:

@@ -5,15 +5,14 @@ from typing import Any
 
 import keras
 
-from keras_prune.channels.carry_out import PrunedChannels, carry_out
+from keras_prune.channels.carry_out import PrunedChannels
 from keras_prune.channels.limits import Scope
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.request import ChannelRequest
-from keras_prune.channels.same_classes import carry_out_in_classes
+from keras_prune.channels.same_classes import carry_out
 from keras_prune.channels.scores import ChannelImportance, Score
 from keras_prune.costs.budget import Budget
 from keras_prune.selection.thresholds import ThresholdRule
-from keras_prune.validation import check_flag
 
 
 def prune_channels(
@@ -62,7 +61,7 @@ def prune_channels(
         importance: How channels are scored: a name, a function, or a `ChannelImportance`, which has the formulas.
             `"loss_change"` evaluates the model once for each channel. Defaults to `"l2"`.
             Of the weights alone: `"l2"`, `"l1"`, `"lamp"`, `"fpgm"`, `"batch_norm_scale"`, `"random"`.
-            With data: `"wanda"`, `"activation_weight"`, `"mean_activation"`, `"apoz"`, `"entropy"`.
+            With data: `"wanda"`, `"activation_weight"`, `"mean_activation"`, `"apoz"`, `"entropy"`, `"reconstruction"`.
             With data and a loss: `"taylor"`, `"snip"`, `"fisher"`, `"loss_change"`.
         scope: Which channels are ranked together: `"group"` removes the same fraction from each group; `"global"` ranks
             the channels of all groups; `"isomorphic"` those of groups of the same structure (Fang et al. 2024), so that
@@ -113,7 +112,4 @@ def prune_channels(
     ```
     """
     chosen = ratio, budget, ratios, threshold, importance, scope, round_to, min_channels, max_ratio
-    request = ChannelRequest(*chosen, data, loss, recalibrate, compensate, strict, plan)
-    return (
-        carry_out_in_classes(model, request) if check_flag(keep_classes, "keep_classes") else carry_out(model, request)
-    )
+    return carry_out(model, ChannelRequest(*chosen, data, loss, recalibrate, compensate, strict, plan, keep_classes))

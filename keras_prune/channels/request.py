@@ -34,6 +34,7 @@ class ChannelRequest:
         compensate: Inputs on which the layers that read removed channels are fitted again.
         strict: Whether an operation without a rule is an error.
         plan: A plan to replay instead.
+        keep_classes: Whether the smaller model is of the same class.
         original: The sizes of the groups that fractions refer to, by name, for a model that lost channels in earlier
             steps. Defaults to none: the present sizes.
 
@@ -57,11 +58,13 @@ class ChannelRequest:
     compensate: Any = dataclasses.field(default=None, repr=False)
     strict: bool = False
     plan: ChannelPlan | None = None
+    keep_classes: bool = False
     original: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._check_asked()
         check_flag(self.strict, "strict")
+        check_flag(self.keep_classes, "keep_classes")
         if not isinstance(self.importance, ChannelImportance):
             object.__setattr__(self, "importance", ChannelImportance(self.importance))
         if self.threshold is not None:

@@ -26,13 +26,26 @@ _SIZES = (8, 2, 32)
 _INSTEAD = "Leave `keep_classes` out for a Functional model that is written out, and smaller in more places."
 
 
-def carry_out_in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
-    """`carry_out`, but the model that is returned is of the same class.
+def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
+    """`prune_channels`, of a model that may have lost channels in earlier steps: see `ChannelRequest.original`."""
+    if request.keep_classes:
+        return _in_classes(model, request)
+    return carry_out_on(analyze_channels(model), request)
+
+
+def analyze_for(model: keras.Model, request: ChannelRequest) -> ChannelAnalysis:
+    """The channels that a request is about: of the model, or of what it must be written out as to keep its class."""
+    given = [each for each in (request.data, request.compensate, request.recalibrate) if each is not None]
+    return analyze_channels(_written_out(model, given[0] if given else None) if request.keep_classes else model)
+
+
+def _in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
+    """The same, but the model that is returned is of the same class.
 
     Raises:
-        ValueError: As `carry_out`; no class in the model has a rule, no size of one can be smaller, or what the smaller
-            class computes is not what the smaller graph does.
-        TypeError: As `carry_out`.
+        ValueError: As `prune_channels`; no class in the model has a rule, no size of one can be smaller, or what the
+            smaller class computes is not what the smaller graph does.
+        TypeError: As `prune_channels`.
     """
     check_model(model)
     composites = composites_of(model)
@@ -42,7 +55,7 @@ def carry_out_in_classes(model: keras.Model, request: ChannelRequest) -> PrunedC
             f"`keras_prune.channels.register_composite`). {_INSTEAD} Received: '{model.name}' of class "
             f"{type(model).__name__}"
         )
-    analysis = analyze_channels(_written_out(model, request.data))
+    analysis = analyze_for(model, request)
     sizes, reasons = find_sizes(model, composites, analysis)
     said = "; ".join(f"'{name}': {why}" for name, why in reasons.items())
     if not sizes:

@@ -41,6 +41,7 @@ class ChannelImportance:
     | `"mean_activation"` | data | `mean abs(y)` | | Molchanov et al. 2017 |
     | `"apoz"` | data | fraction of `y > 0` | yes | Hu et al. 2016 |
     | `"entropy"` | data | entropy, over the samples, of the mean `y` in a sample | yes | Luo and Wu 2017 |
+    | `"reconstruction"` | data | error of the layers that read it, fitted again without it | yes | He et al. 2017 |
     | `"taylor"` | data, loss | `mean abs(sum r·∂loss/∂r)` | yes | Molchanov et al. 2017, 2019 |
     | `"snip"` | data, loss | `abs(mean sum r·∂loss/∂r)` | yes | Lee et al. 2019 |
     | `"fisher"` | data, loss | `mean (sum r·∂loss/∂r)² / 2` | yes | Theis et al. 2018 |

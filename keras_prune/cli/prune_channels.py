@@ -67,12 +67,23 @@ def add_to(kinds: Any) -> None:
         action="store_true",
         help="estimate the statistics of BatchNormalization again, on --data, after pruning",
     )
+    parser.add_argument(
+        "--compensate",
+        action="store_true",
+        help="fit the layers that read removed channels again, on the inputs in --data: no training, no targets",
+    )
+    parser.add_argument(
+        "--keep-classes",
+        action="store_true",
+        help="write a model of the same class with smaller sizes, in place of a model that is written out as a graph",
+    )
     parser.add_argument("--strict", action="store_true", help="fail if an operation of the model has no rule")
 
 
 def run(args: argparse.Namespace) -> Result:
-    if args.recalibrate and args.data is None:
-        raise BadInput("--recalibrate needs --data. Received: no --data")
+    for option in ("recalibrate", "compensate"):
+        if getattr(args, option) and args.data is None:
+            raise BadInput(f"--{option} needs --data. Received: no --data")
 
     def load(path: str) -> Any:
         from keras_prune.channels import ChannelPlan
@@ -96,7 +107,9 @@ def run(args: argparse.Namespace) -> Result:
             data=None if data is None else data.pair,
             loss=args.loss,
             recalibrate=data.x if args.recalibrate else None,
+            compensate=data.x if args.compensate else None,
             strict=args.strict,
+            keep_classes=args.keep_classes,
             plan=plan,
         )
 

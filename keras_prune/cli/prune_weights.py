@@ -46,7 +46,7 @@ selections:
   4x1, RxC       prune whole blocks of R inputs and C outputs
   threshold=V    prune weights with |w| < V
   relative=V     prune weights with |w| < V times the largest |w| of the layer
-  mean=V         prune weights with |w| more than V standard deviations below its mean
+  mean=V         prune weights with |w| V standard deviations below its mean
   std=V          prune weights with |w| < V standard deviations of the layer""",
         example="keras-prune prune weights model.keras -o sparse.keras --sparsity 0.8 --targets 'dense=0.5'\n"
         "keras-prune prune weights model.keras -o half.keras --selection 2:4 --targets 'conv1=none' --strip\n"

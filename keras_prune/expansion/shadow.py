@@ -116,7 +116,7 @@ class Module:
 
 
 def sent(function: Callable[..., Any], family: str, name: str) -> Callable[..., Any]:
-    """The function, but for symbolic tensors its counterpart in `keras.ops`."""
+    """The function; on symbolic tensors its counterpart in `keras.ops`."""
 
     @functools.wraps(function, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:

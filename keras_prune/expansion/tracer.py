@@ -322,6 +322,12 @@ class _Source(keras.KerasTensor):
         """Itself: the value of a variable is a tensor."""
         return self
 
+    def assign(self, value: Any) -> Any:
+        """No tensor of a graph keeps a value for the next call."""
+        raise ValueError("it changes its weights when it is called")
+
+    assign_add = assign_sub = assign
+
 
 class _Refusing(keras.random.SeedGenerator):
     """A generator of seeds that draws none: what is random cannot be written out."""

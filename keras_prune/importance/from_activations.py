@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_prune.importance.protocols import Statistics, Unit
+from keras_prune.importance.protocols import ChannelOnlyStatistics, Statistics, Unit
 
 
 def mean_activation(unit: Unit, statistics: Statistics) -> np.ndarray | None:
@@ -62,3 +62,11 @@ def wanda(unit: Unit, statistics: Statistics) -> np.ndarray | None:
     """
     read = statistics.activations(unit)
     return None if read is None else read.norm * np.abs(unit.slices()).sum(axis=1)
+
+
+def reconstruction(unit: Unit, statistics: ChannelOnlyStatistics) -> np.ndarray | None:
+    """Reconstruction: the channels that a layer reads are taken away one by one, each time the one without which least
+    squares can restore most of what the layer gives; the score of a channel is the error once it is gone, relative to
+    the sum of squares of the outputs (the order of Hassibi and Stork 1993, for what He et al. 2017 compensate).
+    """
+    return statistics.errors_without(unit)

@@ -81,6 +81,13 @@ class Statistics(Protocol):
         """How much the loss rises without each of them."""
 
 
+class ChannelOnlyStatistics(Statistics, Protocol):
+    """What may be measured for channels only."""
+
+    def errors_without(self, unit: Any) -> np.ndarray | None:
+        """The error of what reads each channel once it and all that are missed less are removed; None where unknown."""
+
+
 class WeightOnlyStatistics(Statistics, Protocol):
     """What may be measured for the weights of an array only."""
 

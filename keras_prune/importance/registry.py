@@ -11,7 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_prune.importance.from_activations import activation_weight, apoz, entropy, mean_activation, wanda
+from keras_prune.importance.from_activations import (
+    activation_weight,
+    apoz,
+    entropy,
+    mean_activation,
+    reconstruction,
+    wanda,
+)
 from keras_prune.importance.from_gradients import fisher, gradient, loss_change, movement, snip, taylor
 from keras_prune.importance.from_weights import batch_norm_scale, fpgm, l1, l2, lamp, magnitude, magnitude_of_unit
 from keras_prune.importance.protocols import ArrayUnit, WeightOnlyStatistics
@@ -122,6 +129,14 @@ CRITERIA: dict[str, Criterion] = {
         True,
         "Luo and Wu 2017",
         of_neurons=True,
+    ),
+    "reconstruction": Criterion(
+        reconstruction,
+        "data",
+        "",
+        "error of the layers that read it, fitted again without it",
+        True,
+        "He et al. 2017",
     ),
     "gradient": Criterion(gradient, "data, loss", "`mean abs(∂loss/∂w)`", "", False, ""),
     "taylor": Criterion(

@@ -103,6 +103,13 @@ def check_inputs(model: keras.Model, x: Any) -> Any:
     return x
 
 
+def as_inputs(model: keras.Model, x: Any) -> Any:
+    """The inputs of a batch, in the structure in which the model has its inputs: else Keras warns of another one."""
+    if not _keras.is_graph(model):
+        return x
+    return keras.tree.pack_sequence_as(_keras.input_structure(model), keras.tree.flatten(x))
+
+
 def shapes(arrays: Any) -> Any:
     """The shapes of arrays, for messages."""
     found = keras.tree.map_structure(lambda leaf: str(None if leaf is None else leaf.shape), arrays)

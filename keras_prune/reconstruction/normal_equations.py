@@ -4,11 +4,13 @@ For inputs X and products Y that should come out, these are XᵀX, XᵀY and the
 weights, and the error of any weights, follow. With a bias the inputs have one more column, of ones, at the end.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
 
+from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.layer_inputs import Hook, input_hooks
 from keras_prune.reconstruction.linear_views import LinearView
 from keras_prune.validation import check_finite
@@ -81,6 +83,11 @@ class NormalEquations:
             wanted = None if targets is None else self._view.rows(targets[part], places).astype(np.float64)
             yield padded, wanted
 
+    def around_means(self) -> np.ndarray:
+        """XᵀX of the inputs around their means, without the column of ones; needs one."""
+        sums = self.gram[:, -1:, :-1]
+        return self.gram[:, :-1, :-1] - np.swapaxes(sums, 1, 2) * sums / max(self.rows, 1)
+
     def error(self, matrices: np.ndarray) -> np.ndarray:
         """The sums of squares of XW - Y for these matrices, whose last row is the bias, of shape (groups, outputs)."""
         products = self.gram @ matrices - 2 * self.cross
@@ -143,7 +150,11 @@ def _preferred(values: np.ndarray, energies: np.ndarray, error: float, rows: int
 
 
 def second_moments(
-    model: keras.Model, views: Sequence[LinearView], batches: Iterable, intercept: bool = False
+    model: keras.Model,
+    views: Sequence[LinearView],
+    batches: Iterable,
+    intercept: bool = False,
+    most: int | None = None,
 ) -> list[NormalEquations]:
     """The normal equations of several weights without targets, in one pass over the data: XᵀX and the number of rows.
 
@@ -155,6 +166,7 @@ def second_moments(
         views: The weights, of layers of the model: see `linear_views`.
         batches: As `Batches` gives them: `(x, y, sample_weight)`.
         intercept: Whether the inputs get a column of ones. Defaults to False.
+        most: How many rows of each sample are taken at most, at random. Defaults to None: all of them.
 
     Returns:
         For each view its equations. Those of a weight that the model never used have no rows.
@@ -165,10 +177,21 @@ def second_moments(
     found = [NormalEquations(view, intercept) for view in views]
     hooks: dict[int, dict[str, Hook]] = {}
     for view, equations in zip(views, found, strict=True):
-        hooks.setdefault(id(view.layer), {})[view.name] = equations.add
+        hooks.setdefault(id(view.layer), {})[view.name] = functools.partial(_add_some, view, equations, most)
     with input_hooks(model, hooks):
         for x, *_ in batches:
-            model(x, training=False)
+            model(as_inputs(model, x), training=False)
     for view, equations in zip(views, found, strict=True):
         check_finite(equations.gram, "Activations", f"the inputs of {view.weight.path}")
     return found
+
+
+def _add_some(view: LinearView, equations: NormalEquations, most: int | None, inputs: np.ndarray) -> None:
+    """Adds the inputs of a call, of each sample no more rows than this."""
+    there = view.columns(inputs[:1]).shape[1] if most is not None else 0
+    if most is None or there <= most:
+        equations.add(inputs)
+        return
+    places = np.sort(np.random.default_rng(equations.rows).choice(there, most, replace=False))
+    for columns, _ in equations.chunks(inputs, None, places):
+        equations.add_rows(columns)

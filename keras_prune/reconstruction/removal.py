@@ -12,7 +12,7 @@ from keras_prune.reconstruction.choice import Choose
 from keras_prune.reconstruction.given_mask import fit_and_price, fit_kept
 from keras_prune.reconstruction.quadratic import Quadratic
 
-ROUNDS = 12
+ROUNDS = 20
 EXACT = 1e11  # floating-point operations of all rounds
 _STEPS = 8  # of conjugate gradients between two rounds
 
@@ -35,7 +35,7 @@ def remove(
         kept: The mask so far.
         choose: How the rises become masks.
         start: The weights before.
-        rounds: Number of rounds, at least 1; with as many as weights are removed, it is one at a time. Defaults to 12.
+        rounds: Number of rounds, at least 1; with as many as weights are removed, it is one at a time. Defaults to 20.
         operations: Floating-point operations that exact rises may take. Defaults to some seconds of them.
 
     Returns:

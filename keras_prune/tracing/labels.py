@@ -46,6 +46,18 @@ def as_planes(labels: np.ndarray | Planes) -> list[np.ndarray]:
     return list(labels.arrays) if isinstance(labels, Planes) else [labels]
 
 
+def as_labels(array: np.ndarray, further: Sequence[np.ndarray] = (), of_weights: bool = False) -> Labels:
+    """Mark an array as labels."""
+    marked = array.view(Labels)
+    marked.further, marked.of_weights = tuple(further), of_weights
+    return marked
+
+
+def as_one(arrays: Sequence[np.ndarray]) -> np.ndarray | Planes:
+    """The labels of a tensor with these planes."""
+    return arrays[0] if len(arrays) == 1 else Planes(tuple(arrays))
+
+
 class Atoms:
     """The atoms of a model: a union-find of those that must be removed together, and why some must be kept.
 

@@ -9,64 +9,15 @@ import numpy as np
 
 from keras_prune.tracing.binding import Binding, Role
 from keras_prune.tracing.constants import Path
+from keras_prune.tracing.findings import Found, Value
 from keras_prune.tracing.kept_channels import Kept
-from keras_prune.tracing.labels import FIXED, Atoms, Labels, Planes, collapse, fixed, label_shape, spread
+from keras_prune.tracing.labels import FIXED, Labels, Planes, as_one, collapse, fixed, label_shape, spread
 from keras_prune.tracing.products import Axis, Work
 from keras_prune.tracing.weight_axes import WeightAxis
-from tflite_export.reporting import Shown
-
-Value = Callable[[Kept], Any]
 
 
 class Unsupported(Exception):
     """Exception that a rule raises, with the reason, for settings it does not know: the channels there are kept."""
-
-
-@dataclasses.dataclass
-class Found(Shown):
-    """The findings of the rules about a model.
-
-    Args:
-        atoms: The channels.
-        bindings: By identity of the weight, and axis.
-        binders: The paths of the layers whose rules bound it, likewise.
-        weight_axes: Those of weights that are tensors of the graph, by identity of the weight, and axis.
-        of_constants: The atoms of constants, by operation (its identity), place in its call, and axis.
-        minted: The atoms of each layer that makes channels, by layer and key, and the layer's path.
-        work: What is multiplied, for each use of each layer.
-        changes: What changes in the configuration of an operation (by identity), by key.
-        arguments: What changes in the arguments of its calls (by identity), by position and name.
-        constants: The labels of arrays among the arguments of its calls (by identity), by their place there.
-        readers: Operations (by identity) that read channels without a weight; see `RuleContext.read`.
-        uses: Every use of each operation (by identity).
-        one_size: Operations (by identity) all uses of which must keep the same channels.
-    """
-
-    atoms: Atoms = dataclasses.field(default_factory=Atoms)
-    bindings: dict[tuple[int, int], Binding] = dataclasses.field(default_factory=dict)
-    binders: dict[tuple[int, int], set[str]] = dataclasses.field(default_factory=dict)
-    weight_axes: dict[tuple[int, int], WeightAxis] = dataclasses.field(default_factory=dict)
-    of_constants: dict[tuple[int, Path, int], np.ndarray] = dataclasses.field(default_factory=dict)
-    minted: dict[tuple[int, str], tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
-    work: list[Work] = dataclasses.field(default_factory=list)
-    changes: dict[int, dict[str, Value]] = dataclasses.field(default_factory=dict)
-    arguments: dict[int, dict[tuple[int, str], Value]] = dataclasses.field(default_factory=dict)
-    constants: dict[int, dict[Path, tuple[np.ndarray, ...]]] = dataclasses.field(default_factory=dict)
-    readers: set[int] = dataclasses.field(default_factory=set)
-    uses: dict[int, list["RuleContext"]] = dataclasses.field(default_factory=dict)
-    one_size: set[int] = dataclasses.field(default_factory=set)
-
-    def unite_uses(self) -> None:
-        """Unite the channels that reach an operation with one configuration over all its uses."""
-        for operation in self.one_size:
-            first, *others = self.uses[operation]
-            for other in others:
-                for earlier, now in zip(first.inputs, other.inputs, strict=True):
-                    if earlier.shape == now.shape:
-                        first.unite(earlier, now)
-                    else:
-                        first.freeze(earlier, f"{first.kind} is used on tensors of different shapes")
-                        first.freeze(now, f"{first.kind} is used on tensors of different shapes")
 
 
 class RuleContext:
@@ -352,12 +303,12 @@ class RuleContext:
         self, labels: np.ndarray, function: Callable[[np.ndarray], np.ndarray] = np.asarray
     ) -> np.ndarray | Planes:
         """Return all labels of an input, moved as a function moves the entries. Defaults to not at all."""
-        return _join([function(plane) for plane in self.planes(labels)])
+        return as_one([function(plane) for plane in self.planes(labels)])
 
     def lay(self, channels: Mapping[int, np.ndarray], output: int = 0) -> np.ndarray | Planes:
         """Return the labels of an output with these channels, given by axis."""
         arrays = [self.spread(vector, axis, output) for axis, vector in sorted(channels.items(), reverse=True)]
-        return _join(arrays or [self.fixed(output)])
+        return as_one(arrays or [self.fixed(output)])
 
     def only(self, labels: np.ndarray | Planes) -> np.ndarray:
         """Return the first of several planes; the channels of the others are kept."""
@@ -378,17 +329,6 @@ class RuleContext:
     def fixed(self, output: int = 0) -> np.ndarray:
         """Return the labels of an output none of whose channels can be removed."""
         return fixed(self.output_shapes[output])
-
-
-def as_labels(array: np.ndarray, further: Sequence[np.ndarray] = (), of_weights: bool = False) -> Labels:
-    """Mark an array as labels."""
-    marked = array.view(Labels)
-    marked.further, marked.of_weights = tuple(further), of_weights
-    return marked
-
-
-def _join(arrays: Sequence[np.ndarray]) -> np.ndarray | Planes:
-    return arrays[0] if len(arrays) == 1 else Planes(tuple(arrays))
 
 
 def settle(labels: np.ndarray | Planes, shape: Sequence[int | None]) -> list[np.ndarray]:

@@ -138,7 +138,7 @@ class Reconstruction:
     def recalibrate(self) -> None:
         """Change the statistics of BatchNormalization layers as they change on the data from the original to the model.
 
-        So they stay those of the data that the original was trained on.
+        So they stay those of the data with which the original was trained.
         """
         norms = _norms(self._model)
         if not norms:

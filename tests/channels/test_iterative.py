@@ -97,7 +97,7 @@ def test_arguments_and_defaults_are_those_of_prune_channels():
     """Both are written out, for the sake of `help` and editors; so nothing but this keeps them alike."""
     once = dict(inspect.signature(kp.prune_channels).parameters)
     steps = dict(inspect.signature(kp.IterativePruning).parameters)
-    assert set(once) - set(steps) == {"plan", "keep_classes"}
+    assert set(once) - set(steps) == {"plan"}
     assert set(steps) - set(once) == {"steps"}
     shared = [name for name in once if name != "plan"]
     assert [name for name in steps if name != "steps"] == shared

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 from support.channel_zoo import difference, outputs, randomise
 from support.composites import Averaging, Backbone, Doubling, Feedforward, Heads, Task
+from support.versions import needs_keras
 
 import keras_prune as kp
 from keras_prune.channels import ChannelPlan
@@ -73,6 +74,7 @@ def test_composites_in_a_plain_model_have_sizes_of_their_own():
 
 
 @pytest.mark.core
+@needs_keras("3.15")  # before it a layer that is set on a Functional model is none of its layers
 def test_a_task_on_a_backbone_shares_what_has_no_weights():
     preprocessor = Doubling()
     preprocessor.factor = 2.0
@@ -114,6 +116,20 @@ def test_blocks_of_one_size_keep_equally_many(options):
         limits = result.choice.thresholds
         below = [int((result.choice.scores[name] < each.value).sum()) for name, each in limits.items()]
         assert 8 - counts[0] == min(below)
+
+
+def test_steps_keep_the_class():
+    model = randomise(Backbone())
+    found = [(type(small), small.settings["units"]) for small in kp.IterativePruning(model, 2, 0.5, keep_classes=True)]
+    assert found == [(Backbone, 6), (Backbone, 4)]  # 8 * 0.5 ** 0.5 is 5.7: 2.3 fewer, rounded down
+
+
+def test_explain_says_why_other_channels_were_kept():
+    between = layers.Dense(6, name="between"), layers.Dense(6)
+    model = stack(Feedforward(8, name="one"), *between, Feedforward(12, name="two"))
+    parts = {part.group: part for part in kp.explain(model, kp.prune_channels(model, 0.5, keep_classes=True)).parts}
+    assert parts["between"].reason == "cannot be removed: `keep_classes` changes 'units' of Feedforward only"
+    assert [part.cut.removed for part in parts.values() if part.cut.removed] == [4, 6]
 
 
 def test_a_plan_is_replayed():
@@ -188,5 +204,6 @@ def test_a_size_that_is_none():
 def test_bad_rules(arguments, error):
     with pytest.raises(error, match="Received: "):
         kp.channels.register_composite(*arguments)
-    with pytest.raises(ValueError, match="`keep_classes` must be True or False"):
-        kp.prune_channels(Backbone(), 0.5, keep_classes="yes")
+    for call in (kp.prune_channels, lambda model, ratio, **given: kp.IterativePruning(model, 2, ratio, **given)):
+        with pytest.raises(ValueError, match="`keep_classes` must be True or False"):
+            call(Backbone(), 0.5, keep_classes="yes")

@@ -176,6 +176,18 @@ def test_prune_channels_and_replay_the_plan(folder, report, budget):
             np.testing.assert_array_equal(mine, theirs)
 
 
+def test_prune_channels_compensates(folder, report):
+    x = np.load("train.npz")["x_train"]
+    expected = kp.prune_channels(keras.saving.load_model("model.keras"), 0.5, compensate=x)
+    found = report(
+        "prune", "channels", "model.keras", "-o", "small.keras", "--ratio=0.5", "--compensate", "--data=train.npz"
+    )
+    assert [row["layer"] for row in found["compensated"]] == [row.layer for row in expected.report.compensated]
+    weights = keras.saving.load_model("small.keras").get_weights()
+    for mine, theirs in zip(weights, expected.model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
 def test_prune_channels_with_data(folder, report):
     options = ["--ratio=0.5", "--ratios=conv1=none", "--importance=mean_activation", "--recalibrate"]
     found = report("prune", "channels", "model.keras", "-o", "small.keras", *options, "--data=train.npz")

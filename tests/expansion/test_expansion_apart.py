@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from support import any_models
+from support.versions import is_keras
 
 import keras_prune as kp
 from keras_prune._keras import flatten, nodes_of
@@ -82,9 +83,10 @@ def test_the_model_stays_as_it_was(name):
     else:
         any_models.expanded(model, name)
     assert random_state() == before
-    drawn = ops.convert_to_numpy(keras.random.normal((3,)))
-    keras.utils.set_random_seed(3)
-    assert np.array_equal(drawn, ops.convert_to_numpy(keras.random.normal((3,))))
+    if is_keras("3.13"):  # before it, `set_random_seed` leaves Keras's own generator as it is
+        drawn = ops.convert_to_numpy(keras.random.normal((3,)))
+        keras.utils.set_random_seed(3)
+        assert np.array_equal(drawn, ops.convert_to_numpy(keras.random.normal((3,))))
     assert int(layers.Dense(1).name.split("_")[1]) == int(f"{next_name}_0".split("_")[1]) + 1
     assert state(model) == held
     assert same_values(numbers, model)

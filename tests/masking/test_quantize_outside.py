@@ -95,6 +95,21 @@ def test_a_filter_by_identity_holds_too():
     assert types(inner.a, inner.b) == ["int8", "float32"]
 
 
+@pytest.mark.parametrize("chosen", [lambda layer: type(layer) is keras.layers.Dense, "^[ab]$"])
+@pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
+def test_filters_by_class_find_layers_with_masks(chosen):
+    """In the pruned model itself, and in one around it whose layers with masks are wrapped."""
+    inner = masked()
+    inner.quantize("int8", filters=chosen)
+    assert types(inner.a, inner.b) == ["int8", "int8"]
+    dense = [keras.layers.Dense(16, name="a"), keras.layers.Dense(8, name="b")]
+    wrapped = kp.prune_weights(keras.Sequential([keras.Input((8,)), *dense]), 0.5)
+    subclassed(wrapped).quantize("int8", filters=chosen)
+    assert types(*(layer.layer for layer in wrapped.layers)) == ["int8", "int8"]
+    assert not find_masked(inner)
+    assert not find_masked(wrapped)
+
+
 def test_values_that_came_back_under_the_mask_are_not_quantised():
     inner = masked()
     first = find_masked(inner)[0]

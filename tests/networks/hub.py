@@ -9,6 +9,7 @@ from keras import layers, ops
 
 VOCABULARY = 24
 LENGTH = 8
+HEAD = "head_of_three"
 TEXT = {"vocabulary_size": VOCABULARY, "num_layers": 2, "num_heads": 4, "hidden_dim": 16, "intermediate_dim": 32}
 SHORT = TEXT | {"max_sequence_length": LENGTH}
 GROUPED = {
@@ -25,7 +26,7 @@ PATCHES = {"image_shape": IMAGE, "patch_size": 4, "num_layers": 2, "num_heads": 
 VISION = PATCHES | {"intermediate_dim": 32}
 TOWER = TEXT | {"embedding_dim": 16, "max_sequence_length": LENGTH}
 STAGES = {
-    "input_conv_filters": [8],
+    "input_conv_filters": [64],
     "input_conv_kernel_sizes": [3],
     "stackwise_num_filters": [64, 64],  # the first one must be 64
     "stackwise_num_blocks": [1, 2],
@@ -104,11 +105,11 @@ FAMILIES = {
             stackwise_num_filters=[64] * 4,
             stackwise_num_blocks=[1] * 4,
             stackwise_num_strides=[1, 2, 2, 2],
-            image_shape=(32, 32, 3),
+            image_shape=(None, None, 3),
         ),
         "num_classes": 1,
         "image_shape": (32, 32, 3),
-        "projection_filters": 8,
+        "projection_filters": 64,
     },
     "Bert": SHORT,
     "Bloom": TEXT,
@@ -120,7 +121,8 @@ FAMILIES = {
         "stackwise_depth": [1, 2],
         "stackwise_strides": [1, 2],
         "stackwise_num_filters": [12, 16],
-        "block_type": "dark",
+        "block_type": "dark_block",
+        "stage_type": "dark",
         "bottle_ratio": [0.5],
         "block_ratio": [1.0],
         "expand_ratio": [1.0],
@@ -171,7 +173,7 @@ FAMILIES = {
     "FNet": {key: value for key, value in SHORT.items() if key != "num_heads"},
     "Falcon": {("num_attention_heads" if key == "num_heads" else key): value for key, value in TEXT.items()},
     "GPT2": SHORT,
-    "GPTNeoX": SHORT,
+    "GPTNeoX": SHORT | {"rotary_percentage": 0.5},
     "Gemma": GROUPED | {"head_dim": 8},
     "Gemma3": GROUPED | {"head_dim": 8, "image_size": 16},
     "GptOss": GROUPED | EXPERTS | {"head_dim": 4},
@@ -193,33 +195,6 @@ FAMILIES = {
     "MiT": mix_transformer(),
     "Mistral": GROUPED,
     "Mixtral": GROUPED | EXPERTS,
-    "MobileNet": {
-        "stackwise_expansion": [[8], [16, 16]],
-        "stackwise_num_blocks": [1, 2],
-        "stackwise_num_filters": [[8], [12, 12]],
-        "stackwise_kernel_size": [[3], [3, 3]],
-        "stackwise_num_strides": [[2], [1, 1]],
-        "stackwise_se_ratio": [[0.25], [None, 0.25]],
-        "stackwise_activation": [["relu"], ["hard_swish", "hard_swish"]],
-        "stackwise_padding": [[1], [1, 1]],
-        "output_num_filters": 16,
-        "depthwise_filters": 8,
-        "depthwise_stride": 2,
-        "depthwise_residual": True,
-        "last_layer_filter": 24,
-        "input_num_filters": 8,
-        "image_shape": (32, 32, 3),
-    },
-    "Moonshine": {
-        "vocabulary_size": VOCABULARY,
-        "filter_dim": 16,
-        "encoder_num_layers": 1,
-        "decoder_num_layers": 1,
-        "hidden_dim": 16,
-        "intermediate_dim": 32,
-        "encoder_num_heads": 2,
-        "decoder_num_heads": 2,
-    },
     "OPT": SHORT,
     "PARSeq": lambda hub: {
         "image_encoder": hub.ViTBackbone(**PATCHES, mlp_dim=32, use_class_token=False),
@@ -305,6 +280,22 @@ FAMILIES = {
 IN_SUITE = ["Bert", "GPT2", "Llama", "ResNet", "T5", "ViT"]
 
 
+def describe(name):
+    """What a family's backbone is made of, in a few words: its sizes."""
+    arguments = FAMILIES[name]
+    if callable(arguments):
+        return "backbones of other families, or two towers"
+    sizes = {
+        "layers": ("num_layers", "num_layers_enc", "encoder_num_layers"),
+        "wide": ("hidden_dim", "hidden_size", "encoder_hidden_dim", "embed_dim"),
+        "heads": ("num_heads", "num_query_heads", "num_attention_heads", "encoder_num_attention_heads"),
+        "experts": ("num_experts",),
+    }
+    found = {word: next((arguments[key] for key in keys if key in arguments), None) for word, keys in sizes.items()}
+    words = [f"{value} {word}" for word, value in found.items() if isinstance(value, int)]
+    return ", ".join(words) if words else "stages of convolutions"
+
+
 def backbone(name):
     """The backbone of a family.
 
@@ -338,7 +329,7 @@ def build(name):
         between = tuple(range(1, len(tensor.shape) - 1))
         means.append(ops.mean(tensor, axis=between) if between else tensor)
     pooled = ops.concatenate(means, axis=-1) if len(means) > 1 else means[0]
-    model = keras.Model(body.input, layers.Dense(3, name="head")(pooled), name=name.lower())
+    model = keras.Model(body.input, layers.Dense(3, name=HEAD)(pooled), name=name.lower())
     return model, example(model)
 
 

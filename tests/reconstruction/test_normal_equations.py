@@ -136,9 +136,9 @@ def test_second_moments_of_all_layers_in_one_pass(rng):
     assert [each.rows for each in found] == [60, 60, 60, 60, 10]
     columns = views[0].columns(x).astype("float64")
     np.testing.assert_allclose(found[0].gram, np.swapaxes(columns, 1, 2) @ columns, rtol=1e-6)
-    last = ops.convert_to_numpy(keras.Model(net.inputs, gru.output)(x)).astype("float64")
+    last = ops.convert_to_numpy(keras.Model(net.input, gru.output)(x)).astype("float64")
     np.testing.assert_allclose(found[-1].gram[0], last.T @ last, rtol=1e-4, atol=1e-6)
-    read = ops.convert_to_numpy(keras.Model(net.inputs, gru.input)(x)).astype("float64").reshape(60, 4)
+    read = ops.convert_to_numpy(keras.Model(net.input, gru.input)(x)).astype("float64").reshape(60, 4)
     np.testing.assert_allclose(found[2].gram[0], read.T @ read, rtol=1e-4, atol=1e-5)
 
 

@@ -150,6 +150,20 @@ def cells():
     return keras.Model(inputs, layers.Dense(2, name="out")(x))
 
 
+def cells_by_hand():
+    """Cells that are called step by step, on states that other layers begin and read."""
+    inputs = keras.Input((3, 5))
+    h, c = layers.Dense(6, name="h")(inputs[:, 0]), layers.Dense(6, name="c")(inputs[:, 0])
+    lstm, gru, simple = layers.LSTMCell(6), layers.GRUCell(5, reset_after=False), layers.SimpleRNNCell(4)
+    g, s = layers.Dense(5, name="g")(inputs[:, 1]), layers.Dense(4, name="s")(inputs[:, 1])
+    for step in range(3):
+        x, [h, c] = lstm(inputs[:, step], [h, c])
+        x, [g] = gru(x, [g])
+        x, [s] = simple(x, [s])
+    x = layers.Concatenate()([x, c, g])
+    return keras.Model(inputs, layers.Dense(2, name="out")(x))
+
+
 def both_directions():
     inputs = keras.Input((7, 5))
     x, *states = layers.Bidirectional(layers.LSTM(6, return_sequences=True, return_state=True), name="first")(inputs)
@@ -365,6 +379,7 @@ MORE = [
     convolutional_lstms,
     convolutional_lstm_of_volumes,
     cells,
+    cells_by_hand,
     spectral,
     tied_table,
     before_channels,

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 from networks import hub
 from support.channel_zoo import difference, outputs, randomise
-from support.replay_oracle import prove_plan
+from support.replay_oracle import inexact_whole, prove_plan
 
 import keras_prune as kp
 
@@ -38,7 +38,7 @@ def prove(name, tolerance=1e-5):
     result = kp.prune_channels(flat, 0.5)
     report = result.report
     assert np.isfinite(np.concatenate([each.ravel() for each in outputs(result.model, x)])).all()
-    exact = kp.prune_channels(flat, 0.5, ratios=dict.fromkeys(report.inexact)) if report.inexact else result
+    exact = kp.prune_channels(flat, 0.5, ratios=inexact_whole(report)) if report.inexact else result
     proof = prove_plan(flat, exact, x, tolerance) if exact.plan.removed else None
     return {
         "name": name,

@@ -186,6 +186,11 @@ def prove(model, small, replay, x, tolerance=1e-5):
     return Proof(error, difference(before, whole), kept, absent, tuple(scaled), tuple(constant))
 
 
+def inexact_whole(report):
+    """`ratios` that keep all channels of the groups that are inexact."""
+    return dict.fromkeys(name.partition(":")[0] for name in report.inexact)
+
+
 def prove_plan(model, result, x, tolerance=1e-5):
     """`prove`, for the plan that `prune_channels` returned."""
     assert not result.report.inexact, "there is no such equality for groups that are inexact"

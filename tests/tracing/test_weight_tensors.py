@@ -169,7 +169,7 @@ def test_a_table_of_an_embedding_that_another_layer_turns_round():
     assert small.get_layer("table").embeddings.shape == (10, 4)
 
 
-def test_biases_of_relative_positions_pass_beside_the_channels():
+def test_biases_of_relative_positions_lose_the_heads():
     """As in T5: a table of heads, looked up by distance, is added to the scores."""
     graph = Built((6, 5))
     query, key = (layers.EinsumDense("bsd,dhk->bshk", (6, 2, 4), name=name)(graph.inputs) for name in ("query", "key"))
@@ -178,7 +178,10 @@ def test_biases_of_relative_positions_pass_beside_the_channels():
     bias = ops.expand_dims(ops.transpose(bias, (2, 0, 1)), 0)
     scores = ops.softmax(ops.einsum("bqhk,bshk->bhqs", query, key) + bias)
     value = layers.EinsumDense("bsd,dhk->bshk", (6, 2, 3), name="value")(graph.inputs)
-    result, error = check(graph.model(ops.einsum("bhqs,bshk->bqhk", scores, value)))
+    mixed = ops.einsum("bhqs,bshk->bqhk", scores, value)
+    result, error = check(graph.model(layers.EinsumDense("bqhk,hkd->bqd", (6, 4), name="mix")(mixed)))
     assert error is not None
     assert not result.report.unknown
-    assert sorted(len(places) for places in result.plan.removed.values()) == [1, 2]
+    assert sorted(len(places) for places in result.plan.removed.values()) == [1, 1, 2, 2]
+    assert result.model.get_layer("bias").shape == (6, 1)
+    assert result.model.get_layer("query").kernel.shape == (5, 1, 2)

@@ -10,6 +10,7 @@ import numpy as np
 from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.statistics.activations import Readings
 from keras_prune.channels.statistics.effects import measure_effects
+from keras_prune.channels.statistics.errors_without import measure_errors
 from keras_prune.channels.statistics.loss_without import measure_loss_changes
 from keras_prune.measurement.activation_stats import ActivationStats
 from keras_prune.measurement.batches import Batches
@@ -82,6 +83,19 @@ class ChannelStatistics:
         None where `activations` is.
         """
         return self._readings.samples(binding) if binding.role == "in" else None
+
+    def errors_without(self, binding: Binding) -> np.ndarray | None:
+        """Return the error of what the layer gives without the channel at each position along the axis.
+
+        Channels are taken away one by one, the one that is missed least first; the error is that which least squares
+        on the other inputs of the layer leaves, relative to the sum of squares of its outputs around their mean. None
+        for bindings that read nothing, and in layers whose outputs are no product with their inputs.
+        """
+        return self._errors.get((id(binding.weight), binding.axis)) if binding.role == "in" else None
+
+    @cached_property
+    def _errors(self) -> dict[tuple[int, int], np.ndarray]:
+        return measure_errors(self._copy, self._readers, self._batches(with_targets=False))
 
     @cached_property
     def _effects(self) -> np.ndarray:

@@ -131,6 +131,7 @@ def explain_channels(
     scores: Mapping[str, np.ndarray],
     choice: ChannelChoice | None = None,
     asked: Mapping[str, int | None] | None = None,
+    kept: Mapping[str, str] | None = None,
 ) -> tuple[ExplainedGroup, ...]:
     """Return what was removed of each channel group.
 
@@ -140,6 +141,8 @@ def explain_channels(
         scores: The scores of the groups of which some can be removed.
         choice: How they were chosen. Defaults to None: unknown.
         asked: By name of the group how many should be kept. Defaults to None: unknown.
+        kept: By name of the group why all its channels were kept, though some could have been removed. Defaults to
+            None: there are none.
     """
     units = _units(analysis)
     limits = None if choice is None else choice.limits
@@ -153,6 +156,7 @@ def explain_channels(
             limits,
             thresholds.get(group.name),
             asked or {},
+            (kept or {}).get(group.name, ""),
         )
         for group, unit in zip(analysis.groups, units, strict=True)
     )
@@ -166,14 +170,15 @@ def _explain(
     limits: Limits | None,
     threshold: GroupThreshold | None,
     asked: Mapping[str, int | None],
+    kept: str,
 ) -> ExplainedGroup:
     """The explanation of one group."""
     pruned = np.zeros(group.size, bool)
     pruned[list(removed)] = True
     if scores is None:  # none can be removed
-        reason, cut = _fixed(group.frozen), Cut(0, group.size, None, None, 0)
+        cut, reasons = Cut(0, group.size, None, None, 0), tuple(_fixed(each or kept) for each in group.reasons)
         return ExplainedGroup(
-            group.name, unit, group.producers, None, None, pruned, cut, reason, tuple(map(_fixed, group.reasons))
+            group.name, unit, group.producers, None, None, pruned, cut, _fixed(group.frozen or kept), reasons
         )
     free = group.free
     cut = dataclasses.replace(find_cut(scores[free], pruned[free]), kept=int(np.count_nonzero(~pruned)))

@@ -129,7 +129,8 @@ def _of_channels(
         score = chosen if isinstance(chosen, ChannelImportance) else ChannelImportance(chosen)
         scores = score_groups(analysis, score, before, data, loss)
     asked = {} if result is None else {group.name: group.asked for group in result.report.groups}
-    parts = explain_channels(analysis, plan, scores, choice, asked)
+    kept = {} if result is None else result.report.frozen
+    parts = explain_channels(analysis, plan, scores, choice, asked, kept)
     size, removed = sum(part.pruned.size for part in parts), sum(part.cut.removed for part in parts)
     facts: Facts = (
         ("Channels removed", f"{removed:,} of {size:,} ({removed / max(size, 1):.1%})"),

@@ -14,9 +14,9 @@ import numpy as np
 from keras import layers
 
 from keras_prune.tracing.constants import Path, find_constants
-from keras_prune.tracing.labels import Planes, fixed, spread
+from keras_prune.tracing.labels import FIXED, Planes, as_labels, fixed, spread
 from keras_prune.tracing.products import entries
-from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported, as_labels, has_channels
+from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported, has_channels
 from keras_prune.tracing.rules.registry import register_operation, register_rule
 
 Shape = tuple[int | None, ...]
@@ -237,7 +237,7 @@ def dot(call: RuleContext) -> np.ndarray | Planes:
 
 
 @register_operation("nn.DotProductAttention")
-def dot_product_attention(call: RuleContext) -> np.ndarray:
+def dot_product_attention(call: RuleContext) -> np.ndarray | Planes:
     """Attention without projections: query, key and value have axes of samples, positions, heads and dimensions."""
     given = [call.argument(place, name) for place, name in enumerate(("query", "key", "value"))]
     if not all(isinstance(labels, Labels) for labels in given):
@@ -248,13 +248,31 @@ def dot_product_attention(call: RuleContext) -> np.ndarray:
         raise Unsupported("its mask or bias depends on channels")
     if query.shape[2:] != key.shape[2:] or key.shape[2:] != value.shape[2:]:
         raise Unsupported("queries, keys and values have different numbers of heads or dimensions")
-    channels = call.vector(query)
-    for each in (key, value):  # values too: Keras on JAX (3.15) can run no values of another dimension
-        call.unite(channels, call.vector(each))
+    channels, heads = (_common(call, given, axis) for axis in (3, 2))
+    if any(len(shape) > 2 and shape[-3] != 1 for shape in _biases(call, given)):
+        call.freeze(heads, f"{call.kind}: its mask or bias differs from head to head")
     call.read()
     if call.argument(5, "scale") is None:
         call.mark_inexact(channels, "its scores are divided by the root of the number of channels")
-    pairs = entries((None, call.shape_of(query)[1], call.shape_of(key)[1], call.shape_of(query)[2]))
-    call.contract(pairs, channels)
-    call.contract(pairs, channels)
-    return call.spread(channels)
+    pairs = entries((None, call.shape_of(query)[1], call.shape_of(key)[1]))
+    call.contract(pairs, channels, heads)
+    call.contract(pairs, channels, heads)
+    return call.lay({axis: vector for axis, vector in ((3, channels), (2, heads)) if has_channels(vector)})
+
+
+def _common(call: RuleContext, given: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """The channels along an axis of query, key and value, united.
+
+    Those of the values too: Keras on JAX (3.15) can run no values of another dimension.
+    """
+    first, *others = [call.along_axes(each).get(axis, np.full(each.shape[axis], FIXED)) for each in given]
+    for other in others:
+        call.unite(first, other)
+    return first
+
+
+def _biases(call: RuleContext, given: Sequence[np.ndarray]) -> list[tuple[int | None, ...]]:
+    """The shapes of the masks and biases: samples, heads, queries and keys."""
+    tensors = zip(call.inputs, call.input_shapes, strict=True)
+    others = [shape for labels, shape in tensors if not any(labels is each for each in given)]
+    return [*others, *(shape for _, shape in find_constants(call.args, call.kwargs))]

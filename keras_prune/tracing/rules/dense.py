@@ -6,6 +6,7 @@ import string
 import numpy as np
 from keras import layers
 
+from keras_prune.tracing.labels import Planes
 from keras_prune.tracing.products import entries
 from keras_prune.tracing.rule_context import RuleContext, Unsupported
 from keras_prune.tracing.rules.activations import apply_activation
@@ -61,52 +62,47 @@ def reversible_embedding(call: RuleContext) -> np.ndarray:
 
 
 @register_rule(layers.EinsumDense)
-def einsum_dense(call: RuleContext) -> np.ndarray:
-    """Letters of the kernel that the output lacks are read, the last one that the input lacks is made."""
+def einsum_dense(call: RuleContext) -> np.ndarray | Planes:
+    """Letters of the kernel that the output lacks are read, those that the input lacks are made."""
     layer, (inputs,) = call.operation, call.inputs
     read, kernel, written = _letters(layer.equation, inputs.ndim)
     sizes = dict(zip(written + read, call.output_shapes[0] + call.input_shapes[0], strict=True))
-    along = [read[axis] for axis in call.varying(inputs)]
-    consumed = [letter for letter in along if letter in kernel and letter not in written]
-    carried = [letter for letter in along if letter not in consumed]
-    if len(along) > 1 and carried:
+    if len(call.varying(inputs)) > 1:
         call.multiply(layer.kernel, entries([None, *(sizes[each] for each in sizes if each not in kernel + read[0])]))
         raise Unsupported("its channels lie along several axes of its input")
+    along = {read[axis]: channels for axis, channels in call.along_axes(inputs).items()}
+    carried = {letter: channels for letter, channels in along.items() if letter in written}
     new = [letter for letter in written if letter in kernel and letter not in read]
-    if carried:
-        letter, channels = carried[0], call.vector(inputs, read.index(carried[0]))
-    elif new:
-        letter, channels = new[-1], call.mint("last", call.fixed().shape[written.index(new[-1])])
-    else:
-        letter, channels = "", np.empty(0, np.int64)
-    moved = carried[0] if carried and carried[0] not in kernel else ""
+    keys = {letter: "last" if letter == new[-1] else f"axis{written.index(letter)}" for letter in new}
+    made = {letter: call.mint(key, sizes[letter] or 1) for letter, key in keys.items()}
+    moved = "".join(letter for letter in carried if letter not in kernel)
     positions = entries([None, *(sizes[each] for each in sizes if each not in kernel + moved + read[0])])
-    call.multiply(layer.kernel, positions, *([channels] if moved else []))
+    call.multiply(layer.kernel, positions, *(carried[letter] for letter in moved))
     for axis, each in enumerate(kernel):
-        if each in consumed[-1:]:
-            call.bind(layer.kernel, axis, call.vector(inputs, read.index(each)), "in")
-        elif each in consumed:
-            raise Unsupported("its channels lie along several axes of its input")
-        elif each == letter:
-            call.bind(layer.kernel, axis, channels, "through" if carried else "out")
+        if each in along:
+            call.bind(layer.kernel, axis, along[each], "through" if each in carried else "in")
+        elif each in made:
+            call.bind(layer.kernel, axis, made[each], "out")
         elif each in read and each not in written and call.input_shapes[0][read.index(each)] == 1:
             call.bind(layer.kernel, axis, call.vector(inputs, read.index(each)), "in")
-    if not letter:
-        return call.fixed()
-    apply_activation(call, layer.activation, channels)
-    where = written.index(letter)
-    if layer.bias is not None and where == len(written) - 1 and letter not in layer.bias_axes:
-        # On TensorFlow Keras (3.15) adds a bias of other axes along the last one as soon as their sizes agree.
-        raise Unsupported("its bias lies along another axis than the last, which must keep its size")
-    place = where - len(written)  # counted from the end, where all shapes agree
-    if layer.bias is not None and letter in layer.bias_axes:
-        call.bind(layer.bias, place, channels, "through" if carried else "out")
+    found = {**carried, **made}
     shape = list(layer.partial_output_shape)
-    if -place <= len(shape) and shape[place] is not None:
+    for letter, channels in found.items():
+        apply_activation(call, layer.activation, channels)
+        place = written.index(letter) - len(written)  # counted from the end, where all shapes agree
+        if layer.bias is not None and letter in layer.bias_axes:
+            call.bind(layer.bias, place, channels, "through" if letter in carried else "out")
+        elif layer.bias is not None and place == -1:
+            # On TensorFlow Keras (3.15) adds a bias of other axes along the last one as soon as their sizes agree.
+            raise Unsupported("its bias lies along another axis than the last, which must keep its size")
+    given = {written.index(letter) - len(written) + len(shape): channels for letter, channels in found.items()}
+    given = {place: channels for place, channels in given.items() if place >= 0 and shape[place] is not None}
+    if given:
         call.change(
-            "output_shape", lambda kept: [*shape[:place], kept.count(channels), *shape[len(shape) + place + 1 :]]
+            "output_shape",
+            lambda kept: [kept.count(given[at]) if at in given else size for at, size in enumerate(shape)],
         )
-    return call.spread(channels, where)
+    return call.lay({written.index(letter): channels for letter, channels in found.items()})
 
 
 def _letters(equation: str, rank: int) -> tuple[str, str, str]:

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import layers
 
+from keras_prune import _keras
 from keras_prune.tracing.constants import find_constants
 from keras_prune.tracing.labels import Planes
 from keras_prune.tracing.rule_context import RuleContext, Unsupported, has_channels
@@ -17,6 +18,7 @@ _MERGES = [layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Mu
 
 
 @register_rule(*(getattr(layers, name) for name in _LAYERS.split()))
+@register_rule(*_keras.activation_classes("ReLU", "Mish"))  # what `keras.activations` calls on symbolic tensors
 @register_operation(*OPERATIONS)
 def elementwise(call: RuleContext) -> np.ndarray | Planes:
     return join(call, operands(call))

@@ -53,6 +53,21 @@ def recurrent_cells(call: RuleContext) -> list[np.ndarray]:
     return _outputs(call, states, made[-1])
 
 
+@register_rule(*_CELLS)
+def one_step(call: RuleContext) -> list[np.ndarray]:
+    """A cell that code calls step by step, on its input and the states that it had."""
+    cell = call.operation
+    states = [leaf for leaf in keras.tree.flatten(call.argument(1, "states")) if leaf is not None]
+    given = call.argument(0, "inputs")
+    if not isinstance(given, Labels) or not all(isinstance(state, Labels) for state in states):
+        raise Unsupported("it is called on constants")
+    units = _bind(call, cell, "units", cell.units, call.vector(given))
+    call.resize("units", units)
+    for state in states:
+        call.unite(call.vector(state), units)
+    return [call.spread(units, -1, place) for place in range(len(call.output_shapes))]
+
+
 @register_rule(layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)
 def convolutional(call: RuleContext) -> list[np.ndarray]:
     layer = call.operation
@@ -79,7 +94,7 @@ def _bind(
     units = call.mint(key, size)
     apply_activation(call, cell.activation, units)
     apply_activation(call, getattr(cell, "recurrent_activation", None), units)
-    steps = call.shape_of(_sequence(call))[1]
+    steps = 1 if call.operation is cell else call.shape_of(_sequence(call))[1]
     for kernel in (cell.kernel, cell.recurrent_kernel):
         call.multiply(kernel, None if steps is None else steps * pixels)
     columns = np.tile(units, gates or _CELLS[type(cell)][0])

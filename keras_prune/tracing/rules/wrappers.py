@@ -8,7 +8,8 @@ import numpy as np
 from keras import layers
 
 from keras_prune.graph.configurations import describe
-from keras_prune.tracing.rule_context import Kept, RuleContext, Unsupported, as_labels
+from keras_prune.tracing.labels import as_labels
+from keras_prune.tracing.rule_context import Kept, RuleContext, Unsupported
 from keras_prune.tracing.rules.registry import find_rule, register_rule
 
 Shape = tuple[int | None, ...]
