@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 from networks.registry import NETWORKS, ON_TENSORFLOW
-from support.channel_zoo import difference, outputs, randomise
+from support.channel_zoo import difference, randomise
 from support.replay_oracle import inexact_whole, prove_plan, run
 
 import keras_prune as kp
@@ -31,7 +31,7 @@ def enliven(model, x):
     """Random weights with which the outputs depend on the inputs: larger ones, if they do not."""
     randomise(model)
     for _ in range(4):
-        if max(difference([each[:1]], [each[1:2]]) for each in run(model, x)) > 0.05:
+        if max(difference([each[:1]], [each[1:2]]) for each in run(model, x)) > 0.01:
             return model
         for weight in model.weights:
             if len(weight.shape) > 1:
@@ -46,7 +46,7 @@ def test_half_of_the_channels_are_removed_exactly(name):
     result = kp.prune_channels(model, 0.5)
     report = result.report
     assert report.parameters_after <= MOST * report.parameters_before or name in STAYS, str(report)
-    assert all(np.isfinite(each).all() for each in outputs(result.model, x))
+    assert all(np.isfinite(each).all() for each in run(result.model, x))
     if report.inexact:  # with these groups whole
         result = kp.prune_channels(model, 0.5, ratios=inexact_whole(report))
     proof = prove_plan(model, result, x)
