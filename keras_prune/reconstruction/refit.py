@@ -27,7 +27,7 @@ class LayerRefit(Shown):
 
     Args:
         layer: Its path.
-        inputs: The number of weights, the bias included, that each of its outputs has.
+        inputs: The number of weights, the bias included, that each of its outputs has; None if it cannot be fitted.
         rows: The number of equations for each output: of samples, times places in an image or sequence. None if the
             layer was not fitted.
         before: The error before: the sum of squares of what its outputs are off, relative to that of the outputs of
@@ -37,7 +37,7 @@ class LayerRefit(Shown):
     """
 
     layer: str
-    inputs: int
+    inputs: int | None
     rows: int | None
     before: float | None
     after: float | None
@@ -122,7 +122,17 @@ class _Refitter:
             for index in track(todo, len(todo), f"Compensating {len(todo)} layers")
             for view in self._views[index]
         ]
-        return tuple(each for each in found if each is not None)
+        return (*(each for each in found if each is not None), *self._left())
+
+    def _left(self) -> list[LayerRefit]:
+        """The layers with fewer channels that cannot be fitted, each once."""
+        found: dict[str, LayerRefit] = {}
+        for step, views, key in zip(self._after.steps, self._views, self._keys, strict=True):
+            original = self._targets.get(key)
+            if not views and original is not None and _shapes(step.operation) != _shapes(original.operation):
+                note = f"no fit for a {type(step.operation).__name__}: left as sliced"
+                found[step.path] = LayerRefit(step.path, None, None, None, None, note)
+        return list(found.values())
 
     def _fit(self, index: int, view: LinearView, batches: Iterable[Any], samples: int) -> LayerRefit | None:
         step = self._after.steps[index]
@@ -170,6 +180,11 @@ def _fitted(step: Step) -> list[LinearView]:
         return []
     views = linear_views(step.operation)
     return [] if any(view.internal for view in views) else views
+
+
+def _shapes(operation: Any) -> list[tuple[int, ...]]:
+    """The shapes of the kernels of a layer: of its weights except for scales and biases."""
+    return [tuple(each.shape) for each in getattr(operation, "weights", ()) if len(each.shape) > 1]
 
 
 def _keys(steps: Sequence[Step]) -> list[tuple[str, int]]:

@@ -136,6 +136,20 @@ def test_layers_that_are_not_trainable_are_left():
     assert "not trainable" in str(result.report)
 
 
+def test_layers_that_no_fit_is_known_of_are_named():
+    inputs = keras.Input((6, 5))
+    x = layers.LSTM(8, return_sequences=True, name="recurrent")(layers.Dense(8, name="first")(inputs))
+    x = layers.MultiHeadAttention(2, 4, name="attention")(x, x)
+    x = layers.Dense(6, name="wide")(layers.GlobalAveragePooling1D()(x))
+    model = randomise(keras.Model(inputs, layers.Dense(2, name="out")(x)))
+    result = kp.prune_channels(model, 0.5, compensate=inputs_of((6, 5)))
+    notes = {row.layer: row.note for row in result.report.compensated}
+    assert notes["recurrent"] == "no fit for a LSTM: left as sliced"
+    assert notes["attention"] == "no fit for a MultiHeadAttention: left as sliced"
+    assert "no fit" not in notes["out"]
+    assert "no fit for a LSTM" in str(result)
+
+
 def test_fewer_samples_than_inputs_are_told():
     model = convolutional()
     result = kp.prune_channels(model, 0.5, compensate=inputs_of((8, 8, 3), 4))
