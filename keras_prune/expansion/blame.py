@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import keras
 
 from keras_prune import _keras
-from keras_prune.expansion.tracer import Traced
+from keras_prune.expansion.traced import Traced
 
 Whole = Mapping[int, str]  # by the place of a layer among all layers of the model the reason why it stays whole
 

@@ -12,7 +12,7 @@ from keras_prune.expansion.any_batch import Batches, Follows, array_of_any, diff
 from keras_prune.expansion.following import WAYS, Following, check_shapes
 from keras_prune.expansion.names import Names, name_of_operation
 from keras_prune.expansion.own_training import at_inference, fixed_training
-from keras_prune.expansion.tracer import Call, Traced
+from keras_prune.expansion.traced import Call, Traced
 from keras_prune.graph.leaf_layers import RepeatForBatch, constant_of, weight_of
 
 _SMALL = 16  # constants of more entries become weights: a configuration would hold them as text

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_prune.expansion.tracer import Call, Traced
+from keras_prune.expansion.traced import Call, Traced
 from keras_prune.graph.leaf_layers import AddLoss
 
 

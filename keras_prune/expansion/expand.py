@@ -17,7 +17,8 @@ from keras_prune.expansion.inputs import InputSpecs, Sizes
 from keras_prune.expansion.own_training import remarks_on
 from keras_prune.expansion.parts import as_keras_layers, is_leaf
 from keras_prune.expansion.report import note, report_of
-from keras_prune.expansion.tracer import Traced, Tracer
+from keras_prune.expansion.traced import Traced
+from keras_prune.expansion.tracer import Tracer
 from keras_prune.graph.duplicate import duplicate
 from keras_prune.graph.leaf_layers import AddLoss
 from keras_prune.graph.same_outputs import nothing_drawn

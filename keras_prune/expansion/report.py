@@ -8,7 +8,8 @@ import keras
 
 from keras_prune.expansion.names import SEPARATOR
 from keras_prune.expansion.parts import is_leaf
-from keras_prune.expansion.tracer import Traced, Tracer
+from keras_prune.expansion.traced import Traced
+from keras_prune.expansion.tracer import Tracer
 from tflite_export.reporting import Bars, Report, Shown, Table
 
 
