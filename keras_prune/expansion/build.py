@@ -12,6 +12,7 @@ from keras_prune.expansion.any_batch import Batches, Follows, array_of_any, diff
 from keras_prune.expansion.following import WAYS, Following, check_shapes
 from keras_prune.expansion.names import Names, name_of_operation
 from keras_prune.expansion.own_training import at_inference, fixed_training
+from keras_prune.expansion.reasons import reason_of
 from keras_prune.expansion.traced import Call, Traced
 from keras_prune.graph.leaf_layers import RepeatForBatch, constant_of, weight_of
 
@@ -74,7 +75,7 @@ class Builder:
             except Failed:
                 raise
             except Exception as error:
-                raise Failed(call, f"{type(node.operation).__name__}: {_line(error)}") from error
+                raise Failed(call, f"{type(node.operation).__name__}: {reason_of(error, named=False)}") from error
             self._made.update(zip(map(id, node.outputs), outputs, strict=True))
         outputs = keras.tree.map_structure(self._output, self._first.outputs)
         return keras.Model(inputs, outputs, name=name)
@@ -199,8 +200,3 @@ def _settings(operation: Any) -> dict[str, Any]:
 def _named(operation: Any, name: str) -> Callable[..., Any]:
     operation.name = name
     return operation
-
-
-def _line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

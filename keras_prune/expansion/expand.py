@@ -16,6 +16,7 @@ from keras_prune.expansion.dropout import as_dropout
 from keras_prune.expansion.inputs import InputSpecs, Sizes
 from keras_prune.expansion.own_training import remarks_on
 from keras_prune.expansion.parts import as_keras_layers, is_leaf
+from keras_prune.expansion.reasons import reason_of
 from keras_prune.expansion.report import note, report_of
 from keras_prune.expansion.traced import Traced
 from keras_prune.expansion.tracer import Tracer
@@ -190,7 +191,7 @@ class _Expander:
         try:
             return self._tracer.trace(self._specs.symbolic(batch), training)
         except ValueError as error:
-            raise self._refusal(str(error)) from error
+            raise self._refusal(reason_of(error, named=False)) from error
 
     def _give_up(self, failed: Failed) -> None:
         if failed.call is None or failed.call.layer is self._copy:

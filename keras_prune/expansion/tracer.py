@@ -18,6 +18,7 @@ from keras_prune.expansion.dropout import as_dropout
 from keras_prune.expansion.losses import add_losses, losses_kept
 from keras_prune.expansion.open_sizes import fill_sizes
 from keras_prune.expansion.parts import parts_of
+from keras_prune.expansion.reasons import reason_of
 from keras_prune.expansion.shadow import Shadow
 from keras_prune.expansion.traced import Call, Traced, ordered
 
@@ -216,8 +217,8 @@ class Tracer:
                 outputs = add_losses(losses, layer.call(*args, **kwargs))
         except Exception as error:
             if layer is self.model:
-                raise ValueError(_first_line(error)) from error
-            reason = self.whole[id(layer)] = _first_line(error)
+                raise ValueError(reason_of(error)) from error
+            reason = self.whole[id(layer)] = reason_of(error)
             for part in _keras.flatten(layer):
                 self._release(id(part))
             dropout = as_dropout(layer, call.rank) if len(tensors) == 1 else None
@@ -294,9 +295,3 @@ def _is_array(leaf: Any) -> bool:
     if isinstance(leaf, keras.KerasTensor | keras.Variable):
         return False
     return isinstance(leaf, np.ndarray) or ops.is_tensor(leaf)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
