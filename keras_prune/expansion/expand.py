@@ -61,7 +61,7 @@ def expand(model: keras.Model, *, sizes: Sizes | None = None, example: Any = Non
     Example:
 
     ```python
-    flat = kp.expand(model, sizes={"token_ids": 128})
+    flat = kp.expand(model)  # of token ids of any length: sizes={"token_ids": 128}
     print(kp.expansion.report(flat))
     small = kp.prune_channels(flat, 0.5).model
     ```

@@ -198,7 +198,7 @@ def test_prune_channels_with_data(folder, report):
 
 @pytest.mark.parametrize(
     ("text", "threshold"),
-    [("0.9", 0.9), ("relative=0.7", kp.RelativeThreshold(0.7)), ("mean=0.5", kp.MeanThreshold(0.5))],
+    [("0.9", 0.9), ("relative=0.95", kp.RelativeThreshold(0.95)), ("mean=0.5", kp.MeanThreshold(0.5))],
 )
 def test_prune_by_threshold(folder, report, text, threshold):
     expected = kp.prune_channels(keras.saving.load_model("model.keras"), threshold=threshold).report
