@@ -13,7 +13,7 @@ LAYERS = {
         STFTSpectrogram StringLookup TextVectorization
     """,
     "which steps it masks depends on all channels": "Masking",
-    "it may compute anything (what a `Lambda` calls is written out where that is possible)": """
+    "it may compute anything (what a Lambda calls is written out where that is possible)": """
         FlaxLayer JaxLayer Lambda TFSMLayer TorchModuleWrapper
     """,
     "it computes nothing": "Layer Wrapper",
