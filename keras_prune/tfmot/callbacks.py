@@ -13,7 +13,7 @@ from keras_prune.masking.masked_weights import find_masked
 from keras_prune.masking.unpruned import decide
 from keras_prune.schedules import ConstantSparsity
 from keras_prune.tfmot.groups import Group, group_weights
-from keras_prune.validation import check_path
+from keras_prune.validation import check_path, is_integer
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.shortfall import shortfall
 
@@ -169,7 +169,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         - `on_train_end`: closes the files.
 
     Raises:
-        ValueError: `log_dir` is no path.
+        ValueError: `log_dir` is no path, or another `update_freq`.
         ImportError: When training starts: TensorFlow or TensorBoard is not installed.
 
     Example:
@@ -181,6 +181,11 @@ class PruningSummaries(keras.callbacks.TensorBoard):
 
     def __init__(self, log_dir: str | os.PathLike[str], update_freq: Any = "epoch", **kwargs: Any):
         log_dir = check_path(log_dir, "log_dir")
+        if not is_integer(update_freq, 1) and not (isinstance(update_freq, str) and update_freq in ("epoch", "batch")):
+            raise ValueError(
+                '`update_freq` must be "epoch", "batch" or a whole number of at least 1. '
+                f"Received: update_freq={update_freq!r}"
+            )
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
         self._metrics_writer: Any = None
 
