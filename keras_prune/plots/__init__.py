@@ -14,6 +14,7 @@ from keras_prune.plots.reports import (
     plot_decisions,
     plot_expansion,
     plot_layer_candidates,
+    plot_layer_errors,
     plot_layers,
     plot_report,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "plot_expansion",
     "plot_explanation",
     "plot_layer_candidates",
+    "plot_layer_errors",
     "plot_layers",
     "plot_mask",
     "plot_methods",

@@ -77,6 +77,29 @@ def plot_expansion(expansion: Any, ax: Any = None) -> Any:
     return _drawn(expansion, "expansion", "what `expansion.report` returned", ax, "layers", "whole")
 
 
+def plot_layer_errors(errors: Any, ax: Any = None) -> Any:
+    """Draw the error of each layer's outputs at some sparsities, after reconstruction.
+
+    Args:
+        errors: What `layer_errors` returned.
+        ax: Axes of matplotlib to draw on. Defaults to those of a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ImportError: There is no matplotlib.
+        TypeError: Something else was passed.
+
+    Example:
+
+    ```python
+    plot_layer_errors(kp.layer_errors(model, x))
+    ```
+    """
+    return _drawn(errors, "errors", "what `layer_errors` returned", ax, "curves", "sparsities")
+
+
 def plot_channel_groups(analysis: Any, ax: Any = None) -> Any:
     """Draw how many channels of each group can be removed.
 

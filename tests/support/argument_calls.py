@@ -189,6 +189,7 @@ REQUIRED: Mapping[Any, Callable[[Path], dict[str, Any]]] = {
     plots.plot_expansion: lambda folder: {"expansion": kp.expansion.report(kp.expand(small_model()))},
     plots.plot_explanation: lambda folder: {"explanation": kp.explain(small_model(), _pruned())},
     plots.plot_layer_candidates: lambda folder: {"analysis": kp.analyze_layers(_residual())},
+    plots.plot_layer_errors: lambda folder: {"errors": kp.layer_errors(small_model(), X)},
     plots.plot_layers: lambda folder: {"report": kp.prune_layers(_residual(), ratio=0.5).report},
     plots.plot_report: lambda folder: {"report": kp.cost(small_model())},
     plots.plot_models: lambda folder: {"comparison": kp.compare({"a": small_model(), "b": _pruned()}, latency=False)},

@@ -85,6 +85,10 @@ def made_results(folder):
         kp.sensitivity(model, (x, y), ratios=(0.3, 0.6)),
         kp.compare({"dense": model, "small": channels.model}, x, y, latency=False),
         kp.compare_methods(model, (x, y), (x, y), methods=["channels"], points=[0.6], epochs=0),
+        kp.prune_channels(model, threshold=1.0),
+        kp.prune_channels(model, 0.5, compensate=x),
+        kp.analyze_channels(_with_weight()).trace.found,
+        kp.layer_errors(model, x),
         kp.expansion.report(kp.expand(nested())),
         *kp.expansion.report(kp.expand(nested())).layers,
         kp.importance.CRITERIA["l2"],
@@ -94,6 +98,11 @@ def made_results(folder):
         *_of_files(model, x, folder),
     ]
     return _by_class(found)
+
+
+def _with_weight():
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, keras.layers.Dense(2)(inputs * kp.expansion.Weight((8,))(inputs)))
 
 
 def _of_searches(folder):
