@@ -72,8 +72,7 @@ class Weight(keras.Layer):
 class RepeatForBatch(keras.Layer):
     """A tensor whose first axis, of size 1, is repeated for each sample of another one.
 
-    Args:
-        **kwargs: Of every Keras layer.
+    Its arguments are those of every Keras layer.
 
     Inputs: the tensor, and one whose first axis is that of the samples.
     """
