@@ -123,8 +123,7 @@ class InferenceBatchNormalization(keras.layers.BatchNormalization):
     A custom layer that calls its normalization with `training=False` does so in training as well. In a graph, Keras
     passes on the argument of the model instead.
 
-    Args:
-        **kwargs: Of `keras.layers.BatchNormalization`.
+    Its arguments are those of `keras.layers.BatchNormalization`.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
