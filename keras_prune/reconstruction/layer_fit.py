@@ -139,7 +139,7 @@ class LayerFit:
             found = self._refine(equations, start, found, held)
         after = equations.error(found).sum()
         whole = (equations.squares - np.square(equations.sums) / max(equations.rows, 1)).sum()
-        scale = max(float(whole), np.finfo(np.float64).tiny)
+        scale = max(float(whole), 1e-12 * float(np.sum(equations.squares)), 1e-30)  # outputs may be constant
         changed = bool(np.isfinite(found).all() and after < before)
         if changed:
             self._assign(found)

@@ -105,8 +105,9 @@ class ResNet(keras.Model):
         self.body = keras.Sequential([ResidualUnit(4, name="one"), ResidualUnit(4, name="two")], name="body")
         self.pool, self.head = layers.GlobalAveragePooling2D(), layers.Dense(3, name="head")
 
-    def call(self, images, training=None):  # Keras trains a model without this argument as at inference
-        return self.head(self.pool(self.body(self.stem(images))))
+    # Keras trains a model without this argument as at inference, and on JAX layers that do not get it from here.
+    def call(self, images, training=None):
+        return self.head(self.pool(self.body(self.stem(images), training=training)))
 
 
 class Kept(layers.Layer):
