@@ -22,6 +22,7 @@ from keras_prune._keras.duplicates import (
 )
 from keras_prune._keras.graphs import (
     FUNCTIONAL,
+    arguments_of_call,
     call_graph,
     copy_input,
     copy_operation,
@@ -95,6 +96,7 @@ __all__ = [
     "BackupCallback",
     "activation_classes",
     "application_classes",
+    "arguments_of_call",
     "as_numpy",
     "attention_projections",
     "attributes",

@@ -145,3 +145,10 @@ def _untracked(shapes: Any) -> Any:
     if isinstance(shapes, dict):
         return {key: _untracked(value) for key, value in shapes.items()}
     return [_untracked(each) for each in shapes] if isinstance(shapes, list) else shapes
+
+
+def arguments_of_call(model: keras.Model) -> list[str]:
+    """The arguments that the `call` of a model needs."""
+    parameters = inspect.signature(model.call).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [each.name for each in parameters if each.kind in kinds and each.default is inspect.Parameter.empty]

@@ -18,12 +18,14 @@ _TOLERANCE = {"float32": 1e-4, "float64": 1e-4}  # of the largest output; those 
 def check_expanded(model: keras.Model, expanded: keras.Model, specs: InputSpecs) -> str:
     """What differs between a model and what was made of it; empty if nothing does.
 
-    Both run in inference, and as in training where nothing in them is random.
+    Both run in inference, and as in training where nothing in them is random, and the model takes the argument: one
+    that does not is trained as at inference, or partly so.
     """
+    both = not is_random(expanded) and _keras.takes_training(model)
     highest = highest_number(expanded)
     for number, batch in enumerate(_BATCHES):
         inputs = specs.random(batch, highest, number, _OPEN[number])
-        for training in (False, True) if not is_random(expanded) else (False,):
+        for training in (False, True) if both else (False,):
             try:
                 expected = outputs_of(model, inputs, training)
             except Exception:  # in training it may want more than inputs

@@ -116,9 +116,17 @@ def _copy(tensor: Any, shape: tuple[int | None, ...], name: str) -> Any:
 
 def _inputs_of(model: keras.Model, example: Any) -> Any:
     """Symbolic tensors like the model's inputs."""
+    graph = isinstance(model, _keras.FUNCTIONAL | keras.Sequential)
+    several = [] if graph else _keras.arguments_of_call(model)[1:]
+    if several:
+        raise ValueError(
+            "A graph has one argument: the inputs, which may be a list or dict of tensors. Give the model's `call` one "
+            f"that it takes apart. Received: '{model.name}' of class {type(model).__name__}, whose `call` also takes "
+            f"{', '.join(several)}"
+        )
     if example is not None:
         return keras.tree.map_structure(_like, example)
-    if isinstance(model, _keras.FUNCTIONAL | keras.Sequential):
+    if graph:
         return _keras.input_structure(model)
     shapes = _keras.shapes_of_call(model)
     if shapes is None:

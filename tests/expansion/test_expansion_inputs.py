@@ -169,3 +169,19 @@ def test_bad_input_is_refused(name):
     error, make, arguments, received = REFUSED[name]
     with pytest.raises(error, match=f"Received: (.*){received}"):
         kp.expand(make(), **arguments)
+
+
+class OfTwo(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    def call(self, x, other):
+        return self.dense(x) + other
+
+
+def test_a_call_of_several_arguments_is_refused():
+    model = OfTwo()
+    model(np.ones((2, 4), "float32"), np.ones((2, 3), "float32"))
+    with pytest.raises(ValueError, match="Received: 'of_two' of class OfTwo, whose `call` also takes other"):
+        kp.expand(model)
