@@ -250,8 +250,9 @@ class PruningSchedule(_keras.BackgroundCallback):
     def _update_after(self, batch: int) -> None:
         self._take_weights()
         # Reading the true step costs a synchronisation (on JAX, a copy of the whole state), so it is read only when
-        # that step may be reached: it is never above the estimate made here.
-        batches = batch + 1 - self._known_batch
+        # that step may be reached: it is never above the estimate made here. In Keras 3.10 `batch` is the first of
+        # those that were executed together, not the last.
+        batches = batch + (getattr(self.model, "steps_per_execution", None) or 1) - self._known_batch
         if self._due(self._known_step - (-batches // self._accumulation())) != self._last_due:
             self._known_step, self._known_batch = self._read_step(), batch + 1
             self._update_if_due(self._known_step)

@@ -95,6 +95,7 @@ def test_a_filter_by_identity_holds_too():
     assert types(inner.a, inner.b) == ["int8", "float32"]
 
 
+@needs_keras("3.13", "Model.quantize(filters)")
 @pytest.mark.parametrize("chosen", [lambda layer: type(layer) is keras.layers.Dense, "^[ab]$"])
 @pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
 def test_filters_by_class_find_layers_with_masks(chosen):
