@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from support.channel_zoo import randomise
+from support.versions import require_keras
 
 from keras_prune.reconstruction.linear_views import linear_views
 
@@ -45,6 +46,8 @@ def made(name):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_columns_times_matrices_are_the_outputs(name):
+    if name == "einsum, of any rank":
+        require_keras("3.11")  # in Keras 3.10 the layer's own outputs are wrong on TensorFlow
     layer, x = made(name)
     (view,) = linear_views(layer)
     assert view.weight is layer.kernel
