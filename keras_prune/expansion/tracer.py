@@ -245,11 +245,12 @@ class Tracer:
             stop.add(id(tensor))
             if made is None or made[1].is_input:
                 continue
-            owner = self._around.setdefault(id(made[1]), call)
-            if owner.number < call.number:  # made before this call began
-                continue
-            if owner is call and made[1] not in call.operations:
+            owner = self._around.get(id(made[1]))
+            if owner is None:
+                self._around[id(made[1])] = call
                 call.operations.append(made[1])
+            elif owner.number < call.number:  # made before this call began
+                continue
             todo += made[1].arguments.keras_tensors
         self._calls.append(call)
 

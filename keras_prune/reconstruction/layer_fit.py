@@ -10,7 +10,7 @@ import numpy as np
 from keras_prune import _keras
 from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.flat_copy import Runnable, Step
-from keras_prune.reconstruction.linear_views import LinearView
+from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.normal_equations import NormalEquations
 from keras_prune.reconstruction.tails import Tail
 from keras_prune.validation import check_finite

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_prune.reconstruction.linear_views import LinearView
+from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.normal_equations import NormalEquations
 from keras_prune.reconstruction.quadratic import Quadratic
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.layer_inputs import Hook, input_hooks
-from keras_prune.reconstruction.linear_views import LinearView
+from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.validation import check_finite
 
 CHUNK = 1 << 22  # entries of the columns that are held at once

@@ -10,7 +10,7 @@ import numpy as np
 from keras_prune.graph.stateful import states_untouched
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.layer_inputs import Hook, input_hooks
-from keras_prune.reconstruction.linear_views import LinearView
+from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.normal_equations import NormalEquations
 from keras_prune.validation import check_finite
 
@@ -78,10 +78,10 @@ def equations_beside(
         for given, first in zip(read, read if original is model else _inputs(original, wanted, uses, x), strict=True):
             if np.array_equal(given, first):  # nothing before it is pruned
                 for columns, _ in equations.chunks(given):
-                    _add(equations, columns, columns @ matrices)
+                    equations.add_rows(columns, columns @ matrices)
                 continue
             for (columns, _), (originals, _) in zip(equations.chunks(given), others.chunks(first), strict=True):
-                _add(equations, columns, originals @ matrices)
+                equations.add_rows(columns, originals @ matrices)
         if not number:
             every = _stride(batches.count, equations.rows, equations.gram.shape[1])
     check_finite(equations.gram, "Activations", f"the inputs of {view.weight.path}")
@@ -92,15 +92,6 @@ def _stride(count: int | None, rows: int, inputs: int) -> int:
     """Each how many-th batch is read: as many as are needed for `_ROWS` rows for each input, and a quarter of them."""
     needed = -(-_ROWS * inputs // max(rows, 1))
     return 1 if count is None else max(min(count // needed, _LEAST), 1)
-
-
-def _add(equations: NormalEquations, columns: np.ndarray, products: np.ndarray) -> None:
-    turned = np.swapaxes(columns, 1, 2)
-    equations.gram += turned @ columns
-    equations.cross += turned @ products
-    equations.squares += np.square(products).sum(axis=1)
-    equations.sums += products.sum(axis=1)
-    equations.rows += columns.shape[1]
 
 
 def _inputs(model: keras.Model, view: LinearView, uses: int, x: Any) -> list[np.ndarray]:

@@ -12,7 +12,8 @@ from keras_prune.graph.structure import Structure
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.flat_copy import Runnable, Step, make_runnable
 from keras_prune.reconstruction.layer_fit import Cut, LayerFit, Settings, Use
-from keras_prune.reconstruction.linear_views import LinearView, linear_views
+from keras_prune.reconstruction.linear_view import LinearView
+from keras_prune.reconstruction.linear_views import linear_views
 from keras_prune.reconstruction.tails import Flow
 from keras_prune.reporting.numbers import number
 from keras_prune.reporting.progress import track

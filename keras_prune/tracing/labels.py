@@ -218,3 +218,8 @@ def collapse(arrays: Sequence[np.ndarray], keep: int | None = None) -> list[np.n
 
 def _constant(array: np.ndarray, axis: int) -> bool:
     return array.shape[axis] == 1 or array.strides[axis] == 0
+
+
+def has_channels(labels: np.ndarray) -> bool:
+    """Whether anything with these labels can be removed."""
+    return bool((collapse([labels])[0] != FIXED).any())

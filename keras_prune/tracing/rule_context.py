@@ -11,7 +11,7 @@ from keras_prune.tracing.binding import Binding, Role
 from keras_prune.tracing.constants import Path
 from keras_prune.tracing.findings import Found, Value
 from keras_prune.tracing.kept_channels import Kept
-from keras_prune.tracing.labels import FIXED, Labels, Planes, as_one, collapse, fixed, label_shape, spread
+from keras_prune.tracing.labels import Labels, Planes, as_one, fixed, has_channels, spread
 from keras_prune.tracing.products import Axis, Work
 from keras_prune.tracing.weight_axes import WeightAxis
 
@@ -329,32 +329,3 @@ class RuleContext:
     def fixed(self, output: int = 0) -> np.ndarray:
         """Return the labels of an output none of whose channels can be removed."""
         return fixed(self.output_shapes[output])
-
-
-def settle(labels: np.ndarray | Planes, shape: Sequence[int | None]) -> list[np.ndarray]:
-    """Return the label arrays that a rule returned for a tensor, in the shape they must have.
-
-    Raises:
-        Unsupported: They do not fit: the tensor has unknown sizes.
-    """
-    return [_settle(each, shape) for each in (labels.arrays if isinstance(labels, Planes) else [labels])]
-
-
-def _settle(labels: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
-    labels = np.asarray(labels)
-    wanted = label_shape(shape)
-    if labels.ndim == len(wanted):
-        for axis, size in enumerate(shape):
-            if size is None and labels.shape[axis] > 1:
-                first = labels.take([0], axis=axis)
-                if not (labels == first).all():
-                    break
-                labels = first
-    if labels.shape != wanted:
-        raise Unsupported("sizes are involved that are unknown before the model runs")
-    return labels
-
-
-def has_channels(labels: np.ndarray) -> bool:
-    """Whether anything with these labels can be removed."""
-    return bool((collapse([labels])[0] != FIXED).any())

@@ -12,9 +12,10 @@ from keras_prune.graph.owners import held_variables
 from keras_prune.graph.structure import Graph, Structure
 from keras_prune.tracing import rules
 from keras_prune.tracing.findings import Found
-from keras_prune.tracing.labels import Labels, as_labels, collapse, fixed, label_shape
+from keras_prune.tracing.labels import Labels, as_labels, collapse, fixed, has_channels, label_shape
 from keras_prune.tracing.products import Use
-from keras_prune.tracing.rule_context import RuleContext, Unsupported, has_channels, settle
+from keras_prune.tracing.rule_context import RuleContext, Unsupported
+from keras_prune.tracing.settle import settle
 from keras_prune.tracing.unknown_products import why_unknown
 from keras_prune.tracing.weight_axes import bind_weight_axes
 from tflite_export.reporting import Shown

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_prune.masking.masked_weights import MaskedWeight
 from keras_prune.reconstruction.choice import Choose
-from keras_prune.reconstruction.linear_views import LinearView
+from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.selection import Candidate, Percentile, Selection
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.update import Goal

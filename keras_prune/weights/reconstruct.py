@@ -14,7 +14,8 @@ from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.reconstruction.given_mask import fit_kept
 from keras_prune.reconstruction.layer_problem import LayerProblem
-from keras_prune.reconstruction.linear_views import LinearView, linear_views
+from keras_prune.reconstruction.linear_view import LinearView
+from keras_prune.reconstruction.linear_views import linear_views
 from keras_prune.reconstruction.prefix import equations_beside, order_of_use
 from keras_prune.reconstruction.recalibrate import recalibrate_statistics, recalibration_batches
 from keras_prune.reconstruction.removal import remove

@@ -10,8 +10,8 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.tracing.constants import find_constants
-from keras_prune.tracing.labels import Planes, as_planes, fixed, spread
-from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported, has_channels
+from keras_prune.tracing.labels import Planes, as_planes, fixed, has_channels, spread
+from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported
 
 _SUMS = _keras.operation_classes("numpy.Add")
 Operand = tuple[list[np.ndarray], tuple[int | None, ...]]  # its planes, and the shape with None for unknown sizes

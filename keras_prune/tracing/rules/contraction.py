@@ -14,9 +14,9 @@ import numpy as np
 from keras import layers
 
 from keras_prune.tracing.constants import Path, find_constants
-from keras_prune.tracing.labels import FIXED, Planes, as_labels, fixed, spread
+from keras_prune.tracing.labels import FIXED, Planes, as_labels, fixed, has_channels, spread
 from keras_prune.tracing.products import entries
-from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported, has_channels
+from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported
 from keras_prune.tracing.rules.registry import register_operation, register_rule
 
 Shape = tuple[int | None, ...]

@@ -15,7 +15,8 @@ from keras import ops
 from keras_prune import _keras
 from keras_prune.graph.configurations import reconfigure
 from keras_prune.graph.duplicate import duplicate
-from keras_prune.tracing.rule_context import RuleContext, Unsupported, has_channels
+from keras_prune.tracing.labels import has_channels
+from keras_prune.tracing.rule_context import RuleContext, Unsupported
 from keras_prune.tracing.rules.entrywise import parts, same, traces
 from keras_prune.tracing.rules.gates import join
 

@@ -5,8 +5,8 @@ from keras import layers
 
 from keras_prune import _keras
 from keras_prune.tracing.constants import find_constants
-from keras_prune.tracing.labels import Planes
-from keras_prune.tracing.rule_context import RuleContext, Unsupported, has_channels
+from keras_prune.tracing.labels import Planes, has_channels
+from keras_prune.tracing.rule_context import RuleContext, Unsupported
 from keras_prune.tracing.rules.activations import apply_activation
 from keras_prune.tracing.rules.axes import axes_of
 from keras_prune.tracing.rules.broadcasting import join, operands

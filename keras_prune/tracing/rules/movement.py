@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from keras import layers
 
-from keras_prune.tracing.labels import FIXED, Planes, as_planes
-from keras_prune.tracing.rule_context import Kept, RuleContext, Unsupported, has_channels
+from keras_prune.tracing.labels import FIXED, Planes, as_planes, has_channels
+from keras_prune.tracing.rule_context import Kept, RuleContext, Unsupported
 from keras_prune.tracing.rules.axes import along, axes_of
 from keras_prune.tracing.rules.convolution import channel_axis
 from keras_prune.tracing.rules.registry import register_operation, register_rule

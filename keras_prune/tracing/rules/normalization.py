@@ -8,8 +8,8 @@ from keras import layers
 
 from keras_prune.graph.leaf_layers import InferenceBatchNormalization
 from keras_prune.tracing.constants import find_constants
-from keras_prune.tracing.labels import spread
-from keras_prune.tracing.rule_context import RuleContext, Unsupported, has_channels
+from keras_prune.tracing.labels import has_channels, spread
+from keras_prune.tracing.rule_context import RuleContext, Unsupported
 from keras_prune.tracing.rules.axes import axes_of
 from keras_prune.tracing.rules.registry import register_operation, register_rule
 
