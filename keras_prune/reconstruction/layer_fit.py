@@ -48,12 +48,12 @@ class Use:
     Args:
         step: The step in the smaller model.
         tail: What follows it there.
-        target: The step of the original that makes the target.
+        target: The tensor of the original that is the target, and that of its copy.
     """
 
     step: Step
     tail: Tail
-    target: Step
+    target: tuple[Any, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,12 +95,9 @@ class LayerFit:
         self._norm = uses[0].tail.norm if view.bias is None and len(uses) == 1 else None
         self._intercept = view.bias is not None or self._norm is not None
         reads = [[use.step.inputs[0][1], *use.tail.others] for use in uses]
-        targets = [
-            use.target.before_activation if use.tail.before_activation else use.target.outputs[0][1] for use in uses
-        ]
         self._reads = [len(each) for each in reads]
         self._small = _probe(after.model, [tensor for each in reads for tensor in each])
-        self._whole = _probe(before.model, targets)
+        self._whole = _probe(before.model, [use.target[1] for use in uses])
 
     def run(self, batches: Iterable[Any], samples: int) -> FitResult | None:
         """Fits the weight; None if it gives what it should as it is.
@@ -196,7 +193,7 @@ class LayerFit:
         small, whole = iter(self._small(x)), self._whole(x)
         for use, count, target in zip(self._uses, self._reads, whole, strict=True):
             given, *others = [next(small) for _ in range(count)]
-            yield use, given, others, self._cut(use.target.outputs[0][0], target)
+            yield use, given, others, self._cut(use.target[0], target)
 
     def _products(self, use: Use, others: list[np.ndarray], target: np.ndarray) -> list[np.ndarray]:
         """What the weight should give, and between which two limits it matters if there are some, in the same shape."""

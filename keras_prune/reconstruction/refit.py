@@ -1,5 +1,6 @@
 """Layer by layer, in the order of the graph, what is left of a model is fitted to what the original computed."""
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from keras_prune.measurement.flat_copy import Runnable, Step, make_runnable
 from keras_prune.reconstruction.layer_fit import Cut, LayerFit, Settings, Use
 from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.linear_views import linear_views
+from keras_prune.reconstruction.stand_ins import StandIns
 from keras_prune.reconstruction.tails import Flow
 from keras_prune.reporting.numbers import number
 from keras_prune.reporting.progress import track
@@ -61,6 +63,23 @@ def _error(value: float | None) -> str:
     return number(None) if value is None else f"{100 * value:.2f}%"
 
 
+def compensation_batches(model: keras.Model, data: Any) -> Batches:
+    """Return the batches to compensate on, all of which were checked.
+
+    Args:
+        model: The original; the smaller model takes the same inputs.
+        data: As `Batches` takes it; targets are not needed.
+
+    Raises:
+        ValueError: No samples, values that are not finite, or they do not fit the model.
+        TypeError: `data` holds no batches, or can be read only once.
+    """
+    batches = Batches(data, model, with_targets=False, batch_size=BATCH_SIZE)
+    for _ in batches:
+        pass
+    return batches
+
+
 def count_samples(batches: Batches) -> int:
     """Return the number of samples. All of them are read, so all are checked."""
     return sum(len(keras.tree.flatten(x)[0]) for x, *_ in batches)
@@ -100,8 +119,8 @@ class _Refitter:
     def __init__(self, before: Runnable, after: Runnable, cut: Cut, settings: Settings, frozen: set[int]):
         self._before, self._after, self._cut, self._settings = before, after, cut, settings
         self._frozen = frozen
-        self._targets = dict(zip(_keys(before.steps), before.steps, strict=True))
-        self._keys = _keys(after.steps)
+        self._matches = _matches(before.steps, after.steps)
+        self._targets = StandIns(before, after, self._matches)
         self._views = [_fitted(step) for step in after.steps]
         last: dict[int, int] = {}  # the last use of a weight
         self._holders: dict[int, set[int]] = {}
@@ -126,12 +145,14 @@ class _Refitter:
         return (*(each for each in found if each is not None), *self._left())
 
     def _left(self) -> list[LayerRefit]:
-        """The layers with fewer channels that cannot be fitted, each once."""
+        """The layers with fewer channels, or behind missing layers, that cannot be fitted, each once."""
         found: dict[str, LayerRefit] = {}
-        for step, views, key in zip(self._after.steps, self._views, self._keys, strict=True):
-            original = self._targets.get(key)
-            if not views and original is not None and _shapes(step.operation) != _shapes(original.operation):
-                note = f"no fit for a {type(step.operation).__name__}: left as sliced"
+        whole = zip(self._after.steps, self._views, self._matches, self._targets.changed(), strict=True)
+        for step, views, match, changed in whole:
+            shapes = _shapes(step.operation)
+            sliced = match is not None and shapes != _shapes(match.operation)
+            if not views and shapes and (sliced or changed):
+                note = f"no fit for a {type(step.operation).__name__}: left as {'sliced' if sliced else 'it was'}"
                 found[step.path] = LayerRefit(step.path, None, None, None, None, note)
         return list(found.values())
 
@@ -142,10 +163,9 @@ class _Refitter:
         if reason:
             return LayerRefit(step.path, inputs, None, None, None, reason)
         uses = [
-            Use(each, tail, self._targets[self._key_of(tail.step)])
+            self._use(place, each)
             for place, each in enumerate(self._after.steps)
             if any(own.weight is view.weight for own in self._views[place])
-            for tail in [self._flow.tail(place, self._settings.sums)]
         ]
         fit = LayerFit(view, uses, self._before, self._after, self._cut, self._settings)
         found = fit.run(batches, samples)
@@ -167,12 +187,17 @@ class _Refitter:
             return "not trainable"
         if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
             return "quantised, or with LoRA weights"
-        if self._keys[index] not in self._targets:
-            return "the original has no such layer"
+        if self._matches[index] is None:
+            return "used several times, and another layer is missing"
         return ""
 
-    def _key_of(self, step: Step) -> tuple[str, int]:
-        return self._keys[next(index for index, each in enumerate(self._after.steps) if each is step)]
+    def _use(self, index: int, step: Step) -> Use:
+        for sums in (self._settings.sums, False):
+            tail = self._flow.tail(index, sums)
+            target = self._targets.target(tail)
+            if target is not None:
+                return Use(step, tail, target)
+        raise AssertionError(step.path)  # a normalisation that is used once has a match, as the layer has
 
 
 def _fitted(step: Step) -> list[LinearView]:
@@ -186,6 +211,17 @@ def _fitted(step: Step) -> list[LinearView]:
 def _shapes(operation: Any) -> list[tuple[int, ...]]:
     """The shapes of the kernels of a layer: of its weights except for scales and biases."""
     return [tuple(each.shape) for each in getattr(operation, "weights", ()) if len(each.shape) > 1]
+
+
+def _matches(before: Sequence[Step], after: Sequence[Step]) -> list[Step | None]:
+    """For each step of the smaller model that of the original: of the same path, and the same number of the use.
+
+    Where layers are missing, it is unknown which use of a layer that is used several times is which.
+    """
+    whole = dict(zip(_keys(before), before, strict=True))
+    uses = collections.Counter(step.path for step in before)
+    several = len(before) == len(after)
+    return [whole.get(key) if several or uses[key[0]] == 1 else None for key in _keys(after)]
 
 
 def _keys(steps: Sequence[Step]) -> list[tuple[str, int]]:
