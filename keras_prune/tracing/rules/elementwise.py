@@ -1,6 +1,7 @@
 """Operations on each entry alone: activations, arithmetic, merges, noise."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -61,11 +62,11 @@ def rescaling(call: RuleContext) -> np.ndarray | Planes:
             if place >= 0 and shape[place] > 1:
                 cuts[place] = channels
         if cuts:
-            call.change(key, lambda kept, values=values, cuts=cuts: _compressed(kept, values, cuts))
+            call.change(key, partial(_compressed, values, cuts))
     return call.move(call.inputs[0])
 
 
-def _compressed(kept: Kept, values: np.ndarray, cuts: Mapping[int, np.ndarray]) -> Any:
+def _compressed(values: np.ndarray, cuts: Mapping[int, np.ndarray], kept: Kept) -> Any:
     for axis, channels in cuts.items():
         values = np.compress(kept.mask(channels), values, axis)
     return values.tolist()
