@@ -1,6 +1,7 @@
 """One weight fitted again: its equations are added up over the data, solved, and its values set."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.flat_copy import Runnable, Step
 from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.normal_equations import NormalEquations
+from keras_prune.reconstruction.readings import Reading
 from keras_prune.reconstruction.tails import Tail
 from keras_prune.validation import check_finite
 
@@ -49,11 +51,15 @@ class Use:
         step: The step in the smaller model.
         tail: What follows it there.
         target: The tensor of the original that is the target, and that of its copy.
+        given: What the weight reads. Defaults to None: the first input of the step.
+        wanted: What it should give, in the original, where that never leaves the layer. Defaults to None: `target`.
     """
 
     step: Step
     tail: Tail
     target: tuple[Any, Any]
+    given: Reading | None = None
+    wanted: Reading | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,10 +100,10 @@ class LayerFit:
         self._view, self._uses, self._cut, self._settings = view, uses, cut, settings
         self._norm = uses[0].tail.norm if view.bias is None and len(uses) == 1 else None
         self._intercept = view.bias is not None or self._norm is not None
-        reads = [[use.step.inputs[0][1], *use.tail.others] for use in uses]
-        self._reads = [len(each) for each in reads]
-        self._small = _probe(after.model, [tensor for each in reads for tensor in each])
-        self._whole = _probe(before.model, [use.target[1] for use in uses])
+        self._given = [use.given or Reading(use.step.inputs[0][1]) for use in uses]
+        self._wanted = [use.wanted or self._target_of(use) for use in uses]
+        self._small = probe(after.model, [each.tensor for each in self._given], [use.tail.others for use in uses])
+        self._whole = probe(before.model, [each.tensor for each in self._wanted])
 
     def run(self, batches: Iterable[Any], samples: int) -> FitResult | None:
         """Fits the weight; None if it gives what it should as it is.
@@ -190,10 +196,15 @@ class LayerFit:
         return np.sort(np.random.default_rng(number).choice(there, enough, replace=False))
 
     def _values(self, x: Any) -> Iterable[tuple[Use, np.ndarray, list[np.ndarray], np.ndarray]]:
-        small, whole = iter(self._small(x)), self._whole(x)
-        for use, count, target in zip(self._uses, self._reads, whole, strict=True):
-            given, *others = [next(small) for _ in range(count)]
-            yield use, given, others, self._cut(use.target[0], target)
+        small, others = self._small(x)
+        (whole,) = self._whole(x)
+        for index, use in enumerate(self._uses):
+            given = self._given[index].values(x, small[index])
+            yield use, given, others[index], self._wanted[index].values(x, whole[index])
+
+    def _target_of(self, use: Use) -> Reading:
+        whole, made = use.target
+        return Reading(made, change=functools.partial(self._cut, whole))
 
     def _products(self, use: Use, others: list[np.ndarray], target: np.ndarray) -> list[np.ndarray]:
         """What the weight should give, and between which two limits it matters if there are some, in the same shape."""
@@ -246,16 +257,24 @@ class _Held:
         return np.where(self.rows >= high, np.maximum(products, high), aimed)
 
 
-def _probe(model: keras.Model, tensors: list[Any]) -> Callable[[Any], list[np.ndarray]]:
-    """Computes these tensors of a model, of a batch."""
-    different = list({id(tensor): tensor for tensor in tensors}.values())
-    part = keras.Model(model.input, different)
+def probe(model: keras.Model, *trees: Any) -> Callable[[Any], list[Any]]:
+    """Computes tensors of a model, of a batch: the values in place of the tensors in these trees.
+
+    Args:
+        model: A flat model.
+        *trees: Lists or tuples of tensors of it; what is None stays None.
+    """
+    different = {id(tensor): tensor for tensor in keras.tree.flatten(trees) if tensor is not None}
+    if not different:
+        return lambda x: list(trees)
+    part = keras.Model(model.input, list(different.values()))
     part.jit_compile = keras.backend.backend() == "jax"
 
-    def compute(x: Any) -> list[np.ndarray]:
-        found = dict(
-            zip(map(id, different), keras.tree.flatten(part.predict_on_batch(as_inputs(part, x))), strict=True)
-        )
-        return [np.asarray(found[id(tensor)]) for tensor in tensors]
+    def compute(x: Any) -> list[Any]:
+        found = dict(zip(different, keras.tree.flatten(part.predict_on_batch(as_inputs(part, x))), strict=True))
+        return [
+            keras.tree.map_structure(lambda tensor: None if tensor is None else np.asarray(found[id(tensor)]), tree)
+            for tree in trees
+        ]
 
     return compute
