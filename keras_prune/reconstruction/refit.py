@@ -11,6 +11,7 @@ from keras_prune import _keras
 from keras_prune.graph.structure import Structure
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.flat_copy import Runnable, Step, make_runnable
+from keras_prune.reconstruction.frontier import Frontier
 from keras_prune.reconstruction.layer_fit import Cut, LayerFit, Settings, Use
 from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.linear_views import linear_views
@@ -19,7 +20,7 @@ from keras_prune.reporting.numbers import number
 from keras_prune.reporting.progress import track
 from tflite_export.reporting import Shown, Table
 
-BATCH_SIZE = 128
+BATCH_SIZE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,8 @@ def refit(
 
 class _Refitter:
     def __init__(self, before: Runnable, after: Runnable, cut: Cut, settings: Settings, frozen: set[int]):
-        self._before, self._after, self._cut, self._settings = before, after, cut, settings
+        self._after, self._cut, self._settings = after, cut, settings
+        self._values = Frontier(before.model), Frontier(after.model)
         self._frozen = frozen
         self._targets = dict(zip(_keys(before.steps), before.steps, strict=True))
         self._keys = _keys(after.steps)
@@ -147,7 +149,7 @@ class _Refitter:
             if any(own.weight is view.weight for own in self._views[place])
             for tail in [self._flow.tail(place, self._settings.sums)]
         ]
-        fit = LayerFit(view, uses, self._before, self._after, self._cut, self._settings)
+        fit = LayerFit(view, uses, *self._values, self._cut, self._settings)
         found = fit.run(batches, samples)
         if found is None:
             return None
