@@ -7,28 +7,11 @@ import numpy as np
 
 from keras_prune.measurement.batches import Batches
 from keras_prune.reconstruction.inner_products import KeptPlaces, all_kept
-from keras_prune.reconstruction.refit import BATCH_SIZE, LayerRefit, refit
+from keras_prune.reconstruction.refit import LayerRefit, refit
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.labels import collapse
 from keras_prune.tracing.trace import Trace
-
-
-def compensation_batches(model: keras.Model, data: Any) -> Batches:
-    """Return the batches to compensate on, all of which were checked.
-
-    Args:
-        model: The original; the smaller model takes the same inputs.
-        data: As `Batches` takes it; targets are not needed.
-
-    Raises:
-        ValueError: No samples, values that are not finite, or they do not fit the model.
-        TypeError: `data` holds no batches, or can be read only once.
-    """
-    batches = Batches(data, model, with_targets=False, batch_size=BATCH_SIZE)
-    for _ in batches:
-        pass
-    return batches
 
 
 def compensate_channels(trace: Trace, keep: np.ndarray, small: keras.Model, batches: Batches) -> tuple[LayerRefit, ...]:

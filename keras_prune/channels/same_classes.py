@@ -63,10 +63,12 @@ def _in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
             f"`keep_classes`: no size of these classes can be smaller: {said}. {_INSTEAD} Received: '{model.name}' of "
             f"class {type(model).__name__}"
         )
-    names = ", ".join(dict.fromkeys(f"{size.key!r} of {type(size.layer).__name__}" for size in sizes))
+    names = ", ".join(
+        dict.fromkeys(f"{key!r} of {type(size.layer).__name__}" for size in sizes for key in size.steps.units)
+    )
     _check_ratios(request.limits, analysis, sizes)
     result = carry_out_on(restricted(analysis, sizes, f"`keep_classes` changes {names} only"), request)
-    changes = [(size.layer, {size.key: size.smaller(_kept(size, result.plan))}) for size in sizes]
+    changes = [(size.layer, size.smaller(_kept(size, result.plan))) for size in sizes]
     small = remake(model, changes)
     _copy(model, small, _smaller_weights(analysis, result.model))
     differs = check_expanded(small, result.model, InputSpecs(result.model, None, None))
@@ -157,11 +159,11 @@ def _copy(model: keras.Model, small: keras.Model, values: Sequence[keras.Variabl
         new.assign(source.value)
 
 
-def _lines(changes: Sequence[tuple[keras.Layer, dict[str, int]]], reasons: dict[str, str]) -> list[str]:
+def _lines(changes: Sequence[tuple[keras.Layer, dict[str, Any]]], reasons: dict[str, str]) -> list[str]:
     """What the report says of the classes."""
     made = [
-        f"'{layer.name}' ({type(layer).__name__}) keeps its class, with {key}={value}"
+        f"'{layer.name}' ({type(layer).__name__}) keeps its class, with "
+        f"{', '.join(f'{key}={value}' for key, value in entries.items())}"
         for layer, entries in changes
-        for key, value in entries.items()
     ]
     return [*made, *(f"'{name}' stays as it is: {why}" for name, why in reasons.items())]

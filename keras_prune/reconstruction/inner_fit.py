@@ -31,13 +31,12 @@ def use_inside(
     (target, step), (original, small) = steps, parts
     wanted = reading_of(before, target, original, TargetProducts(original.view, small.view, kept))
     if small.states is None:
-        return Use(step, Tail(step), target, reading_of(after, step, small), wanted)
+        return Use(step, Tail(step), target.outputs[0], reading_of(after, step, small), wanted)
     shape = tuple(original.view.weight.shape)
     left = kept.along(shape, small.states % len(shape))
     axis = channel_axis(small)
-    return Use(
-        step, Tail(step), target, reading_of(before, target, original, lambda states: states.take(left, axis)), wanted
-    )
+    states = reading_of(before, target, original, lambda states: states.take(left, axis))
+    return Use(step, Tail(step), target.outputs[0], states, wanted)
 
 
 def channel_axis(part: Part) -> int:

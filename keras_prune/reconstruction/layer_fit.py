@@ -50,15 +50,14 @@ class Use:
     Args:
         step: The step in the smaller model.
         tail: What follows it there.
-        target: The step of the original that makes the target.
+        target: The tensor of the original that is the target, and that of its copy.
         given: What the weight reads. Defaults to None: the first input of the step.
-        wanted: What it should give, in the original, where that never leaves the layer. Defaults to None: what `target`
-            makes.
+        wanted: What it should give, in the original, where that never leaves the layer. Defaults to None: `target`.
     """
 
     step: Step
     tail: Tail
-    target: Step
+    target: tuple[Any, Any]
     given: Reading | None = None
     wanted: Reading | None = None
 
@@ -102,7 +101,7 @@ class LayerFit:
         self._norm = uses[0].tail.norm if view.bias is None and len(uses) == 1 else None
         self._intercept = view.bias is not None or self._norm is not None
         self._given = [use.given or Reading(use.step.inputs[0][1]) for use in uses]
-        self._wanted = [use.wanted or self._target_of(use) for use in uses]
+        self._wanted = [use.wanted or Reading(use.target[1], change=self._cut_of(use)) for use in uses]
         self._small = probe(after.model, [each.tensor for each in self._given], [use.tail.others for use in uses])
         self._whole = probe(before.model, [each.tensor for each in self._wanted])
 
@@ -203,9 +202,8 @@ class LayerFit:
             given = self._given[index].values(x, small[index])
             yield use, given, others[index], self._wanted[index].values(x, whole[index])
 
-    def _target_of(self, use: Use) -> Reading:
-        made = use.target.before_activation if use.tail.before_activation else use.target.outputs[0][1]
-        return Reading(made, change=functools.partial(self._cut, use.target.outputs[0][0]))
+    def _cut_of(self, use: Use) -> Callable[[np.ndarray], np.ndarray]:
+        return functools.partial(self._cut, use.target[0])
 
     def _products(self, use: Use, others: list[np.ndarray], target: np.ndarray) -> list[np.ndarray]:
         """What the weight should give, and between which two limits it matters if there are some, in the same shape."""

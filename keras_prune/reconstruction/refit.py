@@ -1,5 +1,6 @@
 """Layer by layer, in the order of the graph, what is left of a model is fitted to what the original computed."""
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from keras_prune.reconstruction.inner_fit import Backup, Kepts, OutputsError, re
 from keras_prune.reconstruction.inner_products import InnerProducts, KeptOf, KeptPlaces, all_kept
 from keras_prune.reconstruction.layer_fit import Cut, LayerFit, Settings, Use
 from keras_prune.reconstruction.readings import reading_of
+from keras_prune.reconstruction.stand_ins import StandIns
 from keras_prune.reconstruction.step_parts import Part, parts_of
 from keras_prune.reconstruction.tails import Flow
 from keras_prune.reporting.numbers import number
@@ -66,6 +68,23 @@ def _error(value: float | None) -> str:
     return number(None) if value is None else f"{100 * value:.2f}%"
 
 
+def compensation_batches(model: keras.Model, data: Any) -> Batches:
+    """Return the batches to compensate on, all of which were checked.
+
+    Args:
+        model: The original; the smaller model takes the same inputs.
+        data: As `Batches` takes it; targets are not needed.
+
+    Raises:
+        ValueError: No samples, values that are not finite, or they do not fit the model.
+        TypeError: `data` holds no batches, or can be read only once.
+    """
+    batches = Batches(data, model, with_targets=False, batch_size=BATCH_SIZE)
+    for _ in batches:
+        pass
+    return batches
+
+
 def count_samples(batches: Batches) -> int:
     """Return the number of samples. All of them are read, so all are checked."""
     return sum(len(keras.tree.flatten(x)[0]) for x, *_ in batches)
@@ -111,8 +130,8 @@ class _Refitter:
     def __init__(self, before: Runnable, after: Runnable, cut: Cut, settings: Settings, frozen: set[int], kepts: Kepts):
         self._before, self._after, self._cut, self._settings = before, after, cut, settings
         self._frozen, self._kepts = frozen, kepts
-        self._targets = dict(zip(_keys(before.steps), before.steps, strict=True))
-        self._keys = _keys(after.steps)
+        self._matches = _matches(before.steps, after.steps)
+        self._targets = StandIns(before, after, self._matches)
         bare = BareWeights(after.steps)
         self._parts = [
             [bare.parts[index]] if index in bare.parts else parts_of(step) for index, step in enumerate(after.steps)
@@ -172,14 +191,14 @@ class _Refitter:
         return list(found.values())
 
     def _left(self) -> list[LayerRefit]:
-        """The layers with fewer channels that cannot be fitted, each once, except those that read none."""
+        """The layers with fewer channels, or behind missing layers, that cannot be fitted, each once."""
         found: dict[str, LayerRefit] = {}
-        for index, (step, key) in enumerate(zip(self._after.steps, self._keys, strict=True)):
-            original = self._targets.get(key)
-            if self._parts[index] or index in self._unread or original is None:
-                continue
-            if _shapes(step.operation) != _shapes(original.operation):
-                note = f"no fit for a {type(step.operation).__name__}: left as sliced"
+        whole = zip(self._after.steps, self._matches, self._targets.changed(), strict=True)
+        for index, (step, match, changed) in enumerate(whole):
+            shapes = _shapes(step.operation)
+            sliced = match is not None and shapes != _shapes(match.operation)
+            if not self._parts[index] and index not in self._unread and shapes and (sliced or changed):
+                note = f"no fit for a {type(step.operation).__name__}: left as {'sliced' if sliced else 'it was'}"
                 found[step.path] = LayerRefit(step.path, None, None, None, None, note)
         return list(found.values())
 
@@ -224,7 +243,7 @@ class _Refitter:
         """Whether the outputs of a layer are farther from the original's than with these values, which it then has."""
         key = id(self._after.steps[index].operation)
         if key not in self._errors:
-            steps = [(self._targets[self._keys[place]], self._after.steps[place]) for place in self._places(index)]
+            steps = [(self._match(place), self._after.steps[place]) for place in self._places(index)]
             with restored(backups):
                 self._errors[key] = OutputsError(self._before, self._after, steps, self._cut, batches)
         error = self._errors[key]
@@ -239,16 +258,24 @@ class _Refitter:
         """One use of a weight: what it reads there, and what it is fitted to."""
         step, part = self._after.steps[place], self._parts[place][number]
         if part.inside:
-            target, kept = self._targets[self._keys[place]], self._kept(place, number)
+            parts, kept = (self._originals(place)[number], part), self._kept(place, number)
             assert kept is not None
-            parts = self._originals(place)[number], part
-            return use_inside(self._before, self._after, (target, step), parts, kept)
-        tail = self._flow.tail(place, self._settings.sums)
-        return Use(step, tail, self._targets[self._key_of(tail.step)], reading_of(self._after, step, part))
+            return use_inside(self._before, self._after, (self._match(place), step), parts, kept)
+        for sums in (self._settings.sums, False):
+            tail = self._flow.tail(place, sums)
+            target = self._targets.target(tail)
+            if target is not None:
+                return Use(step, tail, target, reading_of(self._after, step, part))
+        raise AssertionError(step.path)  # a normalisation that is used once has a match, as the layer has
+
+    def _match(self, place: int) -> Step:
+        match = self._matches[place]
+        assert match is not None  # or the weight is not fitted
+        return match
 
     def _originals(self, place: int) -> list[Part]:
         """The weights of the same step of the original."""
-        return parts_of(self._targets[self._keys[place]])
+        return parts_of(self._match(place))
 
     def _kept(self, place: int, number: int) -> KeptPlaces | None:
         """What a weight inside of a layer has of that of the original; None if that has no such weight."""
@@ -267,19 +294,27 @@ class _Refitter:
             return "not trainable"
         if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
             return "quantised, or with LoRA weights"
-        if any(self._keys[place] not in self._targets for place in places):
-            return "the original has no such layer"
+        if any(self._matches[place] is None for place in places):
+            return "used several times, and another layer is missing"
         if part.inside and any(self._kept(place, number) is None for place in places):
             return "the original has no such weight"
         return ""
-
-    def _key_of(self, step: Step) -> tuple[str, int]:
-        return self._keys[next(index for index, each in enumerate(self._after.steps) if each is step)]
 
 
 def _shapes(operation: Any) -> list[tuple[int, ...]]:
     """The shapes of the kernels of a layer: of its weights except for scales and biases."""
     return [tuple(each.shape) for each in getattr(operation, "weights", ()) if len(each.shape) > 1]
+
+
+def _matches(before: Sequence[Step], after: Sequence[Step]) -> list[Step | None]:
+    """For each step of the smaller model that of the original: of the same path, and the same number of the use.
+
+    Where layers are missing, it is unknown which use of a layer that is used several times is which.
+    """
+    whole = dict(zip(_keys(before), before, strict=True))
+    uses = collections.Counter(step.path for step in before)
+    several = len(before) == len(after)
+    return [whole.get(key) if several or uses[key[0]] == 1 else None for key in _keys(after)]
 
 
 def _keys(steps: Sequence[Step]) -> list[tuple[str, int]]:
