@@ -35,8 +35,13 @@ def use_inside(
     shape = tuple(original.view.weight.shape)
     left = kept.along(shape, small.states % len(shape))
     axis = channel_axis(small)
-    states = reading_of(before, target, original, lambda states: states.take(left, axis))
-    return Use(step, Tail(step), target.outputs[0], states, wanted)
+    return Use(
+        step,
+        Tail(step),
+        target.outputs[0],
+        reading_of(before, target, original, lambda states: states.take(left, axis)),
+        wanted,
+    )
 
 
 def channel_axis(part: Part) -> int:

@@ -101,7 +101,7 @@ class LayerFit:
         self._norm = uses[0].tail.norm if view.bias is None and len(uses) == 1 else None
         self._intercept = view.bias is not None or self._norm is not None
         self._given = [use.given or Reading(use.step.inputs[0][1]) for use in uses]
-        self._wanted = [use.wanted or Reading(use.target[1], change=self._cut_of(use)) for use in uses]
+        self._wanted = [use.wanted or self._target_of(use) for use in uses]
         self._small = probe(after.model, [each.tensor for each in self._given], [use.tail.others for use in uses])
         self._whole = probe(before.model, [each.tensor for each in self._wanted])
 
@@ -202,8 +202,9 @@ class LayerFit:
             given = self._given[index].values(x, small[index])
             yield use, given, others[index], self._wanted[index].values(x, whole[index])
 
-    def _cut_of(self, use: Use) -> Callable[[np.ndarray], np.ndarray]:
-        return functools.partial(self._cut, use.target[0])
+    def _target_of(self, use: Use) -> Reading:
+        whole, made = use.target
+        return Reading(made, change=functools.partial(self._cut, whole))
 
     def _products(self, use: Use, others: list[np.ndarray], target: np.ndarray) -> list[np.ndarray]:
         """What the weight should give, and between which two limits it matters if there are some, in the same shape."""

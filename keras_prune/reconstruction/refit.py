@@ -191,13 +191,18 @@ class _Refitter:
         return list(found.values())
 
     def _left(self) -> list[LayerRefit]:
-        """The layers with fewer channels, or behind missing layers, that cannot be fitted, each once."""
+        """The layers with fewer channels, or behind missing layers, that cannot be fitted, each once.
+
+        Except those that read no channels.
+        """
         found: dict[str, LayerRefit] = {}
         whole = zip(self._after.steps, self._matches, self._targets.changed(), strict=True)
         for index, (step, match, changed) in enumerate(whole):
+            if self._parts[index] or index in self._unread:
+                continue
             shapes = _shapes(step.operation)
             sliced = match is not None and shapes != _shapes(match.operation)
-            if not self._parts[index] and index not in self._unread and shapes and (sliced or changed):
+            if shapes and (sliced or changed):
                 note = f"no fit for a {type(step.operation).__name__}: left as {'sliced' if sliced else 'it was'}"
                 found[step.path] = LayerRefit(step.path, None, None, None, None, note)
         return list(found.values())
@@ -258,8 +263,9 @@ class _Refitter:
         """One use of a weight: what it reads there, and what it is fitted to."""
         step, part = self._after.steps[place], self._parts[place][number]
         if part.inside:
-            parts, kept = (self._originals(place)[number], part), self._kept(place, number)
+            kept = self._kept(place, number)
             assert kept is not None
+            parts = self._originals(place)[number], part
             return use_inside(self._before, self._after, (self._match(place), step), parts, kept)
         for sums in (self._settings.sums, False):
             tail = self._flow.tail(place, sums)
@@ -269,8 +275,9 @@ class _Refitter:
         raise AssertionError(step.path)  # a normalisation that is used once has a match, as the layer has
 
     def _match(self, place: int) -> Step:
+        """The same step of the original."""
         match = self._matches[place]
-        assert match is not None  # or the weight is not fitted
+        assert match is not None
         return match
 
     def _originals(self, place: int) -> list[Part]:
