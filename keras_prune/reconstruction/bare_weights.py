@@ -10,7 +10,7 @@ from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.linear_views import view_of_equation
 from keras_prune.reconstruction.step_parts import Part
 
-_MATMUL = tuple(_keras.operation_classes("numpy.Matmul"))
+_MATMUL = tuple(_keras.operation_classes("numpy.Matmul", "numpy.Dot"))
 _EINSUM = tuple(_keras.operation_classes("numpy.Einsum"))
 _ADD = tuple(_keras.operation_classes("numpy.Add"))
 
@@ -24,7 +24,7 @@ class BareWeights:
     Attributes:
         parts: The weights that can be fitted, by the position of the step that their products, with a bias that is
             added to them, come out of.
-        left: The positions of the steps of weights that are multiplied in a way that is not known.
+        left: The positions of the steps of weights that are multiplied in an unknown way.
     """
 
     def __init__(self, steps: Sequence[Step]):
