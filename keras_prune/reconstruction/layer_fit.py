@@ -138,7 +138,8 @@ class LayerFit:
         check_finite(equations.cross, "Activations", f"what {self._view.weight.path} should give")
         before = equations.error(start).sum()
         found = self._solve(equations, start)
-        if held is not None and room >= 0:
+        exact = equations.error(found).sum() <= np.square(SAME) * equations.squares.sum()
+        if held is not None and room >= 0 and not exact:
             found = self._refine(equations, start, found, held)
         after = equations.error(found).sum()
         whole = (equations.squares - np.square(equations.sums) / max(equations.rows, 1)).sum()

@@ -98,6 +98,9 @@ def absorb(model, number):
     if not copied(analysis, group, x):
         return "no copies"
     half = group.size // 2
+    removed = group.channels[half : 2 * half]
+    if any(np.isin(each, removed).all() for each in analysis.never_empty):
+        return "no copies"
     plan = ChannelPlan(analysis.fingerprint, {group.name: tuple(range(half, 2 * half))})
     result = kp.prune_channels(model, plan=plan, compensate=x)
     if any("no fit" in row.note or "worse" in row.note for row in result.report.compensated):
