@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
+from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.flat_copy import Runnable, Step
 from keras_prune.reconstruction.inner_products import KeptPlaces, TargetProducts
-from keras_prune.reconstruction.layer_fit import Cut, Use, probe
+from keras_prune.reconstruction.layer_fit import Cut, Use
 from keras_prune.reconstruction.readings import reading_of
 from keras_prune.reconstruction.step_parts import Part
 from keras_prune.reconstruction.tails import Tail
@@ -74,8 +75,8 @@ class OutputsError:
     ):
         self._batches, self._cut = batches, cut
         self._tensors = [tensor for target, _ in steps for tensor, _ in target.outputs]
-        self._whole = probe(before.model, [twin for target, _ in steps for _, twin in target.outputs])
-        self._small = probe(after.model, [twin for _, step in steps for _, twin in step.outputs])
+        self._whole = _probe(before.model, [twin for target, _ in steps for _, twin in target.outputs])
+        self._small = _probe(after.model, [twin for _, step in steps for _, twin in step.outputs])
         self.value = self.measure()
 
     def measure(self) -> float:
@@ -149,3 +150,26 @@ def restored(backups: Sequence[Backup]) -> Iterator[None]:
     restore(backups)
     yield
     restore(now)
+
+
+def _probe(model: keras.Model, *trees: Any) -> Callable[[Any], list[Any]]:
+    """Computes tensors of a model, of a batch: the values in place of the tensors in these trees.
+
+    Args:
+        model: A flat model.
+        *trees: Lists or tuples of tensors of it; what is None stays None.
+    """
+    different = {id(tensor): tensor for tensor in keras.tree.flatten(trees) if tensor is not None}
+    if not different:
+        return lambda x: list(trees)
+    part = keras.Model(model.input, list(different.values()))
+    part.jit_compile = keras.backend.backend() == "jax"
+
+    def compute(x: Any) -> list[Any]:
+        found = dict(zip(different, keras.tree.flatten(part.predict_on_batch(as_inputs(part, x))), strict=True))
+        return [
+            keras.tree.map_structure(lambda tensor: None if tensor is None else np.asarray(found[id(tensor)]), tree)
+            for tree in trees
+        ]
+
+    return compute

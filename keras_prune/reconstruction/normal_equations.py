@@ -42,6 +42,7 @@ class NormalEquations:
         self.cross = np.zeros((groups, width, outputs))
         self.squares, self.sums = np.zeros((groups, outputs)), np.zeros((groups, outputs))
         self.rows = 0
+        self._spectra: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> None:
         """Adds the inputs of a call, as `LinearView.columns` takes them, and what the weight should make of them."""
@@ -50,6 +51,7 @@ class NormalEquations:
 
     def add_rows(self, columns: np.ndarray, wanted: np.ndarray | None = None) -> None:
         """Adds rows that `chunks` made, and the products that should come out."""
+        self._spectra = {}
         for index, part in enumerate(columns.astype(np.float64, copy=False)):
             self.gram[index] += part.T @ part
             if wanted is not None:
@@ -69,19 +71,25 @@ class NormalEquations:
             targets: Likewise. Defaults to None: there are none.
             places: Which rows of each sample are taken. Defaults to None: all of them.
         """
+        wanted = None if targets is None else self._view.rows(targets, places).astype(np.float64)
+        done = 0
+        for columns in self.columns(inputs, places):
+            yield columns, None if wanted is None else wanted[:, done : done + columns.shape[1]]
+            done += columns.shape[1]
+
+    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> Iterable[np.ndarray]:
+        """The columns of `chunks` alone."""
         groups, width, _ = self.gram.shape
         # A window makes so many columns of each entry; what a place is differs, so this is only about right.
         factor = max(1, groups * width // max(inputs.shape[-1], 1))
         size = inputs.size // max(len(inputs), 1) if places is None else len(places) * inputs.shape[-1]
         step = max(1, CHUNK // max(1, factor * size))
         for start in range(0, len(inputs), step):
-            part = slice(start, start + step)
-            columns = self._view.columns(inputs[part], places)
+            columns = self._view.columns(inputs[start : start + step], places)
             padded = np.empty((groups, columns.shape[1], width))
             padded[..., : columns.shape[2]] = columns
             padded[..., columns.shape[2] :] = 1
-            wanted = None if targets is None else self._view.rows(targets[part], places).astype(np.float64)
-            yield padded, wanted
+            yield padded
 
     def around_means(self) -> np.ndarray:
         """XᵀX of the inputs around their means, without the column of ones; needs one."""
@@ -115,7 +123,9 @@ class NormalEquations:
             gram = gram[:-1, :-1] - np.outer(sums, sums) / rows
             cross = cross[:-1] - np.outer(sums, totals) / rows
             squares, weights = squares - np.square(totals).sum() / rows, start[:-1]
-        values, vectors = np.linalg.eigh(gram)
+        if index not in self._spectra:
+            self._spectra[index] = np.linalg.eigh(gram)
+        values, vectors = self._spectra[index]
         values = np.where(values > len(gram) * np.finfo(np.float64).eps * values[-1], values, 0.0)
         rest = vectors.T @ (cross - gram @ weights)
         if ridge is None:

@@ -14,6 +14,7 @@ from keras_prune.graph.structure import Structure
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.flat_copy import Runnable, Step, make_runnable
 from keras_prune.reconstruction.bare_weights import BareWeights
+from keras_prune.reconstruction.frontier import Frontier
 from keras_prune.reconstruction.inner_fit import Backup, Kepts, OutputsError, restore, restored, use_inside
 from keras_prune.reconstruction.inner_products import InnerProducts, KeptOf, KeptPlaces, all_kept
 from keras_prune.reconstruction.layer_fit import Cut, LayerFit, Settings, Use
@@ -25,7 +26,7 @@ from keras_prune.reporting.numbers import number
 from keras_prune.reporting.progress import track
 from tflite_export.reporting import Shown, Table
 
-BATCH_SIZE = 128
+BATCH_SIZE = 256
 _WORSE = "the outputs of the layer would be worse: left as it was"
 
 
@@ -129,6 +130,7 @@ def refit(
 class _Refitter:
     def __init__(self, before: Runnable, after: Runnable, cut: Cut, settings: Settings, frozen: set[int], kepts: Kepts):
         self._before, self._after, self._cut, self._settings = before, after, cut, settings
+        self._values = Frontier(before.model), Frontier(after.model)
         self._frozen, self._kepts = frozen, kepts
         self._matches = _matches(before.steps, after.steps)
         self._targets = StandIns(before, after, self._matches)
@@ -221,7 +223,7 @@ class _Refitter:
             return LayerRefit(path, inputs, None, None, None, reason), None
         uses = [self._use(place, number) for place in places]
         view = InnerProducts(view) if part.inside else view
-        fit = LayerFit(view, uses, self._before, self._after, self._cut, self._settings)
+        fit = LayerFit(view, uses, *self._values, self._cut, self._settings)
         backup = Backup(fit.variables)
         found = fit.run(batches, samples)
         if found is None:
@@ -256,6 +258,7 @@ class _Refitter:
         if error.measure() <= least:
             return False
         restore(backups)
+        self._values[1].forget([self._after.steps[index].operation])
         error.value = least
         return True
 
