@@ -12,7 +12,8 @@ import numpy as np
 
 from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.layer_inputs import Hook, input_hooks
-from keras_prune.reconstruction.linear_view import LinearView
+from keras_prune.measurement.padding import find_unused_padding
+from keras_prune.reconstruction.linear_view import LinearView, counted_rows
 from keras_prune.validation import check_finite
 
 CHUNK = 1 << 22  # entries of the columns that are held at once
@@ -60,7 +61,11 @@ class NormalEquations:
         self.rows += columns.shape[1]
 
     def chunks(
-        self, inputs: np.ndarray, targets: np.ndarray | None = None, places: np.ndarray | None = None
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray | None = None,
+        places: np.ndarray | None = None,
+        counted: np.ndarray | None = None,
     ) -> Iterable[tuple[np.ndarray, np.ndarray | None]]:
         """The columns, with that of ones, and the targets of some samples at a time, in float64.
 
@@ -68,6 +73,8 @@ class NormalEquations:
             inputs: As `add` takes them.
             targets: Likewise. Defaults to None: there are none.
             places: Which rows of each sample are taken. Defaults to None: all of them.
+            counted: Which positions count, a boolean array of the first axes of the inputs; rows of the others are left
+                out. Defaults to None: all of them.
         """
         groups, width, _ = self.gram.shape
         # A window makes so many columns of each entry; what a place is differs, so this is only about right.
@@ -77,11 +84,14 @@ class NormalEquations:
         for start in range(0, len(inputs), step):
             part = slice(start, start + step)
             columns = self._view.columns(inputs[part], places)
+            wanted = None if targets is None else self._view.rows(targets[part], places)
+            kept = counted_rows(self._view, inputs[part], places, None if counted is None else counted[part])
+            if kept is not None:
+                columns, wanted = columns[:, kept], None if wanted is None else wanted[:, kept]
             padded = np.empty((groups, columns.shape[1], width))
             padded[..., : columns.shape[2]] = columns
             padded[..., columns.shape[2] :] = 1
-            wanted = None if targets is None else self._view.rows(targets[part], places).astype(np.float64)
-            yield padded, wanted
+            yield padded, None if wanted is None else wanted.astype(np.float64)
 
     def around_means(self) -> np.ndarray:
         """XᵀX of the inputs around their means, without the column of ones; needs one."""
@@ -159,7 +169,7 @@ def second_moments(
     """The normal equations of several weights without targets, in one pass over the data: XᵀX and the number of rows.
 
     The model is called eagerly, as in inference. What a layer inside of another one reads (a projection of attention,
-    the cell of a recurrent layer at each step) is recorded too.
+    the cell of a recurrent layer at each step) is recorded too. Padding is left out where it makes no difference.
 
     Args:
         model: A copy that may be run.
@@ -178,20 +188,24 @@ def second_moments(
     hooks: dict[int, dict[str, Hook]] = {}
     for view, equations in zip(views, found, strict=True):
         hooks.setdefault(id(view.layer), {})[view.name] = functools.partial(_add_some, view, equations, most)
-    with input_hooks(model, hooks):
-        for x, *_ in batches:
-            model(as_inputs(model, x), training=False)
+    unused: frozenset[int] | None = None
+    for x, *_ in batches:
+        inputs = as_inputs(model, x)
+        unused = find_unused_padding(model, hooks, inputs) if unused is None else unused
+        with input_hooks(model, hooks, unused):
+            model(inputs, training=False)
     for view, equations in zip(views, found, strict=True):
         check_finite(equations.gram, "Activations", f"the inputs of {view.weight.path}")
     return found
 
 
-def _add_some(view: LinearView, equations: NormalEquations, most: int | None, inputs: np.ndarray) -> None:
+def _add_some(
+    view: LinearView, equations: NormalEquations, most: int | None, inputs: np.ndarray, counted: np.ndarray | None
+) -> None:
     """Adds the inputs of a call, of each sample no more rows than this."""
     there = view.columns(inputs[:1]).shape[1] if most is not None else 0
-    if most is None or there <= most:
-        equations.add(inputs)
-        return
-    places = np.sort(np.random.default_rng(equations.rows).choice(there, most, replace=False))
-    for columns, _ in equations.chunks(inputs, None, places):
+    places = None
+    if most is not None and there > most:
+        places = np.sort(np.random.default_rng(equations.rows).choice(there, most, replace=False))
+    for columns, _ in equations.chunks(inputs, None, places, counted):
         equations.add_rows(columns)
