@@ -61,7 +61,7 @@ def _recorder(model: Runnable, step: Step, part: Part) -> Compute:
 
     def compute(x: Any) -> np.ndarray:
         found: list[np.ndarray] = []
-        hooks = {id(part.recorder): {part.view.name: lambda given: found.append(np.array(given))}}  # it may be lent
+        hooks = {id(part.recorder): {part.view.name: lambda given, _: found.append(np.array(given))}}  # it may be lent
         with states_untouched(upto), input_hooks(upto, hooks):
             upto(as_inputs(upto, x), training=False)
         return found[-1]  # earlier ones are of earlier uses
