@@ -110,6 +110,17 @@ def test_prune_weights_and_refit_what_is_kept(folder, report):
     np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, close), atol=1e-3)
 
 
+def test_prune_weights_to_a_budget(folder, report, run):
+    x = np.load("train.npz")["x_train"].astype("float32")
+    given = {"budget": kp.Budget(macs=0.7), "targets": {"conv1": None, "*": "reconstruction"}, "reconstruct": x}
+    expected = kp.prune_weights(keras.saving.load_model("model.keras"), **given)
+    options = ("--budget-macs=0.7", "--targets=conv1=none", "--targets=*=reconstruction", "--reconstruct=train.npz")
+    assert report("prune", "weights", "model.keras", "-o", "sparse.keras", *options) == plain(kp.summary(expected))
+    code, out, err = run("prune", "weights", "model.keras", "-o", "no.keras", "--budget-params=0.5", "--sparsity=0.5")
+    assert (code, out) == (2, "")
+    assert "Received: sparsity=0.5, budget=Budget(params=0.5)" in err
+
+
 def test_prune_weights_by_an_importance_that_needs_data(folder, run, report):
     options = ["--sparsity=0.5", "--importance=taylor", "--data=train.npz"]
     report("prune", "weights", "model.keras", "-o", "own.keras", *options)  # the loss that the model has
