@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.flat_copy import Runnable, Step
+from keras_prune.measurement.predict_batch import predict_batch
 from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.normal_equations import NormalEquations
 from keras_prune.reconstruction.tails import Tail
@@ -256,9 +256,7 @@ def _probe(model: keras.Model, tensors: list[Any]) -> Callable[[Any], list[np.nd
     part.jit_compile = keras.backend.backend() == "jax"
 
     def compute(x: Any) -> list[np.ndarray]:
-        found = dict(
-            zip(map(id, different), keras.tree.flatten(part.predict_on_batch(as_inputs(part, x))), strict=True)
-        )
+        found = dict(zip(map(id, different), predict_batch(part, x), strict=True))
         return [np.asarray(found[id(tensor)]) for tensor in tensors]
 
     return compute
