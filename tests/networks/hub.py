@@ -108,7 +108,7 @@ FAMILIES = {
             image_shape=(None, None, 3),
         ),
         "num_classes": 1,
-        "projection_filters": 8,
+        "projection_filters": 64,
         "image_shape": IMAGE,
     },
     "Bart": SHORT,

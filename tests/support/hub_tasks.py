@@ -59,7 +59,7 @@ def bert_preprocessor(name):
     from keras_hub import models
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "quick", "fox"]
-    masked = {"mask_selection_length": 2} if "Masked" in name else {}
+    masked = {"mask_selection_length": 2, "mask_selection_rate": 1.0} if "Masked" in name else {}
     tokenizer = models.BertTokenizer(vocabulary=words)
     return getattr(models, f"{name}Preprocessor")(tokenizer, sequence_length=6, **masked)
 
