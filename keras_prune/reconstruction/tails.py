@@ -7,7 +7,7 @@ model has now: they make up for the errors of the other branch. Where a ReLU fol
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -30,6 +30,7 @@ class Tail:
         norm: The BatchNormalization behind the products. Defaults to None.
         others: The other terms of a sum, tensors of the smaller model. Defaults to none.
         limits: Between which values the result matters, for a ReLU comes next. Defaults to None: everywhere.
+        activation: The step of that ReLU, if it is a layer or operation of its own. Defaults to None.
     """
 
     step: Step
@@ -37,6 +38,7 @@ class Tail:
     norm: keras.layers.BatchNormalization | None = None
     others: tuple[Any, ...] = ()
     limits: tuple[float, float] | None = None
+    activation: Step | None = None
 
     def scale_and_shift(self) -> tuple[np.ndarray | float, np.ndarray | float]:
         """What the normalisation makes of a product y: `scale * y + shift`."""
@@ -92,7 +94,18 @@ class Flow:
             if all(self._is_done(each, self.settled[index]) for each in terms):
                 others, step, made = tuple(terms), addition, addition.outputs[0][1]
         reader = self._only_reader(made)
-        return Tail(step, False, norm, others, None if reader is None else _limits(reader.operation))
+        limits = None if reader is None else _limits(reader.operation)
+        return Tail(step, False, norm, others, limits, None if limits is None else reader)
+
+    def scales(self, indices: Iterable[int]) -> set[int]:
+        """The normalisations that are fitted together with the weights of these steps, before them: by identity.
+
+        Args:
+            indices: The positions of the steps.
+        """
+        steps = (self._steps[index] for index in indices)
+        found = (self._behind(step.outputs[0][1])[0] for step in steps if step.before_activation is None)
+        return {id(each.operation) for each in found if each is not None}
 
     def order(self, indices: Sequence[int], inputs: Sequence[int]) -> list[int]:
         """The order in which to fit steps: as they are computed, but of the terms of a sum those with most inputs last.

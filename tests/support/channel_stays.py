@@ -35,7 +35,7 @@ OPERATIONS = {
         numpy.Corrcoef numpy.Correlate numpy.Slogdet
     """,
     "each entry of the result depends on all entries along an axis": """
-        math.ExtractSequences math.FFT math.FFT2 math.IFFT2 math.IRFFT math.ISTFT math.RFFT math.STFT
+        math.ExtractSequences math.ISTFT math.STFT
     """,
     "it joins entries of a sample with those of others": """
         math.SegmentMax math.SegmentMin math.SegmentProd math.SegmentReduction math.SegmentSum numpy.Kron
