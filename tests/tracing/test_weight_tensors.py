@@ -109,9 +109,7 @@ def convolved(g):
     kernel = g.weight(2, 2, 8, 6, name="first")
     x = ops.conv(image(g.dense(), 8), kernel * 0.5, padding="same")
     x = ops.depthwise_conv(ops.tanh(x), g.weight(2, 2, 6, 1, name="each"), padding="same")
-    x = ops.conv_transpose(
-        ops.tanh(x), g.weight(2, 2, 10, 6, name="second"), padding="same", data_format="channels_last"
-    )
+    x = ops.conv(ops.tanh(x), g.weight(2, 2, 6, 10, name="second"), padding="same")
     mask = np.random.default_rng(2).integers(0, 2, (1, 1, 10, 4))
     return ops.conv(ops.tanh(x), g.weight(1, 1, 10, 4, name="third") * mask.astype("float32"))
 
