@@ -64,7 +64,7 @@ def _recorder(model: Frontier, step: Step, part: Part) -> Compute:
 
     def compute(x: Any) -> np.ndarray:
         found: list[np.ndarray] = []
-        hooks = {id(part.recorder): {part.view.name: lambda given: found.append(np.array(given))}}  # it may be lent
+        hooks = {id(part.recorder): {part.view.name: lambda given, _: found.append(np.array(given))}}  # it may be lent
         given = [ops.convert_to_tensor(each) for each in model.values(begin, x)]
         with states_untouched(layer), input_hooks(layer, hooks):
             layer(given, training=False)
