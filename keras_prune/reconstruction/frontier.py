@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.measurement.batches import as_inputs
+from keras_prune.measurement.predict_batch import predict_batch
 
 HELD = 1 << 25  # entries that are held of a model: 128 MB of float32
 
@@ -68,7 +69,7 @@ class Frontier:
             self._parts[key] = self._part(key)
         part = self._parts[key]
         if part.model is not None:
-            found = keras.tree.flatten(part.model.predict_on_batch([known[each] for each in part.given]))
+            found = predict_batch(part.model, [known[each] for each in part.given])
             known.update(zip(part.made, map(np.asarray, found), strict=True))
         held = {each: known[each] for each in part.held}
         if sum(each.size for own in (held, *self._held.values()) for each in own.values()) <= HELD:
