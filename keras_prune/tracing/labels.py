@@ -133,6 +133,11 @@ class Atoms:
         """The reason by root, for channels whose removal changes the values of others."""
         return self._by_root(self._inexact)
 
+    def are_kept(self, labels: np.ndarray) -> bool:
+        """Whether none of these channels can be removed, as far as is known by now."""
+        roots = set(np.unique(self.roots(collapse([labels])[0])).tolist()) - {FIXED}
+        return roots <= self.frozen().keys()
+
     def varying(self, labels: np.ndarray) -> tuple[int, ...]:
         """The axes along which different channels lie."""
         small = self.roots(collapse([labels])[0])

@@ -287,6 +287,17 @@ class RuleContext:
         """Return the channels along each axis of an input; what `channels` says of one axis holds of each."""
         return self.vectors(self.planes(labels))
 
+    def along(self, labels: np.ndarray, axis: int) -> dict[int, np.ndarray]:
+        """Return the channels along each axis of an input; those of a plane without two channels lie along `axis`."""
+        found: dict[int, np.ndarray] = {}
+        for plane in self.planes(labels):
+            place = (*self.varying(plane)[-1:], axis)[0]
+            if place in found:
+                self.freeze(plane, f"{self.kind} reads two kinds of channels along one axis")
+            else:
+                found[place] = self.vector(plane, place)
+        return found
+
     def vectors(self, planes: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
         """Return the channels along each axis of a tensor with these planes."""
         axis, channels = self.channels(planes[0])

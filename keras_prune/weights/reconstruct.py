@@ -12,6 +12,7 @@ from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_
 from keras_prune.masking.prunable import Held
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
+from keras_prune.measurement.padding import find_unused_padding
 from keras_prune.reconstruction.given_mask import fit_kept
 from keras_prune.reconstruction.layer_problem import LayerProblem
 from keras_prune.reconstruction.linear_view import LinearView
@@ -62,7 +63,9 @@ class Reconstruction:
     def __init__(self, model: keras.Model, original: keras.Model, data: Any):
         self._model, self._original, self._data = model, original, data
         self._batches = Batches(data, model, with_targets=False, batch_size=BATCH_SIZE)
-        self.weights = list(self._find(next(iter(self._batches))[0]))
+        inputs = next(iter(self._batches))[0]
+        self.weights = list(self._find(inputs))
+        self._unused = find_unused_padding(model, {id(each.view.layer) for each in self.weights}, inputs)
 
     def _find(self, inputs: Any) -> Iterator[Refitted]:
         found = []
@@ -91,7 +94,8 @@ class Reconstruction:
             each: The weight.
             weights: The values from which a change is penalised, array (groups, inputs, outputs).
         """
-        equations = equations_beside(self._model, self._original, each.view, each.wanted, each.uses, self._batches)
+        models = self._model, self._original
+        equations = equations_beside(*models, each.view, each.wanted, each.uses, self._batches, self._unused)
         return LayerProblem.of(each.view, equations, weights)
 
     def run(self, pruned: Collection[int], choices: Mapping[int, Choice]) -> None:

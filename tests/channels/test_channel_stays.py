@@ -61,7 +61,6 @@ def others(x):
     [
         (layers.Masking(0.5), "which steps it masks"),
         (layers.Normalization(mean=weights(8), variance=np.ones(8)), "statistics belong to the data"),
-        (layers.Rescaling(np.arange(8.0)), "differs from channel to channel"),
         (layers.Dropout(0.1, noise_shape=(None, 1, 8)), "names the number of channels"),
         (layers.Softmax(), "sum is taken over the channels"),
         (layers.RNN(Cell(3)), "no rule for its cell, a Cell"),
@@ -111,7 +110,7 @@ def others(x):
         (lambda x: ops.where(ops.expand_dims(others(x), 1) > 3, x, 0.0), "must stay"),
         (lambda x: ops.concatenate([x, weights(1, 1, 8)], axis=1), "one row with entries that must stay"),
         (lambda x: ops.dot_product_attention(*[ops.expand_dims(x, 2)] * 3, bias=x[:, None, :, :4]), "mask or bias"),
-        (lambda x: ops.fft((x, x)), "no rule for this class"),
+        (lambda x: ops.fft((x, x)), "mixes all channels"),
         (lambda x: ops.cross(x[..., :3], x[..., 3:6]), "no rule for this class"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",

@@ -199,6 +199,27 @@ def test_prune_channels_compensates(folder, report):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
 
 
+def test_prune_channels_merges_without_data(folder, report):
+    expected = kp.prune_channels(keras.saving.load_model("model.keras"), 0.5, compensate="weights")
+    found = report("prune", "channels", "model.keras", "-o", "small.keras", "--ratio=0.5", "--compensate", "weights")
+    assert [row["note"] for row in found["compensated"]] == ["expected, without data"] * 2
+    weights = keras.saving.load_model("small.keras").get_weights()
+    for mine, theirs in zip(weights, expected.model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_prune_layers_compensates_on_a_file_of_its_own(folder, report):
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    np.savez("inputs.npz", x=x)
+    expected = kp.prune_layers(keras.saving.load_model("residual.keras"), "block1_sum", compensate=x)
+    options = ["--names=block1_sum", "--compensate", "inputs.npz"]
+    found = report("prune", "layers", "residual.keras", "-o", "small.keras", *options)
+    assert [row["layer"] for row in found["compensated"]] == [row.layer for row in expected.report.compensated]
+    weights = keras.saving.load_model("small.keras").get_weights()
+    for mine, theirs in zip(weights, expected.model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
 def test_prune_channels_with_data(folder, report):
     options = ["--ratio=0.5", "--ratios=conv1=none", "--importance=mean_activation", "--recalibrate"]
     found = report("prune", "channels", "model.keras", "-o", "small.keras", *options, "--data=train.npz")

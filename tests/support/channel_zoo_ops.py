@@ -368,6 +368,24 @@ def statistics_of_channels():
     return keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x)))
 
 
+def transformed_beside():
+    """Fourier transforms of positions, each channel alone."""
+
+    def rows(x):
+        return ops.transpose(x, (0, 2, 1))
+
+    def images(x):
+        return ops.reshape(rows(x), (-1, 8, 2, 2))
+
+    return branches(
+        lambda x: ops.fft((rows(x), ops.square(rows(x)))),
+        lambda x: ops.fft2((images(x), ops.zeros_like(images(x)))),
+        lambda x: ops.ifft2((images(x), images(x))),
+        lambda x: ops.rfft(rows(x)),
+        lambda x: ops.irfft((rows(x), rows(x))),
+    )
+
+
 CORE = [moved, parts, products]
 MORE = [
     functions_of_one_number,
@@ -381,6 +399,7 @@ MORE = [
     blocks,
     blocks_of_unknown_size,
     along_an_axis,
+    transformed_beside,
     reduced,
     summed_over_channels,
     averaged_over_channels,

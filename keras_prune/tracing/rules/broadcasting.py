@@ -106,7 +106,8 @@ def _merge(call: RuleContext, tensors: Sequence[tuple[np.ndarray, tuple[int | No
     """Unites the channels at the same places, and leaves alone those that meet an axis of size 1.
 
     A tensor of size 1 along the axis of the other's channels is a gate for all of them: it merges with none, and its
-    own channel must be kept, since the result no longer tells of it. None if channels of different axes meet.
+    own channel must be kept, since the result no longer tells of it. None if channels of different axes meet: also
+    those along one axis that must be kept, and those along two.
     """
     axes = [call.varying(given) for given, _ in tensors]
     leading = max(range(len(tensors)), key=lambda index: (has_channels(tensors[index][0]), len(axes[index])))
@@ -119,6 +120,8 @@ def _merge(call: RuleContext, tensors: Sequence[tuple[np.ndarray, tuple[int | No
             raise Unsupported("sizes are involved that are unknown before the model runs")
         if along and all(other.shape[axis] == 1 for axis in along):
             call.freeze(other, f"{call.kind} applies it to all channels of another tensor")
+        elif len(along) > 1 and other.shape[along[-1]] == 1 and call.found.atoms.are_kept(other):
+            return None  # a gate of experts none of which can be removed: channels of each can
         else:
             call.unite(*np.broadcast_arrays(main, other))
     return np.broadcast_to(main, np.broadcast_shapes(*(given.shape for given, _ in tensors)))

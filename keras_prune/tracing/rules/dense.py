@@ -6,7 +6,7 @@ import string
 import numpy as np
 from keras import layers
 
-from keras_prune.tracing.labels import Planes
+from keras_prune.tracing.labels import FIXED, Planes
 from keras_prune.tracing.products import entries
 from keras_prune.tracing.rule_context import RuleContext, Unsupported
 from keras_prune.tracing.rules.activations import apply_activation
@@ -14,23 +14,22 @@ from keras_prune.tracing.rules.registry import register_rule
 
 
 @register_rule(layers.Dense)
-def dense(call: RuleContext) -> np.ndarray:
+def dense(call: RuleContext) -> np.ndarray | Planes:
+    """Channels along another axis than the last are carried: the layer does the same to each of them."""
     layer, (inputs,) = call.operation, call.inputs
-    varying = call.varying(inputs)
-    shape = call.input_shapes[0][:-1]
-    if varying and varying[-1] != inputs.ndim - 1:  # mixes positions, the same way in each channel
-        axis = varying[-1]
-        call.multiply(layer.kernel, entries(shape[:axis] + shape[axis + 1 :]), call.vector(inputs, axis))
-        apply_activation(call, layer.activation, inputs)
-        return np.broadcast_to(inputs[..., :1], call.fixed().shape)
+    last = inputs.ndim - 1
+    carried = call.along(inputs, last)
+    read = carried.pop(last, np.full(inputs.shape[-1], FIXED))
     made = call.mint("units", layer.units)
-    call.multiply(layer.kernel, entries(shape))
-    apply_activation(call, layer.activation, made)
-    call.bind(layer.kernel, 0, call.vector(inputs), "in")
+    sizes = [size for axis, size in enumerate(call.input_shapes[0][:-1]) if axis not in carried]
+    call.multiply(layer.kernel, entries(sizes), *carried.values())
+    for channels in (made, *carried.values()):
+        apply_activation(call, layer.activation, channels)
+    call.bind(layer.kernel, 0, read, "in")
     call.bind(layer.kernel, 1, made, "out")
     call.bind(layer.bias, 0, made, "out")
     call.resize("units", made)
-    return call.spread(made)
+    return call.lay({**carried, last: made})
 
 
 @register_rule(layers.Embedding)

@@ -1,12 +1,17 @@
 """Operations on each entry alone: activations, arithmetic, merges, noise."""
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import keras
 import numpy as np
 from keras import layers
 
 from keras_prune import _keras
 from keras_prune.tracing.constants import find_constants
 from keras_prune.tracing.labels import Planes, has_channels
-from keras_prune.tracing.rule_context import RuleContext, Unsupported
+from keras_prune.tracing.rule_context import Kept, RuleContext, Unsupported
 from keras_prune.tracing.rules.activations import apply_activation
 from keras_prune.tracing.rules.axes import axes_of
 from keras_prune.tracing.rules.broadcasting import join, operands
@@ -44,10 +49,27 @@ def activation(call: RuleContext) -> np.ndarray | Planes:
 
 
 @register_rule(layers.Rescaling)
-def rescaling(call: RuleContext) -> np.ndarray:
-    if max(np.ndim(call.operation.scale), np.ndim(call.operation.offset)) > 0 and has_channels(call.inputs[0]):
-        raise Unsupported("its scale differs from channel to channel")
-    return call.inputs[0]
+def rescaling(call: RuleContext) -> np.ndarray | Planes:
+    """Its scale and offset are numbers, or arrays, which lose the entries of channels."""
+    for key in ("scale", "offset"):
+        values = np.asarray(getattr(call.operation, key))
+        shape = values.shape
+        if key == "scale" and shape and keras.config.image_data_format() == "channels_first":
+            shape += (1,) * (3 - len(shape))  # as Keras reads it
+        cuts = {}
+        for axis, channels in (call.along_axes(call.inputs[0]) if shape else {}).items():
+            place = axis - call.inputs[0].ndim + len(shape)
+            if place >= 0 and shape[place] > 1:
+                cuts[place] = channels
+        if cuts:
+            call.change(key, partial(_compressed, values, cuts))
+    return call.move(call.inputs[0])
+
+
+def _compressed(values: np.ndarray, cuts: Mapping[int, np.ndarray], kept: Kept) -> Any:
+    for axis, channels in cuts.items():
+        values = np.compress(kept.mask(channels), values, axis)
+    return values.tolist()
 
 
 @register_rule(layers.Masking)

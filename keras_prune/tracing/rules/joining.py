@@ -37,6 +37,7 @@ def stack(call: RuleContext) -> np.ndarray | Planes:
     """A new axis; the channels at the same place of each tensor are united."""
     inputs, axis = _parts(call), call.operation.axis
     if not _has_planes(inputs):
+        _unite_rows(call, inputs)
         return np.stack(inputs, axis=axis)
     found = _beside(call, inputs, [])
     axis %= inputs[0].ndim + 1
@@ -57,11 +58,21 @@ def _join(call: RuleContext, axis: int) -> np.ndarray | Planes:
         for other in more:
             call.unite(first, other)
         return first
+    if all(axis not in call.varying(given) for given in inputs):
+        _unite_rows(call, [given.take([0], axis) for given in inputs])
     small = collapse(inputs, keep=axis)
-    others = np.broadcast_shapes(*(given.take([0], axis).shape for given in small))  # one may be of unknown size
+    rows = ((*given.shape[:axis], 1, *given.shape[axis + 1 :]) for given in small)  # a part may be empty
+    others = np.broadcast_shapes(*rows)  # one may be of unknown size
     wide = [np.broadcast_to(each, (*others[:axis], each.shape[axis], *others[axis + 1 :])) for each in small]
     joined = np.concatenate(wide, axis)
     return np.broadcast_to(joined, np.broadcast_shapes(joined.shape, call.fixed().shape))
+
+
+def _unite_rows(call: RuleContext, rows: Sequence[np.ndarray]) -> None:
+    """Unites channels that will lie in one column, as in the end they must: what follows may ask for those beside."""
+    if all(call.varying(row) for row in rows):
+        for row in rows[1:]:
+            call.unite(rows[0], row)
 
 
 def _has_planes(inputs: Sequence[np.ndarray]) -> bool:
