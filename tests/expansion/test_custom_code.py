@@ -72,10 +72,11 @@ def test_custom_layers_in_a_model_of_the_model_come_apart():
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a function of TensorFlow")
 def test_a_gather_with_batch_dimensions():
     """As in DeBERTa: each row takes its own entries."""
-    import tensorflow as tf
 
     class Gathers(layers.Layer):
         def call(self, x):
+            import tensorflow as tf
+
             places = ops.broadcast_to([[1, 0, 1, 5]], (ops.shape(x)[0], 4))
             return tf.gather(x, places, batch_dims=1)
 
