@@ -8,6 +8,9 @@ from support.channel_zoo import batch, difference, outputs, randomise
 
 import keras_prune as kp
 
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
 pytestmark = pytest.mark.core
 
 
@@ -71,12 +74,10 @@ def test_custom_layers_in_a_model_of_the_model_come_apart():
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a function of TensorFlow")
 def test_a_gather_with_batch_dimensions():
-    """As in DeBERTa: each row takes its own entries."""
+    """Each row takes entries of its own."""
 
     class Gathers(layers.Layer):
         def call(self, x):
-            import tensorflow as tf
-
             places = ops.broadcast_to([[1, 0, 1, 5]], (ops.shape(x)[0], 4))
             return tf.gather(x, places, batch_dims=1)
 
