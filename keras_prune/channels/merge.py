@@ -48,13 +48,13 @@ class Merge:
         Args:
             moments: Of all channels.
             keep: For each whether it is kept.
-            constants: Whether a constant can be made up for.
+            constants: Whether what reads them can add a constant.
         """
         kept, removed = np.flatnonzero(keep), np.flatnonzero(~keep)
         whole = moments.second
         aims = moments.covariance if constants else whole
         given, wanted = aims[np.ix_(kept, kept)], aims[np.ix_(kept, removed)]
-        held = given + RIDGE * np.trace(given) / len(kept) * np.eye(len(kept))
+        held = given + (RIDGE * np.trace(given) / len(kept) + 1e-30) * np.eye(len(kept))
         combination = np.linalg.solve(held, wanted)
         own, squares = np.diag(whole)[removed], np.diag(whole)[kept]
         cross = whole[np.ix_(kept, removed)]
@@ -82,7 +82,8 @@ class Merge:
         left = _combined(moments, part)
         left = Moments(left.mean - self.constant, left.covariance)
         scale = max(_energy(Moments(0 * moments.mean, moments.covariance), weights), 1e-30)
-        return tuple(_energy(each, weights[self.removed]) / scale for each in (gone, left))
+        before, after = (_energy(each, weights[self.removed]) / scale for each in (gone, left))
+        return before, after
 
 
 def _combined(moments: Moments, parts: np.ndarray) -> Moments:
@@ -117,7 +118,8 @@ class _Merger:
         structure = Structure(trace.model)
         paths = {id(node.operation): structure.path(node) for node in reversed(structure.nodes)}
         self._flat: Runnable = make_runnable(trace.model, paths, activations_apart=True)
-        self._originals = {id(self._flat.twins[id(each)]): each for each in trace.model.variables}
+        twins = self._flat.twins
+        self._originals = {id(twins[id(each)]): each for each in trace.model.variables if id(each) in twins}
         self._exact = np.ones(len(trace.found.atoms), bool)
         self._exact[list(trace.found.atoms.inexact())] = False
         self._moments = expected_moments(self._flat)
@@ -143,8 +145,8 @@ class _Merger:
 
     def _weights(self, step: Step) -> list[Any]:
         """The weights of a step, of the original, that read removed channels."""
-        found = [self._originals[id(each)] for each in getattr(step.operation, "variables", ())]
-        return [each for each in found if id(each) in self._bindings]
+        found = [self._originals.get(id(each)) for each in getattr(step.operation, "variables", ())]
+        return [each for each in found if each is not None and id(each) in self._bindings]
 
     def _merged(self, weight: Any, uses: Sequence[int]) -> LayerRefit:
         steps = [self._flat.steps[index] for index in uses]

@@ -146,7 +146,8 @@ class LayerFit:
         check_finite(equations.cross, "Activations", f"what {self._view.weight.path} should give")
         before = equations.error(start).sum()
         found = self._solve(equations, start)
-        if held is not None and room >= 0:
+        exact = equations.error(found).sum() <= np.square(SAME) * equations.squares.sum()
+        if held is not None and room >= 0 and not exact:
             refine = self._fit_softmax if self._before_softmax() else self._refine
             found = refine(equations, start, found, held)
         after = equations.error(found).sum()
