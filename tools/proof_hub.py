@@ -40,6 +40,8 @@ def prove_all(chosen, results):
 
 # Why a family is not done, or is kept for the most part, where its own code is the reason.
 NOTES = {
+    "DebertaV3": "its attention calls a function of TensorFlow that it imports in a method, and stays one layer; on JAX and "
+    "PyTorch it is written out, which leaves 42%",
     "RWKV7": "its time mixing carries a state on in a loop over the positions, on TensorFlow in a `TensorArray`",
     "RoformerV2": "its rotation of positions indexes with a list of slices, which symbolic tensors do not take",
     "XLNet": "it reshapes its positions from (positions, samples) to (samples, positions), where a transposition is "
