@@ -51,11 +51,18 @@ flags.DEFINE_enum(
     ["group", "global", "isomorphic"],
     "Channels that are ranked together, see `kp.prune_channels`; with --prune=channels.",
 )
+flags.DEFINE_integer(
+    "compensate",
+    1024,
+    "Number of training images by which the layers that remain take over the work of removed channels, or 0: they "
+    "are left as they are, and only the statistics of BatchNormalization are estimated again; with --prune=channels.",
+)
+helpers.check_flag("compensate", lambda value: value >= 0, "at least 0")
 flags.DEFINE_float("distill", 0.5, "Weight of the dense model's predictions in the labels for fine-tuning, in [0, 1].")
 helpers.check_flag("distill", lambda value: 0 <= value <= 1, "in [0, 1]")
 helpers.check_flag("model", lambda value: value is None or Path(value).is_file(), "a file that exists")
 helpers.check_flag("macs", lambda value: 0 < value < 1, "in (0, 1)")
-comparison.only_with("channels", "macs", "importance", "scope")
+comparison.only_with("channels", "macs", "importance", "scope", "compensate")
 
 
 def build_model() -> keras.Model:
@@ -107,13 +114,16 @@ def load_model() -> keras.Model:
 
 
 def prune_channels(dense: keras.Model, images: np.ndarray) -> Any:
-    """Removes as few channels as needed for `--macs`, and recalibrates the statistics of BatchNormalization."""
+    """Removes as few channels as needed for `--macs`, and fits the layers that remain, or their statistics."""
+    images = images[: FLAGS.compensate or 2048].astype("float32")
     return kp.prune_channels(
         dense,
         budget=kp.Budget(macs=FLAGS.macs),
         importance=FLAGS.importance,
         scope=FLAGS.scope,
-        recalibrate=images[:2048].astype("float32"),
+        data=images if kp.importance.CRITERIA[FLAGS.importance].needs else None,
+        compensate=images if FLAGS.compensate else None,
+        recalibrate=None if FLAGS.compensate else images,
     )
 
 

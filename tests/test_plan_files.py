@@ -6,8 +6,8 @@ from keras_prune import storage
 from keras_prune.automation import journal as journals
 from keras_prune.channels import ChannelPlan
 from keras_prune.insight.explain.explanation import Explanation
-from keras_prune.insight.sensitivity import cache
 from keras_prune.layers import LayerPlan
+from keras_prune.measurement import measured_file as cache
 from keras_prune.reading.json_files import read_plan
 
 pytestmark = pytest.mark.core

@@ -3,10 +3,11 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
-from keras.src import applications
+from keras.src import applications, backend
 from keras.src import ops as operations
 from keras.src.activations import activations
 from keras.src.saving.serialization_lib import SafeModeScope
@@ -88,6 +89,16 @@ def attributes(layer: keras.Layer) -> dict[str, object]:
 def flatten(layer: keras.Layer) -> list[keras.Layer]:
     """The layer and all layers in it, parents first."""
     return layer._flatten_layers()
+
+
+def mask_of(tensor: Any) -> Any:
+    """The mask that is attached to a tensor; None if there is none."""
+    return backend.get_keras_mask(tensor)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Attaches a mask to a tensor."""
+    backend.set_keras_mask(tensor, mask)
 
 
 def copy_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:

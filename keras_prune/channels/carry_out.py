@@ -1,14 +1,15 @@
 """`carry_out_on`: what a request for channels asks is scored, chosen, removed and reported."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 
-from keras_prune.channels.compensate import compensate_channels, compensation_batches
+from keras_prune.channels.compensate import compensate_channels
 from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.limits import Limits
+from keras_prune.channels.merge import merge_channels
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.ranked_together import GroupThreshold
 from keras_prune.channels.rebuild import rebuild
@@ -19,6 +20,7 @@ from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.costs.budget import BudgetRow, count_costs, meet_budget
 from keras_prune.costs.counting import Costs, costs_of_trace
 from keras_prune.reconstruction.recalibrate import recalibrate_statistics, recalibration_batches
+from keras_prune.reconstruction.refit import compensation_batches
 from keras_prune.tracing.kept_channels import Kept
 from tflite_export.reporting import Shown
 
@@ -49,12 +51,15 @@ class PrunedChannels(Shown):
         plan: Which channels were removed. Save it, and replay it with `prune_channels(model, plan=plan)`.
         report: Sizes before and after, what could not be pruned, and first what was asked for and not reached.
         choice: The scores behind it, for `explain`. Defaults to None: a plan was replayed.
+        sizes: With `keep_classes`, by name of an input whose sizes are open those for which the channels were followed,
+            for `explain`. Defaults to none.
     """
 
     model: keras.Model
     plan: ChannelPlan
     report: ChannelReport
     choice: ChannelChoice | None = None
+    sizes: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         return str(self.report)
@@ -71,7 +76,9 @@ def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedCh
     if request.strict and analysis.unknown:
         raise ValueError(f"Not every operation has a rule. Received: {'; '.join(analysis.unknown.values())}")
     batches = None if request.recalibrate is None else recalibration_batches(model, request.recalibrate)
-    calibration = None if request.compensate is None else compensation_batches(model, request.compensate)
+    merged = isinstance(request.compensate, str)  # "weights": of those alone
+    given = None if merged else request.compensate
+    calibration = None if given is None else compensation_batches(model, given)
     costs = costs_of_trace(analysis.trace)
     plan = request.plan
     asked: Mapping[str, int] = {}
@@ -84,9 +91,11 @@ def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedCh
         length, budgets = _length(order, analysis, costs, model, request)
         plan, asked = order.plan(length), order.asked(length)
     keep = plan.keep(analysis)
-    small = rebuild(analysis.trace, keep)
-    refits = () if calibration is None else compensate_channels(analysis.trace, keep, small, calibration)
-    if batches is not None:
+    values, refits = merge_channels(analysis.trace, Kept(keep)) if merged else ({}, ())
+    small = rebuild(analysis.trace, keep, values)
+    if calibration is not None:
+        refits = compensate_channels(analysis.trace, keep, small, calibration, batches)
+    elif batches is not None:
         recalibrate_statistics(small, batches)
     thresholds = {} if choice is None else choice.thresholds
     report = make_report(analysis, costs, plan, keep, asked, request, budgets, thresholds, refits)

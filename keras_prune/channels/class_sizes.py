@@ -2,12 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
+import numpy as np
 
-from keras_prune.channels.composites import CompositeRule, find_composite
+from keras_prune.channels.composite_rule import CompositeRule, Size
+from keras_prune.channels.composites import find_composite
 from keras_prune.channels.groups import ChannelAnalysis, ChannelGroup
 from keras_prune.channels.remake import Changes, remake
+from keras_prune.channels.size_steps import Steps, ways_of
 from keras_prune.expansion.report import weights_of
 from keras_prune.tracing.labels import FIXED
 
@@ -16,25 +20,29 @@ Axis = tuple[int, int]  # the place of a weight among those of the model, and wh
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassSize:
-    """A size in the configuration of a composite, and what it counts.
+    """Numbers in the configuration of a composite that become smaller together, and what they count.
 
     Args:
         layer: The composite.
-        key: The key of its configuration.
-        value: The number there.
+        key: The key of its configuration; of several the first.
+        steps: How they become smaller.
         channels: The number of channels of each group.
         groups: The groups of channels that all have this number, by name.
+        also: Further entries of the configuration that are written when they become smaller.
     """
 
     layer: keras.Layer
     key: str
-    value: int
+    steps: Steps
     channels: int
     groups: tuple[str, ...]
+    also: Mapping[str, Any]
 
-    def smaller(self, channels: int) -> int:
-        """The number in the configuration that means so many channels."""
-        return self.value // self.channels * channels
+    def smaller(self, channels: int) -> dict[str, Any]:
+        """The entries of the configuration that mean so many channels."""
+        if channels == self.channels:
+            return self.steps.entries(self.steps.count)
+        return {**self.steps.entries(self.steps.count // self.channels * channels), **self.also}
 
 
 def find_sizes(
@@ -51,19 +59,31 @@ def find_sizes(
         ValueError: A composite cannot be made from its configuration.
     """
     groups = _by_axis(analysis)
-    found: list[ClassSize] = []
+    found: dict[tuple[int, Size], ClassSize] = {}
     reasons: dict[str, str] = {}
     rules = [(layer, _rule(layer)) for layer in composites]
-    for key in dict.fromkeys(key for _, rule in rules for key in rule.sizes):
-        layers = [layer for layer, rule in rules if key in rule.sizes]
-        for layer, axes in zip(layers, _probe(model, layers, key), strict=True):
-            try:
-                found.append(_size(layer, key, axes, groups))
-            except ValueError as error:
-                reasons[f"{layer.name}:{key}"] = str(error)
+    for size in dict.fromkeys(size for _, rule in rules for size in rule.sizes):
+        key = size if isinstance(size, str) else size[0]
+        ways = [(layer, rule, ways_of(layer, size)) for layer, rule in rules if size in rule.sizes]
+        for place in range(max(len(each) for _, _, each in ways)):
+            tried = [
+                (layer, rule.also.get(key, {}), each[place])
+                for layer, rule, each in ways
+                if place < len(each) and (id(layer), size) not in found
+            ]
+            for (layer, also, steps), axes in zip(tried, _probe(model, tried), strict=True):
+                try:
+                    found[id(layer), size] = _size(layer, key, steps, also, axes, groups)
+                except ValueError as error:
+                    reasons.setdefault(f"{layer.name}:{key}", str(error))
+        for layer, _, each in ways:
+            if (id(layer), size) in found:
+                reasons.pop(f"{layer.name}:{key}", None)
+            elif not each:
+                reasons[f"{layer.name}:{key}"] = "there is one only"
     for layer, rule in rules:
         reasons |= {f"{layer.name}:{key}": why for key, why in rule.kept.items()}
-    return found, reasons
+    return list(found.values()), reasons
 
 
 def restricted(analysis: ChannelAnalysis, sizes: Sequence[ClassSize], reason: str) -> ChannelAnalysis:
@@ -84,31 +104,38 @@ def _rule(layer: keras.Layer) -> CompositeRule:
 
 
 def _by_axis(analysis: ChannelAnalysis) -> dict[Axis, ChannelGroup]:
-    """The groups whose channels are all the positions along an axis of a weight, by that axis."""
+    """The groups whose channels are all the positions along an axis of a weight, each equally often, by that axis."""
     place = {id(weight): index for index, weight in enumerate(weights_of(analysis.trace.model))}
     return {
         (place[id(member.weight)], member.axis): group
         for group in analysis.groups
         for member in group.members
-        if id(member.weight) in place and len(member.labels) == group.size and (member.labels != FIXED).all()
+        if id(member.weight) in place and _has_all(group, member.labels)
     }
 
 
-def _probe(model: keras.Model, layers: Sequence[keras.Layer], key: str) -> list[dict[Axis, tuple[float, float]]]:
-    """For each composite which axes of its weights change their size with a size in its configuration: by how much they
-    do, and by how much that does."""
-    values = [_value(layer, key) for layer in layers]
-    halves = [max(1, value // 2) for value in values]
-    shapes = _shapes(model, [(layer, {key: half}) for layer, half in zip(layers, halves, strict=True)])
+def _has_all(group: ChannelGroup, labels: np.ndarray) -> bool:
+    """Whether labels are the channels of a group and no others, each of them equally often."""
+    channels, counts = np.unique(labels, return_counts=True)
+    return len(channels) == group.size and FIXED not in channels and len(set(counts.tolist())) == 1
+
+
+def _probe(
+    model: keras.Model, tried: Sequence[tuple[keras.Layer, Mapping[str, Any], Steps]]
+) -> list[dict[Axis, tuple[int, int]]]:
+    """For each composite which axes of its weights change their size, and how, when it is made with half as much."""
+    if not tried:
+        return []
+    shapes = _shapes(model, [(layer, {**steps.entries(steps.half), **also}) for layer, also, steps in tried])
     place = {id(weight): index for index, weight in enumerate(model.weights)}
     found = []
-    for layer, value, half in zip(layers, values, halves, strict=True):
-        changed: dict[Axis, tuple[float, float]] = {}
+    for layer, _, _ in tried:
+        changed: dict[Axis, tuple[int, int]] = {}
         for weight in layer.weights:
             index = place[id(weight)]
             for axis, (before, after) in enumerate(zip(weight.shape, shapes[index], strict=True)):
                 if before != after:
-                    changed[index, axis] = value / before, half / after
+                    changed[index, axis] = before, after
         found.append(changed)
     return found
 
@@ -122,18 +149,13 @@ def _shapes(model: keras.Model, changes: Changes) -> list[tuple[int, ...]]:
         return [tuple(weight.shape) for weight in remake(model, changes).weights]
 
 
-def _value(layer: keras.Layer, key: str) -> int:
-    value = layer.get_config().get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(
-            f"The rule for {type(layer).__name__} (see `register_composite`) names a size that must be a number in its "
-            f"configuration. Received: {key}={value!r} of '{layer.name}'"
-        )
-    return value
-
-
 def _size(
-    layer: keras.Layer, key: str, axes: Mapping[Axis, tuple[float, float]], groups: Mapping[Axis, ChannelGroup]
+    layer: keras.Layer,
+    key: str,
+    steps: Steps,
+    also: Mapping[str, Any],
+    axes: Mapping[Axis, tuple[int, int]],
+    groups: Mapping[Axis, ChannelGroup],
 ) -> ClassSize:
     """What a size counts.
 
@@ -142,17 +164,18 @@ def _size(
     """
     if not axes:
         raise ValueError("no weight changes with it")
-    factors = {factor for pair in axes.values() for factor in pair}
-    if len(factors) != 1 or not (factor := factors.pop()).is_integer():
+    if any(before * steps.half != after * steps.count for before, after in axes.values()):
         raise ValueError("sizes that depend on it change otherwise than it does")
     if any(axis not in groups for axis in axes):
         raise ValueError("the channels that it counts cannot be followed")
     counted = {groups[axis].name: groups[axis] for axis in axes}
+    sizes = {group.size for group in counted.values()}
+    if len(sizes) != 1 or steps.count % (channels := sizes.pop()):
+        raise ValueError("sizes that depend on it change otherwise than it does")
     mine = {axis for axis, group in groups.items() if group.name in counted}
     if mine != set(axes):
         raise ValueError("its channels are removed together with others")
     for group in counted.values():
         if not group.free.all():
             raise ValueError(next(reason for reason in group.reasons if reason))
-    value = layer.get_config()[key]
-    return ClassSize(layer, key, value, int(value / factor), tuple(counted))
+    return ClassSize(layer, key, steps, channels, tuple(counted), also)

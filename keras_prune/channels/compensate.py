@@ -6,30 +6,17 @@ import keras
 import numpy as np
 
 from keras_prune.measurement.batches import Batches
-from keras_prune.reconstruction.refit import BATCH_SIZE, LayerRefit, refit
+from keras_prune.reconstruction.inner_products import KeptPlaces, all_kept
+from keras_prune.reconstruction.refit import LayerRefit, refit
+from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.labels import collapse
 from keras_prune.tracing.trace import Trace
 
 
-def compensation_batches(model: keras.Model, data: Any) -> Batches:
-    """Return the batches to compensate on, all of which were checked.
-
-    Args:
-        model: The original; the smaller model takes the same inputs.
-        data: As `Batches` takes it; targets are not needed.
-
-    Raises:
-        ValueError: No samples, values that are not finite, or they do not fit the model.
-        TypeError: `data` holds no batches, or can be read only once.
-    """
-    batches = Batches(data, model, with_targets=False, batch_size=BATCH_SIZE)
-    for _ in batches:
-        pass
-    return batches
-
-
-def compensate_channels(trace: Trace, keep: np.ndarray, small: keras.Model, batches: Batches) -> tuple[LayerRefit, ...]:
+def compensate_channels(
+    trace: Trace, keep: np.ndarray, small: keras.Model, batches: Batches, recalibrate: Batches | None = None
+) -> tuple[LayerRefit, ...]:
     """Fit the layers of the smaller model to what the original computes, in place.
 
     Args:
@@ -37,6 +24,7 @@ def compensate_channels(trace: Trace, keep: np.ndarray, small: keras.Model, batc
         keep: For each atom, whether it was kept.
         small: The smaller model.
         batches: Inputs.
+        recalibrate: Inputs on which BatchNormalization statistics are estimated first. Defaults to None.
 
     Returns:
         A record of each layer that did not compute what it should.
@@ -51,4 +39,15 @@ def compensate_channels(trace: Trace, keep: np.ndarray, small: keras.Model, batc
                 values = np.compress(here, values, axis=axis)
         return values
 
-    return refit(trace.model, small, cut, batches)
+    bindings: dict[int, list[Binding]] = {}
+    for binding in trace.found.bindings.values():
+        bindings.setdefault(id(binding.weight), []).append(binding)
+
+    def kept_of(variable: keras.Variable) -> KeptPlaces:
+        found, factor = all_kept(variable).places, 1.0
+        for each in bindings.get(id(variable), ()):
+            found = np.compress(kept.mask(each.labels), found, axis=each.axis)
+            factor *= 1.0 if each.rescale is None else each.rescale(kept)
+        return KeptPlaces(found, factor)
+
+    return refit(trace.model, small, cut, batches, kept=kept_of, recalibrate=recalibrate)

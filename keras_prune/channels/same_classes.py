@@ -20,6 +20,7 @@ from keras_prune.expansion.expand import write_out
 from keras_prune.expansion.inputs import InputSpecs
 from keras_prune.expansion.report import weights_of
 from keras_prune.measurement.batches import Batches
+from keras_prune.reporting.unmet import short_list
 from keras_prune.tracing.checks import check_model
 
 _SIZES = (8, 2, 32)
@@ -35,7 +36,8 @@ def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
 
 def analyze_for(model: keras.Model, request: ChannelRequest) -> ChannelAnalysis:
     """The channels that a request is about: of the model, or of what it must be written out as to keep its class."""
-    given = [each for each in (request.data, request.compensate, request.recalibrate) if each is not None]
+    given = [request.data, request.compensate, request.recalibrate]
+    given = [each for each in given if each is not None and not isinstance(each, str)]
     return analyze_channels(_written_out(model, given[0] if given else None) if request.keep_classes else model)
 
 
@@ -55,6 +57,7 @@ def _in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
             f"`keras_prune.channels.register_composite`). {_INSTEAD} Received: '{model.name}' of class "
             f"{type(model).__name__}"
         )
+    _check_plain(model)
     analysis = analyze_for(model, request)
     sizes, reasons = find_sizes(model, composites, analysis)
     said = "; ".join(f"'{name}': {why}" for name, why in reasons.items())
@@ -63,10 +66,12 @@ def _in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
             f"`keep_classes`: no size of these classes can be smaller: {said}. {_INSTEAD} Received: '{model.name}' of "
             f"class {type(model).__name__}"
         )
-    names = ", ".join(dict.fromkeys(f"{size.key!r} of {type(size.layer).__name__}" for size in sizes))
+    names = ", ".join(
+        dict.fromkeys(f"{key!r} of {type(size.layer).__name__}" for size in sizes for key in size.steps.units)
+    )
     _check_ratios(request.limits, analysis, sizes)
     result = carry_out_on(restricted(analysis, sizes, f"`keep_classes` changes {names} only"), request)
-    changes = [(size.layer, {size.key: size.smaller(_kept(size, result.plan))}) for size in sizes]
+    changes = [(size.layer, size.smaller(_kept(size, result.plan))) for size in sizes]
     small = remake(model, changes)
     _copy(model, small, _smaller_weights(analysis, result.model))
     differs = check_expanded(small, result.model, InputSpecs(result.model, None, None))
@@ -75,8 +80,29 @@ def _in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
             f"`keep_classes`: the class {type(model).__name__} computes something else than the graph of its weights: "
             f"it gives {differs}. {_INSTEAD} Received: '{model.name}'"
         )
-    report = dataclasses.replace(result.report, expanded=(*result.report.expanded, *_lines(changes, reasons)))
-    return dataclasses.replace(result, model=small, report=report)
+    report = dataclasses.replace(
+        result.report,
+        expanded=(*result.report.expanded, *_lines(changes, reasons)),
+        parameters_before=model.count_params(),  # the graph may have constants of the size of its inputs
+        parameters_after=small.count_params(),
+    )
+    given = InputSpecs(analysis.trace.model, None, None).sizes
+    followed = {name: [size or 0 for size in given[name]] for name in InputSpecs(model, None, None).open}
+    return dataclasses.replace(result, model=small, report=report, sizes=followed)
+
+
+def _check_plain(model: keras.Model) -> None:
+    """Raises if the class, made from its configuration, would have other weights: LoRA and quantisation add them."""
+    done = {
+        "LoRA": [part.path for part in _keras.flatten(model) if getattr(part, "lora_enabled", False)],
+        "quantised weights": [part.path for part in _keras.flatten(model) if getattr(part, "quantization_mode", None)],
+    }
+    found = [f"{what} in {short_list(paths)}" for what, paths in done.items() if paths]
+    if found:
+        raise ValueError(
+            "`keep_classes` needs plain weights, which its configuration gives to a class: prune before `enable_lora` "
+            f"and `quantize`. Received: '{model.name}' with {'; '.join(found)}"
+        )
 
 
 def _written_out(model: keras.Model, data: Any) -> keras.Model:
@@ -157,11 +183,11 @@ def _copy(model: keras.Model, small: keras.Model, values: Sequence[keras.Variabl
         new.assign(source.value)
 
 
-def _lines(changes: Sequence[tuple[keras.Layer, dict[str, int]]], reasons: dict[str, str]) -> list[str]:
+def _lines(changes: Sequence[tuple[keras.Layer, dict[str, Any]]], reasons: dict[str, str]) -> list[str]:
     """What the report says of the classes."""
     made = [
-        f"'{layer.name}' ({type(layer).__name__}) keeps its class, with {key}={value}"
+        f"'{layer.name}' ({type(layer).__name__}) keeps its class, with "
+        f"{', '.join(f'{key}={value}' for key, value in entries.items())}"
         for layer, entries in changes
-        for key, value in entries.items()
     ]
     return [*made, *(f"'{name}' stays as it is: {why}" for name, why in reasons.items())]

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_prune.cli.files import InputFile, ModelFile
@@ -235,13 +235,7 @@ def add_budget(
     limits = {"macs": "multiply-accumulates of a forward pass", "params": params}
     limits |= {"weight-bytes": "bytes of the weights in memory"} if weights else {}
     limits["bytes"] = f"bytes of the exported .tflite file, {file or 'as float32; needs TensorFlow'}"
-    for name, what in limits.items():
-        parser.add_argument(
-            f"--budget-{name}",
-            type=amount,
-            metavar="N",
-            help=f"upper limit of the {what}: a fraction of the original's, in (0, 1), or a number (default: no limit)",
-        )
+    add_budget_limits(parser, limits)
     parser.add_argument(
         "--budget-latency",
         type=open_fraction,
@@ -249,6 +243,22 @@ def add_budget(
         help="upper limit of the latency: a fraction of the original's, in (0, 1), measured on exported files; needs "
         "TensorFlow (default: no limit)",
     )
+
+
+def add_budget_limits(parser: argparse.ArgumentParser, limits: Mapping[str, str]) -> None:
+    """Upper limits of a budget.
+
+    Args:
+        parser: Of the command.
+        limits: What is limited, by the name of the option after `--budget-`.
+    """
+    for name, what in limits.items():
+        parser.add_argument(
+            f"--budget-{name}",
+            type=amount,
+            metavar="N",
+            help=f"upper limit of the {what}: a fraction of the original's, in (0, 1), or a number (default: no limit)",
+        )
 
 
 def budget_of(args: argparse.Namespace) -> "Budget | None":

@@ -6,7 +6,7 @@ from typing import Any
 from keras_prune.cli.command import add_command
 from keras_prune.cli.errors import BadInput
 from keras_prune.cli.options import budget_of, fraction, pattern_value, whole_number
-from keras_prune.cli.removal import add_common, run_removal
+from keras_prune.cli.removal import add_common, add_compensate, check_compensate, compensate_of, run_removal
 from keras_prune.cli.results import Result
 from keras_prune.importance import names
 
@@ -67,11 +67,7 @@ def add_to(kinds: Any) -> None:
         action="store_true",
         help="estimate the statistics of BatchNormalization again, on --data, after pruning",
     )
-    parser.add_argument(
-        "--compensate",
-        action="store_true",
-        help="fit the layers that read removed channels again, on the inputs in --data: no training, no targets",
-    )
+    add_compensate(parser, weights=True)
     parser.add_argument(
         "--keep-classes",
         action="store_true",
@@ -81,9 +77,9 @@ def add_to(kinds: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    for option in ("recalibrate", "compensate"):
-        if getattr(args, option) and args.data is None:
-            raise BadInput(f"--{option} needs --data. Received: no --data")
+    if args.recalibrate and args.data is None:
+        raise BadInput("--recalibrate needs --data. Received: no --data")
+    check_compensate(args)
 
     def load(path: str) -> Any:
         from keras_prune.channels import ChannelPlan
@@ -107,7 +103,7 @@ def run(args: argparse.Namespace) -> Result:
             data=None if data is None else data.pair,
             loss=args.loss,
             recalibrate=data.x if args.recalibrate else None,
-            compensate=data.x if args.compensate else None,
+            compensate=compensate_of(args, model, data),
             strict=args.strict,
             keep_classes=args.keep_classes,
             plan=plan,

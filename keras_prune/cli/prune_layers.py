@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_prune.cli.command import add_command
 from keras_prune.cli.options import budget_of, fraction
-from keras_prune.cli.removal import add_common, run_removal
+from keras_prune.cli.removal import add_common, add_compensate, check_compensate, compensate_of, run_removal
 from keras_prune.cli.results import Result
 
 # As `keras_prune.layers.scores` has them; that needs Keras, and tests compare.
@@ -44,9 +44,12 @@ def add_to(kinds: Any) -> None:
         "(default: branches)",
     )
     add_common(parser, CRITERIA)
+    add_compensate(parser, weights=False)
 
 
 def run(args: argparse.Namespace) -> Result:
+    check_compensate(args)
+
     def load(path: str) -> Any:
         from keras_prune.layers import LayerPlan
 
@@ -66,6 +69,7 @@ def run(args: argparse.Namespace) -> Result:
             data=None if data is None else data.pair,
             loss=args.loss,
             plan=plan,
+            compensate=compensate_of(args, model, data),
         )
 
     return run_removal(args, load, prune)

@@ -9,11 +9,13 @@ from keras_prune.cli.errors import BadInput
 from keras_prune.cli.files import InputFile
 from keras_prune.cli.options import (
     SAMPLES,
+    add_budget_limits,
     add_data,
     add_importance,
     add_loss,
     add_model,
     add_output,
+    budget_of,
     data_of,
     fraction,
     measurable,
@@ -77,7 +79,7 @@ selections:
         default=[],
         metavar="PATTERN=F",
         help="sparsity of the layers that match PATTERN, or `none` not to prune them; may be repeated. Or one word "
-        f"that sets the per-layer sparsity: {', '.join(_WORDS)} (default: uniform)",
+        f"that sets the per-layer sparsity: {', '.join(_WORDS)} (default: uniform; reconstruction with a budget)",
     )
     criteria = [*measurable("weights"), "reconstruction"]
     add_importance(parser, criteria, "magnitude, or with --reconstruct reconstruction")
@@ -93,6 +95,14 @@ selections:
         "--recalibrate",
         action="store_true",
         help="with --reconstruct: estimate the statistics of BatchNormalization layers again",
+    )
+    add_budget_limits(
+        parser,
+        {
+            "macs": "multiply-accumulates with weights that are not zero, in place of --sparsity; needs --reconstruct",
+            "params": "parameters that are not zero, likewise",
+            "weight-bytes": "bytes of these parameters in memory, likewise",
+        },
     )
     parser.add_argument("--prune-frozen", action="store_true", help="prune also weights that are not trainable")
     parser.add_argument("--strip", action="store_true", help="write a plain model, without masks")
@@ -117,6 +127,7 @@ def run(args: argparse.Namespace) -> Result:
     pruned = prune_weights(
         model,
         args.sparsity,
+        budget=budget_of(args),
         selection=args.selection,
         importance=args.importance,
         targets=targets,
@@ -156,7 +167,10 @@ def _allowed(text: str) -> str:
 
 
 def target(text: str) -> Any:
-    """Read one of the words, or a pattern and its sparsity."""
+    """Read one of the words, or a pattern and its sparsity, or what sets that."""
+    pattern, _, value = text.rpartition("=")
+    if pattern and value in _WORDS[1:]:
+        return pattern, value
     return text if text in _WORDS else pattern_value(text)
 
 

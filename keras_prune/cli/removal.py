@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from keras_prune.cli.errors import BadInput
 from keras_prune.cli.files import InputFile
 from keras_prune.cli.options import (
     SAMPLES,
@@ -27,6 +28,8 @@ THRESHOLDS: dict[str, Callable[[float], ThresholdRule]] = {
     "relative": RelativeThreshold,
     "mean": MeanThreshold,
 }
+
+DATA = object()  # `--compensate` alone: on those of `--data`
 
 
 def add_common(parser: argparse.ArgumentParser, criteria: Sequence[str]) -> None:
@@ -58,6 +61,52 @@ def add_common(parser: argparse.ArgumentParser, criteria: Sequence[str]) -> None
     parser.add_argument(
         "--save-plan", metavar="FILE.json", help="file to which the plan of what was removed is written (default: none)"
     )
+
+
+def add_compensate(parser: argparse.ArgumentParser, weights: bool) -> None:
+    """On which inputs what is left takes over the work of what is removed.
+
+    Args:
+        parser: Of the command.
+        weights: Whether it may be done without any, from the weights alone.
+    """
+    alone = "; weights: no inputs, channels are merged with similar ones" if weights else ""
+    parser.add_argument(
+        "--compensate",
+        nargs="?",
+        const=DATA,
+        type=InputFile if not weights else _weights_or_file,
+        metavar="weights|FILE.npz" if weights else "FILE.npz",
+        help="fit the layers that are left again, without training or targets, on the inputs in FILE.npz, or in --data "
+        f"where no file is named{alone} (default: all weights keep their values)",
+    )
+
+
+def compensate_of(args: argparse.Namespace, model: Any, data: Any) -> Any:
+    """What to compensate on, as `prune_channels` and `prune_layers` take it.
+
+    Args:
+        args: The options.
+        model: The model.
+        data: Those of `--data`; None: there are none.
+    """
+    if args.compensate is DATA:
+        return data.x
+    if not isinstance(args.compensate, InputFile):
+        return args.compensate
+    from keras_prune.cli.data import load_data
+
+    return load_data(args.compensate, model, samples=args.samples or None).x
+
+
+def check_compensate(args: argparse.Namespace) -> None:
+    """Raise a `BadInput` if `--compensate` needs data that are not there."""
+    if args.compensate is DATA and args.data is None:
+        raise BadInput("--compensate needs --data, or a file of its own. Received: no --data")
+
+
+def _weights_or_file(text: str) -> str:
+    return text if text == "weights" else InputFile(text)
 
 
 def threshold(text: str) -> ThresholdRule:

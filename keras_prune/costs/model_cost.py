@@ -14,8 +14,8 @@ from keras_prune.costs.counting import Costs, item_size, total
 from keras_prune.expansion.follow import follow
 from keras_prune.expansion.report import lines_of
 from keras_prune.masking.checks import check_built
-from keras_prune.masking.masked_weights import find_masked, inner_layer, plain_weights, walk_layers
-from keras_prune.masking.wrapping import remove_masks
+from keras_prune.masking.masked_weights import inner_layer, plain_weights, walk_layers
+from keras_prune.masking.wrapping import without_masks
 from keras_prune.reporting.numbers import number
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.products import Use, Work
@@ -171,9 +171,8 @@ def cost(model: keras.Model) -> ModelCost:
     ```
     """
     check_built(model)
-    plain = remove_masks(model) if find_masked(model) else model
     try:
-        found = follow(plain)
+        found = follow(without_masks(model))
     except ValueError as error:
         return _without_graph(model, str(error))
     plain = found.model

@@ -102,7 +102,9 @@ def _resize(images: Any, size: Any, method: Any = "bilinear", antialias: bool = 
 
 def _gather(params: Any, indices: Any, axis: Any = None, batch_dims: int = 0, **_: Any) -> Any:
     if batch_dims:
-        raise NotImplementedError("tf.gather with `batch_dims` has no counterpart in keras.ops")
+        if axis not in (None, batch_dims) or not len(params.shape) == len(indices.shape) == batch_dims + 1:
+            raise NotImplementedError("tf.gather with these `batch_dims` has no counterpart in keras.ops")
+        return ops.take_along_axis(params, indices, axis=batch_dims)
     return ops.take(params, indices, axis=0 if axis is None else int(axis))
 
 

@@ -9,6 +9,7 @@ from keras_prune.expansion.report import lines_of
 from keras_prune.layers.analysis import LayerAnalysis, reason_notes, short_list
 from keras_prune.layers.bypass import Left
 from keras_prune.layers.candidates import Candidate
+from keras_prune.reconstruction.refit import LayerRefit, refit_table
 from keras_prune.reporting.numbers import change, number
 from tflite_export.reporting import Bars, Report, Shown, Table
 
@@ -58,6 +59,8 @@ class LayerReport(ReportedMacs, Report):
         threshold: The score below which candidates should be removed. Defaults to None: no threshold was asked for.
         expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
             to none.
+        compensated: The layers that were fitted again, or should have been, in the order of the graph. Defaults to
+            none: no data to compensate on, or every layer computes what it did.
     """
 
     model: str
@@ -74,6 +77,7 @@ class LayerReport(ReportedMacs, Report):
     missed: tuple[str, ...] = ()
     threshold: float | None = None
     expanded: tuple[str, ...] = ()
+    compensated: tuple[LayerRefit, ...] = ()
 
     @property
     def removed(self) -> tuple[CandidateReport, ...]:
@@ -94,7 +98,11 @@ class LayerReport(ReportedMacs, Report):
             )
             for each in self.candidates
         ]
-        return [Table(headings, rows, f"Layers of '{self.model}'"), *budget_table(self.budgets)]
+        return [
+            Table(headings, rows, f"Layers of '{self.model}'"),
+            *budget_table(self.budgets),
+            *refit_table(self.compensated),
+        ]
 
     def _notes(self) -> list[str]:
         return [
@@ -133,6 +141,7 @@ def make_report(
     budgets: tuple[BudgetRow, ...] = (),
     missed: tuple[str, ...] = (),
     threshold: float | None = None,
+    compensated: tuple[LayerRefit, ...] = (),
 ) -> LayerReport:
     """Return the report of a removal.
 
@@ -147,6 +156,7 @@ def make_report(
         budgets: What was reached of each value of the budget. Defaults to none.
         missed: What was asked for and not reached. Defaults to none.
         threshold: The score below which candidates should be removed. Defaults to None: there was none.
+        compensated: The layers that were fitted again. Defaults to none.
     """
     structure = analysis.structure
     whole = Left(structure)
@@ -186,4 +196,5 @@ def make_report(
         missed=missed,
         threshold=threshold,
         expanded=lines_of(structure.model),
+        compensated=compensated,
     )

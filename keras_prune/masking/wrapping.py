@@ -7,6 +7,7 @@ import keras
 
 from keras_prune import _keras
 from keras_prune.graph.copying import LayerCopies, copy_layer, copy_model, copy_state
+from keras_prune.graph.duplicate import duplicate
 from keras_prune.graph.same_outputs import check_copy
 from keras_prune.masking.holders import graph_layers, new_masks, own_weights
 from keras_prune.masking.masked_weights import (
@@ -156,6 +157,17 @@ def remove_masks(model: keras.Layer) -> keras.Layer:
     for part in _keras.flatten(plain):
         drop_masks(part)
     return plain
+
+
+def without_masks(model: keras.Model) -> keras.Model:
+    """The model itself, if it has no masks, else a copy without them: it is only read, also if it is subclassed.
+
+    Raises:
+        ValueError: A subclassed model that cannot be copied.
+    """
+    if not find_masked(model):
+        return model
+    return remove_masks(model if _keras.is_graph(model) else duplicate(model))
 
 
 def stripped_for_export(model: keras.Model) -> keras.Model:

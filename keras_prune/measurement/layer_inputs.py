@@ -2,7 +2,7 @@
 of what runs at each step of a sequence."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,18 +11,19 @@ import numpy as np
 from keras import ops
 
 from keras_prune import _keras
+from keras_prune.measurement.padding import Masks, as_mask, masks_of_calls, replaced
 from keras_prune.selection.layout import Axes
 
 _CONVOLUTIONS = keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D
 
-Hook = Callable[[np.ndarray], None]
+Hook = Callable[[np.ndarray, np.ndarray | None], None]
 Hooks = Mapping[int, Mapping[str, Hook]]
 Recorded = tuple[int, str, np.ndarray]
 """The `id` of a layer, the name of a weight of it, and the input of that weight."""
 
 
 @contextmanager
-def input_hooks(model: keras.Layer, hooks: Hooks) -> Iterator[None]:
+def input_hooks(model: keras.Layer, hooks: Hooks, unused: Collection[int] = ()) -> Iterator[None]:
     """While this holds, each call of a layer of the model passes the inputs of its weights to their hooks.
 
     The model must run eagerly: call it as it is, neither `predict` nor in a compiled function. What runs in a custom
@@ -31,45 +32,49 @@ def input_hooks(model: keras.Layer, hooks: Hooks) -> Iterator[None]:
     Args:
         model: The model.
         hooks: By the `id` of the layer that holds weights, and by the name of a weight, a function that gets its input.
-            The first axis are the samples; the inputs at the steps of a sequence come together.
+            The first axis are the samples; the inputs at the steps of a sequence come together. It also gets which
+            positions count, a boolean array of the first axes; None if all do.
+        unused: The `id` of each layer for which padding makes no difference, see `find_unused_padding`. Defaults to
+            none: only for recurrent layers, which leave their states as they are, it is known what counts.
     """
-    recorder = _Recorder(hooks)
     with ExitStack() as stack:
+        recorder = _Recorder(hooks, stack.enter_context(masks_of_calls(model, unused)), unused)
         for layer in _keras.flatten(model):
             key = id(layer)
             if isinstance(layer, keras.layers.RNN):
                 if any(id(part) in hooks for part in _keras.flatten(layer)):
-                    stack.enter_context(_replaced(layer, "call", _recurrent(layer, recorder)))
+                    stack.enter_context(replaced(layer, "call", _recurrent(layer, recorder)))
                 if key in hooks:  # of ConvLSTM, whose cell has no class that could be registered
-                    stack.enter_context(_replaced(layer.cell, "call", _plain(layer.cell, key, recorder)))
+                    stack.enter_context(replaced(layer.cell, "call", _plain(layer.cell, key, recorder)))
             elif isinstance(layer, keras.layers.TimeDistributed):
-                stack.enter_context(_replaced(layer, "call", _stepwise(layer, recorder)))
+                stack.enter_context(replaced(layer, "call", _stepwise(layer, recorder)))
             elif key in hooks:
-                stack.enter_context(_replaced(layer, "call", _plain(layer, key, recorder)))
+                stack.enter_context(replaced(layer, "call", _plain(layer, key, recorder)))
             if getattr(layer, "use_cudnn", False):  # then `Bidirectional` may run its layers without calling them
-                stack.enter_context(_replaced(layer, "use_cudnn", False))
+                stack.enter_context(replaced(layer, "use_cudnn", False))
         yield
 
 
 class _Recorder:
     """Passes each input to its hook or, while a layer runs step by step, to the list that collects the steps."""
 
-    def __init__(self, hooks: Hooks):
-        self._hooks = hooks
+    def __init__(self, hooks: Hooks, masks: Masks, unused: Collection[int]):
+        self._hooks, self._masks, self._unused = hooks, masks, unused
         self._collecting: list[list[Recorded]] = []
 
     def names(self, key: int) -> list[str]:
         return list(self._hooks[key])
 
-    def record(self, key: int, name: str, given: Any) -> None:
+    def record(self, key: int, name: str, given: Any, mask: np.ndarray | None = None) -> None:
         try:
             array = ops.convert_to_numpy(given)
         except Exception:  # symbolic, in a loop that the backend compiles: each has an error of its own
             return
         if self._collecting:
             self._collecting[-1].append((key, name, array))
-        else:
-            self._hooks[key][name](array)
+            return
+        counted = self._masks.of(given) if mask is None and key in self._unused else mask
+        self._hooks[key][name](array, counted)
 
     @contextmanager
     def collected(self) -> Iterator[list[Recorded]]:
@@ -80,13 +85,13 @@ class _Recorder:
         finally:
             self._collecting.pop()
 
-    def record_steps(self, recorded: Sequence[Recorded]) -> None:
-        """Records the inputs of several steps as one: they are of the same samples."""
+    def record_steps(self, recorded: Sequence[Recorded], mask: np.ndarray | None = None) -> None:
+        """Records the inputs of several steps as one: they are of the same samples, at the steps of the mask."""
         steps: dict[tuple[int, str], list[np.ndarray]] = {}
         for key, name, given in recorded:
             steps.setdefault((key, name), []).append(given)
         for (key, name), each in steps.items():
-            self.record(key, name, np.stack(each, axis=1))
+            self.record(key, name, np.stack(each, axis=1), mask)
 
 
 def _plain(layer: Any, key: int, recorder: _Recorder) -> Callable[..., Any]:
@@ -132,19 +137,23 @@ def _recurrent(layer: Any, recorder: _Recorder) -> Callable[..., Any]:
     """Runs the cells once more, step by step: Keras has the backend compile its loop, or runs none of the cells."""
     call, loop = layer.call, layer.inner_loop
     recorded: list[Recorded] = []
+    masks: list[np.ndarray | None] = []
 
     def run(sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         with recorder.collected() as steps:
             _run_cells(layer, sequences, initial_state, mask)
         recorded.extend(steps)
+        counted = as_mask(mask[0] if isinstance(mask, list | tuple) else mask)
+        masks.append(counted if counted is None or not layer.go_backwards else counted[:, ::-1])
         return loop(sequences=sequences, initial_state=initial_state, mask=mask, training=training)
 
     @functools.wraps(call)
     def spy(*args: Any, **kwargs: Any) -> Any:
         recorded.clear()
-        with recorder.collected(), _replaced(layer, "inner_loop", run):  # what Keras itself runs is not recorded twice
+        masks.clear()
+        with recorder.collected(), replaced(layer, "inner_loop", run):  # what Keras itself runs is not recorded twice
             found = call(*args, **kwargs)
-        recorder.record_steps(recorded)
+        recorder.record_steps(recorded, masks[0] if masks else None)
         return found
 
     return spy
@@ -195,19 +204,6 @@ def _reset(cell: Any, given: Any, state: Any) -> Any:
     return ops.stack([state, state, cell.recurrent_activation(reset) * state], axis=-2)
 
 
-@contextmanager
-def _replaced(layer: Any, name: str, value: Any) -> Iterator[None]:
-    own = layer.__dict__.get(name)
-    setattr(layer, name, value)
-    try:
-        yield
-    finally:
-        if own is None:
-            delattr(layer, name)
-        else:
-            setattr(layer, name, own)
-
-
 class InputStatistics:
     """Running sums over the inputs of a weight, at each of its input positions.
 
@@ -225,8 +221,8 @@ class InputStatistics:
         self._count = 0
         self._sums = np.zeros(3)
 
-    def add(self, inputs: np.ndarray) -> None:
-        """Adds the input of a call, of which the first axis are the samples."""
+    def add(self, inputs: np.ndarray, counted: np.ndarray | None = None) -> None:
+        """Adds the input of a call, of which the first axis are the samples. Padding is added as it is."""
         values = inputs.astype(np.float32, copy=False)
         axes = [axis % values.ndim for _, axis in self._reads]
         self._positions = tuple(values.shape[axis] for axis in axes)
@@ -266,10 +262,10 @@ def one_hot(vocabulary: int, hook: Hook) -> Hook:
     """A hook for the tokens that an embedding gets: it passes on the mean of their one-hot vectors in each sample, as
     nothing else is of use."""
 
-    def count(given: np.ndarray) -> None:
+    def count(given: np.ndarray, counted: np.ndarray | None) -> None:
         rows = given.reshape(len(given), -1).astype(int)
         found = np.zeros((len(rows), vocabulary), np.float32)
         np.add.at(found, (np.arange(len(rows))[:, None], rows), 1 / rows.shape[1])
-        hook(found)
+        hook(found, None)
 
     return count

@@ -5,6 +5,55 @@ from collections.abc import Sequence
 import numpy as np
 
 _STEPS = 4096  # parts that a budget is divided into
+_PROBES = 16  # of how much may be spent, where several budgets must hold
+
+
+def distribute(
+    errors: Sequence[Sequence[float]],
+    fractions: Sequence[float],
+    costs: Sequence[Sequence[float]],
+    budgets: Sequence[float],
+) -> list[float]:
+    """How much of each layer is kept so that the sum of errors is least within all budgets.
+
+    Where there are several, a layer costs what it is of the budget that it uses up most. So much less than the whole
+    may be spent that all of them hold.
+
+    Args:
+        errors: For each layer its error with each of the fractions kept.
+        fractions: These fractions, from 1 downwards.
+        costs: For each budget what each layer costs as a whole, at least 0.
+        budgets: What all layers may cost together.
+
+    Returns:
+        The fraction of each layer.
+
+    Raises:
+        ValueError: With the smallest fraction of each a budget does not hold.
+    """
+    whole, limits = np.asarray(costs, np.float64), np.asarray(budgets, np.float64)
+    least = whole.sum(axis=1) * fractions[-1]
+    if (least > limits * (1 + 1e-9)).any():
+        raise ValueError(f"The cheapest options must be within the budget. Received: {least} of {limits}")
+    parts = (whole / np.maximum(limits, 1e-300)[:, None]).max(axis=0)
+    prices = np.asarray(fractions) * parts[:, None]
+
+    def spent(budget: float) -> list[float]:
+        found = spend(errors, prices.tolist(), allocate(errors, prices.tolist(), budget), budget)
+        return [min(cost / part, 1.0) if part else 1.0 for cost, part in zip(found, parts, strict=True)]
+
+    if len(limits) == 1:
+        return spent(1.0)
+    low, high = float(prices[:, -1].sum()), max(float(parts.sum()), 1.0)
+    best = [float(fractions[-1])] * len(errors)
+    for _ in range(_PROBES):
+        middle = (low + high) / 2
+        found = spent(middle)
+        if (whole @ found <= limits * (1 + 1e-9)).all():
+            low, best = middle, found
+        else:
+            high = middle
+    return best
 
 
 def allocate(
@@ -69,10 +118,11 @@ def spend(
     """
     found = [float(cost[option]) for cost, option in zip(costs, chosen, strict=True)]
     left = budget - sum(found)
-    while left > 1e-9 * max(budget, 1.0):
+    while left > 1e-9 * budget:
         steps = []
         for layer, (error, cost) in enumerate(zip(errors, costs, strict=True)):
-            above = [(price, value) for price, value in zip(cost, error, strict=True) if price > found[layer] + 1e-9]
+            least = found[layer] * (1 + 1e-9)
+            above = [(price, value) for price, value in zip(cost, error, strict=True) if price > least]
             if above:
                 now = float(np.interp(found[layer], *_rising(cost, error)))
                 price, value = min(above)

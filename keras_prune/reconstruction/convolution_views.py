@@ -15,6 +15,8 @@ from keras_prune.reconstruction.linear_view import LinearView, as_float, picked
 class Convolution(LinearView):
     """A convolution of any rank, with groups."""
 
+    by_position = False  # a window sees several
+
     def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
         seen = self._seen(self._channels_last(as_float(inputs)), places)
         *_, window, channels = seen.shape

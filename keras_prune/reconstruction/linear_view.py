@@ -20,7 +20,12 @@ class LinearView:
         groups: Number of matrices. Defaults to 1.
         internal: Whether its products are not the outputs of the layer before its activation, but something inside of
             it. Defaults to False.
+
+    Attributes:
+        by_position: Whether each position of the inputs makes rows of its own, in the order of the positions.
     """
+
+    by_position = True
 
     def __init__(
         self,
@@ -75,6 +80,57 @@ class LinearView:
     def _grouped(self, values: np.ndarray) -> np.ndarray:
         """Rows whose last axis holds the groups one after the other."""
         return np.moveaxis(values.reshape(-1, self.groups, values.shape[-1] // self.groups), 1, 0)
+
+
+class WrappedView(LinearView):
+    """A view of the same weight that reads its inputs or outputs in another form, as classes that derive from it say.
+
+    Args:
+        view: The weight.
+    """
+
+    def __init__(self, view: LinearView):
+        super().__init__(view.layer, view.name, view.bias, view.groups, view.internal)
+        self._view, self.by_position = view, view.by_position
+
+    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        return self._view.columns(inputs, places)
+
+    def rows(self, outputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        return self._view.rows(outputs, places)
+
+    def matrices(self, values: np.ndarray | None = None) -> np.ndarray:
+        return self._view.matrices(values)
+
+    def weights(self, matrices: np.ndarray) -> np.ndarray:
+        return self._view.weights(matrices)
+
+    def offsets(self) -> np.ndarray:
+        return self._view.offsets()
+
+    def biases(self, offsets: np.ndarray) -> np.ndarray:
+        return self._view.biases(offsets)
+
+
+def counted_rows(
+    view: LinearView, inputs: np.ndarray, places: np.ndarray | None, counted: np.ndarray | None
+) -> np.ndarray | None:
+    """Which of the rows that `LinearView.columns` makes of some inputs count; None if all do.
+
+    Args:
+        view: The weight.
+        inputs: As that takes them.
+        places: Likewise.
+        counted: Which positions of the inputs count: a boolean array of their first axes.
+    """
+    if counted is None or not view.by_position:
+        return None
+    rows = view.columns(inputs[:1]).shape[1]  # of each sample
+    positions = counted.reshape(len(counted), -1)
+    if rows % positions.shape[1]:
+        return None
+    found = np.repeat(positions, rows // positions.shape[1], axis=1)
+    return (found if places is None else found[:, places]).reshape(-1)
 
 
 def picked(rows: np.ndarray, samples: int, places: np.ndarray | None) -> np.ndarray:

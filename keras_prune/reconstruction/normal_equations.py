@@ -12,7 +12,8 @@ import numpy as np
 
 from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.layer_inputs import Hook, input_hooks
-from keras_prune.reconstruction.linear_view import LinearView
+from keras_prune.measurement.padding import find_unused_padding
+from keras_prune.reconstruction.linear_view import LinearView, counted_rows
 from keras_prune.validation import check_finite
 
 CHUNK = 1 << 22  # entries of the columns that are held at once
@@ -42,6 +43,7 @@ class NormalEquations:
         self.cross = np.zeros((groups, width, outputs))
         self.squares, self.sums = np.zeros((groups, outputs)), np.zeros((groups, outputs))
         self.rows = 0
+        self._spectra: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> None:
         """Adds the inputs of a call, as `LinearView.columns` takes them, and what the weight should make of them."""
@@ -50,6 +52,7 @@ class NormalEquations:
 
     def add_rows(self, columns: np.ndarray, wanted: np.ndarray | None = None) -> None:
         """Adds rows that `chunks` made, and the products that should come out."""
+        self._spectra = {}
         for index, part in enumerate(columns.astype(np.float64, copy=False)):
             self.gram[index] += part.T @ part
             if wanted is not None:
@@ -60,7 +63,11 @@ class NormalEquations:
         self.rows += columns.shape[1]
 
     def chunks(
-        self, inputs: np.ndarray, targets: np.ndarray | None = None, places: np.ndarray | None = None
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray | None = None,
+        places: np.ndarray | None = None,
+        counted: np.ndarray | None = None,
     ) -> Iterable[tuple[np.ndarray, np.ndarray | None]]:
         """The columns, with that of ones, and the targets of some samples at a time, in float64.
 
@@ -68,20 +75,43 @@ class NormalEquations:
             inputs: As `add` takes them.
             targets: Likewise. Defaults to None: there are none.
             places: Which rows of each sample are taken. Defaults to None: all of them.
+            counted: Which positions count, a boolean array of the first axes of the inputs; rows of the others are left
+                out. Defaults to None: all of them.
         """
+        wanted = None if targets is None else self._view.rows(targets, places).astype(np.float64)
+        done = 0
+        for start, columns in self._columns(inputs, places):
+            rows = None if wanted is None else wanted[:, done : done + columns.shape[1]]
+            done += columns.shape[1]
+            here = None if counted is None else counted[start:][: self._samples(inputs, places)]
+            kept = counted_rows(self._view, inputs[start:], places, here)
+            if kept is not None:
+                columns, rows = columns[:, kept], None if rows is None else rows[:, kept]
+            yield columns, rows
+
+    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> Iterable[np.ndarray]:
+        """The columns of `chunks` alone, all of them."""
+        for _, columns in self._columns(inputs, places):
+            yield columns
+
+    def _columns(self, inputs: np.ndarray, places: np.ndarray | None) -> Iterable[tuple[int, np.ndarray]]:
+        """With the first sample of each."""
+        groups, width, _ = self.gram.shape
+        step = self._samples(inputs, places)
+        for start in range(0, len(inputs), step):
+            columns = self._view.columns(inputs[start : start + step], places)
+            padded = np.empty((groups, columns.shape[1], width))
+            padded[..., : columns.shape[2]] = columns
+            padded[..., columns.shape[2] :] = 1
+            yield start, padded
+
+    def _samples(self, inputs: np.ndarray, places: np.ndarray | None) -> int:
+        """Of how many samples the columns are held at once."""
         groups, width, _ = self.gram.shape
         # A window makes so many columns of each entry; what a place is differs, so this is only about right.
         factor = max(1, groups * width // max(inputs.shape[-1], 1))
         size = inputs.size // max(len(inputs), 1) if places is None else len(places) * inputs.shape[-1]
-        step = max(1, CHUNK // max(1, factor * size))
-        for start in range(0, len(inputs), step):
-            part = slice(start, start + step)
-            columns = self._view.columns(inputs[part], places)
-            padded = np.empty((groups, columns.shape[1], width))
-            padded[..., : columns.shape[2]] = columns
-            padded[..., columns.shape[2] :] = 1
-            wanted = None if targets is None else self._view.rows(targets[part], places).astype(np.float64)
-            yield padded, wanted
+        return max(1, CHUNK // max(1, factor * size))
 
     def around_means(self) -> np.ndarray:
         """XᵀX of the inputs around their means, without the column of ones; needs one."""
@@ -115,7 +145,9 @@ class NormalEquations:
             gram = gram[:-1, :-1] - np.outer(sums, sums) / rows
             cross = cross[:-1] - np.outer(sums, totals) / rows
             squares, weights = squares - np.square(totals).sum() / rows, start[:-1]
-        values, vectors = np.linalg.eigh(gram)
+        if index not in self._spectra:
+            self._spectra[index] = np.linalg.eigh(gram)
+        values, vectors = self._spectra[index]
         values = np.where(values > len(gram) * np.finfo(np.float64).eps * values[-1], values, 0.0)
         rest = vectors.T @ (cross - gram @ weights)
         if ridge is None:
@@ -159,7 +191,7 @@ def second_moments(
     """The normal equations of several weights without targets, in one pass over the data: XᵀX and the number of rows.
 
     The model is called eagerly, as in inference. What a layer inside of another one reads (a projection of attention,
-    the cell of a recurrent layer at each step) is recorded too.
+    the cell of a recurrent layer at each step) is recorded too. Padding is left out where it makes no difference.
 
     Args:
         model: A copy that may be run.
@@ -178,20 +210,24 @@ def second_moments(
     hooks: dict[int, dict[str, Hook]] = {}
     for view, equations in zip(views, found, strict=True):
         hooks.setdefault(id(view.layer), {})[view.name] = functools.partial(_add_some, view, equations, most)
-    with input_hooks(model, hooks):
-        for x, *_ in batches:
-            model(as_inputs(model, x), training=False)
+    unused: frozenset[int] | None = None
+    for x, *_ in batches:
+        inputs = as_inputs(model, x)
+        unused = find_unused_padding(model, hooks, inputs) if unused is None else unused
+        with input_hooks(model, hooks, unused):
+            model(inputs, training=False)
     for view, equations in zip(views, found, strict=True):
         check_finite(equations.gram, "Activations", f"the inputs of {view.weight.path}")
     return found
 
 
-def _add_some(view: LinearView, equations: NormalEquations, most: int | None, inputs: np.ndarray) -> None:
+def _add_some(
+    view: LinearView, equations: NormalEquations, most: int | None, inputs: np.ndarray, counted: np.ndarray | None
+) -> None:
     """Adds the inputs of a call, of each sample no more rows than this."""
     there = view.columns(inputs[:1]).shape[1] if most is not None else 0
-    if most is None or there <= most:
-        equations.add(inputs)
-        return
-    places = np.sort(np.random.default_rng(equations.rows).choice(there, most, replace=False))
-    for columns, _ in equations.chunks(inputs, None, places):
+    places = None
+    if most is not None and there > most:
+        places = np.sort(np.random.default_rng(equations.rows).choice(there, most, replace=False))
+    for columns, _ in equations.chunks(inputs, None, places, counted):
         equations.add_rows(columns)

@@ -1,7 +1,7 @@
 """Inputs of a layer in a model whose earlier layers are pruned already, beside its outputs in the original model."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
@@ -34,7 +34,7 @@ def order_of_use(model: keras.Model, views: Sequence[LinearView], inputs: Any) -
     found: dict[int, int] = {}
 
     def count(index: int) -> Hook:
-        def hook(given: np.ndarray) -> None:
+        def hook(given: np.ndarray, counted: np.ndarray | None) -> None:
             found[index] = found.get(index, 0) + 1
 
         return hook
@@ -51,6 +51,7 @@ def equations_beside(
     wanted: LinearView,
     uses: int,
     batches: Batches,
+    unused: Collection[int] = (),
 ) -> NormalEquations:
     """The normal equations of a weight, whose inputs are those in one model and whose products those in another.
 
@@ -63,6 +64,8 @@ def equations_beside(
         wanted: The same weight of the original.
         uses: How often it is read in a call of the model.
         batches: Batches of inputs.
+        unused: The layers for which padding makes no difference, see `find_unused_padding`: it is left out. Defaults to
+            none.
     """
     equations = NormalEquations(view, intercept=view.bias is not None)
     others = NormalEquations(wanted, intercept=wanted.bias is not None)
@@ -74,13 +77,15 @@ def equations_beside(
     for number, (x, *_) in enumerate(batches):
         if number % every:
             continue
-        read = _inputs(model, view, uses, x)
-        for given, first in zip(read, read if original is model else _inputs(original, wanted, uses, x), strict=True):
+        read = _inputs(model, view, uses, x, unused)
+        other = read if original is model else _inputs(original, wanted, uses, x)
+        for (given, counted), (first, _) in zip(read, other, strict=True):
             if np.array_equal(given, first):  # nothing before it is pruned
-                for columns, _ in equations.chunks(given):
+                for columns, _ in equations.chunks(given, counted=counted):
                     equations.add_rows(columns, columns @ matrices)
                 continue
-            for (columns, _), (originals, _) in zip(equations.chunks(given), others.chunks(first), strict=True):
+            chunks = equations.chunks(given, counted=counted), others.chunks(first, counted=counted)
+            for (columns, _), (originals, _) in zip(*chunks, strict=True):
                 equations.add_rows(columns, originals @ matrices)
         if not number:
             every = _stride(batches.count, equations.rows, equations.gram.shape[1])
@@ -94,17 +99,19 @@ def _stride(count: int | None, rows: int, inputs: int) -> int:
     return 1 if count is None else max(min(count // needed, _LEAST), 1)
 
 
-def _inputs(model: keras.Model, view: LinearView, uses: int, x: Any) -> list[np.ndarray]:
-    """What the weight reads in a call of a model, at each of its uses."""
-    found: list[np.ndarray] = []
+def _inputs(
+    model: keras.Model, view: LinearView, uses: int, x: Any, unused: Collection[int] = ()
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """What the weight reads in a call of a model, at each of its uses, and which positions of that count."""
+    found: list[tuple[np.ndarray, np.ndarray | None]] = []
 
-    def keep(given: np.ndarray) -> None:
-        found.append(np.array(given))  # torch lends its memory
+    def keep(given: np.ndarray, counted: np.ndarray | None) -> None:
+        found.append((np.array(given), counted))  # torch lends its memory
         if len(found) == uses:
             raise _Reached
 
     hooks = _hooks([view], lambda index: keep)
-    with contextlib.suppress(_Reached), states_untouched(model), input_hooks(model, hooks):
+    with contextlib.suppress(_Reached), states_untouched(model), input_hooks(model, hooks, unused):
         model(x, training=False)
     return found
 

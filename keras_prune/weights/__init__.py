@@ -1,7 +1,8 @@
 """Unstructured pruning: which weights are pruned, to which sparsity, and in which rounds."""
 
 from keras_prune.weights.iterative import IterativeMagnitude, PruningRound
-from keras_prune.weights.layer_errors import LayerCurve, LayerErrors, layer_errors
+from keras_prune.weights.layer_errors import LayerCurve, LayerErrors
+from keras_prune.weights.measure_errors import layer_errors
 from keras_prune.weights.prune import prune_weights
 from keras_prune.weights.refit import refit
 from keras_prune.weights.regrowth import SET, Regrowth, RigL

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_prune.costs.budget import Budget
 from keras_prune.masking.masked_weights import MaskedWeight
+from keras_prune.patterns import check_patterns, matches
 from keras_prune.reconstruction.choice import Choose
 from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.selection import Candidate, Percentile, Selection
@@ -57,17 +59,71 @@ def chosen_by_error(importance: Any, selection: Any, reconstruct: Any) -> bool:
     return True
 
 
-def check_distributable(selection: Any, sparsity: Any, reconstruct: Any) -> None:
-    """Raises a `ValueError` if a sparsity cannot be distributed among layers by their errors."""
+def check_counted(budget: Any) -> None:
+    """Raises an error if a budget is none, or of what zeros do not change or only a file shows."""
+    if not isinstance(budget, Budget):
+        raise TypeError(f"`budget` must be a Budget, such as `Budget(macs=0.5)`. Received: budget={budget!r}")
+    if budget.measured:
+        raise ValueError(
+            "Zeros are counted, no file is exported: a budget of weights is of `macs`, `params` or `weight_bytes`, or "
+            f"several of them. Received: budget={budget!r}"
+        )
+
+
+def check_budget(budget: Any, sparsity: Any, targets: Any) -> None:
+    """Raises an error if a budget cannot be distributed, or not beside the other arguments of `prune_weights`."""
+    check_counted(budget)
+    if sparsity is not None:
+        raise ValueError(f"Pass a sparsity or a budget, not both. Received: sparsity={sparsity!r}, budget={budget!r}")
+    values = targets.values() if isinstance(targets, Mapping) else [targets]
+    if not all(value is None or (isinstance(value, str) and value == "reconstruction") for value in values):
+        raise ValueError(
+            'A budget is distributed among the layers by their errors, `targets="reconstruction"`; `targets` may only '
+            f'name layers that are not pruned, `{{"conv1": None}}`. Received: targets={targets!r}, budget={budget!r}'
+        )
+
+
+def distributed(targets: Any, budget: Any, paths: Sequence[str]) -> tuple[Any, list[str]]:
+    """The targets without those that are distributed by the errors of layers, and the layers that those are.
+
+    Args:
+        targets: As `prune_weights` takes them.
+        budget: Likewise. All layers without a target share it.
+        paths: Of the layers that can be pruned.
+    """
+    if not isinstance(targets, Mapping):
+        asked = budget is not None or (isinstance(targets, str) and targets == "reconstruction")
+        return (None, list(paths)) if asked else (targets, [])
+    if not all(isinstance(pattern, str) for pattern in targets):
+        return targets, []  # which a rule refuses
+    check_patterns(targets, paths, "targets")
+    by_error = [pattern for pattern, value in targets.items() if isinstance(value, str) and value == "reconstruction"]
+    found = []
+    for path in paths:
+        first = next((pattern for pattern in targets if matches(pattern, path)), None)
+        if first in by_error or (first is None and budget is not None):
+            found.append(path)
+    return {pattern: value for pattern, value in targets.items() if pattern not in by_error}, found
+
+
+def check_distributable(selection: Any, reconstruct: Any, asked: str) -> None:
+    """Raises a `ValueError` if a sparsity or a budget cannot be distributed among layers by their errors.
+
+    Args:
+        selection: The selection, None for the default.
+        reconstruct: The data, None if there are none.
+        asked: The argument that asks for it: `"targets"` or `"budget"`.
+    """
+    asks = 'targets="reconstruction"' if asked == "targets" else "budget=..."
     if reconstruct is None or not getattr(selection, "needs_sparsity", True):
         raise ValueError(
-            '`targets="reconstruction"` needs data, `reconstruct=x`, and a selection that takes a sparsity, such as '
-            f"`Percentile()`. Received: reconstruct={'None' if reconstruct is None else '...'}, selection={selection!r}"
+            f"`{asks}` needs data, `reconstruct=x`, and a selection that takes a sparsity, such as `Percentile()`. "
+            f"Received: reconstruct={'None' if reconstruct is None else '...'}, selection={selection!r}"
         )
     if isinstance(selection, Percentile) and selection.scope == "global":
         raise ValueError(
             'Layers get either a sparsity by their errors ("reconstruction") or one by their scores ("global"). '
-            f'Received: targets="reconstruction" with selection={selection!r}'
+            f"Received: {asks} with selection={selection!r}"
         )
 
 

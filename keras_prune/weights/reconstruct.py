@@ -12,6 +12,7 @@ from keras_prune.masking.masked_weights import MaskedWeight, find_masked, inner_
 from keras_prune.masking.prunable import Held
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
+from keras_prune.measurement.padding import find_unused_padding
 from keras_prune.reconstruction.given_mask import fit_kept
 from keras_prune.reconstruction.layer_problem import LayerProblem
 from keras_prune.reconstruction.linear_view import LinearView
@@ -62,7 +63,9 @@ class Reconstruction:
     def __init__(self, model: keras.Model, original: keras.Model, data: Any):
         self._model, self._original, self._data = model, original, data
         self._batches = Batches(data, model, with_targets=False, batch_size=BATCH_SIZE)
-        self.weights = list(self._find(next(iter(self._batches))[0]))
+        inputs = next(iter(self._batches))[0]
+        self.weights = list(self._find(inputs))
+        self._unused = find_unused_padding(model, {id(each.view.layer) for each in self.weights}, inputs)
 
     def _find(self, inputs: Any) -> Iterator[Refitted]:
         found = []
@@ -91,7 +94,8 @@ class Reconstruction:
             each: The weight.
             weights: The values from which a change is penalised, array (groups, inputs, outputs).
         """
-        equations = equations_beside(self._model, self._original, each.view, each.wanted, each.uses, self._batches)
+        models = self._model, self._original
+        equations = equations_beside(*models, each.view, each.wanted, each.uses, self._batches, self._unused)
         return LayerProblem.of(each.view, equations, weights)
 
     def run(self, pruned: Collection[int], choices: Mapping[int, Choice]) -> None:
@@ -104,12 +108,14 @@ class Reconstruction:
         chosen = [each for each in self.weights if id(each.weight.mask) in pruned]
         few = []
         for each in track(chosen, len(chosen), "Reconstructing"):
-            kept, problem = self._refit(each, choices.get(id(each.weight.mask)))
-            if problem.rows < kept.shape[1]:
-                few.append(f"{each.weight.path}: {problem.rows:,} rows for {kept.shape[1]:,} inputs")
+            rows, inputs = self._refit(each, choices.get(id(each.weight.mask)))
+            if rows < inputs:
+                few.append(f"{each.weight.path}: {rows:,} rows for {inputs:,} inputs")
         self._say(pruned, few)
 
-    def _refit(self, each: Refitted, choice: Choice | None) -> tuple[np.ndarray, LayerProblem]:
+    def _refit(self, each: Refitted, choice: Choice | None) -> tuple[int, int]:
+        """Refits a weight; returns from how many rows, and for how many inputs. No more of its equations is kept: those
+        of two layers are never there at a time."""
         values = (each.view if choice is None else each.wanted).matrices()
         problem = self.problem(each, values)
         if choice is None:
@@ -120,7 +126,7 @@ class Reconstruction:
             kept, fitted = remove(problem.damped, kept, choice.chooser(each.weight, each.view), values)
             each.weight.set_mask(each.view.weights(kept))
         problem.write(fitted)
-        return kept, problem
+        return problem.rows, kept.shape[1]
 
     def _say(self, pruned: Collection[int], few: Sequence[str]) -> None:
         found = {id(each.weight.mask) for each in self.weights}
@@ -137,12 +143,8 @@ class Reconstruction:
             )
 
     def recalibrate(self) -> None:
-        """Change the statistics of BatchNormalization layers as they change on the data from the original to the model.
-
-        So they stay those of the data with which the original was trained.
-        """
-        norms = _norms(self._model)
-        if not norms:
+        """Replace the statistics of BatchNormalization layers by those of the data."""
+        if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in _keras.flatten(self._model)):
             return
         if not _keras.is_graph(self._model):
             say(
@@ -150,24 +152,7 @@ class Reconstruction:
                 f"estimated again. Received: the subclassed model '{self._model.name}'"
             )
             return
-        original = copy_to_measure(self._original)[0]
-        batches = recalibration_batches(self._model, self._data)
-        before = [_statistics(norm) for norm in norms]
-        for model in (original, self._model):
-            recalibrate_statistics(model, batches)
-        for norm, other, (mean, variance) in zip(norms, _norms(original), before, strict=True):
-            if norm.trainable:
-                (first, spread), (last, other_spread) = _statistics(other), _statistics(norm)
-                norm.moving_mean.assign(mean + last - first)
-                norm.moving_variance.assign(variance * (other_spread + norm.epsilon) / (spread + norm.epsilon))
-
-
-def _norms(model: keras.Model) -> list[Any]:
-    return [layer for layer in _keras.flatten(model) if isinstance(layer, keras.layers.BatchNormalization)]
-
-
-def _statistics(norm: Any) -> tuple[np.ndarray, np.ndarray]:
-    return np.array(_keras.as_numpy(norm.moving_mean)), np.array(_keras.as_numpy(norm.moving_variance))
+        recalibrate_statistics(self._model, recalibration_batches(self._model, self._data))
 
 
 def original_of(model: keras.Model, given: keras.Model) -> keras.Model:

@@ -1,11 +1,13 @@
-"""What masks prune less than was asked for."""
+"""What masks prune less than was asked for, or more is kept than a budget allows."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from keras_prune.costs.budget import Budget
 from keras_prune.masking.masked_weights import MaskedWeight
 from keras_prune.reporting.unmet import less_than_asked, short_list
+from keras_prune.weights.layer_errors import LayerErrors
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.update import Goal
 
@@ -45,3 +47,24 @@ def shortfall(weights: Sequence[MaskedWeight], rule: PruningRule, sparsity: Goal
                 f"{rule.selection!r} prunes no more of {short_list(low)}.",
             )
     return ""
+
+
+def over_budget(errors: LayerErrors, budget: Budget, weights: Sequence[MaskedWeight]) -> str:
+    """A sentence that says what of a budget is exceeded; empty if nothing is.
+
+    Args:
+        errors: What the budget was distributed by.
+        budget: The budget.
+        weights: The masked weights of the model.
+    """
+    kept: dict[str, int] = {}
+    for weight in weights:
+        kept[weight.layer] = kept.get(weight.layer, 0) + int(np.count_nonzero(weight.kept()))
+    over = errors.over(budget, kept)
+    if not over:
+        return ""
+    reached = ", ".join(f"{name}={count:,}" for name, count in over.items())
+    return (
+        f"The budget is exceeded: the model has {reached}, for blocks at the end of an axis are smaller than others "
+        f"and count as much. Pass a smaller budget, or smaller blocks. Received: {budget}"
+    )

@@ -69,7 +69,7 @@ def test_copies_of_channels_are_absorbed(use_bias):
 
 
 def test_a_dense_layer_has_the_weights_of_least_squares(monkeypatch):
-    monkeypatch.setattr(refit, "Settings", lambda: Settings(ridge=0.0))
+    monkeypatch.setattr(refit, "Settings", lambda: Settings(ridge=0.0, softmax=False))
     x = inputs = keras.Input((5,))
     x = layers.Dense(6, activation="relu", name="first")(x)
     model = randomise(keras.Model(inputs, layers.Dense(3, activation="softmax", name="out")(x)))
@@ -138,16 +138,15 @@ def test_layers_that_are_not_trainable_are_left():
 
 def test_layers_that_no_fit_is_known_of_are_named():
     inputs = keras.Input((6, 5))
-    x = layers.LSTM(8, return_sequences=True, name="recurrent")(layers.Dense(8, name="first")(inputs))
-    x = layers.MultiHeadAttention(2, 4, name="attention")(x, x)
+    inside = keras.Sequential([keras.Input((8,)), layers.Dense(8)])
+    x = layers.TimeDistributed(inside, name="each")(layers.Dense(8, name="first")(inputs))
     x = layers.Dense(6, name="wide")(layers.GlobalAveragePooling1D()(x))
     model = randomise(keras.Model(inputs, layers.Dense(2, name="out")(x)))
     result = kp.prune_channels(model, 0.5, compensate=inputs_of((6, 5)))
     notes = {row.layer: row.note for row in result.report.compensated}
-    assert notes["recurrent"] == "no fit for a LSTM: left as sliced"
-    assert notes["attention"] == "no fit for a MultiHeadAttention: left as sliced"
+    assert notes["each"] == "no fit for a TimeDistributed: left as sliced"
     assert "no fit" not in notes["out"]
-    assert "no fit for a LSTM" in str(result)
+    assert "no fit for a TimeDistributed" in str(result)
 
 
 def test_fewer_samples_than_inputs_are_told():
@@ -206,3 +205,61 @@ def test_each_step_of_an_iteration_compensates():
     model, x = residual(), inputs_of((8, 8, 3))
     steps = kp.IterativePruning(model, steps=2, ratio=0.5, compensate=x)
     assert [bool(result.report.compensated) for _ in steps for result in steps.results[-1:]] == [True, True]
+
+
+def classifier():
+    x = inputs = keras.Input((6,))
+    x = layers.Dense(12, activation="relu", name="first")(x)
+    x = layers.Dense(12, activation="relu", name="second")(x)
+    return randomise(keras.Model(inputs, layers.Dense(4, activation="softmax", name="out")(x)))
+
+
+def test_the_probabilities_count_before_a_softmax(monkeypatch):
+    model, x = classifier(), inputs_of((6,), 400)
+    target = values(model, x)
+
+    def divergence(result):
+        return (target * (np.log(target) - np.log(values(result.model, x)))).sum()
+
+    best = kp.prune_channels(model, 0.5, compensate=x)
+    monkeypatch.setattr(refit, "Settings", lambda: Settings(softmax=False))
+    plain = kp.prune_channels(model, 0.5, compensate=x)
+    assert divergence(best) < divergence(plain)
+    rows = [each.report.compensated[-1] for each in (best, plain)]
+    assert rows[1].after <= rows[0].after < rows[0].before  # in logits least squares comes nearer
+
+
+def test_statistics_are_estimated_before_the_fit():
+    """The layers are fitted to what the original gives with statistics of the data; these are left as they are then."""
+    model, x = convolutional(), inputs_of((8, 8, 3), 128)
+    again = kp.prune_channels(model, 0.0, recalibrate=x).model
+    both = kp.prune_channels(model, 0.25, compensate=x, recalibrate=x).model
+    expected = kp.prune_channels(again, plan=plan_of(again, kp.prune_channels(model, 0.25).plan.removed), compensate=x)
+    np.testing.assert_allclose(values(both, x), values(expected.model, x), atol=1e-3)
+    alone = kp.prune_channels(model, 0.25, compensate=x).model
+    errors = [np.square(values(each, x) - values(again, x)).sum() for each in (both, alone)]
+    assert errors[0] < errors[1]
+
+
+def test_statistics_of_layers_that_are_not_trainable_stay():
+    model, x = convolutional(), inputs_of((8, 8, 3), 128)
+    model.get_layer("norm").trainable = False
+    result = kp.prune_channels(model, 0.25, compensate=x, recalibrate=x)
+    kept = np.setdiff1d(np.arange(8), result.plan.removed["first"])
+    for name in ("moving_mean", "moving_variance"):
+        one, other = (getattr(each.get_layer("norm"), name) for each in (model, result.model))
+        np.testing.assert_array_equal(ops.convert_to_numpy(one)[kept], ops.convert_to_numpy(other))
+
+
+def test_statistics_inside_of_a_layer():
+    x = inputs = keras.Input((4, 6))
+    x = layers.TimeDistributed(layers.Dense(8, name="dense"), name="first")(x)
+    x = layers.TimeDistributed(layers.BatchNormalization(name="inner"), name="norm")(x)
+    model = randomise(keras.Model(inputs, layers.Dense(3, name="out")(x)))
+    data = inputs_of((4, 6), 128)
+    again = kp.prune_channels(model, 0.0, recalibrate=data).model
+    result = kp.prune_channels(model, 0.5, compensate=data, recalibrate=data)
+    ((_, removed),) = result.plan.removed.items()
+    kept = np.setdiff1d(np.arange(8), removed)
+    one, other = (ops.convert_to_numpy(each.get_layer("norm").layer.moving_variance) for each in (again, result.model))
+    np.testing.assert_allclose(one[kept], other, rtol=1e-4)

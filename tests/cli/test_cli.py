@@ -110,6 +110,17 @@ def test_prune_weights_and_refit_what_is_kept(folder, report):
     np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, close), atol=1e-3)
 
 
+def test_prune_weights_to_a_budget(folder, report, run):
+    x = np.load("train.npz")["x_train"].astype("float32")
+    given = {"budget": kp.Budget(macs=0.7), "targets": {"conv1": None, "*": "reconstruction"}, "reconstruct": x}
+    expected = kp.prune_weights(keras.saving.load_model("model.keras"), **given)
+    options = ("--budget-macs=0.7", "--targets=conv1=none", "--targets=*=reconstruction", "--reconstruct=train.npz")
+    assert report("prune", "weights", "model.keras", "-o", "sparse.keras", *options) == plain(kp.summary(expected))
+    code, out, err = run("prune", "weights", "model.keras", "-o", "no.keras", "--budget-params=0.5", "--sparsity=0.5")
+    assert (code, out) == (2, "")
+    assert "Received: sparsity=0.5, budget=Budget(params=0.5)" in err
+
+
 def test_prune_weights_by_an_importance_that_needs_data(folder, run, report):
     options = ["--sparsity=0.5", "--importance=taylor", "--data=train.npz"]
     report("prune", "weights", "model.keras", "-o", "own.keras", *options)  # the loss that the model has
@@ -182,6 +193,27 @@ def test_prune_channels_compensates(folder, report):
     found = report(
         "prune", "channels", "model.keras", "-o", "small.keras", "--ratio=0.5", "--compensate", "--data=train.npz"
     )
+    assert [row["layer"] for row in found["compensated"]] == [row.layer for row in expected.report.compensated]
+    weights = keras.saving.load_model("small.keras").get_weights()
+    for mine, theirs in zip(weights, expected.model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_prune_channels_merges_without_data(folder, report):
+    expected = kp.prune_channels(keras.saving.load_model("model.keras"), 0.5, compensate="weights")
+    found = report("prune", "channels", "model.keras", "-o", "small.keras", "--ratio=0.5", "--compensate", "weights")
+    assert [row["note"] for row in found["compensated"]] == ["expected, without data"] * 2
+    weights = keras.saving.load_model("small.keras").get_weights()
+    for mine, theirs in zip(weights, expected.model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_prune_layers_compensates_on_a_file_of_its_own(folder, report):
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    np.savez("inputs.npz", x=x)
+    expected = kp.prune_layers(keras.saving.load_model("residual.keras"), "block1_sum", compensate=x)
+    options = ["--names=block1_sum", "--compensate", "inputs.npz"]
+    found = report("prune", "layers", "residual.keras", "-o", "small.keras", *options)
     assert [row["layer"] for row in found["compensated"]] == [row.layer for row in expected.report.compensated]
     weights = keras.saving.load_model("small.keras").get_weights()
     for mine, theirs in zip(weights, expected.model.get_weights(), strict=True):

@@ -95,6 +95,8 @@ def test_mistakes_are_found_without_keras(tmp_path):
         "prune channels model.keras -o a.keras --plan missing.json": "Received: 'missing.json'",
         "prune channels model.keras -o a.keras --ratio=0.5 --recalibrate": "--recalibrate needs --data",
         "prune channels model.keras -o a.keras --ratio=0.5 --compensate": "--compensate needs --data",
+        "prune layers model.keras -o a.keras --ratio=0.5 --compensate": "--compensate needs --data",
+        "prune layers model.keras -o a.keras --ratio=0.5 --compensate no.npz": "Received: 'no.npz'",
         "prune channels model.keras -o model.keras --ratio=0.5": "pass --overwrite to replace it",
         "sensitivity model.keras --data data.npz --max-drop=-1": "at least 0",
         "autoprune model.keras -o found --data data.npz --validation-data no.npz": "Received: 'no.npz'",

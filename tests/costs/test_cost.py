@@ -10,6 +10,7 @@ from support.reports import check_report
 from support.zoo import nested
 
 import keras_prune as kp
+from keras_prune.masking.masked_weights import find_masked
 from keras_prune.tracing.unknown_products import FREE_LAYERS
 
 core = pytest.mark.core
@@ -141,6 +142,26 @@ def test_masked_models_count_as_what_they_become():
     assert masked.effective_macs < plain.effective_macs == plain.macs == masked.macs
     assert masked.parameters == plain.parameters == model.count_params()
     assert [each.name for each in masked.layers] == [each.name for each in plain.layers]
+
+
+@keras.saving.register_keras_serializable("test_cost")
+class TwoLayers(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.second = layers.Dense(4), layers.Dense(2)
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+@core
+def test_a_subclassed_model_with_masks_is_only_read():
+    model = TwoLayers()
+    model(np.zeros((1, 8), "float32"))
+    pruned = kp.prune_weights(model, 0.5)
+    report = kp.cost(pruned)
+    assert (report.macs, report.effective_macs) == (40, 20)
+    assert len(find_masked(pruned)) == 2
 
 
 def test_paths_shapes_and_shared_layers():

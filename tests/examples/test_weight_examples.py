@@ -37,6 +37,22 @@ def test_criteria_on_mnist(tmp_path, data):
 
 
 @pytest.mark.slow
+def test_text_without_training(tmp_path):
+    path = tmp_path / "sentences.npz"
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 99, (190, 12)), rng.integers(0, 2, 190)
+    x[:, 0] = 1 + 10 * y  # one word says it all
+    np.savez(path, x_train=x[:150], y_train=y[:150], x_test=x[150:], y_test=y[150:])
+    printed = run(tmp_path, "text_without_training", f"--data={path}", "--seeds=2", "--samples=64", "--epochs=3")
+    rows = re.findall(r"^ +(\w.*?)  +(\d+\.\d+)% +(\d+\.\d+)% +(-?\d+\.\d+) *$", printed, re.M)
+    kinds = ["dense"] + 2 * ["half of heads and units"] + 3 * ["half of the weights"] + 3 * ["2:4"]
+    assert [name.partition(",")[0] for name, *_ in rows] == kinds
+    dense = np.mean([float(each) for each in rows[0][1:3]])
+    for _, *accuracies, lost in rows:
+        assert float(lost) == pytest.approx(dense - np.mean([float(each) for each in accuracies]), abs=0.02)
+
+
+@pytest.mark.slow
 def test_methods_on_mnist(tmp_path, data):
     output = tmp_path / "new"
     flags = f"--data={data}", f"--output={output}", "--points=0.5", "--methods=weights", "--methods=channels"

@@ -8,6 +8,9 @@ from support.channel_zoo import batch, difference, outputs, randomise
 
 import keras_prune as kp
 
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
 pytestmark = pytest.mark.core
 
 
@@ -147,3 +150,19 @@ def test_custom_layers_in_a_model_of_the_model_come_apart():
     result = kp.prune_channels(model, 0.5)
     assert not result.report.unknown
     assert result.report.parameters_after < 0.45 * result.report.parameters_before
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a function of TensorFlow")
+def test_a_gather_with_batch_dimensions():
+    """Each row takes entries of its own."""
+
+    class Gathers(layers.Layer):
+        def call(self, x):
+            places = ops.broadcast_to([[1, 0, 1, 5]], (ops.shape(x)[0], 4))
+            return tf.gather(x, places, batch_dims=1)
+
+    model = randomise(model_of(Gathers()))
+    flat = kp.expand(model)
+    assert [type(layer).__name__ for layer in flat.layers if "Gathers" in type(layer).__name__] == []
+    x = batch(model)
+    assert difference(outputs(flat, x), outputs(model, x)) <= 1e-6

@@ -17,8 +17,8 @@ from keras_prune.channels import ChannelPlan
 from keras_prune.cli import main
 from keras_prune.cli.data import load_data
 from keras_prune.cli.models import load_model
-from keras_prune.insight.sensitivity.cache import MeasuredFile
 from keras_prune.layers import LayerPlan
+from keras_prune.measurement.measured_file import MeasuredFile
 
 FEW = 12  # of each kind, in the suite
 

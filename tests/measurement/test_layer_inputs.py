@@ -286,9 +286,7 @@ def test_layers_are_as_they_were_afterwards(rng):
     x = rng.normal(size=(4, 5, 3)).astype("float32")
     parts = _keras.flatten(model)
     before = ops.convert_to_numpy(model(x))
-    with input_hooks(
-        model, {id(part): {"kernel": lambda given: None} for part in parts if hasattr(part, "state_size")}
-    ):
+    with input_hooks(model, {id(part): {"kernel": lambda *_: None} for part in parts if hasattr(part, "state_size")}):
         assert model.layers[0].forward_layer.use_cudnn is False  # else both may run without being called
         np.testing.assert_allclose(ops.convert_to_numpy(model(x)), before, rtol=1e-4)
     assert model.layers[0].forward_layer.use_cudnn == "auto"

@@ -14,8 +14,8 @@ from keras_prune.automation import ParetoFront
 from keras_prune.automation.journal import Journal
 from keras_prune.channels import ChannelPlan
 from keras_prune.cli.data import load_data
-from keras_prune.insight.sensitivity.cache import MeasuredFile
 from keras_prune.layers import LayerPlan
+from keras_prune.measurement.measured_file import MeasuredFile
 from keras_prune.reading.npz_files import NpzReader
 
 pytestmark = pytest.mark.core

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_prune.reconstruction.allocation import allocate, spend
+from keras_prune.reconstruction.allocation import allocate, distribute, spend
 
 pytestmark = pytest.mark.core
 
@@ -55,3 +55,35 @@ def test_layers_that_suffer_most_get_most():
     errors = [[0, 1, 4], [0, 0.1, 0.2]]
     assert allocate(errors, costs, 11) == [0, 2]
     assert spend(errors, costs, [1, 1], 13) == [8, 5]
+
+
+FRACTIONS = [1.0, 0.7, 0.4, 0.1]
+layer = st.tuples(st.integers(1, 40), st.integers(0, 40), st.integers(1, 4))
+
+
+@settings(max_examples=100)
+@given(st.lists(layer, min_size=1, max_size=4), st.floats(0.1, 1), st.floats(0.1, 1))
+def test_several_budgets_hold_and_one_is_used_up(layers, first, second):
+    costs = [[each[0] for each in layers], [each[1] for each in layers]]
+    budgets = [first * sum(costs[0]), second * sum(costs[1])]
+    errors = [[(1 - fraction) ** each[2] for fraction in FRACTIONS] for each in layers]
+    found = np.array(distribute(errors, FRACTIONS, costs, budgets))
+    assert ((found >= 0.1 - 1e-9) & (found <= 1)).all()
+    used = np.array(costs) @ found / np.maximum(budgets, 1e-9)
+    assert (used <= 1 + 1e-6).all()
+    assert used.max() > 0.85 or (found > 1 - 1e-6).all()
+
+
+@settings(max_examples=50)
+@given(st.lists(layer, min_size=1, max_size=4), st.floats(0.1, 1))
+def test_a_second_budget_that_never_binds_changes_little(layers, density):
+    costs = [each[0] for each in layers]
+    errors = [[(1 - fraction) ** each[2] for fraction in FRACTIONS] for each in layers]
+    one = distribute(errors, FRACTIONS, [costs], [density * sum(costs)])
+    both = distribute(errors, FRACTIONS, [costs, costs], [density * sum(costs), sum(costs)])
+    assert np.dot(costs, both) == pytest.approx(np.dot(costs, one), rel=1e-3)
+
+
+def test_a_budget_below_the_cheapest_is_refused():
+    with pytest.raises(ValueError, match="Received: "):
+        distribute([[0, 1]], [1.0, 0.5], [[10], [4]], [20, 1])

@@ -9,9 +9,8 @@ from typing import Any, Literal
 import keras
 
 from keras_prune.insight.sensitivity.ablations import ChannelScan, Scan, Unit, WeightScan
-from keras_prune.insight.sensitivity.cache import MeasuredFile
 from keras_prune.measurement.evaluation import BATCH_SIZE, Evaluation, Mode
-from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint, named
+from keras_prune.measurement.measured_file import MeasuredFile
 from keras_prune.patterns import check_patterns, matches
 from keras_prune.plots.sensitivity import plot_sensitivity
 from keras_prune.reporting.progress import Verbose, track, verbosity
@@ -264,9 +263,7 @@ def measure(
     """
     known = {}
     if cache is not None:
-        whole = {"model": model_fingerprint(evaluation.model), "data": data_fingerprint(evaluation.batches)}
-        found = named(**whole, **(settings or {}))
-        file = MeasuredFile(check_path(cache, "cache"), fingerprint(found), found)
+        file = MeasuredFile.of(check_path(cache, "cache"), evaluation.model, evaluation.batches, settings or {})
         known = file.values
     todo = [(unit, level) for unit in units for level in levels if (unit.name, level) not in known]
     for unit, level in track(todo, len(todo), "Sensitivity"):

@@ -14,7 +14,7 @@ import numpy as np
 from keras import layers
 
 from keras_prune.tracing.constants import Path, find_constants
-from keras_prune.tracing.labels import FIXED, Planes, as_labels, fixed, has_channels, spread
+from keras_prune.tracing.labels import FIXED, Planes, as_labels, collapse, fixed, has_channels, spread
 from keras_prune.tracing.products import entries
 from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported
 from keras_prune.tracing.rules.registry import register_operation, register_rule
@@ -55,6 +55,7 @@ class Operand:
 
 def contract(call: RuleContext, operands: Sequence[Operand], written: str) -> np.ndarray | Planes:
     """The labels of a product, whose axes have the letters `written`."""
+    _unite_groups(call, operands)
     channels = [_channels(call, operand) for operand in operands]
     _count(call, operands, channels, written)
     call.read()
@@ -86,6 +87,36 @@ def contract(call: RuleContext, operands: Sequence[Operand], written: str) -> np
             axes = [(axis, letter) for axis, letter in enumerate(operand.letters) if letter in found]
             call.cut(operand.factor.path, *(spread(found[letter], axis, operand.factor.shape) for axis, letter in axes))
     return call.lay({written.index(letter): vector for letter, vector in found.items() if letter in written})
+
+
+def _unite_groups(call: RuleContext, operands: Sequence[Operand]) -> None:
+    """Where the channels of a factor lie along an axis that was split in two, as query heads into those of each key,
+    and another factor has channels along the first of these: they are removed together, if they are not fewer.
+
+    Otherwise those at the same place of each part are: see `Atoms.make_rectangular`.
+    """
+    for operand in operands:
+        others = [each for each in operands if each is not operand and each.factor.labels is not None]
+        for plane in _planes(call, operand):
+            axes = call.varying(plane)
+            if len(axes) != 2 or plane.shape[axes[0]] < plane.shape[axes[1]]:
+                continue
+            first, last = (operand.letters[axis] for axis in axes)
+            meeting = [each for each in others if first in each.letters]
+            if meeting and all(_lies_along(call, each, first) and last not in each.letters for each in meeting):
+                call.unite(plane, plane.take([0], axis=axes[1]))
+
+
+def _lies_along(call: RuleContext, operand: Operand, letter: str) -> bool:
+    """Whether some channels of an operand lie along the axis of this letter, and none is kept."""
+    axis = operand.letters.index(letter)
+    return any(
+        call.varying(plane) == (axis,) and not (collapse([plane])[0] == FIXED).any() for plane in _planes(call, operand)
+    )
+
+
+def _planes(call: RuleContext, operand: Operand) -> list[np.ndarray]:
+    return [] if operand.factor.labels is None else call.planes(operand.factor.labels)
 
 
 def _of_constants(call: RuleContext, operands: Sequence[Operand], written: str) -> dict[str, np.ndarray]:

@@ -1,10 +1,13 @@
-"""Measured numbers in a JSON file that is complete at any time: an interrupted scan continues from it."""
+"""Measured numbers in a JSON file that is complete at any time: interrupted measurements continue from it."""
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
-from keras_prune.measurement.fingerprint import differing
+import keras
+
+from keras_prune.measurement.fingerprint import data_fingerprint, differing, fingerprint, model_fingerprint, named
 from keras_prune.reading.json_files import fields, finite, read_json
 from keras_prune.storage import write_plan
 
@@ -34,6 +37,28 @@ class MeasuredFile:
         else:
             # Now, so that a folder that cannot be written shows before the first measurement.
             self.write(overwrite=False)
+
+    @classmethod
+    def of(
+        cls,
+        path: str | os.PathLike[str],
+        model: keras.Model,
+        batches: Iterable[Any],
+        settings: Mapping[str, Any],
+    ) -> Self:
+        """The file of what is measured of a model on data.
+
+        Args:
+            path: The file.
+            model: The model.
+            batches: The data: batches of arrays.
+            settings: What else the numbers depend on, by name.
+        """
+        found = named(model=model_fingerprint(model), data=data_fingerprint(batches), **settings)
+        return cls(path, fingerprint(found), found)
+
+    def __str__(self) -> str:
+        return str(self._path)
 
     def write(self, overwrite: bool = True) -> None:
         """Write all values."""
