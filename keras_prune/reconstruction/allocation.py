@@ -53,7 +53,32 @@ def distribute(
             low, best = middle, found
         else:
             high = middle
-    return best
+    return _topped_up(best, errors, fractions, parts, whole, limits)
+
+
+def _topped_up(
+    found: Sequence[float],
+    errors: Sequence[Sequence[float]],
+    fractions: Sequence[float],
+    parts: np.ndarray,
+    costs: np.ndarray,
+    limits: np.ndarray,
+) -> list[float]:
+    """What of the budgets is left goes to one layer after the other, first to that whose error falls most for it.
+
+    Afterwards no layer can have more, whatever the search before it left.
+    """
+    kept = np.array(found)
+    falls = [
+        float(np.interp(each, fractions[::-1], list(own)[::-1]) - own[0]) / max(float((1 - each) * part), 1e-300)
+        for each, own, part in zip(found, errors, parts, strict=True)
+    ]
+    for layer in np.argsort(-np.array(falls), kind="stable"):
+        left = limits - costs @ kept
+        bound = costs[:, layer] > 0
+        more = np.min(left[bound] / costs[bound, layer], initial=1.0)
+        kept[layer] = min(1.0, kept[layer] + max(more, 0.0))
+    return kept.tolist()
 
 
 def allocate(

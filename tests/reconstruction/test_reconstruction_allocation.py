@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keras_prune.reconstruction.allocation import allocate, distribute, spend
@@ -62,6 +62,7 @@ layer = st.tuples(st.integers(1, 40), st.integers(0, 40), st.integers(1, 4))
 
 
 @settings(max_examples=100)
+@example([(1, 1, 1), (1, 1, 1), (7, 0, 1)], 0.5, 0.5)
 @given(st.lists(layer, min_size=1, max_size=4), st.floats(0.1, 1), st.floats(0.1, 1))
 def test_several_budgets_hold_and_one_is_used_up(layers, first, second):
     costs = [[each[0] for each in layers], [each[1] for each in layers]]
@@ -71,7 +72,7 @@ def test_several_budgets_hold_and_one_is_used_up(layers, first, second):
     assert ((found >= 0.1 - 1e-9) & (found <= 1)).all()
     used = np.array(costs) @ found / np.maximum(budgets, 1e-9)
     assert (used <= 1 + 1e-6).all()
-    assert used.max() > 0.85 or (found > 1 - 1e-6).all()
+    assert used.max() > 1 - 1e-6 or (found > 1 - 1e-6).all()
 
 
 @settings(max_examples=50)
