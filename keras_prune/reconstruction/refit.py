@@ -180,7 +180,7 @@ class _Refitter:
         return (*found, *self._left())
 
     def _fit_step(self, index: int, batches: Iterable[Any], samples: int) -> list[LayerRefit]:
-        """Fits the weights of a layer: those inside of it together or, if its outputs would be worse, one by one."""
+        """Fits the weights of a layer: together or, if its outputs would be worse, those inside of it one by one."""
         found: dict[int, LayerRefit] = {}
 
         def fit(*numbers: int) -> list[Backup]:
@@ -189,14 +189,17 @@ class _Refitter:
             return [backup for *_, backup in fits if backup is not None]
 
         inside = [number for number, part in enumerate(self._parts[index]) if part.inside]
-        backups = fit(*inside)
-        if backups and self._is_worse(index, backups, batches):
+        ends = [number for number in range(len(self._parts[index])) if number not in inside]
+        inner = fit(*inside)
+        backups = inner + fit(*ends)  # which makes up for the rest
+        if inner and self._is_worse(index, backups, batches):
+            found.clear()
             for number in inside:
                 backups = fit(number)
                 if backups and self._is_worse(index, backups, batches):
                     row = found[number]
                     found[number] = dataclasses.replace(row, after=row.before, note=_WORSE)
-        fit(*(number for number in range(len(self._parts[index])) if number not in inside))
+            fit(*ends)
         return list(found.values())
 
     def _left(self) -> list[LayerRefit]:
