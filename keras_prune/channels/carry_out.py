@@ -9,6 +9,7 @@ import numpy as np
 from keras_prune.channels.compensate import compensate_channels
 from keras_prune.channels.groups import ChannelAnalysis
 from keras_prune.channels.limits import Limits
+from keras_prune.channels.merge import merge_channels
 from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.ranked_together import GroupThreshold
 from keras_prune.channels.rebuild import rebuild
@@ -72,7 +73,9 @@ def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedCh
     if request.strict and analysis.unknown:
         raise ValueError(f"Not every operation has a rule. Received: {'; '.join(analysis.unknown.values())}")
     batches = None if request.recalibrate is None else recalibration_batches(model, request.recalibrate)
-    calibration = None if request.compensate is None else compensation_batches(model, request.compensate)
+    merged = isinstance(request.compensate, str)  # "weights": of those alone
+    given = None if merged else request.compensate
+    calibration = None if given is None else compensation_batches(model, given)
     costs = costs_of_trace(analysis.trace)
     plan = request.plan
     asked: Mapping[str, int] = {}
@@ -85,8 +88,10 @@ def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedCh
         length, budgets = _length(order, analysis, costs, model, request)
         plan, asked = order.plan(length), order.asked(length)
     keep = plan.keep(analysis)
-    small = rebuild(analysis.trace, keep)
-    refits = () if calibration is None else compensate_channels(analysis.trace, keep, small, calibration)
+    values, refits = merge_channels(analysis.trace, Kept(keep)) if merged else ({}, ())
+    small = rebuild(analysis.trace, keep, values)
+    if calibration is not None:
+        refits = compensate_channels(analysis.trace, keep, small, calibration)
     if batches is not None:
         recalibrate_statistics(small, batches)
     thresholds = {} if choice is None else choice.thresholds

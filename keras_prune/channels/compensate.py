@@ -6,7 +6,9 @@ import keras
 import numpy as np
 
 from keras_prune.measurement.batches import Batches
+from keras_prune.reconstruction.inner_products import KeptPlaces, all_kept
 from keras_prune.reconstruction.refit import LayerRefit, refit
+from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.labels import collapse
 from keras_prune.tracing.trace import Trace
@@ -34,4 +36,15 @@ def compensate_channels(trace: Trace, keep: np.ndarray, small: keras.Model, batc
                 values = np.compress(here, values, axis=axis)
         return values
 
-    return refit(trace.model, small, cut, batches)
+    bindings: dict[int, list[Binding]] = {}
+    for binding in trace.found.bindings.values():
+        bindings.setdefault(id(binding.weight), []).append(binding)
+
+    def kept_of(variable: keras.Variable) -> KeptPlaces:
+        found, factor = all_kept(variable).places, 1.0
+        for each in bindings.get(id(variable), ()):
+            found = np.compress(kept.mask(each.labels), found, axis=each.axis)
+            factor *= 1.0 if each.rescale is None else each.rescale(kept)
+        return KeptPlaces(found, factor)
+
+    return refit(trace.model, small, cut, batches, kept=kept_of)

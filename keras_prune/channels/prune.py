@@ -81,7 +81,9 @@ def prune_channels(
             removed channels, without training: layer by layer, by least squares, weights and biases are fitted so that
             the layer's outputs come as near as possible to those of the original. A thousand samples suffice. The
             report says how near each layer came; layers of other kinds, and those that are not trainable, are left as
-            they are. Defaults to None: the remaining weights keep their values.
+            they are. `"weights"`: without inputs, removed channels are merged into those that are kept and most like
+            them, by their filters and the statistics of BatchNormalization (Kim et al. 2020, "Neuron Merging"), which
+            gains less. Defaults to None: the remaining weights keep their values.
         strict: Raise if some operation has no rule. Defaults to False.
         plan: A plan to replay instead; then no `ratio`, `budget`, `threshold` or `ratios`. Defaults to None.
         keep_classes: Return a model of the same class, with smaller numbers in its configuration, in place of one that

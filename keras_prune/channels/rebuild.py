@@ -1,6 +1,6 @@
 """The model with fewer channels: every layer made from a changed configuration, every weight cut along its bindings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -17,18 +17,19 @@ from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.trace import Trace
 
 
-def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
+def rebuild(trace: Trace, keep: np.ndarray, values: Mapping[int, np.ndarray] | None = None) -> keras.Model:
     """Return a new model of the channels that are kept; the model itself is only read.
 
     Args:
         trace: What is known of the model.
         keep: Boolean array: for each atom, whether it is kept.
+        values: What to take in place of weights of the model, by identity. Defaults to None: their own values.
 
     Raises:
         RuntimeError: A layer came out in another shape than its rule says.
         ValueError: A layer cannot be copied, its copy computes something else, or two hold the same weight.
     """
-    rebuilder = _Rebuilder(trace, Kept(keep))
+    rebuilder = _Rebuilder(trace, Kept(keep), values or {})
     try:
         # In this scope Keras makes variables without a value, and at its end gives them the one named meanwhile: no
         # initialiser draws what would be overwritten at once, which takes about as long as all the rest.
@@ -36,7 +37,7 @@ def rebuild(trace: Trace, keep: np.ndarray) -> keras.Model:
             model = rebuilder.rebuilt()
     except ValueError:
         # Some layer needs the values of its variables while it is built, as a stateful LSTM does, or cannot be built.
-        rebuilder = _Rebuilder(trace, Kept(keep))
+        rebuilder = _Rebuilder(trace, Kept(keep), values or {})
         model = rebuilder.rebuilt()
     rebuilder.copy_learnt()
     return model
@@ -48,12 +49,14 @@ class _Rebuilder(Copier):
     Args:
         trace: What is known of the model.
         kept: The channels that are kept.
+        values: What to take in place of weights, by identity.
     """
 
-    def __init__(self, trace: Trace, kept: Kept):
+    def __init__(self, trace: Trace, kept: Kept, values: Mapping[int, np.ndarray]):
         super().__init__(trace.model)
         self._trace = trace
         self._kept = kept
+        self._new_values = values
         self._layers: list[tuple[keras.Layer, keras.Layer]] = []
         self._untouched: list[tuple[keras.Layer, keras.Layer]] = []
         self._cuts: dict[int, list[Binding]] = {}
@@ -170,7 +173,8 @@ class _Rebuilder(Copier):
 
     def _values(self, variable: keras.Variable) -> np.ndarray:
         """What a variable holds at the positions that are kept."""
-        values = whole = _keras.as_numpy(variable)
+        new = self._new_values.get(id(variable))
+        values = whole = _keras.as_numpy(variable) if new is None else new
         for binding in self._cuts.get(id(variable), ()):
             mask = self._kept.mask(binding.labels)
             if not mask.all():

@@ -75,7 +75,7 @@ class ChannelReport(ReportedMacs, Report):
         expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
             to none.
         compensated: The layers that were fitted again, or should have been, in the order of the graph. Defaults to
-            none: no data to compensate on, or every layer computes what it did.
+            none: nothing was compensated, or every layer computes what it did.
     """
 
     model: str

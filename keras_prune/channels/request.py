@@ -31,7 +31,7 @@ class ChannelRequest:
         data: What an importance criterion that needs data is measured on.
         loss: The loss of criteria that need one.
         recalibrate: Inputs to estimate BatchNormalization statistics on.
-        compensate: Inputs on which the layers that read removed channels are fitted again.
+        compensate: Inputs on which the layers that read removed channels are fitted again, or `"weights"`.
         strict: Whether an operation without a rule is an error.
         plan: A plan to replay instead.
         keep_classes: Whether the smaller model is of the same class.
@@ -69,6 +69,10 @@ class ChannelRequest:
             object.__setattr__(self, "importance", ChannelImportance(self.importance))
         if self.threshold is not None:
             object.__setattr__(self, "threshold", unit_threshold(self.threshold))
+        if isinstance(self.compensate, str) and self.compensate != "weights":
+            raise ValueError(
+                f'`compensate` must be inputs, or "weights" for without any. Received: compensate={self.compensate!r}'
+            )
         if self.ratios is None:
             object.__setattr__(self, "ratios", {})
         _ = self.limits  # raises now, not when they are first used

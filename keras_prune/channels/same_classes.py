@@ -35,7 +35,8 @@ def carry_out(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
 
 def analyze_for(model: keras.Model, request: ChannelRequest) -> ChannelAnalysis:
     """The channels that a request is about: of the model, or of what it must be written out as to keep its class."""
-    given = [each for each in (request.data, request.compensate, request.recalibrate) if each is not None]
+    given = [request.data, request.compensate, request.recalibrate]
+    given = [each for each in given if each is not None and not isinstance(each, str)]
     return analyze_channels(_written_out(model, given[0] if given else None) if request.keep_classes else model)
 
 

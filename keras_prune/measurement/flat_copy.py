@@ -99,13 +99,14 @@ class _FlatCopier(Copier):
     def layer(self, path: str, layer: keras.Layer) -> keras.Layer:
         copy = self._named(self.copies.copy(self._paths[id(layer)], layer))
         self.layers.append((layer, copy))
-        activation = getattr(copy, "activation", None)
+        holder: Any = copy.layer if isinstance(copy, keras.layers.TimeDistributed) else copy
+        activation = getattr(holder, "activation", None)
         plain = activation in (None, keras.activations.linear)
-        if self._apart and isinstance(layer, _WITH_ACTIVATION) and not plain:
+        if self._apart and isinstance(holder, _WITH_ACTIVATION) and not plain:
             self._activations[id(copy)] = self._named(
                 keras.layers.Activation(activation, name=f"{copy.name}_activation")
             )
-            copy.activation = keras.activations.linear
+            holder.activation = keras.activations.linear
         return copy
 
     def operation(self, operation: Any) -> Any:

@@ -31,18 +31,25 @@ def patches(
     """
     widths = [(extent - 1) * step + 1 for extent, step in zip(size, dilation, strict=True)]
     padded = np.pad(values, [(0, 0), *map(_pads, values.shape[1:-1], widths, strides, [padding] * len(size)), (0, 0)])
-    axes = tuple(range(1, values.ndim - 1))
-    seen = np.lib.stride_tricks.sliding_window_view(padded, widths, axes)  # samples, places, channels, window
-    rank = len(size)
-    steps: tuple[Any, ...] = (slice(None), *(slice(None, None, step) for step in strides))
-    apart: tuple[Any, ...] = (..., *(slice(None, None, step) for step in dilation))
-    seen = seen[steps][apart]
-    found = seen.shape[1 : 1 + rank]
-    where = np.arange(math.prod(found)) if places is None else places
-    places_of: tuple[Any, ...] = (slice(None), *np.unravel_index(where, found))
-    picked = seen[places_of]  # samples, rows, channels, window
-    picked = picked.reshape(*picked.shape[:3], -1)
-    return np.swapaxes(picked, 2, 3)
+    places_of = [
+        (length - width) // step + 1 for length, width, step in zip(padded.shape[1:-1], widths, strides, strict=True)
+    ]
+    if places is not None:
+        places_of_rows = np.unravel_index(places, places_of)
+    count = math.prod(places_of) if places is None else len(places)
+    seen = np.empty((len(values), count, math.prod(size), values.shape[-1]), values.dtype)
+    for number, offset in enumerate(np.ndindex(*size)):
+        first = [each * apart for each, apart in zip(offset, dilation, strict=True)]
+        if places is None:
+            where = [
+                slice(start, start + (many - 1) * step + 1, step)
+                for start, many, step in zip(first, places_of, strides, strict=True)
+            ]
+            seen[:, :, number] = padded[(slice(None), *where)].reshape(len(values), count, -1)
+        else:
+            at = [start + step * each for start, each, step in zip(first, places_of_rows, strides, strict=True)]
+            seen[:, :, number] = padded[(slice(None), *at)]
+    return seen
 
 
 def _pads(length: int, width: int, step: int, padding: str) -> tuple[int, int]:

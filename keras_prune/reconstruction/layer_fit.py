@@ -1,6 +1,7 @@
 """One weight fitted again: its equations are added up over the data, solved, and its values set."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -8,10 +9,11 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.measurement.batches import as_inputs
-from keras_prune.measurement.flat_copy import Runnable, Step
+from keras_prune.measurement.flat_copy import Step
+from keras_prune.reconstruction.frontier import Frontier
 from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.normal_equations import NormalEquations
+from keras_prune.reconstruction.readings import Reading
 from keras_prune.reconstruction.tails import Tail
 from keras_prune.validation import check_finite
 
@@ -49,11 +51,15 @@ class Use:
         step: The step in the smaller model.
         tail: What follows it there.
         target: The tensor of the original that is the target, and that of its copy.
+        given: What the weight reads. Defaults to None: the first input of the step.
+        wanted: What it should give, in the original, where that never leaves the layer. Defaults to None: `target`.
     """
 
     step: Step
     tail: Tail
     target: tuple[Any, Any]
+    given: Reading | None = None
+    wanted: Reading | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,22 +88,26 @@ class LayerFit:
     Args:
         view: The weight, in the smaller model.
         uses: All its uses.
-        before: The original.
-        after: The smaller model.
+        before: Values in the original.
+        after: Values in the smaller model.
         cut: What is kept of the tensors of the original.
         settings: How to fit.
     """
 
     def __init__(
-        self, view: LinearView, uses: Sequence[Use], before: Runnable, after: Runnable, cut: Cut, settings: Settings
+        self, view: LinearView, uses: Sequence[Use], before: Frontier, after: Frontier, cut: Cut, settings: Settings
     ):
         self._view, self._uses, self._cut, self._settings = view, uses, cut, settings
         self._norm = uses[0].tail.norm if view.bias is None and len(uses) == 1 else None
         self._intercept = view.bias is not None or self._norm is not None
-        reads = [[use.step.inputs[0][1], *use.tail.others] for use in uses]
-        self._reads = [len(each) for each in reads]
-        self._small = _probe(after.model, [tensor for each in reads for tensor in each])
-        self._whole = _probe(before.model, [use.target[1] for use in uses])
+        self._before, self._after = before, after
+        self._given = [use.given or Reading(use.step.inputs[0][1]) for use in uses]
+        self._wanted = [use.wanted or self._target_of(use) for use in uses]
+        # What is read of the smaller model for each use: the inputs of the weight, if they are a tensor, and the rest.
+        self._reads = [
+            [*([] if given.tensor is None else [given.tensor]), *use.tail.others]
+            for given, use in zip(self._given, uses, strict=True)
+        ]
 
     def run(self, batches: Iterable[Any], samples: int) -> FitResult | None:
         """Fits the weight; None if it gives what it should as it is.
@@ -113,21 +123,20 @@ class LayerFit:
         room = HELD
         for number, (x, *_) in enumerate(batches):
             for use, given, others, target in self._values(x):
-                wanted, *bounds = self._products(use, others, target)
-                if number == 0 and self._is_right(given, wanted, start):
+                if number == 0 and self._is_right(use, given[:8], [each[:8] for each in others], target[:8], start):
                     return None
-                places = self._places(wanted, most, samples, number)
+                places = self._places(target, most, samples, number)
+                wanted, *limits = self._products(use, others, target, places)
                 done = 0
-                limits = [self._view.rows(each, places) for each in bounds]
-                for columns, rows in equations.chunks(given, wanted, places):
-                    assert rows is not None
+                for columns in equations.columns(given, places):
+                    part = slice(done, done + columns.shape[1])
+                    rows = wanted[:, part]
                     equations.add_rows(columns, rows)
                     room -= columns.size
                     if held is not None and room >= 0:
-                        part = slice(done, done + rows.shape[1])
                         own = [each[:, part].astype(np.float32) for each in limits]
                         held.append(_Held(columns.astype(np.float32), rows.astype(np.float32), own))
-                    done += rows.shape[1]
+                    done += columns.shape[1]
         check_finite(equations.gram, "Activations", f"the inputs of {self._view.weight.path}")
         check_finite(equations.cross, "Activations", f"what {self._view.weight.path} should give")
         before = equations.error(start).sum()
@@ -181,33 +190,54 @@ class LayerFit:
             best = found
         return best
 
-    def _places(self, wanted: np.ndarray, most: int, samples: int, number: int) -> np.ndarray | None:
+    def _places(self, target: np.ndarray, most: int, samples: int, number: int) -> np.ndarray | None:
         """Which rows of each sample of a batch are taken; None for all, if they are not too many."""
-        there = self._view.rows(wanted[:1]).shape[1]
+        there = self._view.rows(target[:1]).shape[1]
         enough = -(-most // samples)
         if there <= enough:
             return None
         return np.sort(np.random.default_rng(number).choice(there, enough, replace=False))
 
     def _values(self, x: Any) -> Iterable[tuple[Use, np.ndarray, list[np.ndarray], np.ndarray]]:
-        small, whole = iter(self._small(x)), self._whole(x)
-        for use, count, target in zip(self._uses, self._reads, whole, strict=True):
-            given, *others = [next(small) for _ in range(count)]
-            yield use, given, others, self._cut(use.target[0], target)
+        small = iter(self._after.values([tensor for each in self._reads for tensor in each], x))
+        targets = [each.tensor for each in self._wanted if each.tensor is not None]
+        whole = iter(self._before.values(targets, x))
+        for use, given, wanted in zip(self._uses, self._given, self._wanted, strict=True):
+            read = given.values(x, None if given.tensor is None else next(small))
+            others = [next(small) for _ in use.tail.others]
+            yield use, read, others, wanted.values(x, None if wanted.tensor is None else next(whole))
 
-    def _products(self, use: Use, others: list[np.ndarray], target: np.ndarray) -> list[np.ndarray]:
-        """What the weight should give, and between which two limits it matters if there are some, in the same shape."""
+    def _target_of(self, use: Use) -> Reading:
+        whole, made = use.target
+        return Reading(made, change=functools.partial(self._cut, whole))
+
+    def _products(
+        self, use: Use, others: list[np.ndarray], target: np.ndarray, places: np.ndarray | None
+    ) -> list[np.ndarray]:
+        """Rows that the weight should give, and between which two limits they matter if there are some, likewise."""
+
+        def rows(values: np.ndarray) -> np.ndarray:  # of shape (groups, samples or 1, places, outputs)
+            found = self._view.rows(np.broadcast_to(values, (len(values), *target.shape[1:])), places)
+            return found.reshape(len(found), len(values), -1, found.shape[-1]).astype(np.float64)
+
         scale, shift = use.tail.scale_and_shift()
         scale = np.where(np.abs(scale) > 0, scale, 1.0)
-        rest = shift + sum(others)
+        scale, rest = (
+            rows(each[None]) if isinstance(each, np.ndarray) and each.ndim else each for each in (scale, shift)
+        )
+        for each in others:
+            rest = rest + rows(each)
+        aims = [(each - rest) / scale for each in (rows(target), *(use.tail.limits or ()))]
         wanted, *limits = (
-            np.broadcast_to((each - rest) / scale, target.shape) for each in (target, *(use.tail.limits or ()))
+            np.broadcast_to(each, aims[0].shape).reshape(len(aims[0]), -1, aims[0].shape[-1]) for each in aims
         )
         return [wanted, *([np.minimum(*limits), np.maximum(*limits)] if limits else [])]
 
-    def _is_right(self, given: np.ndarray, wanted: np.ndarray, start: np.ndarray) -> bool:
-        columns, rows = next(iter(NormalEquations(self._view, self._intercept).chunks(given[:8], wanted[:8])))
-        assert rows is not None
+    def _is_right(
+        self, use: Use, given: np.ndarray, others: list[np.ndarray], target: np.ndarray, start: np.ndarray
+    ) -> bool:
+        columns = next(iter(NormalEquations(self._view, self._intercept).columns(given)))
+        rows = self._products(use, others, target, None)[0][:, : columns.shape[1]]
         return bool(np.abs(columns @ start - rows).max() <= SAME * max(np.abs(rows).max(), 1e-30))
 
     def _weak(self) -> np.ndarray | None:
@@ -227,6 +257,8 @@ class LayerFit:
         elif self._norm is not None:  # which takes the mean of its inputs away: less of it is a bias
             mean = _keras.as_numpy(self._norm.moving_mean)
             self._norm.moving_mean.assign(mean - found[:, -1].reshape(mean.shape))
+        changed = [self._view.layer, *(use.step.operation for use in self._uses), self._norm]
+        self._after.forget(each for each in changed if each is not None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -244,18 +276,3 @@ class _Held:
         (low, high), products = self.limits, self.columns @ weights.astype(np.float32)
         aimed = np.where(self.rows <= low, np.minimum(products, low), self.rows)
         return np.where(self.rows >= high, np.maximum(products, high), aimed)
-
-
-def _probe(model: keras.Model, tensors: list[Any]) -> Callable[[Any], list[np.ndarray]]:
-    """Computes these tensors of a model, of a batch."""
-    different = list({id(tensor): tensor for tensor in tensors}.values())
-    part = keras.Model(model.input, different)
-    part.jit_compile = keras.backend.backend() == "jax"
-
-    def compute(x: Any) -> list[np.ndarray]:
-        found = dict(
-            zip(map(id, different), keras.tree.flatten(part.predict_on_batch(as_inputs(part, x))), strict=True)
-        )
-        return [np.asarray(found[id(tensor)]) for tensor in tensors]
-
-    return compute

@@ -10,6 +10,7 @@ import numpy as np
 from keras_prune import _keras
 from keras_prune.reconstruction.convolution_views import Convolution, Depthwise, Pointwise, Transposed
 from keras_prune.reconstruction.linear_view import LinearView, as_float, picked
+from keras_prune.reconstruction.recurrent_views import cell_views, gru_views
 
 
 def linear_views(layer: keras.Layer) -> list[LinearView]:
@@ -30,21 +31,23 @@ class _Einsum(LinearView):
     """A product that an equation describes: letters that all three have are groups.
 
     Args:
-        layer: An `EinsumDense`.
+        layer: An `EinsumDense`, or another layer that holds the weight.
         given: The letters of its inputs.
         kernel: Those of its weight.
         made: Those of its outputs.
+        name: The name of the weight.
+        bias: The bias that is added.
     """
 
-    def __init__(self, layer: Any, given: str, kernel: str, made: str):
+    def __init__(self, layer: Any, given: str, kernel: str, made: str, name: str, bias: Any):
         self._given, self._kernel, self._made = given, kernel, made
         shared = [letter for letter in kernel if letter in given and letter in made]
         inputs = [letter for letter in kernel if letter in given and letter not in made]
         outputs = [letter for letter in kernel if letter not in given]
         self._own = "".join(shared), "".join(inputs), "".join(outputs)
-        sizes = dict(zip(kernel, layer.kernel.shape, strict=True))
+        sizes = dict(zip(kernel, getattr(layer, name).shape, strict=True))
         self._sizes = sizes
-        super().__init__(layer, "kernel", layer.bias, math.prod(sizes[letter] for letter in shared))
+        super().__init__(layer, name, bias, math.prod(sizes[letter] for letter in shared))
 
     def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
         return picked(self._as_rows(as_float(inputs), self._given, self._own[1]), len(inputs), places)
@@ -89,34 +92,6 @@ class _Einsum(LinearView):
         return values.reshape(self.groups, -1, width)
 
 
-class _Gated(LinearView):
-    """What multiplies the inputs of a GRU, whose bias may have a row for the states too."""
-
-    def offsets(self) -> np.ndarray:
-        assert self.bias is not None
-        return _keras.as_numpy(self.bias).reshape(-1, self.weight.shape[-1])[:1]
-
-    def biases(self, offsets: np.ndarray) -> np.ndarray:
-        assert self.bias is not None
-        values = np.array(_keras.as_numpy(self.bias), offsets.dtype).reshape(-1, self.weight.shape[-1])
-        values[0] = offsets
-        return values.reshape(self.bias.shape)
-
-
-class _Reset(LinearView):
-    """What multiplies the states of a GRU that resets them before: its three gates read different ones."""
-
-    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
-        return picked(np.moveaxis(as_float(inputs).reshape(-1, 3, inputs.shape[-1]), 1, 0), len(inputs), places)
-
-    def matrices(self, values: np.ndarray | None = None) -> np.ndarray:
-        values = self._values(values)
-        return np.moveaxis(values.reshape(len(values), 3, -1), 1, 0)
-
-    def weights(self, matrices: np.ndarray) -> np.ndarray:
-        return np.moveaxis(matrices, 0, 1).reshape(self.weight.shape)
-
-
 def _bias(layer: Any) -> Any:
     return layer.bias if getattr(layer, "use_bias", False) else None
 
@@ -143,39 +118,38 @@ def _separable(layer: Any) -> list[LinearView]:
 
 
 def _einsum(layer: Any) -> list[LinearView]:
-    given, made = layer.equation.replace(" ", "").split("->")
+    axes = None if layer.bias is None else layer.bias_axes
+    view = view_of_equation(layer, layer.equation, "kernel", layer.bias, axes)
+    return [] if view is None else [view]
+
+
+def view_of_equation(layer: Any, equation: str, name: str, bias: Any, bias_axes: str | None) -> LinearView | None:
+    """A weight that is multiplied as `einsum` does; None if that is no product of matrices.
+
+    Args:
+        layer: The layer that holds it.
+        equation: That of the inputs and the weight.
+        name: The name of the weight.
+        bias: What is added to the products, None if there is nothing.
+        bias_axes: The letters of the bias.
+    """
+    given, made = equation.replace(" ", "").split("->")
     read, kernel = given.split(",")
     plain = read.replace("...", ""), kernel, made.replace("...", "")
     repeated = any(len(set(letters)) < len(letters) for letters in plain)
     lost = set(plain[0]) - set(kernel) - set(plain[2]) or set(kernel) - set(plain[0]) - set(plain[2])
-    own_bias = layer.bias is None or set(layer.bias_axes) == {each for each in kernel if each in plain[2]}
+    own_bias = bias is None or set(bias_axes or "") == {each for each in kernel if each in plain[2]}
     if repeated or lost or "..." in kernel or not own_bias or (read.count(".") != made.count(".")):
-        return []
-    return [_Einsum(layer, read, kernel, made)]
-
-
-def _cell(layer: Any) -> list[LinearView]:
-    return [
-        LinearView(layer, "kernel", _bias(layer), internal=True),
-        LinearView(layer, "recurrent_kernel", internal=True),
-    ]
-
-
-def _gru(layer: Any) -> list[LinearView]:
-    states = LinearView if layer.reset_after else _Reset
-    groups = 1 if layer.reset_after else 3
-    return [
-        _Gated(layer, "kernel", _bias(layer), internal=True),
-        states(layer, "recurrent_kernel", groups=groups, internal=True),
-    ]
+        return None
+    return _Einsum(layer, read, kernel, made, name, bias)
 
 
 _KINDS: dict[type, Callable[[Any], list[LinearView]]] = {
     keras.layers.Dense: _dense,
     keras.layers.EinsumDense: _einsum,
-    keras.layers.SimpleRNNCell: _cell,
-    keras.layers.LSTMCell: _cell,
-    keras.layers.GRUCell: _gru,
+    keras.layers.SimpleRNNCell: cell_views,
+    keras.layers.LSTMCell: cell_views,
+    keras.layers.GRUCell: gru_views,
 }
 for _cls in (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D):
     _KINDS[_cls] = _convolution

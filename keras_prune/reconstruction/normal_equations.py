@@ -43,6 +43,7 @@ class NormalEquations:
         self.cross = np.zeros((groups, width, outputs))
         self.squares, self.sums = np.zeros((groups, outputs)), np.zeros((groups, outputs))
         self.rows = 0
+        self._spectra: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> None:
         """Adds the inputs of a call, as `LinearView.columns` takes them, and what the weight should make of them."""
@@ -51,6 +52,7 @@ class NormalEquations:
 
     def add_rows(self, columns: np.ndarray, wanted: np.ndarray | None = None) -> None:
         """Adds rows that `chunks` made, and the products that should come out."""
+        self._spectra = {}
         for index, part in enumerate(columns.astype(np.float64, copy=False)):
             self.gram[index] += part.T @ part
             if wanted is not None:
@@ -76,6 +78,18 @@ class NormalEquations:
             counted: Which positions count, a boolean array of the first axes of the inputs; rows of the others are left
                 out. Defaults to None: all of them.
         """
+        wanted = None if targets is None else self._view.rows(targets, places).astype(np.float64)
+        kept = None if wanted is None else counted_rows(self._view, inputs, places, counted)
+        wanted = wanted if wanted is None or kept is None else wanted[:, kept]
+        done = 0
+        for columns in self.columns(inputs, places, counted):
+            yield columns, None if wanted is None else wanted[:, done : done + columns.shape[1]]
+            done += columns.shape[1]
+
+    def columns(
+        self, inputs: np.ndarray, places: np.ndarray | None = None, counted: np.ndarray | None = None
+    ) -> Iterable[np.ndarray]:
+        """The columns of `chunks` alone."""
         groups, width, _ = self.gram.shape
         # A window makes so many columns of each entry; what a place is differs, so this is only about right.
         factor = max(1, groups * width // max(inputs.shape[-1], 1))
@@ -84,14 +98,12 @@ class NormalEquations:
         for start in range(0, len(inputs), step):
             part = slice(start, start + step)
             columns = self._view.columns(inputs[part], places)
-            wanted = None if targets is None else self._view.rows(targets[part], places)
             kept = counted_rows(self._view, inputs[part], places, None if counted is None else counted[part])
-            if kept is not None:
-                columns, wanted = columns[:, kept], None if wanted is None else wanted[:, kept]
+            columns = columns if kept is None else columns[:, kept]
             padded = np.empty((groups, columns.shape[1], width))
             padded[..., : columns.shape[2]] = columns
             padded[..., columns.shape[2] :] = 1
-            yield padded, None if wanted is None else wanted.astype(np.float64)
+            yield padded
 
     def around_means(self) -> np.ndarray:
         """XᵀX of the inputs around their means, without the column of ones; needs one."""
@@ -125,7 +137,9 @@ class NormalEquations:
             gram = gram[:-1, :-1] - np.outer(sums, sums) / rows
             cross = cross[:-1] - np.outer(sums, totals) / rows
             squares, weights = squares - np.square(totals).sum() / rows, start[:-1]
-        values, vectors = np.linalg.eigh(gram)
+        if index not in self._spectra:
+            self._spectra[index] = np.linalg.eigh(gram)
+        values, vectors = self._spectra[index]
         values = np.where(values > len(gram) * np.finfo(np.float64).eps * values[-1], values, 0.0)
         rest = vectors.T @ (cross - gram @ weights)
         if ridge is None:

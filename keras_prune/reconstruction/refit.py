@@ -9,19 +9,25 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
+from keras_prune.graph.leaf_layers import Weight
 from keras_prune.graph.structure import Structure
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.flat_copy import Runnable, Step, make_runnable
+from keras_prune.reconstruction.bare_weights import BareWeights
+from keras_prune.reconstruction.frontier import Frontier
+from keras_prune.reconstruction.inner_fit import Backup, Kepts, OutputsError, restore, restored, use_inside
+from keras_prune.reconstruction.inner_products import InnerProducts, KeptOf, KeptPlaces, all_kept
 from keras_prune.reconstruction.layer_fit import Cut, LayerFit, Settings, Use
-from keras_prune.reconstruction.linear_view import LinearView
-from keras_prune.reconstruction.linear_views import linear_views
+from keras_prune.reconstruction.readings import reading_of
 from keras_prune.reconstruction.stand_ins import StandIns
+from keras_prune.reconstruction.step_parts import Part, parts_of
 from keras_prune.reconstruction.tails import Flow
 from keras_prune.reporting.numbers import number
 from keras_prune.reporting.progress import track
 from tflite_export.reporting import Shown, Table
 
-BATCH_SIZE = 128
+BATCH_SIZE = 256
+_WORSE = "the outputs of the layer would be worse: left as it was"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +35,7 @@ class LayerRefit(Shown):
     """One layer of the smaller model, and how near it comes to the original on the data.
 
     Args:
-        layer: Its path.
+        layer: Its path; with the name of the weight behind it, where a layer has several.
         inputs: The number of weights, the bias included, that each of its outputs has; None if it cannot be fitted.
         rows: The number of equations for each output: of samples, times places in an image or sequence. None if the
             layer was not fitted.
@@ -86,7 +92,12 @@ def count_samples(batches: Batches) -> int:
 
 
 def refit(
-    original: keras.Model, small: keras.Model, cut: Cut, batches: Batches, settings: Settings | None = None
+    original: keras.Model,
+    small: keras.Model,
+    cut: Cut,
+    batches: Batches,
+    settings: Settings | None = None,
+    kept: KeptOf = all_kept,
 ) -> tuple[LayerRefit, ...]:
     """Fit the weights of a smaller model so that it computes what the original does, in place; without training.
 
@@ -99,6 +110,7 @@ def refit(
         cut: What is kept of the values of a tensor of the original.
         batches: Inputs for both.
         settings: How to fit. Defaults to None: the defaults of `Settings`.
+        kept: What is kept of a weight of the original. Defaults to all of it.
 
     Returns:
         A record of each layer that was not right, in the order of the graph.
@@ -106,7 +118,7 @@ def refit(
     samples = count_samples(batches)
     before, after = (make_runnable(model, _paths(model), activations_apart=True) for model in (original, small))
     frozen = {id(after.twins[id(each)]) for each in small.variables if not each.trainable and id(each) in after.twins}
-    refitter = _Refitter(before, after, cut, settings or Settings(), frozen)
+    refitter = _Refitter(before, after, cut, settings or Settings(), frozen, Kepts(before, original, kept))
     found = refitter.run(batches, samples)
     for variable in small.variables:
         twin = after.twins.get(id(variable))
@@ -116,96 +128,187 @@ def refit(
 
 
 class _Refitter:
-    def __init__(self, before: Runnable, after: Runnable, cut: Cut, settings: Settings, frozen: set[int]):
+    def __init__(self, before: Runnable, after: Runnable, cut: Cut, settings: Settings, frozen: set[int], kepts: Kepts):
         self._before, self._after, self._cut, self._settings = before, after, cut, settings
-        self._frozen = frozen
+        self._values = Frontier(before.model), Frontier(after.model)
+        self._frozen, self._kepts = frozen, kepts
         self._matches = _matches(before.steps, after.steps)
         self._targets = StandIns(before, after, self._matches)
-        self._views = [_fitted(step) for step in after.steps]
-        last: dict[int, int] = {}  # the last use of a weight
+        bare = BareWeights(after.steps)
+        self._parts = [
+            [bare.parts[index]] if index in bare.parts else parts_of(step) for index, step in enumerate(after.steps)
+        ]
+        self._unread = {
+            index
+            for index, step in enumerate(after.steps)
+            if isinstance(step.operation, keras.layers.Embedding | Weight) and index not in bare.left
+        }
         self._holders: dict[int, set[int]] = {}
-        for index, (step, views) in enumerate(zip(after.steps, self._views, strict=True)):
-            for view in views:
-                last[id(view.weight)] = index
-                self._holders.setdefault(id(view.weight), set()).add(id(step.operation))
-        self._last = [max((last[id(view.weight)] for view in views), default=-1) for views in self._views]
+        for step in after.steps:
+            for variable in getattr(step.operation, "variables", ()):
+                self._holders.setdefault(id(variable), set()).add(id(step.operation))
+        last = {id(step.operation): index for index, step in enumerate(after.steps)}  # the last use of a layer
+        self._last = [last[id(step.operation)] for step in after.steps]
         self._flow = Flow(after)
+        self._errors: dict[int, OutputsError] = {}
         self.changed: set[int] = set()
 
     def run(self, batches: Batches, samples: int) -> tuple[LayerRefit, ...]:
-        todo = [index for index, views in enumerate(self._views) if views and self._last[index] == index]
-        todo = self._flow.order(todo, [self._views[index][0].matrices().shape[1] for index in todo])
+        ends = [index for index, parts in enumerate(self._parts) if parts and not parts[-1].inside]
+        scaled = self._flow.scales(ends)  # fitted with the weights before them
+        todo = [
+            index
+            for index, parts in enumerate(self._parts)
+            if parts and self._last[index] == index and id(self._after.steps[index].operation) not in scaled
+        ]
+        lasts = [self._parts[index][-1] for index in todo]
+        todo = self._flow.order(todo, [0 if each.inside else each.view.matrices().shape[1] for each in lasts])
         when = {index: number for number, index in enumerate(todo)}
         self._flow.settled = [when.get(last, -1) for last in self._last]
         found = [
-            self._fit(index, view, batches, samples)
+            each
             for index in track(todo, len(todo), f"Compensating {len(todo)} layers")
-            for view in self._views[index]
+            for each in self._fit_step(index, batches, samples)
         ]
-        return (*(each for each in found if each is not None), *self._left())
+        return (*found, *self._left())
+
+    def _fit_step(self, index: int, batches: Iterable[Any], samples: int) -> list[LayerRefit]:
+        """Fits the weights of a layer: those inside of it together or, if its outputs would be worse, one by one."""
+        found: dict[int, LayerRefit] = {}
+
+        def fit(*numbers: int) -> list[Backup]:
+            fits = [(number, *self._fit(index, number, batches, samples)) for number in numbers]
+            found.update((number, row) for number, row, _ in fits if row is not None)
+            return [backup for *_, backup in fits if backup is not None]
+
+        inside = [number for number, part in enumerate(self._parts[index]) if part.inside]
+        backups = fit(*inside)
+        if backups and self._is_worse(index, backups, batches):
+            for number in inside:
+                backups = fit(number)
+                if backups and self._is_worse(index, backups, batches):
+                    row = found[number]
+                    found[number] = dataclasses.replace(row, after=row.before, note=_WORSE)
+        fit(*(number for number in range(len(self._parts[index])) if number not in inside))
+        return list(found.values())
 
     def _left(self) -> list[LayerRefit]:
-        """The layers with fewer channels, or behind missing layers, that cannot be fitted, each once."""
+        """The layers with fewer channels, or behind missing layers, that cannot be fitted, each once.
+
+        Except those that read no channels.
+        """
         found: dict[str, LayerRefit] = {}
-        whole = zip(self._after.steps, self._views, self._matches, self._targets.changed(), strict=True)
-        for step, views, match, changed in whole:
+        whole = zip(self._after.steps, self._matches, self._targets.changed(), strict=True)
+        for index, (step, match, changed) in enumerate(whole):
+            if self._parts[index] or index in self._unread:
+                continue
             shapes = _shapes(step.operation)
             sliced = match is not None and shapes != _shapes(match.operation)
-            if not views and shapes and (sliced or changed):
+            if shapes and (sliced or changed):
                 note = f"no fit for a {type(step.operation).__name__}: left as {'sliced' if sliced else 'it was'}"
                 found[step.path] = LayerRefit(step.path, None, None, None, None, note)
         return list(found.values())
 
-    def _fit(self, index: int, view: LinearView, batches: Iterable[Any], samples: int) -> LayerRefit | None:
-        step = self._after.steps[index]
+    def _fit(
+        self, index: int, number: int, batches: Iterable[Any], samples: int
+    ) -> tuple[LayerRefit | None, Backup | None]:
+        """Fits one weight; returns its record if it was not right, and its values before if they were changed."""
+        step, part = self._after.steps[index], self._parts[index][number]
+        view = part.view
+        path = self._path(step, part)
         inputs = view.matrices().shape[1] + (view.bias is not None)
-        reason = self._unfit(index, view)
+        places = self._places(index)
+        reason = self._unfit(places, number)
         if reason:
-            return LayerRefit(step.path, inputs, None, None, None, reason)
-        uses = [
-            self._use(place, each)
-            for place, each in enumerate(self._after.steps)
-            if any(own.weight is view.weight for own in self._views[place])
-        ]
-        fit = LayerFit(view, uses, self._before, self._after, self._cut, self._settings)
+            return LayerRefit(path, inputs, None, None, None, reason), None
+        uses = [self._use(place, number) for place in places]
+        view = InnerProducts(view) if part.inside else view
+        fit = LayerFit(view, uses, *self._values, self._cut, self._settings)
+        backup = Backup(fit.variables)
         found = fit.run(batches, samples)
         if found is None:
-            return None
+            return None, None
         if found.changed:
             self.changed |= {id(each) for each in fit.variables}
         few = found.rows < found.inputs
         note = f"fewer rows than inputs ({found.rows} for {found.inputs}): more data would fit it better" if few else ""
         note = note if found.changed else "nothing better was found: left as it was"
-        return LayerRefit(step.path, found.inputs, found.rows, found.before, found.after, note)
+        row = LayerRefit(path, found.inputs, found.rows, found.before, found.after, note)
+        return row, backup if found.changed else None
 
-    def _unfit(self, index: int, view: LinearView) -> str:
+    def _path(self, step: Step, part: Part) -> str:
+        if isinstance(part.view.layer, Weight):  # the product has a name that nobody chose
+            return next(each.path for each in self._after.steps if each.operation is part.view.layer)
+        return f"{step.path}/{part.name}" if part.name else step.path
+
+    def _places(self, index: int) -> list[int]:
+        """The positions of all uses of a step's layer."""
+        layer = self._after.steps[index].operation
+        return [place for place, each in enumerate(self._after.steps) if each.operation is layer]
+
+    def _is_worse(self, index: int, backups: Sequence[Backup], batches: Iterable[Any]) -> bool:
+        """Whether the outputs of a layer are farther from the original's than with these values, which it then has."""
+        key = id(self._after.steps[index].operation)
+        if key not in self._errors:
+            steps = [(self._match(place), self._after.steps[place]) for place in self._places(index)]
+            with restored(backups):
+                self._errors[key] = OutputsError(self._before, self._after, steps, self._cut, batches)
+        error = self._errors[key]
+        least = error.value
+        if error.measure() <= least:
+            return False
+        restore(backups)
+        self._values[1].forget([self._after.steps[index].operation])
+        error.value = least
+        return True
+
+    def _use(self, place: int, number: int) -> Use:
+        """One use of a weight: what it reads there, and what it is fitted to."""
+        step, part = self._after.steps[place], self._parts[place][number]
+        if part.inside:
+            kept = self._kept(place, number)
+            assert kept is not None
+            parts = self._originals(place)[number], part
+            return use_inside(self._before, self._after, (self._match(place), step), parts, kept)
+        for sums in (self._settings.sums, False):
+            tail = self._flow.tail(place, sums)
+            target = self._targets.target(tail)
+            if target is not None:
+                return Use(step, tail, target, reading_of(self._after, step, part))
+        raise AssertionError(step.path)  # a normalisation that is used once has a match, as the layer has
+
+    def _match(self, place: int) -> Step:
+        """The same step of the original."""
+        match = self._matches[place]
+        assert match is not None
+        return match
+
+    def _originals(self, place: int) -> list[Part]:
+        """The weights of the same step of the original."""
+        return parts_of(self._match(place))
+
+    def _kept(self, place: int, number: int) -> KeptPlaces | None:
+        """What a weight inside of a layer has of that of the original; None if that has no such weight."""
+        originals, part = self._originals(place), self._parts[place][number]
+        if [each.name for each in originals] != [each.name for each in self._parts[place]]:
+            return None
+        return self._kepts.of(originals[number].view.weight, part.view.weight)
+
+    def _unfit(self, places: Sequence[int], number: int) -> str:
         """Why a weight is left as it is; empty if it is fitted."""
-        layer: Any = view.layer
-        if len(self._holders[id(view.weight)]) > 1:
+        part = self._parts[places[0]][number]
+        layer: Any = part.view.layer
+        if len(self._holders[id(part.view.weight)]) > 1:
             return "another layer has the same weight"
-        if id(view.weight) in self._frozen:
+        if id(part.view.weight) in self._frozen:
             return "not trainable"
         if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
             return "quantised, or with LoRA weights"
-        if self._matches[index] is None:
+        if any(self._matches[place] is None for place in places):
             return "used several times, and another layer is missing"
+        if part.inside and any(self._kept(place, number) is None for place in places):
+            return "the original has no such weight"
         return ""
-
-    def _use(self, index: int, step: Step) -> Use:
-        for sums in (self._settings.sums, False):
-            tail = self._flow.tail(index, sums)
-            target = self._targets.target(tail)
-            if target is not None:
-                return Use(step, tail, target)
-        raise AssertionError(step.path)  # a normalisation that is used once has a match, as the layer has
-
-
-def _fitted(step: Step) -> list[LinearView]:
-    """The weights of a step that can be fitted from outside: those that give what comes out of it."""
-    if not isinstance(step.operation, keras.Layer) or len(step.inputs) != 1 or len(step.outputs) != 1:
-        return []
-    views = linear_views(step.operation)
-    return [] if any(view.internal for view in views) else views
 
 
 def _shapes(operation: Any) -> list[tuple[int, ...]]:

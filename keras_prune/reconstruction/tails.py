@@ -7,7 +7,7 @@ model has now: they make up for the errors of the other branch. Where a ReLU fol
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -96,6 +96,16 @@ class Flow:
         reader = self._only_reader(made)
         limits = None if reader is None else _limits(reader.operation)
         return Tail(step, False, norm, others, limits, None if limits is None else reader)
+
+    def scales(self, indices: Iterable[int]) -> set[int]:
+        """The normalisations that are fitted together with the weights of these steps, before them: by identity.
+
+        Args:
+            indices: The positions of the steps.
+        """
+        steps = (self._steps[index] for index in indices)
+        found = (self._behind(step.outputs[0][1])[0] for step in steps if step.before_activation is None)
+        return {id(each.operation) for each in found if each is not None}
 
     def order(self, indices: Sequence[int], inputs: Sequence[int]) -> list[int]:
         """The order in which to fit steps: as they are computed, but of the terms of a sum those with most inputs last.

@@ -1,6 +1,5 @@
 """Tasks of keras_hub as people use them: pruned with their classes, they train, generate, and are saved as presets."""
 
-import keras
 import numpy as np
 import pytest
 from support.channel_zoo import difference, outputs, randomise

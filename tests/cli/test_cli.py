@@ -199,6 +199,15 @@ def test_prune_channels_compensates(folder, report):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
 
 
+def test_prune_channels_merges_without_data(folder, report):
+    expected = kp.prune_channels(keras.saving.load_model("model.keras"), 0.5, compensate="weights")
+    found = report("prune", "channels", "model.keras", "-o", "small.keras", "--ratio=0.5", "--compensate", "weights")
+    assert [row["note"] for row in found["compensated"]] == ["expected, without data"] * 2
+    weights = keras.saving.load_model("small.keras").get_weights()
+    for mine, theirs in zip(weights, expected.model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
 def test_prune_layers_compensates_on_a_file_of_its_own(folder, report):
     x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
     np.savez("inputs.npz", x=x)

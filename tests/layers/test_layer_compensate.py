@@ -149,6 +149,7 @@ def test_what_is_left_as_it_was_is_named():
     shared = layers.Dense(8, name="shared")
     x = layers.Add(name="sum")([inputs, layers.Dense(8, activation="tanh", name="branch")(inputs)])
     x = layers.LSTM(8, return_sequences=True, name="recurrent")(shared(shared(x)))
+    x = layers.TimeDistributed(keras.Sequential([keras.Input((8,)), layers.Dense(4)]), name="each")(x)
     frozen = layers.Dense(2, name="out", trainable=False)
     model = randomise(keras.Model(inputs, frozen(layers.GlobalAveragePooling1D()(x))))
     result = kp.prune_layers(model, "sum", compensate=inputs_of((6, 8)))
@@ -156,7 +157,8 @@ def test_what_is_left_as_it_was_is_named():
     assert notes == {
         "shared": "used several times, and another layer is missing",
         "out": "not trainable",
-        "recurrent": "no fit for a LSTM: left as it was",
+        "recurrent/kernel": "",
+        "each": "no fit for a TimeDistributed: left as it was",
     }
     for old, new in zip(model.get_layer("shared").weights, result.model.get_layer("shared").weights, strict=True):
         assert np.array_equal(array(old), array(new))

@@ -68,7 +68,7 @@ def example(task, length=6, count=2):
     """Inputs of a task of tokens: none of them is padding."""
     rng = np.random.default_rng(1)
     found = {}
-    for name, tensor in task.input.items():
+    for name in task.input:
         high = 2 if "segment" in name else 5 if "positions" in name else 7
         size = 2 if "mask_positions" in name else length
         ones = name == "padding_mask"

@@ -1,0 +1,69 @@
+"""What a weight reads in a batch: a tensor of a flat model, or what is recorded inside of one of its layers."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prune.graph.stateful import states_untouched
+from keras_prune.measurement.batches import as_inputs
+from keras_prune.measurement.flat_copy import Runnable, Step
+from keras_prune.measurement.layer_inputs import input_hooks
+from keras_prune.reconstruction.step_parts import Part
+
+Compute = Callable[[Any], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reading:
+    """Values that are computed of each batch.
+
+    Args:
+        tensor: A tensor of the flat model, whose value they are. Defaults to None.
+        inside: Computes them of a batch, if they are no tensor. Defaults to None.
+        change: What is made of them. Defaults to None: they are taken as they are.
+    """
+
+    tensor: Any = None
+    inside: Compute | None = None
+    change: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def values(self, x: Any, tensor: np.ndarray | None) -> np.ndarray:
+        """The values.
+
+        Args:
+            x: The batch.
+            tensor: The value of the tensor, if there is one.
+        """
+        found = tensor if self.inside is None else self.inside(x)
+        assert found is not None
+        return found if self.change is None else self.change(found)
+
+
+def reading_of(model: Runnable, step: Step, part: Part, change: Any = None) -> Reading:
+    """What a weight reads.
+
+    Args:
+        model: The flat model.
+        step: The use of the layer there.
+        part: The weight.
+        change: As `Reading` takes it.
+    """
+    if part.reads is not None:
+        return Reading(part.reads, change=change)
+    return Reading(inside=_recorder(model, step, part), change=change)
+
+
+def _recorder(model: Runnable, step: Step, part: Part) -> Compute:
+    upto = keras.Model(model.model.input, [tensor for _, tensor in step.outputs])
+
+    def compute(x: Any) -> np.ndarray:
+        found: list[np.ndarray] = []
+        hooks = {id(part.recorder): {part.view.name: lambda given, _: found.append(np.array(given))}}  # it may be lent
+        with states_untouched(upto), input_hooks(upto, hooks):
+            upto(as_inputs(upto, x), training=False)
+        return found[-1]  # earlier ones are of earlier uses
+
+    return compute
