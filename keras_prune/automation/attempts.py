@@ -130,12 +130,15 @@ class Attempts:
 
     def _new(self, attempt: Attempt, name: str) -> Decision:
         start = self._clock.passed
-        pruned = attempt.method.prune(self.model_of(attempt.base), attempt.allocation)
+        base = self.model_of(attempt.base)
+        compensated = self._job.compensate and attempt.kind == "channels"
+        pruned = attempt.method.prune(base, attempt.allocation, self._job.inputs(base) if compensated else None)
         tuned = self._job.train(pruned, Effort(attempt.epochs, self.number, attempt.hopeless))
         epochs = attempt.base.epochs + tuned.epochs
         ratios = ", ".join(f"{layer} {ratio:.0%}" for layer, ratio in attempt.allocation.items())
         kept = f"{attempt.kept:.1%} of the {attempt.what} kept"
-        done = f"{attempt.label}, {kept} (pruned: {ratios}), epochs of fine-tuning: {epochs}"
+        how = f"{kept} (pruned: {ratios}{'; compensated' if compensated else ''})"
+        done = f"{attempt.label}, {how}, epochs of fine-tuning: {epochs}"
         history = attempt.history + tuned.values[1 if attempt.history else 0 :]
         words = (self._journal.folder, done, epochs, attempt.label, tuned, history)
         candidate, reason = self._exported(pruned, name, words)

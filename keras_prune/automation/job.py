@@ -23,6 +23,7 @@ from keras_prune.storage import write_with
 from tflite_export.scratch import temporary_folder
 
 REPRESENTATIVE = 200  # samples for the ranges of int8
+CALIBRATION = 1024  # samples to compensate on
 _FEW = 8  # samples to run a file with of which only the costs count
 
 
@@ -43,6 +44,7 @@ class Job:
         guess: Expected time of fine-tuning, in seconds, before any was measured. Defaults to 0.
         input_type: The type of the files' inputs, as `tflite_export.export` takes it. Defaults to None, float32.
         output_type: That of their outputs, likewise.
+        compensate: Whether models with fewer channels are compensated before they are fine-tuned. Defaults to False.
     """
 
     model: keras.Model
@@ -57,6 +59,7 @@ class Job:
     guess: float = 0.0
     input_type: str | None = None
     output_type: str | None = None
+    compensate: bool = False
 
     def train(self, model: keras.Model, effort: Effort) -> FineTuned:
         """Fine-tune a model that was just pruned, in place; the epoch that is best on the validation data is kept."""
@@ -141,7 +144,7 @@ class Job:
         return Candidate("probe", nothing, nothing, **_costs(plain, report), path=path, done="")
 
     def _export(self, plain: keras.Model, path: pathlib.Path, inputs: Any) -> Any:
-        representative = self._representative(plain) if self.quantize in ("int8", "int16x8") else None
+        representative = self.inputs(plain, REPRESENTATIVE) if self.quantize in ("int8", "int16x8") else None
         return tflite_export.export(
             plain,
             path,
@@ -169,8 +172,14 @@ class Job:
             return {"x": InMemory([keras.utils.unpack_x_y_sample_weight(tuple(each)) for each in self.train_data])}
         return {"x": self.train_data}
 
-    def _representative(self, model: keras.Model) -> Any:
-        return _as_model_takes(model, _first_inputs(Batches(self.train_data, model, with_targets=True)))
+    def inputs(self, model: keras.Model, count: int = CALIBRATION) -> Any:
+        """The inputs of the first training samples, as a model takes them.
+
+        Args:
+            model: The model.
+            count: Number of samples. Defaults to as many as models are compensated on.
+        """
+        return _as_model_takes(model, _first_inputs(Batches(self.train_data, model, with_targets=True), count))
 
 
 def _costs(plain: keras.Model, report: Any) -> dict[str, Any]:
@@ -186,16 +195,16 @@ def _costs(plain: keras.Model, report: Any) -> dict[str, Any]:
     }
 
 
-def _first_inputs(batches: Iterable[Any]) -> Any:
+def _first_inputs(batches: Iterable[Any], most: int) -> Any:
     """Return the inputs of the first samples, joined."""
     found, count = [], 0
     for x, _, _ in batches:
         found.append(x)
         count += len(keras.tree.flatten(x)[0])
-        if count >= REPRESENTATIVE:
+        if count >= most:
             break
     columns = zip(*(keras.tree.flatten(x) for x in found), strict=True)
-    return keras.tree.pack_sequence_as(found[0], [np.concatenate(column)[:REPRESENTATIVE] for column in columns])
+    return keras.tree.pack_sequence_as(found[0], [np.concatenate(column)[:most] for column in columns])
 
 
 def _as_model_takes(model: keras.Model, x: Any) -> Any:

@@ -1,7 +1,7 @@
 """The methods of a search: removing channels, and setting single weights to zero."""
 
 from collections.abc import Hashable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -57,9 +57,16 @@ class Channels:
         """What an allocation removes: equal for two that give the same model."""
         return tuple(sorted(self._plan(allocation).removed.items()))
 
-    def prune(self, model: keras.Model, allocation: Allocation) -> keras.Model:
-        """A smaller model. It may have lost channels before; ratios are of what the method began with."""
-        return carry_out(model, ChannelRequest(0.0, ratios=self._ratios(allocation), original=self._sizes)).model
+    def prune(self, model: keras.Model, allocation: Allocation, compensate: Any = None) -> keras.Model:
+        """A smaller model. It may have lost channels before; ratios are of what the method began with.
+
+        Args:
+            model: The model.
+            allocation: Which fraction of each group is missing then.
+            compensate: As `prune_channels` takes it. Defaults to None: the weights that are kept stay as they are.
+        """
+        asked = {"ratios": self._ratios(allocation), "compensate": compensate, "original": self._sizes}
+        return carry_out(model, ChannelRequest(0.0, **asked)).model
 
     def _plan(self, allocation: Allocation) -> ChannelPlan:
         return RemovalOrder(self._analysis, Limits(ratios=self._ratios(allocation)), self._scores).plan(0)
@@ -89,8 +96,14 @@ class Weights:
         """What an allocation removes: equal for two that give the same model."""
         return tuple(round(allocation.get(name, 0.0) * size) for name, size in self._sizes.items())
 
-    def prune(self, model: keras.Model, allocation: Allocation) -> keras.Model:
-        """Return a model with masks. Zeros of `model` are pruned first: ratios only rise, so they are kept zero."""
+    def prune(self, model: keras.Model, allocation: Allocation, compensate: Any = None) -> keras.Model:
+        """Return a model with masks. Zeros of `model` are pruned first: ratios only rise, so they are kept zero.
+
+        Args:
+            model: The model.
+            allocation: Which fraction of each layer is pruned then.
+            compensate: Not used: the layers that read channels are compensated.
+        """
         targets = {pattern: ratio for name, ratio in allocation.items() for pattern in self._patterns[name]}
         return prune_weights(model, 0.0, targets=targets)
 

@@ -91,8 +91,8 @@ def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedCh
     values, refits = merge_channels(analysis.trace, Kept(keep)) if merged else ({}, ())
     small = rebuild(analysis.trace, keep, values)
     if calibration is not None:
-        refits = compensate_channels(analysis.trace, keep, small, calibration)
-    if batches is not None:
+        refits = compensate_channels(analysis.trace, keep, small, calibration, batches)
+    elif batches is not None:
         recalibrate_statistics(small, batches)
     thresholds = {} if choice is None else choice.thresholds
     report = make_report(analysis, costs, plan, keep, asked, request, budgets, thresholds, refits)

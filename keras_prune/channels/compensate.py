@@ -14,7 +14,9 @@ from keras_prune.tracing.labels import collapse
 from keras_prune.tracing.trace import Trace
 
 
-def compensate_channels(trace: Trace, keep: np.ndarray, small: keras.Model, batches: Batches) -> tuple[LayerRefit, ...]:
+def compensate_channels(
+    trace: Trace, keep: np.ndarray, small: keras.Model, batches: Batches, recalibrate: Batches | None = None
+) -> tuple[LayerRefit, ...]:
     """Fit the layers of the smaller model to what the original computes, in place.
 
     Args:
@@ -22,6 +24,7 @@ def compensate_channels(trace: Trace, keep: np.ndarray, small: keras.Model, batc
         keep: For each atom, whether it was kept.
         small: The smaller model.
         batches: Inputs.
+        recalibrate: Inputs on which BatchNormalization statistics are estimated first. Defaults to None.
 
     Returns:
         A record of each layer that did not compute what it should.
@@ -47,4 +50,4 @@ def compensate_channels(trace: Trace, keep: np.ndarray, small: keras.Model, batc
             factor *= 1.0 if each.rescale is None else each.rescale(kept)
         return KeptPlaces(found, factor)
 
-    return refit(trace.model, small, cut, batches, kept=kept_of)
+    return refit(trace.model, small, cut, batches, kept=kept_of, recalibrate=recalibrate)

@@ -59,15 +59,14 @@ class Moments:
     covariance: np.ndarray
 
     @property
+    def is_finite(self) -> bool:
+        """Whether weights that are not finite had no part in them."""
+        return bool(np.isfinite(self.mean).all() and np.isfinite(self.covariance).all())
+
+    @property
     def second(self) -> np.ndarray:
         """The moments around zero."""
         return self.covariance + np.outer(self.mean, self.mean)
-
-    def scaled(self, mean: np.ndarray, deviation: np.ndarray) -> "Moments":
-        """With this mean and standard deviation, and the same correlations."""
-        own = np.sqrt(np.maximum(np.diag(self.covariance), 1e-30))
-        factor = deviation / own
-        return Moments(mean, self.covariance * np.outer(factor, factor))
 
     def through(self, function: Callable[[Any], Any]) -> "Moments":
         """What a function of each entry makes of a normal distribution."""
@@ -89,7 +88,7 @@ def expected_moments(model: Runnable) -> dict[int, Moments]:
     known: dict[int, Moments] = {}
     for step in model.steps:
         made = _made(step, [known.get(id(tensor)) for _, tensor in step.inputs])
-        if made is None or len(step.outputs) != 1:
+        if made is None or len(step.outputs) != 1 or not made.is_finite:
             continue
         if step.before_activation is not None:
             known[id(step.before_activation)] = made
@@ -132,22 +131,27 @@ def _channels(step: Step) -> int:
 
 
 def _normalised(layer: Any, given: Moments | None, variance: Any) -> Moments | None:
-    scale, offset = getattr(layer, "gamma", None), getattr(layer, "beta", None)
-    scale = getattr(layer, "scale", None) if scale is None and isinstance(layer, _NORMS) else scale
-    sized = [each for each in (scale, offset, variance) if hasattr(each, "shape")]
-    if not sized or len(sized[0].shape) != 1:
+    """What a normalisation makes: its offset and scale say the mean and the deviation.
+
+    Args:
+        layer: The normalisation.
+        given: The moments before it, of which the correlations count; None: they are unknown, and taken to be 0.
+        variance: The moving variance of a BatchNormalization; None: the layer takes that of its inputs.
+    """
+    rms = isinstance(layer, keras.layers.RMSNormalization)
+    scale, offset = (layer.scale, None) if rms else (getattr(layer, "gamma", None), getattr(layer, "beta", None))
+    vectors = [_keras.as_numpy(each).astype(np.float64) for each in (scale, offset, variance) if each is not None]
+    if not vectors or vectors[0].ndim != 1:
         return None
-    size = int(sized[0].shape[0])
+    size = len(vectors[0])
     if given is None or len(given.mean) != size:
         given = Moments(np.zeros(size), np.eye(size))
-    deviation = np.abs(_keras.as_numpy(scale)) if hasattr(scale, "shape") else np.ones(size)
-    signs = np.sign(_keras.as_numpy(scale)) if hasattr(scale, "shape") else np.ones(size)
+    factors = np.ones(size) if scale is None else vectors[0]
     if variance is not None:
-        known = _keras.as_numpy(variance).astype(np.float64)
-        deviation = deviation * np.sqrt(known / (known + layer.epsilon))
-    mean = _keras.as_numpy(offset).astype(np.float64) if hasattr(offset, "shape") else np.zeros(size)
-    found = given.scaled(mean, deviation.astype(np.float64))
-    return Moments(found.mean, found.covariance * np.outer(signs, signs))
+        factors = factors * np.sqrt(vectors[-1] / (vectors[-1] + layer.epsilon))
+    mean = np.zeros(size) if offset is None else _keras.as_numpy(offset).astype(np.float64)
+    own = np.sqrt(np.maximum(np.diag(given.covariance), 1e-30))
+    return Moments(mean, given.covariance * np.outer(factors / own, factors / own))
 
 
 def _linear(view: LinearView, given: Moments | None, channels: int) -> Moments | None:
@@ -186,7 +190,8 @@ def _sum(given: Sequence[Moments | None]) -> Moments | None:
     terms = [each for each in given if each is not None]
     if len(terms) < len(given) or len({len(each.mean) for each in terms}) > 1:
         return None
-    return Moments(sum(each.mean for each in terms), sum(each.covariance for each in terms))
+    means, covariances = ([getattr(each, name) for each in terms] for name in ("mean", "covariance"))
+    return Moments(np.sum(means, axis=0), np.sum(covariances, axis=0))
 
 
 def _side_by_side(given: Sequence[Moments]) -> Moments:

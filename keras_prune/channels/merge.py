@@ -48,13 +48,13 @@ class Merge:
         Args:
             moments: Of all channels.
             keep: For each whether it is kept.
-            constants: Whether a constant can be made up for.
+            constants: Whether what reads them can add a constant.
         """
         kept, removed = np.flatnonzero(keep), np.flatnonzero(~keep)
         whole = moments.second
         aims = moments.covariance if constants else whole
         given, wanted = aims[np.ix_(kept, kept)], aims[np.ix_(kept, removed)]
-        held = given + RIDGE * np.trace(given) / len(kept) * np.eye(len(kept))
+        held = given + (RIDGE * np.trace(given) / len(kept) + 1e-30) * np.eye(len(kept))
         combination = np.linalg.solve(held, wanted)
         own, squares = np.diag(whole)[removed], np.diag(whole)[kept]
         cross = whole[np.ix_(kept, removed)]
@@ -82,7 +82,8 @@ class Merge:
         left = _combined(moments, part)
         left = Moments(left.mean - self.constant, left.covariance)
         scale = max(_energy(Moments(0 * moments.mean, moments.covariance), weights), 1e-30)
-        return tuple(_energy(each, weights[self.removed]) / scale for each in (gone, left))
+        before, after = (_energy(each, weights[self.removed]) / scale for each in (gone, left))
+        return before, after
 
 
 def _combined(moments: Moments, parts: np.ndarray) -> Moments:

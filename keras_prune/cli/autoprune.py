@@ -88,6 +88,11 @@ Needs TensorFlow and LiteRT: pip install tensorflow ai-edge-litert""",
         help="epochs of fine-tuning in each round (default: 2)",
     )
     parser.add_argument(
+        "--compensate",
+        action="store_true",
+        help="fit the layers that read removed channels again before each fine-tuning, on the first 1,024 samples",
+    )
+    parser.add_argument(
         "--optimizer",
         metavar="NAME",
         help="Keras optimizer for fine-tuning, such as adam (default: that which the model was compiled with, or adam)",
@@ -180,6 +185,7 @@ def run(args: argparse.Namespace) -> Result:
             input_type=args.input_type,
             output_type=args.output_type,
             fine_tune_epochs=args.fine_tune_epochs,
+            compensate=args.compensate,
             optimizer=args.optimizer,
             loss=args.loss,
             batch_size=args.batch_size,

@@ -65,8 +65,8 @@ def wanda(unit: Unit, statistics: Statistics) -> np.ndarray | None:
 
 
 def reconstruction(unit: Unit, statistics: ChannelOnlyStatistics) -> np.ndarray | None:
-    """Reconstruction: the channels that a layer reads are taken away one by one, each time the one without which least
-    squares can restore most of what the layer gives; the score of a channel is the error once it is gone, relative to
-    the sum of squares of the outputs (the order of Hassibi and Stork 1993, for what He et al. 2017 compensate).
+    """Reconstruction: the channels of a group are taken away one by one, each time the one without which least squares
+    can restore most of what the layers that read it give; the score of a channel is the error once it is gone, relative
+    to the sum of squares of the outputs (the order of Hassibi and Stork 1993, for what He et al. 2017 compensate).
     """
     return statistics.errors_without(unit)

@@ -14,6 +14,7 @@ from keras_prune.reconstruction.frontier import Frontier
 from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.normal_equations import NormalEquations
 from keras_prune.reconstruction.readings import Reading
+from keras_prune.reconstruction.softmax_fit import can_fit_softmax, fit_softmax
 from keras_prune.reconstruction.tails import Tail
 from keras_prune.validation import check_finite
 
@@ -36,11 +37,14 @@ class Settings:
         sweeps: How often those before a ReLU are fitted again, now that it is known which values are below zero.
             Defaults to 3.
         sums: Whether sums with shortcuts are fitted, rather than their terms. Defaults to True.
+        softmax: Whether the probabilities that a softmax makes are fitted, where a `Dense` stands before it. Defaults
+            to True.
     """
 
     ridge: float | None = None
     sweeps: int = 3
     sums: bool = True
+    softmax: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,7 +123,8 @@ class LayerFit:
         start = self._start()
         equations = NormalEquations(self._view, self._intercept)
         most = max(ROWS, ROWS_FOR_EACH_INPUT * equations.gram.shape[1])
-        held: list[_Held] | None = [] if any(use.tail.limits for use in self._uses) and self._settings.sweeps else None
+        sweeps = bool(self._settings.sweeps) and any(use.tail.limits for use in self._uses)
+        held: list[_Held] | None = [] if sweeps or self._before_softmax() else None
         room = HELD
         for number, (x, *_) in enumerate(batches):
             for use, given, others, target in self._values(x):
@@ -141,8 +146,10 @@ class LayerFit:
         check_finite(equations.cross, "Activations", f"what {self._view.weight.path} should give")
         before = equations.error(start).sum()
         found = self._solve(equations, start)
-        if held is not None and room >= 0:
-            found = self._refine(equations, start, found, held)
+        exact = equations.error(found).sum() <= np.square(SAME) * equations.squares.sum()
+        if held is not None and room >= 0 and not exact:
+            refine = self._fit_softmax if self._before_softmax() else self._refine
+            found = refine(equations, start, found, held)
         after = equations.error(found).sum()
         whole = (equations.squares - np.square(equations.sums) / max(equations.rows, 1)).sum()
         scale = max(float(whole), 1e-12 * float(np.sum(equations.squares)), 1e-30)  # outputs may be constant
@@ -189,6 +196,24 @@ class LayerFit:
                 break
             best = found
         return best
+
+    def _fit_softmax(
+        self, equations: NormalEquations, start: np.ndarray, found: np.ndarray, held: Sequence["_Held"]
+    ) -> np.ndarray:
+        """Fits the probabilities, where that leaves the products better than they were too."""
+        if not can_fit_softmax(equations.rows, *found.shape[1:]):
+            return found
+        columns, logits = (
+            np.concatenate([values[0] for values in each]).astype(np.float64)
+            for each in ([part.columns for part in held], [part.rows for part in held])
+        )
+        best = fit_softmax(columns, logits, found[0], self._intercept)[None]
+        return best if equations.error(best).sum() < equations.error(start).sum() else found
+
+    def _before_softmax(self) -> bool:
+        tails = [use.tail for use in self._uses]
+        plain = type(self._view) is LinearView and all(each.norm is None and not each.others for each in tails)
+        return self._settings.softmax and plain and all(each.softmax for each in tails)
 
     def _places(self, target: np.ndarray, most: int, samples: int, number: int) -> np.ndarray | None:
         """Which rows of each sample of a batch are taken; None for all, if they are not too many."""

@@ -82,6 +82,36 @@ class LinearView:
         return np.moveaxis(values.reshape(-1, self.groups, values.shape[-1] // self.groups), 1, 0)
 
 
+class WrappedView(LinearView):
+    """A view of the same weight that reads its inputs or outputs in another form, as classes that derive from it say.
+
+    Args:
+        view: The weight.
+    """
+
+    def __init__(self, view: LinearView):
+        super().__init__(view.layer, view.name, view.bias, view.groups, view.internal)
+        self._view, self.by_position = view, view.by_position
+
+    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        return self._view.columns(inputs, places)
+
+    def rows(self, outputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        return self._view.rows(outputs, places)
+
+    def matrices(self, values: np.ndarray | None = None) -> np.ndarray:
+        return self._view.matrices(values)
+
+    def weights(self, matrices: np.ndarray) -> np.ndarray:
+        return self._view.weights(matrices)
+
+    def offsets(self) -> np.ndarray:
+        return self._view.offsets()
+
+    def biases(self, offsets: np.ndarray) -> np.ndarray:
+        return self._view.biases(offsets)
+
+
 def counted_rows(
     view: LinearView, inputs: np.ndarray, places: np.ndarray | None, counted: np.ndarray | None
 ) -> np.ndarray | None:
@@ -101,38 +131,6 @@ def counted_rows(
         return None
     found = np.repeat(positions, rows // positions.shape[1], axis=1)
     return (found if places is None else found[:, places]).reshape(-1)
-
-
-class WrappedView(LinearView):
-    """A view of the same weight that reads its inputs or outputs in another form, as classes that derive from it say.
-
-    Args:
-        view: The weight.
-    """
-
-    by_position = False
-
-    def __init__(self, view: LinearView):
-        super().__init__(view.layer, view.name, view.bias, view.groups, view.internal)
-        self._view = view
-
-    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
-        return self._view.columns(inputs, places)
-
-    def rows(self, outputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
-        return self._view.rows(outputs, places)
-
-    def matrices(self, values: np.ndarray | None = None) -> np.ndarray:
-        return self._view.matrices(values)
-
-    def weights(self, matrices: np.ndarray) -> np.ndarray:
-        return self._view.weights(matrices)
-
-    def offsets(self) -> np.ndarray:
-        return self._view.offsets()
-
-    def biases(self, offsets: np.ndarray) -> np.ndarray:
-        return self._view.biases(offsets)
 
 
 def picked(rows: np.ndarray, samples: int, places: np.ndarray | None) -> np.ndarray:

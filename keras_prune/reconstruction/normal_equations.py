@@ -79,31 +79,39 @@ class NormalEquations:
                 out. Defaults to None: all of them.
         """
         wanted = None if targets is None else self._view.rows(targets, places).astype(np.float64)
-        kept = None if wanted is None else counted_rows(self._view, inputs, places, counted)
-        wanted = wanted if wanted is None or kept is None else wanted[:, kept]
         done = 0
-        for columns in self.columns(inputs, places, counted):
-            yield columns, None if wanted is None else wanted[:, done : done + columns.shape[1]]
+        for start, columns in self._columns(inputs, places):
+            rows = None if wanted is None else wanted[:, done : done + columns.shape[1]]
             done += columns.shape[1]
+            here = None if counted is None else counted[start:][: self._samples(inputs, places)]
+            kept = counted_rows(self._view, inputs[start:], places, here)
+            if kept is not None:
+                columns, rows = columns[:, kept], None if rows is None else rows[:, kept]
+            yield columns, rows
 
-    def columns(
-        self, inputs: np.ndarray, places: np.ndarray | None = None, counted: np.ndarray | None = None
-    ) -> Iterable[np.ndarray]:
-        """The columns of `chunks` alone."""
+    def columns(self, inputs: np.ndarray, places: np.ndarray | None = None) -> Iterable[np.ndarray]:
+        """The columns of `chunks` alone, all of them."""
+        for _, columns in self._columns(inputs, places):
+            yield columns
+
+    def _columns(self, inputs: np.ndarray, places: np.ndarray | None) -> Iterable[tuple[int, np.ndarray]]:
+        """With the first sample of each."""
+        groups, width, _ = self.gram.shape
+        step = self._samples(inputs, places)
+        for start in range(0, len(inputs), step):
+            columns = self._view.columns(inputs[start : start + step], places)
+            padded = np.empty((groups, columns.shape[1], width))
+            padded[..., : columns.shape[2]] = columns
+            padded[..., columns.shape[2] :] = 1
+            yield start, padded
+
+    def _samples(self, inputs: np.ndarray, places: np.ndarray | None) -> int:
+        """Of how many samples the columns are held at once."""
         groups, width, _ = self.gram.shape
         # A window makes so many columns of each entry; what a place is differs, so this is only about right.
         factor = max(1, groups * width // max(inputs.shape[-1], 1))
         size = inputs.size // max(len(inputs), 1) if places is None else len(places) * inputs.shape[-1]
-        step = max(1, CHUNK // max(1, factor * size))
-        for start in range(0, len(inputs), step):
-            part = slice(start, start + step)
-            columns = self._view.columns(inputs[part], places)
-            kept = counted_rows(self._view, inputs[part], places, None if counted is None else counted[part])
-            columns = columns if kept is None else columns[:, kept]
-            padded = np.empty((groups, columns.shape[1], width))
-            padded[..., : columns.shape[2]] = columns
-            padded[..., columns.shape[2] :] = 1
-            yield padded
+        return max(1, CHUNK // max(1, factor * size))
 
     def around_means(self) -> np.ndarray:
         """XᵀX of the inputs around their means, without the column of ones; needs one."""

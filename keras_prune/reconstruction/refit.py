@@ -18,6 +18,7 @@ from keras_prune.reconstruction.frontier import Frontier
 from keras_prune.reconstruction.inner_fit import Backup, Kepts, OutputsError, restore, restored, use_inside
 from keras_prune.reconstruction.inner_products import InnerProducts, KeptOf, KeptPlaces, all_kept
 from keras_prune.reconstruction.layer_fit import Cut, LayerFit, Settings, Use
+from keras_prune.reconstruction.norm_statistics import recalibrate_both
 from keras_prune.reconstruction.readings import reading_of
 from keras_prune.reconstruction.stand_ins import StandIns
 from keras_prune.reconstruction.step_parts import Part, parts_of
@@ -98,6 +99,7 @@ def refit(
     batches: Batches,
     settings: Settings | None = None,
     kept: KeptOf = all_kept,
+    recalibrate: Batches | None = None,
 ) -> tuple[LayerRefit, ...]:
     """Fit the weights of a smaller model so that it computes what the original does, in place; without training.
 
@@ -111,6 +113,7 @@ def refit(
         batches: Inputs for both.
         settings: How to fit. Defaults to None: the defaults of `Settings`.
         kept: What is kept of a weight of the original. Defaults to all of it.
+        recalibrate: Inputs on which the BatchNormalization statistics of both are estimated first. Defaults to None.
 
     Returns:
         A record of each layer that was not right, in the order of the graph.
@@ -118,7 +121,11 @@ def refit(
     samples = count_samples(batches)
     before, after = (make_runnable(model, _paths(model), activations_apart=True) for model in (original, small))
     frozen = {id(after.twins[id(each)]) for each in small.variables if not each.trainable and id(each) in after.twins}
-    refitter = _Refitter(before, after, cut, settings or Settings(), frozen, Kepts(before, original, kept))
+    kepts = Kepts(before, original, kept)
+    refitter = _Refitter(before, after, cut, settings or Settings(), frozen, kepts)
+    if recalibrate is not None:
+        pairs = zip(_matches(before.steps, after.steps), after.steps, strict=True)
+        refitter.changed |= recalibrate_both(original, before, pairs, kepts, recalibrate)
     found = refitter.run(batches, samples)
     for variable in small.variables:
         twin = after.twins.get(id(variable))

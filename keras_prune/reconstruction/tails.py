@@ -17,6 +17,7 @@ from keras_prune import _keras
 from keras_prune.measurement.flat_copy import Runnable, Step
 
 _ADDITIONS = (keras.layers.Add, *_keras.operation_classes("numpy.Add"))
+_SOFTMAX = (keras.layers.Softmax, *_keras.operation_classes("nn.Softmax"))
 _RELU = (keras.layers.ReLU, *_keras.operation_classes("nn.Relu", "nn.Relu6"))
 
 
@@ -31,6 +32,7 @@ class Tail:
         others: The other terms of a sum, tensors of the smaller model. Defaults to none.
         limits: Between which values the result matters, for a ReLU comes next. Defaults to None: everywhere.
         activation: The step of that ReLU, if it is a layer or operation of its own. Defaults to None.
+        softmax: Whether a softmax over the last axis comes next. Defaults to False.
     """
 
     step: Step
@@ -39,6 +41,7 @@ class Tail:
     others: tuple[Any, ...] = ()
     limits: tuple[float, float] | None = None
     activation: Step | None = None
+    softmax: bool = False
 
     def scale_and_shift(self) -> tuple[np.ndarray | float, np.ndarray | float]:
         """What the normalisation makes of a product y: `scale * y + shift`."""
@@ -84,7 +87,8 @@ class Flow:
         made = step.outputs[0][1]
         if step.before_activation is not None:
             own = _keras.made_by(made)
-            return Tail(step, True, limits=None if own is None else _limits(own[0]))
+            assert own is not None
+            return Tail(step, True, limits=_limits(own[0]), softmax=_is_softmax(own[0]))
         norm, others = None, ()
         scale, addition = self._behind(made)
         if scale is not None:
@@ -95,7 +99,8 @@ class Flow:
                 others, step, made = tuple(terms), addition, addition.outputs[0][1]
         reader = self._only_reader(made)
         limits = None if reader is None else _limits(reader.operation)
-        return Tail(step, False, norm, others, limits, None if limits is None else reader)
+        softmax = reader is not None and _is_softmax(reader.operation)
+        return Tail(step, False, norm, others, limits, None if limits is None else reader, softmax)
 
     def scales(self, indices: Iterable[int]) -> set[int]:
         """The normalisations that are fitted together with the weights of these steps, before them: by identity.
@@ -161,6 +166,13 @@ class Flow:
                 return False
             todo += [given for _, given in self._steps[maker].inputs]
         return True
+
+
+def _is_softmax(operation: Any) -> bool:
+    """Whether this is a softmax over the last axis."""
+    if isinstance(operation, keras.layers.Activation):
+        return operation.activation is keras.activations.softmax
+    return isinstance(operation, _SOFTMAX) and operation.axis == -1
 
 
 def _limits(operation: Any) -> tuple[float, float] | None:

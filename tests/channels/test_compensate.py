@@ -205,3 +205,47 @@ def test_each_step_of_an_iteration_compensates():
     model, x = residual(), inputs_of((8, 8, 3))
     steps = kp.IterativePruning(model, steps=2, ratio=0.5, compensate=x)
     assert [bool(result.report.compensated) for _ in steps for result in steps.results[-1:]] == [True, True]
+
+
+def classifier():
+    x = inputs = keras.Input((6,))
+    x = layers.Dense(12, activation="relu", name="first")(x)
+    x = layers.Dense(12, activation="relu", name="second")(x)
+    return randomise(keras.Model(inputs, layers.Dense(4, activation="softmax", name="out")(x)))
+
+
+def test_the_probabilities_count_before_a_softmax(monkeypatch):
+    model, x = classifier(), inputs_of((6,), 400)
+    target = values(model, x)
+
+    def divergence(result):
+        return (target * (np.log(target) - np.log(values(result.model, x)))).sum()
+
+    best = kp.prune_channels(model, 0.5, compensate=x)
+    monkeypatch.setattr(refit, "Settings", lambda: Settings(softmax=False))
+    plain = kp.prune_channels(model, 0.5, compensate=x)
+    assert divergence(best) < divergence(plain)
+    rows = [each.report.compensated[-1] for each in (best, plain)]
+    assert rows[1].after <= rows[0].after < rows[0].before  # in logits least squares comes nearer
+
+
+def test_statistics_are_estimated_before_the_fit():
+    """The layers are fitted to what the original gives with statistics of the data; these are left as they are then."""
+    model, x = convolutional(), inputs_of((8, 8, 3), 128)
+    again = kp.prune_channels(model, 0.0, recalibrate=x).model
+    both = kp.prune_channels(model, 0.25, compensate=x, recalibrate=x).model
+    expected = kp.prune_channels(again, plan=plan_of(again, kp.prune_channels(model, 0.25).plan.removed), compensate=x)
+    np.testing.assert_allclose(values(both, x), values(expected.model, x), atol=1e-3)
+    alone = kp.prune_channels(model, 0.25, compensate=x).model
+    errors = [np.square(values(each, x) - values(again, x)).sum() for each in (both, alone)]
+    assert errors[0] < errors[1]
+
+
+def test_statistics_of_layers_that_are_not_trainable_stay():
+    model, x = convolutional(), inputs_of((8, 8, 3), 128)
+    model.get_layer("norm").trainable = False
+    result = kp.prune_channels(model, 0.25, compensate=x, recalibrate=x)
+    kept = np.setdiff1d(np.arange(8), result.plan.removed["first"])
+    for name in ("moving_mean", "moving_variance"):
+        one, other = (getattr(each.get_layer("norm"), name) for each in (model, result.model))
+        np.testing.assert_array_equal(ops.convert_to_numpy(one)[kept], ops.convert_to_numpy(other))

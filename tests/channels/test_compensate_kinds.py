@@ -158,3 +158,21 @@ def test_a_separable_convolution_of_copies():
     copies = [(first.kernel, 3), (first.bias, 0), (second.depthwise_kernel, 2)]
     found = absorbs(model, copies, {"first": (2, 3)}, (5, 5, 3))
     assert list(found) == ["separable/pointwise_kernel"]
+
+
+@pytest.mark.parametrize("data", [np.ones((20, 5, 3), "float32"), inputs_of((5, 3), 1)], ids=["constant", "one sample"])
+def test_data_that_say_little(data):
+    """What is constant, or too little, leaves all finite, and no layer worse; where rows are few it is said."""
+    inputs = keras.Input((5, 3))
+    x = layers.Dense(12, activation="relu", name="first")(inputs)
+    x = layers.LayerNormalization(name="norm")(x)
+    x = layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+    x = layers.LSTM(4, name="recurrent")(x)
+    model = randomise(keras.Model(inputs, layers.Dense(2, name="out")(x)))
+    result = kp.prune_channels(model, 0.5, compensate=data)
+    rows = result.report.compensated
+    assert {row.layer.split("/")[0] for row in rows} <= {"norm", "attention", "recurrent", "out"}
+    assert all(row.after <= row.before for row in rows)
+    assert np.isfinite(values(result.model, inputs_of((5, 3)))).all()
+    if len(data) == 1:
+        assert any(row.note.startswith("fewer rows than inputs (5 for 7)") for row in rows)

@@ -160,6 +160,17 @@ def test_random_networks_come_nearer(seed):
     assert errors[1] < 0.7 * errors[0]
 
 
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_weights_that_say_nothing_change_nothing(value):
+    model = image(strided)
+    for weight in model.get_layer("norm").weights:
+        weight.assign(np.full(weight.shape, value, "float32"))
+    plan = plan_of(model, {"first": (0, 1)})
+    sliced, result = (kp.prune_channels(model, plan=plan, compensate=each) for each in (None, "weights"))
+    for one, other in zip(sliced.model.weights, result.model.weights, strict=True):
+        assert np.array_equal(array(one), array(other), equal_nan=True)
+
+
 def test_channels_that_change_the_others_are_left():
     inputs = keras.Input((5,))
     x = layers.LayerNormalization(name="norm")(layers.Dense(8, activation="relu", name="first")(inputs))

@@ -87,15 +87,17 @@ class ChannelStatistics:
     def errors_without(self, binding: Binding) -> np.ndarray | None:
         """Return the error of what the layer gives without the channel at each position along the axis.
 
-        Channels are taken away one by one, the one that is missed least first; the error is that which least squares
-        on the other inputs of the layer leaves, relative to the sum of squares of its outputs around their mean. None
-        for bindings that read nothing, and in layers whose outputs are no product with their inputs.
+        The channels of a group are taken away one by one, the one that is missed least first; the error is that which
+        least squares on the other inputs of a layer leaves, relative to the sum of squares of its outputs around their
+        mean, on average over all layers that read the group. None for bindings that read nothing, and in layers whose
+        outputs are no product with their inputs.
         """
-        return self._errors.get((id(binding.weight), binding.axis)) if binding.role == "in" else None
+        return self._errors.get(id(binding)) if binding.role == "in" else None
 
     @cached_property
-    def _errors(self) -> dict[tuple[int, int], np.ndarray]:
-        return measure_errors(self._copy, self._readers, self._batches(with_targets=False))
+    def _errors(self) -> dict[int, np.ndarray]:
+        readers = [[member for member in group.members if member.role == "in"] for group in self._groups]
+        return measure_errors(self._copy, readers, self._batches(with_targets=False))
 
     @cached_property
     def _effects(self) -> np.ndarray:

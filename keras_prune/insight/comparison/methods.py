@@ -19,6 +19,7 @@ from keras_prune.masking.masked_weights import find_masked
 from keras_prune.masking.wrapping import add_masks, remove_masks
 from keras_prune.measurement.training import check_optimizer, check_training_data
 from keras_prune.plots.methods import plot_methods
+from keras_prune.reconstruction.refit import compensation_batches
 from keras_prune.reporting.progress import track
 from keras_prune.validation import check_flag, check_integer, is_fraction
 from keras_prune.weights.prune import prune_weights
@@ -131,6 +132,7 @@ def compare_methods(
     loss: Any = None,
     metrics: Any = None,
     importance: Mapping[str, Any] | None = None,
+    compensate: Any = None,
     export: bool = False,
     seed: int | None = None,
 ) -> MethodComparison:
@@ -158,6 +160,8 @@ def compare_methods(
         metrics: As `compare` takes them. Defaults to those that the model was compiled with.
         importance: Importance criterion by method: `{"channels": "taylor"}`. Data for it are `data`. Defaults to None:
             the default of each method.
+        compensate: Inputs, as `prune_channels` takes them, on which models with fewer channels or layers are
+            compensated before they are fine-tuned. Defaults to None: they are not.
         export: Whether each is exported as a float32 `.tflite` file, of which sizes and latency are then taken;
             otherwise sizes are those of the weights, and no latency is measured. It takes seconds for each. Defaults to
             False.
@@ -185,6 +189,10 @@ def compare_methods(
     chosen = _checked(methods, points, importance)
     epochs, batch_size = check_integer(epochs, "epochs"), check_integer(batch_size, "batch_size", 1)
     export = check_flag(export, "export")
+    if isinstance(compensate, str):
+        raise ValueError(f"`compensate` must be inputs. Received: compensate={compensate!r}")
+    if compensate is not None:
+        compensation_batches(model, compensate)  # what is wrong shows now
     seed = None if seed is None else check_integer(seed, "seed", 0, 2**32 - 1)
     compiled = _keras.compiled_loss(model)
     loss = loss if loss is not None or compiled is None else compiled[0]
@@ -224,7 +232,7 @@ def compare_methods(
             models[CONTROL] = train(remove_masks(model))
             continue
         try:
-            small, left = chosen[method](model, point, (importance or {}).get(method), data, loss)
+            small, left = chosen[method](model, point, (importance or {}).get(method), data, loss, compensate)
         except Unreachable as error:
             found.append(MethodPoint(method, point, None, None, str(error)))
             continue
@@ -241,8 +249,13 @@ class Unreachable(Exception):
     """Error of a method that cannot make a model that small; the message says why."""
 
 
-def _by_weights(model: keras.Model, point: float, importance: Any, data: Any, loss: Any) -> tuple[keras.Model, float]:
-    """A model with that fraction of its parameters not pruned by masks, and the fraction that it has."""
+def _by_weights(
+    model: keras.Model, point: float, importance: Any, data: Any, loss: Any, compensate: Any
+) -> tuple[keras.Model, float]:
+    """A model with that fraction of its parameters not pruned by masks, and the fraction that it has.
+
+    It is not compensated: that is for models with fewer channels or layers.
+    """
     masked = find_masked(add_masks(model))
     prunable, parameters = sum(each.size for each in masked), model.count_params()
     sparsity = (1 - point) * parameters / max(prunable, 1)
@@ -255,12 +268,13 @@ def _by_weights(model: keras.Model, point: float, importance: Any, data: Any, lo
 
 
 def _by_budget(
-    prune: Callable[..., Any], model: keras.Model, point: float, importance: Any, data: Any, loss: Any
+    prune: Callable[..., Any], model: keras.Model, point: float, importance: Any, data: Any, loss: Any, compensate: Any
 ) -> tuple[keras.Model, float]:
     """A smaller model with at most that fraction of the parameters, and the fraction that it has."""
     budget = Budget(params=float(point))
     try:
-        small = prune(model, budget=budget, importance=importance or "l2", data=data, loss=loss).model
+        asked = {"importance": importance or "l2", "data": data, "loss": loss, "compensate": compensate}
+        small = prune(model, budget=budget, **asked).model
     except ValueError as error:
         if "budget cannot be met" not in str(error):
             raise
