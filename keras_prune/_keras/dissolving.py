@@ -61,30 +61,54 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
-def symbolic_operands() -> Iterator[None]:
-    """While this holds, symbolic tensors may stand where custom code has arrays in two more places.
+def symbolic_operands(attribute: Callable[[Any, str], Any], shape_of: Callable[[Any], Any]) -> Iterator[None]:
+    """While this holds, symbolic tensors may stand where custom code has tensors of the backend.
 
     `tensor[:3]` is what `tensor[:3, ...]` is, as for arrays: Keras takes a slice only in a tuple. `array + tensor` is
     an operation of Keras on JAX too, where arrays come first: JAX leaves an operator to the right operand only if that
     does not say how it becomes an array. Keras's symbolic tensors say so, to raise an error that explains.
+
+    Args:
+        attribute: What an attribute is, given the tensor and a name that Keras's symbolic tensors do not have, or have
+            with other arguments. It may raise `AttributeError`.
+        shape_of: What the shape is, given it as a tuple.
     """
     with _LOCK:
         tensor: Any = keras.KerasTensor
-        take, explains = tensor.__getitem__, vars(tensor).get("__jax_array__")
-        forgoes = explains is not None and keras.backend.backend() == "jax"
+        held = vars(tensor)
+        take, shape = tensor.__getitem__, held["shape"]
+        forgoes = "__jax_array__" in held and keras.backend.backend() == "jax"
+        named = {name: held[name] for name in ("reshape", "squeeze") if name in held}
 
         def take_any(self: Any, key: Any) -> Any:
             return take(self, (key,) if isinstance(key, slice | type(None) | type(...)) else key)
 
-        tensor.__getitem__ = take_any
+        def method(name: str) -> Any:
+            def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+                try:
+                    found = attribute(self, name)
+                except AttributeError:
+                    return named[name](self, *args, **kwargs)
+                return found(*args, **kwargs)
+
+            return call
+
+        kept = {"__getitem__": take, "shape": shape, **named}
         if forgoes:
-            del tensor.__jax_array__
+            kept["__jax_array__"] = held["__jax_array__"]
         try:
+            tensor.__getitem__ = take_any
+            tensor.shape = property(lambda self: shape_of(shape.fget(self)), shape.fset)
+            tensor.__getattr__ = attribute
+            for name in named:
+                setattr(tensor, name, method(name))
+            if forgoes:
+                del tensor.__jax_array__
             yield
         finally:
-            tensor.__getitem__ = take
-            if forgoes:
-                tensor.__jax_array__ = explains
+            del tensor.__getattr__
+            for name, value in kept.items():
+                setattr(tensor, name, value)
 
 
 def forget_nodes(operation: Any) -> None:

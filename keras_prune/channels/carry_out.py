@@ -1,7 +1,7 @@
 """`carry_out_on`: what a request for channels asks is scored, chosen, removed and reported."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -51,12 +51,15 @@ class PrunedChannels(Shown):
         plan: Which channels were removed. Save it, and replay it with `prune_channels(model, plan=plan)`.
         report: Sizes before and after, what could not be pruned, and first what was asked for and not reached.
         choice: The scores behind it, for `explain`. Defaults to None: a plan was replayed.
+        sizes: With `keep_classes`, by name of an input whose sizes are open those for which the channels were followed,
+            for `explain`. Defaults to none.
     """
 
     model: keras.Model
     plan: ChannelPlan
     report: ChannelReport
     choice: ChannelChoice | None = None
+    sizes: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         return str(self.report)

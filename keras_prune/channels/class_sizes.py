@@ -67,7 +67,7 @@ def find_sizes(
         ways = [(layer, rule, ways_of(layer, size)) for layer, rule in rules if size in rule.sizes]
         for place in range(max(len(each) for _, _, each in ways)):
             tried = [
-                (layer, rule.also, each[place])
+                (layer, rule.also.get(key, {}), each[place])
                 for layer, rule, each in ways
                 if place < len(each) and (id(layer), size) not in found
             ]

@@ -14,12 +14,12 @@ class CompositeRule:
     Args:
         sizes: The keys of its configuration that are numbers of channels; several together, if they keep their ratio.
         kept: Other sizes, and why they stay as they are.
-        also: Entries of the configuration that are written, too, where a size is smaller: what was derived from it.
+        also: By (first) key of a size further entries that are written when it is smaller: what was derived from it.
     """
 
     sizes: tuple[Size, ...]
     kept: Mapping[str, str]
-    also: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    also: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 Rule = CompositeRule | Callable[[Mapping[str, Any]], CompositeRule]  # of the configuration, perhaps

@@ -1,11 +1,12 @@
 """The sizes of keras_hub's classes that can be smaller, by the names under which it registers them with Keras."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from keras_prune.channels.composite_rule import CompositeRule, Rule, Size
 
 _WIDTH = "intermediate_dim"
+_OF_EXPERTS = "moe_intermediate_dim"
 _GROUPED = "num_query_heads", "num_key_value_heads"
 _OF_POSITIONS = "the rotation of positions and the scale of the scores depend on it"
 
@@ -27,18 +28,20 @@ def _gemma(config: Mapping[str, Any]) -> CompositeRule:
     return CompositeRule((_WIDTH,), {"num_query_heads": why, "head_dim": _OF_POSITIONS})
 
 
-def _with_size_of_heads(size: str, heads: str, sizes: Size) -> Callable[..., CompositeRule]:
+def _with_size_of_heads(config: Mapping[str, Any]) -> CompositeRule:
     """The size of a head has an entry of its own, which is filled in where it says to derive it."""
-
-    def rule(config: Mapping[str, Any]) -> CompositeRule:
-        derived = config["hidden_dim"] // config[heads]
-        also = {size: derived} if config.get(size) is None else {}
-        return CompositeRule((_WIDTH, sizes), {size: _OF_POSITIONS}, also)
-
-    return rule
+    derived = config["hidden_dim"] // config["num_query_heads"]
+    also = {"num_query_heads": {"head_dim": derived}} if config["head_dim"] is None else {}
+    return CompositeRule((_WIDTH, _GROUPED), {"head_dim": _OF_POSITIONS}, also)
 
 
-_OF_EXPERTS = "moe_intermediate_dim"
+def _t5(config: Mapping[str, Any]) -> CompositeRule:
+    """Its scores have no scale, so that heads can have fewer entries."""
+    kept = {"num_heads": "heads and their entries lie along one axis of its projections"}
+    if config["key_value_dim"] is None:
+        return CompositeRule((_WIDTH,), kept | {"key_value_dim": "it is None: that of a head is derived from others"})
+    return CompositeRule((_WIDTH, "key_value_dim"), kept)
+
 
 HUB_RULES: Mapping[str, Rule] = {
     **_of_hub(
@@ -69,9 +72,9 @@ HUB_RULES: Mapping[str, Rule] = {
     "keras_hub>GemmaBackbone": _gemma,
     "keras_hub>Gemma3Backbone": _gemma,
     "keras_hub>PaliGemmaBackbone": _gemma,
-    "keras_hub>MistralBackbone": _with_size_of_heads("head_dim", "num_query_heads", _GROUPED),
-    "keras_hub>GptOssBackbone": _with_size_of_heads("head_dim", "num_query_heads", _GROUPED),
-    "keras_hub>T5Backbone": _with_size_of_heads("key_value_dim", "num_heads", "num_heads"),
+    "keras_hub>MistralBackbone": _with_size_of_heads,
+    "keras_hub>GptOssBackbone": _with_size_of_heads,
+    "keras_hub>T5Backbone": _t5,
     "keras_hub>T5GemmaBackbone": CompositeRule(
         tuple(
             size

@@ -20,6 +20,7 @@ from keras_prune.expansion.expand import write_out
 from keras_prune.expansion.inputs import InputSpecs
 from keras_prune.expansion.report import weights_of
 from keras_prune.measurement.batches import Batches
+from keras_prune.reporting.unmet import short_list
 from keras_prune.tracing.checks import check_model
 
 _SIZES = (8, 2, 32)
@@ -56,6 +57,7 @@ def _in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
             f"`keras_prune.channels.register_composite`). {_INSTEAD} Received: '{model.name}' of class "
             f"{type(model).__name__}"
         )
+    _check_plain(model)
     analysis = analyze_for(model, request)
     sizes, reasons = find_sizes(model, composites, analysis)
     said = "; ".join(f"'{name}': {why}" for name, why in reasons.items())
@@ -78,8 +80,29 @@ def _in_classes(model: keras.Model, request: ChannelRequest) -> PrunedChannels:
             f"`keep_classes`: the class {type(model).__name__} computes something else than the graph of its weights: "
             f"it gives {differs}. {_INSTEAD} Received: '{model.name}'"
         )
-    report = dataclasses.replace(result.report, expanded=(*result.report.expanded, *_lines(changes, reasons)))
-    return dataclasses.replace(result, model=small, report=report)
+    report = dataclasses.replace(
+        result.report,
+        expanded=(*result.report.expanded, *_lines(changes, reasons)),
+        parameters_before=model.count_params(),  # the graph may have constants of the size of its inputs
+        parameters_after=small.count_params(),
+    )
+    given = InputSpecs(analysis.trace.model, None, None).sizes
+    followed = {name: [size or 0 for size in given[name]] for name in InputSpecs(model, None, None).open}
+    return dataclasses.replace(result, model=small, report=report, sizes=followed)
+
+
+def _check_plain(model: keras.Model) -> None:
+    """Raises if the class, made from its configuration, would have other weights: LoRA and quantisation add them."""
+    done = {
+        "LoRA": [part.path for part in _keras.flatten(model) if getattr(part, "lora_enabled", False)],
+        "quantised weights": [part.path for part in _keras.flatten(model) if getattr(part, "quantization_mode", None)],
+    }
+    found = [f"{what} in {short_list(paths)}" for what, paths in done.items() if paths]
+    if found:
+        raise ValueError(
+            "`keep_classes` needs plain weights, which its configuration gives to a class: prune before `enable_lora` "
+            f"and `quantize`. Received: '{model.name}' with {'; '.join(found)}"
+        )
 
 
 def _written_out(model: keras.Model, data: Any) -> keras.Model:

@@ -5,6 +5,7 @@ A function is found by its name in its module, `"nn.relu"` of TensorFlow. Those 
 hand is seen in the end, when the model and what was made of it are compared.
 """
 
+import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -101,7 +102,9 @@ def _resize(images: Any, size: Any, method: Any = "bilinear", antialias: bool = 
 
 def _gather(params: Any, indices: Any, axis: Any = None, batch_dims: int = 0, **_: Any) -> Any:
     if batch_dims:
-        raise NotImplementedError("tf.gather with `batch_dims` has no counterpart in keras.ops")
+        if axis not in (None, batch_dims) or not len(params.shape) == len(indices.shape) == batch_dims + 1:
+            raise NotImplementedError("tf.gather with these `batch_dims` has no counterpart in keras.ops")
+        return ops.take_along_axis(params, indices, axis=batch_dims)
     return ops.take(params, indices, axis=0 if axis is None else int(axis))
 
 
@@ -130,6 +133,14 @@ def _pooled(kind: Function) -> Function:
     return pool
 
 
+def _einsum(equation: str, *inputs: Any, **_: Any) -> Any:
+    """Keras (3.15) takes small letters alone, and no spaces, of symbolic tensors."""
+    equation = equation.replace(" ", "")
+    small = [letter for letter in string.ascii_lowercase if letter not in equation]
+    names = {letter: small.pop() for letter in dict.fromkeys(equation) if letter.isupper()}
+    return ops.einsum("".join(names.get(letter, letter) for letter in equation), *inputs)
+
+
 def _linear(input: Any, weight: Any, bias: Any = None) -> Any:
     made = ops.matmul(input, ops.transpose(weight))
     return made if bias is None else made + bias
@@ -144,6 +155,7 @@ def _layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any
 
 
 TENSORFLOW: dict[str, Function] = {
+    "einsum": _einsum,
     "shape": lambda input, out_type=None: tuple(input.shape),
     "rank": lambda input: len(input.shape),
     "reshape": lambda tensor, shape: ops.reshape(tensor, ints(shape)),
@@ -191,6 +203,7 @@ TENSORFLOW: dict[str, Function] = {
     "nn.log_softmax": lambda logits, axis=None: ops.log_softmax(logits, axis=-1 if axis is None else axis),
 }
 JAX: dict[str, Function] = {
+    "einsum": _einsum,
     "shape": lambda a: tuple(a.shape),
     "reshape": lambda a, shape, **_: ops.reshape(a, ints(shape)),
     "asarray": lambda a, dtype=None, **_: a if dtype is None else ops.cast(a, dtype_name(dtype)),
@@ -205,6 +218,7 @@ JAX: dict[str, Function] = {
     "integer_pow": ops.power,
 }
 TORCH: dict[str, Function] = {
+    "einsum": _einsum,
     "reshape": lambda input, shape: ops.reshape(input, ints(shape)),
     "cat": lambda tensors, dim=0: ops.concatenate(tensors, axis=dim),
     "concat": lambda tensors, dim=0: ops.concatenate(tensors, axis=dim),

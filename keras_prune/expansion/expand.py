@@ -222,7 +222,10 @@ class _Expander:
         if not open_sizes:
             return ""
         example = ", ".join(f'"{name}": {_example(count)}' for name, count in open_sizes.items())
-        return f"Inputs of unknown size may be the reason: give them, as in `sizes={{{example}}}`. "
+        return (
+            "Inputs of unknown size may be the reason: give them, as in "
+            f"`keras_prune.expand(model, sizes={{{example}}})`. "
+        )
 
     def _refusal(self, reason: str) -> ValueError:
         return ValueError(

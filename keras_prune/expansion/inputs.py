@@ -47,6 +47,11 @@ class InputSpecs:
         return {name: count for name, count in counts.items() if count}
 
     @property
+    def sizes(self) -> dict[str, tuple[int | None, ...]]:
+        """The sizes of each input after that of the batch, None where unknown."""
+        return {name: shape[1:] for name, shape in zip(self._names, self._shapes, strict=True)}
+
+    @property
     def batch(self) -> int | None:
         """The batch size, if the model has a fixed one."""
         return next((shape[0] for shape in self._shapes if shape and shape[0] is not None), None)

@@ -22,6 +22,7 @@ class Shadow:
 
     def __init__(self) -> None:
         self._globals: dict[int, dict[str, Any]] = {}
+        self._begun: set[int] = set()
 
     def methods(self, kind: type) -> dict[str, Any]:
         """The methods of a class whose code calls functions of a backend, its own and inherited ones, made again."""
@@ -38,8 +39,8 @@ class Shadow:
         return found
 
     def function(self, function: Any) -> Any:
-        """A function made again, or itself if its code calls no function of a backend."""
-        return self._function(function) or function
+        """A function made again, or itself if its code calls no function of a backend. One of a backend is sent."""
+        return self._function(function) or self._replaced(function)
 
     def _method(self, held: Any) -> Any:
         if isinstance(held, staticmethod | classmethod):
@@ -51,17 +52,38 @@ class Shadow:
         return self._function(getattr(held, "python_function", held))  # of a `tf.function` the code
 
     def _function(self, function: Any) -> types.FunctionType | None:
-        """The function over other names; None, if none of the names around it are of a backend."""
-        if not isinstance(function, types.FunctionType):
+        """The function over other names; None, if none of the names around it, or in its closure, are of a backend."""
+        if not isinstance(function, types.FunctionType) or id(function) in self._begun or _family(function.__module__):
             return None
-        names = self._names(function.__globals__)
-        if names is None:
+        self._begun.add(id(function))  # it may close over itself
+        try:
+            names, cells = self._names(function.__globals__), self._cells(function.__closure__ or ())
+        finally:
+            self._begun.discard(id(function))
+        if names is None and cells is None:
             return None
         again = types.FunctionType(
-            function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+            function.__code__,
+            function.__globals__ if names is None else names,
+            function.__name__,
+            function.__defaults__,
+            function.__closure__ if cells is None else cells,
         )
         again.__kwdefaults__ = function.__kwdefaults__
         return again
+
+    def _cells(self, closure: tuple[types.CellType, ...]) -> tuple[types.CellType, ...] | None:
+        """What a function closes over, with what belongs to a backend replaced; None, if nothing does."""
+        found = []
+        for cell in closure:
+            try:
+                held = cell.cell_contents
+            except ValueError:  # not yet assigned
+                found.append(cell)
+                continue
+            replaced = self.function(held)
+            found.append(cell if replaced is held else types.CellType(replaced))
+        return None if all(one is other for one, other in zip(found, closure, strict=True)) else tuple(found)
 
     def _names(self, held: dict[str, Any]) -> dict[str, Any] | None:
         """The names of a module with what belongs to a backend replaced; None, if nothing does."""
@@ -84,9 +106,10 @@ class Shadow:
         if isinstance(value, types.ModuleType):
             family = _family(value.__name__)
             return Module(value, family, "") if family and value.__name__ != "keras" else value
-        if callable(value) and not isinstance(value, type) and _family(getattr(value, "__module__", "") or ""):
-            return sent(value, _family(value.__module__), _name_of(value))
-        return value
+        if not callable(value) or isinstance(value, type | keras.Layer) or hasattr(value, "variables"):
+            return value
+        family = _family(getattr(value, "__module__", None) or "")
+        return sent(value, family, _name_of(value)) if family else value
 
 
 class Module:
@@ -136,5 +159,5 @@ def _name_of(function: Any) -> str:
     return str(names[0])
 
 
-def _family(module: str) -> str:
-    return _FAMILIES.get(module.split(".")[0], "")
+def _family(module: str | None) -> str:
+    return _FAMILIES.get((module or "").split(".")[0], "")

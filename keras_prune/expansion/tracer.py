@@ -7,6 +7,7 @@ run on symbolic tensors stays one layer, with the reason.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,9 +18,11 @@ from keras_prune import _keras
 from keras_prune.expansion.dropout import as_dropout
 from keras_prune.expansion.losses import add_losses, losses_kept
 from keras_prune.expansion.open_sizes import fill_sizes
-from keras_prune.expansion.parts import parts_of
+from keras_prune.expansion.parts import is_leaf, parts_of
 from keras_prune.expansion.reasons import reason_of
 from keras_prune.expansion.shadow import Shadow
+from keras_prune.expansion.sources import Source, only_masks
+from keras_prune.expansion.tensor_methods import Sizes, attribute
 from keras_prune.expansion.traced import Call, Traced, ordered
 
 _KEPT_BY_KERAS = frozenset({"_trainable_variables", "_non_trainable_variables", "_layers", "_metrics", "_tracker"}) | {
@@ -59,6 +62,7 @@ class Tracer:
         self._sources: dict[int, Any] = {}
         self._placeholders: dict[int, Any] = {}
         self._alive: list[Any] = []
+        self._hidden: dict[int, tuple[keras.Layer, list[tuple[Any, Any, int]]]] = {}
 
     @property
     def decided(self) -> int:
@@ -76,7 +80,7 @@ class Tracer:
             ValueError: The code of the model itself cannot run on symbolic tensors.
         """
         self._calls, self._around, self._sources, self._placeholders, self._alive = [], {}, {}, {}, []
-        with self._apart(), _keras.symbolic_operands():
+        with self._apart(), _keras.symbolic_operands(attribute, Sizes):
             outputs = self.model(inputs, training=training)
         nodes = ordered(outputs, self._sources)
         return Traced(inputs, outputs, nodes, self._calls, self._around, self._sources)
@@ -105,18 +109,24 @@ class Tracer:
 
     def _take_apart(self, layer: keras.Layer) -> Callable[[], None]:
         restore = self._hide_variables(layer)
-        function = vars(layer).get("function") if isinstance(layer, keras.layers.Lambda) else None
-        if function is not None:
-            vars(layer)["function"] = self._shadow.function(function)
+        functions = self._send_functions(layer)
         _keras.dissolve(layer, self._run, self._methods_of(type(layer)))
 
         def undo() -> None:
             _keras.solidify(layer)
             restore()
-            if function is not None:
-                vars(layer)["function"] = function
+            vars(layer).update(functions)
 
         return undo
+
+    def _send_functions(self, layer: keras.Layer) -> dict[str, Any]:
+        """Has functions that a layer holds, as activations, sent to `keras.ops`; returns those that it held."""
+        held = vars(layer)
+        functions = {key: value for key, value in held.items() if callable(value) and key[:1] != "_"}
+        sent = {key: self._shadow.function(value) for key, value in functions.items()}
+        changed = {key: functions[key] for key, value in sent.items() if value is not functions[key]}
+        held.update((key, sent[key]) for key in changed)
+        return changed
 
     def _methods_of(self, kind: type) -> dict[str, Any]:
         if kind not in self._methods:
@@ -161,7 +171,7 @@ class Tracer:
         return self._source(ops.convert_to_numpy(leaf), tuple(leaf.shape), keras.backend.standardize_dtype(leaf.dtype))
 
     def _source(self, stands_for: Any, shape: tuple[int, ...], dtype: str) -> Any:
-        tensor = _Source(shape, dtype=dtype)
+        tensor = Source(shape, dtype=dtype, assign=self._assign)
         self._sources[id(tensor)] = stands_for
         self._alive.append(tensor)
         return tensor
@@ -187,12 +197,38 @@ class Tracer:
         for key, value in list(vars(layer).items()):
             if key not in _KEPT_BY_KERAS:
                 visit(vars(layer), key, value, 0)
+        places = [(held, key, id(value)) for held, key, value in changed if isinstance(value, keras.Variable)]
+        self._hidden[id(layer)] = (layer, places)
 
         def restore() -> None:
+            self._hidden.pop(id(layer), None)
             for held, key, value in changed:
                 _set(held, key, value)
 
         return restore
+
+    def _assign(self, source: Any, value: Any) -> Any:
+        """Custom code gives a weight another value: what reads it from now on, layers of Keras too, reads that.
+
+        Raises:
+            ValueError: The weight would differ from call to call.
+        """
+        variable = self._sources[id(source)]
+        if not isinstance(variable, keras.Variable) or not only_masks(source, value, self._sources):
+            raise ValueError("it changes its weights when it is called")
+        for layer, places in list(self._hidden.values()):
+            held_here = [(held, key) for held, key, weight in places if weight == id(variable)]
+            if not held_here:
+                continue
+            if is_leaf(layer):
+                if id(layer) in self.whole:
+                    raise ValueError("it changes its weights when it is called")
+                vars(layer).pop("call", None), vars(layer).pop("symbolic_call", None)
+                _keras.dissolve(layer, self._run, {})
+                self._release_later(layer, partial(_keras.solidify, layer))
+            for held, key in held_here:
+                _set(held, key, value)
+        return value
 
     def _placeholder(self, variable: keras.Variable, layer: keras.Layer) -> Any:
         floating = keras.backend.is_float_dtype(variable.dtype)
@@ -253,21 +289,6 @@ class Tracer:
                 continue
             todo += made[1].arguments.keras_tensors
         self._calls.append(call)
-
-
-class _Source(keras.KerasTensor):
-    """A symbolic tensor in the place of a variable, or an array."""
-
-    @property
-    def value(self) -> "_Source":
-        """Itself: the value of a variable is a tensor."""
-        return self
-
-    def assign(self, value: Any) -> Any:
-        """No tensor of a graph keeps a value for the next call."""
-        raise ValueError("it changes its weights when it is called")
-
-    assign_add = assign_sub = assign
 
 
 class _Refusing(keras.random.SeedGenerator):

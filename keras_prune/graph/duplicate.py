@@ -220,29 +220,39 @@ class _Duplicator:
         return array.copy()
 
     def _function(self, function: types.FunctionType) -> Any:
-        """The same function, but of the copies if it closes over parts of the layer."""
-        cells = function.__closure__ or ()
-        contents = [self._part(cell) for cell in cells]
-        if all(new is None for new in contents):
+        """The same function, but of the copies if it closes over parts of the layer. It may close over itself."""
+        if not self._holds_parts(function, set()):
             return function
-        closure = tuple(old if new is None else types.CellType(new) for old, new in zip(cells, contents, strict=True))
+        old = function.__closure__ or ()
+        owned = [self._cell_holds_parts(cell, {id(function)}) for cell in old]
+        cells = tuple(types.CellType() if copied else cell for cell, copied in zip(old, owned, strict=True))
         twin = types.FunctionType(
-            function.__code__, function.__globals__, function.__name__, function.__defaults__, closure
+            function.__code__, function.__globals__, function.__name__, function.__defaults__, cells
         )
+        self._note(function, twin)
+        for cell, new in zip(old, cells, strict=True):
+            if new is not cell:
+                new.cell_contents = self(cell.cell_contents)
         vars(twin).update(vars(function))
         twin.__kwdefaults__, twin.__qualname__ = function.__kwdefaults__, function.__qualname__
         return twin
 
-    def _part(self, cell: types.CellType) -> Any:
-        """The copy of what the cell of a closure holds; None for what does not belong to the layer."""
+    def _holds_parts(self, held: Any, seen: set[int]) -> bool:
+        """Whether this is a part of the layer, or a function that closes over one; decorators close over themselves."""
+        if isinstance(held, types.MethodType):
+            return not isinstance(held.__self__, type)
+        if not isinstance(held, types.FunctionType):
+            return id(held) in self._owned
+        if id(held) in seen:
+            return False
+        seen.add(id(held))
+        return any(self._cell_holds_parts(cell, seen) for cell in held.__closure__ or ())
+
+    def _cell_holds_parts(self, cell: types.CellType, seen: set[int]) -> bool:
         try:
-            held = cell.cell_contents
+            return self._holds_parts(cell.cell_contents, seen)
         except ValueError:  # not yet assigned
-            return None
-        if isinstance(held, types.MethodType | types.FunctionType):
-            copied = self(held)
-            return None if copied is held else copied
-        return self(held) if id(held) in self._owned else None
+            return False
 
     def _bound(self, method: types.MethodType) -> Any:
         owner = method.__self__

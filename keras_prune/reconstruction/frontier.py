@@ -1,8 +1,7 @@
 """`Frontier`: values of tensors inside a model, each computed once for a batch where memory allows.
 
 The layers of a model are fitted one after the other, and each asks for values a little further on. So what later
-operations read is held from one to the next, with its mask; a batch that there is no room for is computed from the
-inputs each time.
+operations read is held from one to the next; a batch that there is no room for is computed from the inputs each time.
 """
 
 import dataclasses
@@ -12,10 +11,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_prune import _keras
 from keras_prune.measurement.batches import as_inputs
+from keras_prune.measurement.predict_batch import predict_batch
 
 HELD = 1 << 25  # entries that are held of a model: 128 MB of float32
 
@@ -39,12 +38,11 @@ class Frontier:
 
     def __init__(self, model: keras.Model):
         self.model = model
-        self._masks = _masks(model)
         self._inputs = {id(tensor): tensor for tensor in keras.tree.flatten(model.inputs)}
         self._nodes: dict[int, Any] = {}  # the node that makes a tensor
         self._readers: dict[int, list[Any]] = {}
         self._tensors = dict(self._inputs)
-        for node in _keras.graph_nodes(_with(model, self._masks.values())):
+        for node in _keras.graph_nodes(model):
             self._tensors.update((id(tensor), tensor) for tensor in node.outputs)
             self._nodes.update((id(tensor), node) for tensor in node.outputs)
             for tensor in node.arguments.keras_tensors:
@@ -71,7 +69,8 @@ class Frontier:
             self._parts[key] = self._part(key)
         part = self._parts[key]
         if part.model is not None:
-            known.update(zip(part.made, self._run(part, known), strict=True))
+            found = predict_batch(part.model, [known[each] for each in part.given])
+            known.update(zip(part.made, map(np.asarray, found), strict=True))
         held = {each: known[each] for each in part.held}
         if sum(each.size for own in (held, *self._held.values()) for each in own.values()) <= HELD:
             self._held[batch] = held
@@ -85,16 +84,6 @@ class Frontier:
                 if any(id(node.operation) in changed for node in self._between([each], ())):
                     del held[each]
 
-    def _run(self, part: _Part, known: dict[int, np.ndarray]) -> list[np.ndarray]:
-        """What a part makes. Its inputs carry the masks that they have in the whole model."""
-        assert part.model is not None
-        masks = [self._masks.get(each) for each in part.given]
-        given = [ops.convert_to_tensor(known[each]) for each in part.given]
-        carried = [None if mask is None else ops.convert_to_tensor(known[id(mask)]) for mask in masks]
-        mask = None if all(each is None for each in carried) else carried
-        made = keras.tree.flatten(part.model.call(given, training=False, mask=mask))  # not worth compiling
-        return [np.array(ops.convert_to_numpy(each)) for each in made]
-
     def _part(self, known: frozenset[int]) -> _Part:
         nodes = self._between([each for each in self._asked if each not in known], known)
         done = {id(node) for node in (*nodes, *self._between(list(known), ()))}
@@ -104,15 +93,13 @@ class Frontier:
             for each in dict.fromkeys(reached)
             if each not in self._inputs and any(id(node) not in done for node in self._readers.get(each, ()))
         ]
-        masks = list(dict.fromkeys(id(self._masks[each]) for each in held if each in self._masks))
-        nodes += self._between(masks, (*known, *(id(tensor) for node in nodes for tensor in node.outputs)))
-        held = list(dict.fromkeys([*held, *masks]))
         made = [each for each in dict.fromkeys((*self._asked, *held)) if each not in known]
         read = {id(tensor) for node in nodes for tensor in node.arguments.keras_tensors}
         given = [each for each in known if each in read]
         if not made:
             return _Part([], [], None, held)
         model = keras.Model([self._tensors[each] for each in given], [self._tensors[each] for each in made])
+        model.run_eagerly = True  # for a few batches compiling takes longer
         return _Part(given, made, model, held)
 
     def _between(self, tensors: Iterable[int], known: Collection[int]) -> list[Any]:
@@ -124,19 +111,6 @@ class Frontier:
                 found[id(node)] = node
                 todo += [id(each) for each in node.arguments.keras_tensors if id(each) not in known]
         return list(found.values())
-
-
-def _masks(model: keras.Model) -> dict[int, Any]:
-    """The masks that tensors of a model carry, by the identity of the tensor."""
-    tensors = [tensor for node in _keras.graph_nodes(model) for tensor in node.outputs]
-    found = {id(tensor): _keras.mask_of(tensor) for tensor in tensors}
-    return {key: mask for key, mask in found.items() if isinstance(mask, keras.KerasTensor)}
-
-
-def _with(model: keras.Model, tensors: Iterable[Any]) -> keras.Model:
-    """The model with more outputs."""
-    more = list({id(tensor): tensor for tensor in tensors}.values())
-    return keras.Model(model.inputs, [*keras.tree.flatten(model.outputs), *more]) if more else model
 
 
 def _digest(arrays: Iterable[np.ndarray]) -> bytes:

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.flat_copy import Runnable, Step
+from keras_prune.measurement.predict_batch import predict_batch
 from keras_prune.reconstruction.inner_products import KeptPlaces, TargetProducts
 from keras_prune.reconstruction.layer_fit import Cut, Use
 from keras_prune.reconstruction.readings import reading_of
@@ -166,7 +166,7 @@ def _probe(model: keras.Model, *trees: Any) -> Callable[[Any], list[Any]]:
     part.jit_compile = keras.backend.backend() == "jax"
 
     def compute(x: Any) -> list[Any]:
-        found = dict(zip(different, keras.tree.flatten(part.predict_on_batch(as_inputs(part, x))), strict=True))
+        found = dict(zip(different, predict_batch(part, x), strict=True))
         return [
             keras.tree.map_structure(lambda tensor: None if tensor is None else np.asarray(found[id(tensor)]), tree)
             for tree in trees

@@ -108,12 +108,14 @@ class Reconstruction:
         chosen = [each for each in self.weights if id(each.weight.mask) in pruned]
         few = []
         for each in track(chosen, len(chosen), "Reconstructing"):
-            kept, problem = self._refit(each, choices.get(id(each.weight.mask)))
-            if problem.rows < kept.shape[1]:
-                few.append(f"{each.weight.path}: {problem.rows:,} rows for {kept.shape[1]:,} inputs")
+            rows, inputs = self._refit(each, choices.get(id(each.weight.mask)))
+            if rows < inputs:
+                few.append(f"{each.weight.path}: {rows:,} rows for {inputs:,} inputs")
         self._say(pruned, few)
 
-    def _refit(self, each: Refitted, choice: Choice | None) -> tuple[np.ndarray, LayerProblem]:
+    def _refit(self, each: Refitted, choice: Choice | None) -> tuple[int, int]:
+        """Refits a weight; returns from how many rows, and for how many inputs. No more of its equations is kept: those
+        of two layers are never there at a time."""
         values = (each.view if choice is None else each.wanted).matrices()
         problem = self.problem(each, values)
         if choice is None:
@@ -124,7 +126,7 @@ class Reconstruction:
             kept, fitted = remove(problem.damped, kept, choice.chooser(each.weight, each.view), values)
             each.weight.set_mask(each.view.weights(kept))
         problem.write(fitted)
-        return kept, problem
+        return problem.rows, kept.shape[1]
 
     def _say(self, pruned: Collection[int], few: Sequence[str]) -> None:
         found = {id(each.weight.mask) for each in self.weights}

@@ -34,3 +34,11 @@ def test_reconstruction_leaves_less_than_a_sweep_and_both_less_than_magnitude():
         name.strip(): float(value) for name, value in re.findall(r"^(.+?) processor time.*error (\S+)$", found, re.M)
     }
     assert errors["keras_prune"] < errors["plain sweep"] < errors["not refitted"]
+
+
+@pytest.mark.slow
+def test_reconstruction_of_more_layers_and_images():
+    found = lines("reconstruction_scaling.py", "--layers", "1", "2", "--images", "16", "32", "--width=4")
+    rows = [re.findall(r"[\d.]+", line) for line in found[1:]]
+    assert [row[:2] for row in rows] == [["1", "16"], ["2", "16"], ["1", "32"]]
+    assert all(float(row[2]) > 0 for row in rows)

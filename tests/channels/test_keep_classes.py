@@ -1,11 +1,13 @@
 """prune_channels(keep_classes=True): the smaller model is of the same class, and computes what the graph does."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 from support.channel_zoo import difference, outputs, randomise
-from support.composites import Averaging, Backbone, Doubling, Feedforward, Heads, Task
+from support.composites import Averaging, Backbone, Counting, Doubling, Feedforward, Heads, Task
 from support.versions import needs_keras
 
 import keras_prune as kp
@@ -132,6 +134,37 @@ def test_explain_says_why_other_channels_were_kept():
     assert [part.cut.removed for part in parts.values() if part.cut.removed] == [4, 6]
 
 
+@pytest.mark.core
+def test_inputs_of_open_sizes():
+    """The graph has a constant of the size for which it was written out: it is no parameter of the class."""
+    inputs = keras.Input((None, 4), name="inputs")
+    model = randomise(keras.Model(inputs, Feedforward(8, name="one")(Counting()(inputs)), name="open"))
+    result = kp.prune_channels(model, 0.5, keep_classes=True)
+    assert result.sizes == {"inputs": [8, 4]}
+    report = result.report
+    assert (report.parameters_before, report.parameters_after) == (model.count_params(), result.model.count_params())
+    parts = {part.group: part for part in kp.explain(model, result).parts}
+    assert parts["one__first"].cut.removed == 4
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("importance", ["l2", "reconstruction"])
+def test_compensation_goes_into_the_class(importance):
+    model = randomise(Backbone())
+    x = np.random.default_rng(2).normal(size=(64, 3, 4)).astype("float32")
+    data = {"data": x} if importance == "reconstruction" else {}
+    plain = kp.prune_channels(model, 0.5, keep_classes=True, importance=importance, **data)
+    fitted = kp.prune_channels(model, 0.5, keep_classes=True, importance=importance, compensate=x, **data)
+    assert fitted.plan.removed == plain.plan.removed
+    assert type(fitted.model) is Backbone
+    assert {"block0__second", "block1__second"} <= {refit.layer for refit in fitted.report.compensated}
+    graph = kp.prune_channels(kp.expand(model), plan=fitted.plan, compensate=x).model
+    assert difference(outputs(fitted.model, x), outputs(graph, x)) <= 1e-4
+    dense = outputs(model, x)[0]
+    lost, left = (np.square(outputs(each.model, x)[0] - dense).sum() for each in (plain, fitted))
+    assert left < 0.5 * lost
+
+
 def test_a_plan_is_replayed():
     model = Backbone()
     result = in_classes(model, 0.5)
@@ -167,6 +200,22 @@ def test_a_size_that_changes_others_is_refused():
     result = in_classes(both, 0.5)
     assert (result.model.get_layer("attention").heads, result.model.get_layer("feedforward").units) == (4, 4)
     assert any("'attention:heads' stays as it is" in line for line in result.report.expanded)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda model: model.get_layer("stem").enable_lora(2), "with LoRA in '"),
+        (lambda model: model.get_layer("stem").quantize("int8"), "with quantised weights in '"),
+    ],
+)
+def test_weights_that_are_added_later_are_refused(change, message):
+    model = Backbone(name="backbone")
+    change(model)
+    with pytest.raises(ValueError, match="prune before `enable_lora` and `quantize`") as caught:
+        kp.prune_channels(model, 0.5, keep_classes=True)
+    assert re.search(message, str(caught.value))
 
 
 def test_a_class_that_computes_something_else_with_another_size_is_refused():

@@ -16,11 +16,10 @@ STAYS = {
     "fnet": "the Fourier transform mixes all channels of the residual stream: only what is inside the blocks goes",
     "gmlp": "the weights over patches stay: nobody knows which patches an image could do without",
     "miniature_gpt": "the residual stream is an output",
-    "pixel_cnn": "layers that change their own kernels when they are called stay as they are, and so do their channels",
 }
 
 # Where only groups go that are normalised over their channels, so that there is no equality to prove, or none at all.
-NOTHING_PROVED = {"gmlp", "pixel_cnn"}
+NOTHING_PROVED = {"gmlp"}
 
 CORE = {"vision_transformer", "text_classifier", "subclassed_resnet", "deep_and_cross"}
 NAMES = [pytest.param(name, marks=[pytest.mark.core] if name in CORE else []) for name in NETWORKS | ON_TENSORFLOW]

@@ -9,6 +9,7 @@ from keras import layers, ops
 
 VOCABULARY = 24
 LENGTH = 8
+SOUND = 2048  # samples of a sound, of which few positions are left
 HEAD = "head_of_three"
 TEXT = {"vocabulary_size": VOCABULARY, "num_layers": 2, "num_heads": 4, "hidden_dim": 16, "intermediate_dim": 32}
 SHORT = TEXT | {"max_sequence_length": LENGTH}
@@ -98,6 +99,18 @@ def mix_transformer(**arguments):
 # By name of the class, without "Backbone": its arguments, or a function of `keras_hub.models` that returns them.
 FAMILIES = {
     "Albert": TEXT | {"embedding_dim": 8, "max_sequence_length": LENGTH},
+    "BASNet": lambda hub: {
+        "image_encoder": resnet(
+            hub,
+            stackwise_num_filters=[64] * 4,
+            stackwise_num_blocks=[1] * 4,
+            stackwise_num_strides=[1, 2, 2, 2],
+            image_shape=(None, None, 3),
+        ),
+        "num_classes": 1,
+        "projection_filters": 64,
+        "image_shape": IMAGE,
+    },
     "Bart": SHORT,
     "Bert": SHORT,
     "Bloom": TEXT,
@@ -130,6 +143,15 @@ FAMILIES = {
     "DenseNet": {"stackwise_num_repeats": [2, 2], "growth_rate": 4, "image_shape": (32, 32, 3)},
     "DINOV2": VISION | {"position_embedding_shape": IMAGE},
     "DINOV3": VISION,
+    "DepthAnything": lambda hub: {
+        "image_encoder": hub.DINOV2Backbone(**VISION, position_embedding_shape=IMAGE),
+        "reassemble_factors": [1, 1],
+        "neck_hidden_dims": [8, 8],
+        "fusion_hidden_dim": 8,
+        "head_hidden_dim": 8,
+        "head_in_index": -1,
+        "feature_keys": ["stage1", "stage2"],
+    },
     "DistilBert": SHORT,
     "EdRec": {
         "vocab_size": VOCABULARY,
@@ -164,6 +186,7 @@ FAMILIES = {
     "GPTNeoX": SHORT | {"rotary_percentage": 0.5},
     "Gemma": GROUPED | {"head_dim": 8},
     "Gemma3": GROUPED | {"head_dim": 8, "image_size": 16},
+    "Gemma4": GROUPED | {"head_dim": 8, "image_size": 16},
     "GptOss": GROUPED | EXPERTS | {"head_dim": 4},
     "HGNetV2": {
         "depths": [1, 1],
@@ -180,6 +203,34 @@ FAMILIES = {
     "Llama": GROUPED,
     "Llama3": GROUPED,
     "MetaCLIP2": two_towers("MetaCLIP2VisionEncoder", "MetaCLIP2TextEncoder", projection_dim=8),
+    "MobileNet": {
+        "stackwise_expansion": [[16, 24], [32]],
+        "stackwise_num_blocks": [2, 1],
+        "stackwise_num_filters": [[8, 8], [12]],
+        "stackwise_kernel_size": [[3, 3], [5]],
+        "stackwise_num_strides": [[1, 1], [2]],
+        "stackwise_se_ratio": [[None, None], [0.25]],
+        "stackwise_activation": [["relu", "relu"], ["hard_swish"]],
+        "stackwise_padding": [[1, 1], [2]],
+        "output_num_filters": 24,
+        "depthwise_filters": 8,
+        "depthwise_stride": 1,
+        "depthwise_residual": True,
+        "last_layer_filter": 24,
+        "squeeze_and_excite": 0.5,
+        "input_num_filters": 8,
+        "image_shape": IMAGE,
+    },
+    "Moonshine": {
+        "vocabulary_size": VOCABULARY,
+        "filter_dim": 16,
+        "encoder_num_layers": 1,
+        "decoder_num_layers": 1,
+        "hidden_dim": 16,
+        "intermediate_dim": 32,
+        "encoder_num_heads": 2,
+        "decoder_num_heads": 2,
+    },
     "MiT": mix_transformer(),
     "Mistral": GROUPED,
     "Mixtral": GROUPED | EXPERTS,
@@ -207,6 +258,16 @@ FAMILIES = {
     "Qwen": GROUPED,
     "Qwen3": GROUPED | {"head_dim": 8},
     "Qwen3Moe": GROUPED | EXPERTS | {"moe_intermediate_dim": 16, "head_dim": 8},
+    "Qwen3_5": GROUPED
+    | {
+        "head_dim": 8,
+        "partial_rotary_factor": 0.5,
+        "layer_types": ["linear_attention", "full_attention"],
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 4,
+        "linear_value_head_dim": 4,
+    },
     "QwenMoe": GROUPED | EXPERTS | {"moe_intermediate_dim": 16, "shared_expert_intermediate_dim": 16},
     "RWKV7": {
         "hidden_size": 16,
@@ -241,6 +302,18 @@ FAMILIES = {
     },
     "T5": TEXT,
     "T5Gemma": ENCODER_DECODER,
+    "T5Gemma2": ENCODER_DECODER,
+    "VideoPrism": {
+        "num_frames": 2,
+        "patch_size": 8,
+        "hidden_dim": 16,
+        "intermediate_dim": 32,
+        "num_heads": 4,
+        "num_spatial_layers": 1,
+        "num_temporal_layers": 1,
+        "num_auxiliary_layers": 0,
+        "image_shape": IMAGE,
+    },
     "VGG": {"stackwise_num_repeats": [1, 2], "stackwise_num_filters": [8, 12], "image_shape": IMAGE},
     "ViT": PATCHES | {"mlp_dim": 32},
     "ViTDet": {
@@ -304,7 +377,11 @@ def _named(model):
 def sizes_of(model):
     """The sizes to write it out for, of the inputs that are open."""
     named = [(path[-1] if path else tensor.name, tensor) for path, tensor in _named(model)]
-    return {name: [size or LENGTH for size in tensor.shape[1:]] for name, tensor in named if None in tensor.shape[1:]}
+    sound = any(name == "encoder_input_values" for name, _ in named)
+    lengths = {name: SOUND if sound and name.startswith("encoder") else LENGTH for name, _ in named}
+    return {
+        name: [size or lengths[name] for size in tensor.shape[1:]] for name, tensor in named if None in tensor.shape[1:]
+    }
 
 
 def build(name):

@@ -49,7 +49,7 @@ OPERATIONS = {
         image.AffineTransform image.ElasticTransform image.GaussianBlur image.HSVToRGB image.PerspectiveTransform
         image.RGBToGrayscale image.RGBToHSV image.ScaleAndTranslate image.SobelEdges
     """,
-    "its kernel is no weight of a layer": "nn.Conv nn.ConvTranspose nn.DepthwiseConv nn.SeparableConv",
+    "its kernel is no weight of a layer": "nn.ConvTranspose nn.SeparableConv",
     "the entries of a window and the channels become one axis": "image.ExtractPatches nn.Fold nn.Unfold",
     "it takes a diagonal, or makes one": "numpy.Diag numpy.Diagflat numpy.Diagonal numpy.Trace",
     "an axis of it must have two or three entries": "math.ViewAsComplex math.ViewAsReal numpy.Cross",

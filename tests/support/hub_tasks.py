@@ -59,7 +59,7 @@ def bert_preprocessor(name):
     from keras_hub import models
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "quick", "fox"]
-    masked = {"mask_selection_length": 2} if "Masked" in name else {}
+    masked = {"mask_selection_length": 2, "mask_selection_rate": 1.0} if "Masked" in name else {}
     tokenizer = models.BertTokenizer(vocabulary=words)
     return getattr(models, f"{name}Preprocessor")(tokenizer, sequence_length=6, **masked)
 
@@ -74,6 +74,25 @@ def example(task, length=6, count=2):
         ones = name == "padding_mask"
         found[name] = np.ones((count, size), "int32") if ones else rng.integers(0, high, (count, size)).astype("int32")
     return found
+
+
+def values(task, x):
+    """What a task computes of numbers, without its preprocessor."""
+    found = keras.tree.flatten(task(x, training=False))
+    return [keras.ops.convert_to_numpy(each).astype("float64") for each in found]
+
+
+def train(task, *data):
+    """A step of training on texts, preprocessed before: inside of `fit` that takes TensorFlow Text."""
+    preprocessor = task.preprocessor
+    prepared = preprocessor(*data)
+    task.preprocessor = None
+    task.compile("sgd", "auto")
+    before = [keras.ops.convert_to_numpy(weight.value) for weight in task.trainable_weights]
+    task.fit(**dict(zip(("x", "y", "sample_weight"), prepared, strict=False)), batch_size=2, verbose=0)
+    task.preprocessor = preprocessor
+    after = [keras.ops.convert_to_numpy(weight.value) for weight in task.trainable_weights]
+    assert any((old != new).any() for old, new in zip(before, after, strict=True))
 
 
 def zeroed_task(task, plan):

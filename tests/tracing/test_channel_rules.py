@@ -139,3 +139,14 @@ def test_a_model_at_each_step_keeps_what_lies_along_time():
     assert {group.name for group in result.report.groups if not group.frozen} == {"steps/hidden"}
     assert "along the axis of time" in result.report.unknown["steps"]
     assert result.report.macs_before == 5 * 3 * 4 + 4 * (3 * 8 + 8 * 6) + 4 * 6 * 2
+
+
+@pytest.mark.core
+def test_a_part_without_entries_is_joined():
+    """As the rest of a sequence that is as long as its window: nothing."""
+    inputs = keras.Input((5, 3))
+    x = layers.Dense(4, name="before")(inputs)
+    x = ops.concatenate([x[:, 5:], x], axis=1)
+    result, error = check(keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x))))
+    assert error is not None
+    assert result.model.get_layer("before").units == 2

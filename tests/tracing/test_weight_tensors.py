@@ -100,6 +100,26 @@ def reshaped(g):
     return ops.einsum("bshk,hkd->bsd", ops.tanh(x), back)
 
 
+def image(x, channels):
+    return ops.reshape(x, (-1, 2, 2, channels))
+
+
+def convolved(g):
+    """Standardised kernels, a masked one, and one of each channel."""
+    kernel = g.weight(2, 2, 8, 6, name="first")
+    x = ops.conv(image(g.dense(), 8), kernel * 0.5, padding="same")
+    x = ops.depthwise_conv(ops.tanh(x), g.weight(2, 2, 6, 1, name="each"), padding="same")
+    x = ops.conv(ops.tanh(x), g.weight(2, 2, 6, 10, name="second"), padding="same")
+    mask = np.random.default_rng(2).integers(0, 2, (1, 1, 10, 4))
+    return ops.conv(ops.tanh(x), g.weight(1, 1, 10, 4, name="third") * mask.astype("float32"))
+
+
+def standardised(g):
+    kernel = g.weight(2, 2, 8, 6, name="kernel")
+    mean, variance = ops.moments(kernel, axes=[0, 1, 2], keepdims=True)
+    return ops.conv(image(g.dense(), 8), (kernel - mean) / ops.sqrt(variance + 1e-5))
+
+
 CASES = {  # the layers whose weights are cut together
     scaled: ["before out scale shift positions"],
     projected: ["before first", "first bias second", "second third", "third vector out"],
@@ -110,8 +130,10 @@ CASES = {  # the layers whose weights are cut together
     normalised: ["before gamma beta scale out"],
     normalised_by_hand: ["before scale out"],
     reshaped: ["kernel back", "back out"],
+    convolved: ["before first", "each first second", "second third", "out third"],
+    standardised: ["before kernel", "kernel out"],
 }
-INEXACT = {normalised, normalised_by_hand}
+INEXACT = {normalised, normalised_by_hand, standardised}
 
 
 @pytest.mark.parametrize("build", CASES, ids=lambda build: build.__name__)

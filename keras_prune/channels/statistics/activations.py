@@ -11,6 +11,7 @@ from keras import ops
 from keras_prune.measurement.activation_stats import ActivationStats
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.flat_copy import Runnable
+from keras_prune.measurement.predict_batch import predict_batch
 from keras_prune.reporting.progress import track
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.labels import FIXED
@@ -142,7 +143,7 @@ def _measure(model: keras.Model, tensors: Sequence[_Tensor], batches: Batches) -
     condensed.jit_compile = keras.backend.backend() == "jax"  # XLA is not worth compiling for, where it is a choice
     seen = 0
     for x, _, _ in track(batches, batches.count, "Activations"):
-        parts = iter(condensed.predict_on_batch(x))
+        parts = iter(predict_batch(condensed, x))
         size = len(keras.tree.flatten(x)[0])
         for tensor in tensors:
             magnitude, squares, off, values = (next(parts) for _ in range(4))

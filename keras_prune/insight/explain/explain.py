@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_prune import _keras
 from keras_prune.channels.carry_out import PrunedChannels
 from keras_prune.channels.groups import analyze_channels
 from keras_prune.channels.limits import Limits
@@ -12,6 +13,7 @@ from keras_prune.channels.plan import ChannelPlan
 from keras_prune.channels.report import ChannelReport
 from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.costs.macs_change import unknown_macs
+from keras_prune.expansion.expand import write_out
 from keras_prune.importance.registry import name_of
 from keras_prune.insight.explain.channels import explain_channels
 from keras_prune.insight.explain.explanation import Explanation
@@ -118,7 +120,11 @@ def _of_channels(
     before: keras.Model, plan: ChannelPlan, result: PrunedChannels | None, importance: Any, data: Any, loss: Any
 ) -> Explanation:
     """The explanation of a smaller model with fewer channels."""
-    analysis = analyze_channels(before)
+    graph = before
+    if result is not None and result.sizes:
+        graph = write_out(before, result.sizes)
+        _keras.compile_like(before, graph)
+    analysis = analyze_channels(graph)
     before = analysis.trace.model
     plan.keep(analysis)  # raises if it is for another model
     choice = None if result is None else result.choice

@@ -121,7 +121,7 @@ def _merge(call: RuleContext, tensors: Sequence[tuple[np.ndarray, tuple[int | No
         if along and all(other.shape[axis] == 1 for axis in along):
             call.freeze(other, f"{call.kind} applies it to all channels of another tensor")
         elif len(along) > 1 and other.shape[along[-1]] == 1 and call.found.atoms.are_kept(other):
-            return None  # a gate of experts that all stay: the channels in each may go
+            return None  # a gate of experts none of which can be removed: channels of each can
         else:
             call.unite(*np.broadcast_arrays(main, other))
     return np.broadcast_to(main, np.broadcast_shapes(*(given.shape for given, _ in tensors)))

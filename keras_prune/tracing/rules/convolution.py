@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers
 
 from keras_prune.tracing.products import entries
-from keras_prune.tracing.rule_context import Labels, RuleContext, Unsupported
+from keras_prune.tracing.rule_context import RuleContext, Unsupported
 from keras_prune.tracing.rules.activations import apply_activation
 from keras_prune.tracing.rules.registry import register_operation, register_rule
 
@@ -22,7 +22,7 @@ def convolution(call: RuleContext) -> np.ndarray:
     layer = call.operation
     axis = channel_axis(layer)
     given = call.vector(call.inputs[0], axis)
-    call.multiply(layer.kernel, _pixels(call.output_shapes[0], axis))
+    call.multiply(layer.kernel, pixels_of(call.output_shapes[0], axis))
     if layer.groups > 1 and len(given) == layer.groups:  # each filter reads one channel
         made = np.repeat(given, layer.filters // layer.groups)
         apply_activation(call, layer.activation, made)
@@ -48,7 +48,7 @@ def transposed(call: RuleContext) -> np.ndarray:
     layer = call.operation
     axis = channel_axis(layer)
     made = call.mint("filters", layer.filters)
-    call.multiply(layer.kernel, _pixels(call.input_shapes[0], axis))
+    call.multiply(layer.kernel, pixels_of(call.input_shapes[0], axis))
     apply_activation(call, layer.activation, made)
     call.bind(layer.kernel, -1, call.vector(call.inputs[0], axis), "in")
     call.bind(layer.kernel, -2, made, "out")
@@ -63,7 +63,7 @@ def depthwise(call: RuleContext) -> np.ndarray:
     axis = channel_axis(layer)
     given = call.vector(call.inputs[0], axis)
     made = np.repeat(given, layer.depth_multiplier)
-    call.multiply(layer.kernel, _pixels(call.output_shapes[0], axis))
+    call.multiply(layer.kernel, pixels_of(call.output_shapes[0], axis))
     apply_activation(call, layer.activation, made)
     call.bind(layer.kernel, -2, given, "through")
     call.bind(layer.bias, 0, made, "through")
@@ -78,7 +78,7 @@ def separable(call: RuleContext) -> np.ndarray:
     made = call.mint("filters", layer.filters)
     apply_activation(call, layer.activation, made)
     for kernel in (layer.depthwise_kernel, layer.pointwise_kernel):
-        call.multiply(kernel, _pixels(call.output_shapes[0], axis))
+        call.multiply(kernel, pixels_of(call.output_shapes[0], axis))
     call.bind(layer.depthwise_kernel, -2, given, "through")
     call.bind(layer.pointwise_kernel, -2, np.repeat(given, layer.depth_multiplier), "in")
     call.bind(layer.pointwise_kernel, -1, made, "out")
@@ -87,7 +87,7 @@ def separable(call: RuleContext) -> np.ndarray:
     return call.spread(made, axis)
 
 
-def _pixels(shape: tuple[int | None, ...], axis: int) -> int | None:
+def pixels_of(shape: tuple[int | None, ...], axis: int) -> int | None:
     """The size of an image: of all its axes but that of the channels."""
     return entries([size for index, size in enumerate(shape) if index != axis % len(shape)])
 
@@ -128,19 +128,6 @@ def global_pooling(call: RuleContext) -> np.ndarray:
     axis = channel_axis(layer)
     vector = call.vector(call.inputs[0], axis)
     return call.spread(vector, axis if layer.keepdims else -1)
-
-
-@register_operation("nn.Conv", "nn.DepthwiseConv", "nn.SeparableConv", "nn.ConvTranspose")
-def kernel_of_none(call: RuleContext) -> np.ndarray:
-    kind, axis = type(call.operation).__name__, channel_axis(call.operation)
-    pixels = _pixels(call.input_shapes[0] if kind == "ConvTranspose" else call.output_shapes[0], axis)
-    names = ("depthwise_kernel", "pointwise_kernel") if kind == "SeparableConv" else ("kernel",)
-    for place, name in enumerate(names, 1):
-        kernel = call.argument(place, name)
-        shape = call.shape_of(kernel) if isinstance(kernel, Labels) else tuple(kernel.shape)
-        size = entries((None, *shape))
-        call.contract(None if pixels is None or size is None else pixels * size)
-    raise Unsupported("its kernel is no weight of a layer")
 
 
 @register_rule(layers.RepeatVector)

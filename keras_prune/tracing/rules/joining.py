@@ -61,7 +61,8 @@ def _join(call: RuleContext, axis: int) -> np.ndarray | Planes:
     if all(axis not in call.varying(given) for given in inputs):
         _unite_rows(call, [given.take([0], axis) for given in inputs])
     small = collapse(inputs, keep=axis)
-    others = np.broadcast_shapes(*(given.take([0], axis).shape for given in small))  # one may be of unknown size
+    rows = ((*given.shape[:axis], 1, *given.shape[axis + 1 :]) for given in small)  # a part may be empty
+    others = np.broadcast_shapes(*rows)  # one may be of unknown size
     wide = [np.broadcast_to(each, (*others[:axis], each.shape[axis], *others[axis + 1 :])) for each in small]
     joined = np.concatenate(wide, axis)
     return np.broadcast_to(joined, np.broadcast_shapes(joined.shape, call.fixed().shape))
