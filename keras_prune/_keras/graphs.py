@@ -124,6 +124,11 @@ def made_by(tensor: Any) -> tuple[Any, Any] | None:
     return history.operation, history.operation._inbound_nodes[history.node_index]
 
 
+def has_mask(tensor: Any) -> bool:
+    """Whether a symbolic tensor hands on a mask to the layers that read it."""
+    return getattr(tensor, "_keras_mask", None) is not None
+
+
 def symbolic_tensors(shapes: Any, dtype: str) -> Any:
     """Symbolic inputs of these shapes: one shape, or lists and dicts of shapes."""
     return map_shape_structure(lambda shape: keras.KerasTensor(shape, dtype=dtype), shapes)

@@ -118,7 +118,8 @@ class _Merger:
         structure = Structure(trace.model)
         paths = {id(node.operation): structure.path(node) for node in reversed(structure.nodes)}
         self._flat: Runnable = make_runnable(trace.model, paths, activations_apart=True)
-        self._originals = {id(self._flat.twins[id(each)]): each for each in trace.model.variables}
+        twins = self._flat.twins
+        self._originals = {id(twins[id(each)]): each for each in trace.model.variables if id(each) in twins}
         self._exact = np.ones(len(trace.found.atoms), bool)
         self._exact[list(trace.found.atoms.inexact())] = False
         self._moments = expected_moments(self._flat)
@@ -144,8 +145,8 @@ class _Merger:
 
     def _weights(self, step: Step) -> list[Any]:
         """The weights of a step, of the original, that read removed channels."""
-        found = [self._originals[id(each)] for each in getattr(step.operation, "variables", ())]
-        return [each for each in found if id(each) in self._bindings]
+        found = [self._originals.get(id(each)) for each in getattr(step.operation, "variables", ())]
+        return [each for each in found if each is not None and id(each) in self._bindings]
 
     def _merged(self, weight: Any, uses: Sequence[int]) -> LayerRefit:
         steps = [self._flat.steps[index] for index in uses]

@@ -76,10 +76,12 @@ def prune_channels(
             compiled with.
         recalibrate: Inputs (in a form that `data` may have) on which the BatchNormalization statistics of the smaller
             model are estimated again, before any fine-tuning: a cheap gain. Layers that are not trainable keep theirs.
-            Defaults to None: all keep theirs.
+            With inputs for `compensate` too, those of the original are estimated (on a copy) before the layers are
+            fitted to it. Defaults to None: all keep theirs.
         compensate: Inputs (in a form that `data` may have; no targets) on which what is left takes over the work of the
             removed channels, without training: layer by layer, by least squares, weights and biases are fitted so that
-            the layer's outputs come as near as possible to those of the original. A thousand samples suffice. The
+            the layer's outputs come as near as possible to those of the original, or, before a softmax, to its
+            probabilities. A thousand samples suffice. The
             report says how near each layer came; layers of other kinds, and those that are not trainable, are left as
             they are. `"weights"`: without inputs, removed channels are merged into those that are kept and most like
             them, by their filters and the statistics of BatchNormalization (Kim et al. 2020, "Neuron Merging"), which

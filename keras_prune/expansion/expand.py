@@ -14,7 +14,7 @@ from keras_prune.expansion.check import check_expanded, is_random_at_inference, 
 from keras_prune.expansion.differences import first_to_differ, has_losses, rank_of_calls, same_graph
 from keras_prune.expansion.dropout import as_dropout
 from keras_prune.expansion.inputs import InputSpecs, Sizes
-from keras_prune.expansion.own_training import remarks_on
+from keras_prune.expansion.own_training import forced_training, remarks_on
 from keras_prune.expansion.parts import as_keras_layers, is_leaf
 from keras_prune.expansion.reasons import reason_of
 from keras_prune.expansion.report import note, report_of
@@ -131,10 +131,17 @@ class _Expander:
                     return made
                 continue
             try:
+                self._check_training(first)
                 return self._checked(self._build(first, second), first)
             except Failed as failed:
                 self._give_up(failed)
         raise self._refusal("too many of its layers cannot be written out")
+
+    def _check_training(self, first: Traced) -> None:
+        node = forced_training(first.nodes)
+        if node is not None:
+            reason = f"its code calls '{node.operation.name}' with training=True, at inference too"
+            raise Failed(first.around.get(id(node)), reason)
 
     def _settle(self, first: Traced, second: Traced) -> keras.Model | None:
         """What follows where the operations differ: a layer stays whole, or becomes dropout, or the model is made of

@@ -1,5 +1,6 @@
 """Calls with `training=False` in custom code: what a graph does where Keras would pass on the argument of the model."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -43,6 +44,16 @@ def fixed_training(node: Any, given: bool | None) -> bool | None:
     """
     passed = dict(node.arguments.kwargs).get("training")
     return passed if isinstance(passed, bool) and passed is not given else None
+
+
+def forced_training(nodes: Iterable[Any]) -> Any | None:
+    """The first call, among those at inference, that passes `training=True` to a layer that then computes otherwise."""
+    for node in nodes:
+        parts = _keras.flatten(node.operation) if isinstance(node.operation, keras.Layer) else []
+        differs = any(isinstance(part, keras.layers.BatchNormalization) or _draws(part) for part in parts)
+        if differs and fixed_training(node, None):
+            return node
+    return None
 
 
 def at_inference(layer: keras.Layer) -> keras.Layer | None:

@@ -19,6 +19,8 @@ class Weight(keras.Layer):
         shape: Shape of the weight.
         weight_dtype: Its type. Defaults to `"float32"`.
         constant: Whether it is never trained. Defaults to False.
+        regularizer: Its regularizer. Defaults to None: none.
+        constraint: Its constraint. Defaults to None: none.
         **kwargs: Of every Keras layer.
 
     Inputs: any tensor of the graph, whose values are not read.
@@ -33,12 +35,20 @@ class Weight(keras.Layer):
     """
 
     def __init__(
-        self, shape: Sequence[int], weight_dtype: str = "float32", constant: bool = False, **kwargs: Any
+        self,
+        shape: Sequence[int],
+        weight_dtype: str = "float32",
+        constant: bool = False,
+        regularizer: Any = None,
+        constraint: Any = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.shape = tuple(int(size) for size in shape)
         self.weight_dtype = weight_dtype
         self.constant = constant
+        self.regularizer = keras.regularizers.get(regularizer)
+        self.constraint = keras.constraints.get(constraint)
 
     def build(self, input_shape: Any) -> None:
         """Makes the weight."""
@@ -47,6 +57,8 @@ class Weight(keras.Layer):
             dtype=self.weight_dtype,
             initializer="glorot_uniform" if len(self.shape) > 1 and not self.constant else "zeros",
             trainable=not self.constant,
+            regularizer=self.regularizer,
+            constraint=self.constraint,
             name="value",
         )
 
@@ -61,7 +73,13 @@ class Weight(keras.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return what makes an equal layer."""
-        own = {"shape": list(self.shape), "weight_dtype": self.weight_dtype, "constant": self.constant}
+        own = {
+            "shape": list(self.shape),
+            "weight_dtype": self.weight_dtype,
+            "constant": self.constant,
+            "regularizer": keras.regularizers.serialize(self.regularizer),
+            "constraint": keras.constraints.serialize(self.constraint),
+        }
         return {**super().get_config(), **own}
 
     def _output_dtype(self) -> str:
@@ -134,7 +152,13 @@ class InferenceBatchNormalization(keras.layers.BatchNormalization):
 def weight_of(variable: keras.Variable, name: str, compute_dtype: str) -> Weight:
     """Return a layer that holds this variable."""
     layer = Weight(
-        tuple(variable.shape), variable.dtype, not variable.trainable, name=name, dtype=_policy(variable, compute_dtype)
+        tuple(variable.shape),
+        variable.dtype,
+        not variable.trainable,
+        variable.regularizer,
+        variable.constraint,
+        name=name,
+        dtype=_policy(variable, compute_dtype),
     )
     with keras.StatelessScope():  # no initialiser draws what is replaced at once
         layer.build(None)

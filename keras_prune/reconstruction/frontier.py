@@ -2,6 +2,7 @@
 
 The layers of a model are fitted one after the other, and each asks for values a little further on. So what later
 operations read is held from one to the next; a batch that there is no room for is computed from the inputs each time.
+So is every batch of a model with masks of time steps: Keras hands them on with the tensors, unseen in the graph.
 """
 
 import dataclasses
@@ -34,6 +35,9 @@ class Frontier:
 
     Args:
         model: A Functional model without models inside.
+
+    Attributes:
+        masked: Whether some of its tensors have masks, so that all is computed from the inputs.
     """
 
     def __init__(self, model: keras.Model):
@@ -47,6 +51,7 @@ class Frontier:
             self._nodes.update((id(tensor), node) for tensor in node.outputs)
             for tensor in node.arguments.keras_tensors:
                 self._readers.setdefault(id(tensor), []).append(node)
+        self.masked = any(_keras.has_mask(tensor) for tensor in self._tensors.values())
         self._held: dict[bytes, dict[int, np.ndarray]] = {}  # by what the batch is
         self._parts: dict[frozenset[int], _Part] = {}  # by what is known
         self._asked: set[int] = set()
@@ -72,7 +77,7 @@ class Frontier:
             found = predict_batch(part.model, [known[each] for each in part.given])
             known.update(zip(part.made, map(np.asarray, found), strict=True))
         held = {each: known[each] for each in part.held}
-        if sum(each.size for own in (held, *self._held.values()) for each in own.values()) <= HELD:
+        if sum(each.size for own in (held, *self._held.values()) for each in own.values()) <= HELD and not self.masked:
             self._held[batch] = held
         return [known[each] for each in asked]
 

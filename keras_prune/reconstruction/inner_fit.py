@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.measurement.flat_copy import Runnable, Step
-from keras_prune.measurement.predict_batch import predict_batch
+from keras_prune.reconstruction.frontier import Frontier
 from keras_prune.reconstruction.inner_products import KeptPlaces, TargetProducts
 from keras_prune.reconstruction.layer_fit import Cut, Use
 from keras_prune.reconstruction.readings import reading_of
@@ -18,13 +18,13 @@ from keras_prune.reconstruction.tails import Tail
 
 
 def use_inside(
-    before: Runnable, after: Runnable, steps: tuple[Step, Step], parts: tuple[Part, Part], kept: KeptPlaces
+    before: Frontier, after: Frontier, steps: tuple[Step, Step], parts: tuple[Part, Part], kept: KeptPlaces
 ) -> Use:
     """The use of a weight whose products stay inside of its layer.
 
     Args:
-        before: The original.
-        after: The smaller model.
+        before: Values in the original.
+        after: Values in the smaller model.
         steps: The use of the layer in both.
         parts: The weight in both.
         kept: What the smaller model has of it.
@@ -55,8 +55,8 @@ class OutputsError:
     """How far the outputs of a layer are from the original's, squared and relative to these, summed over its outputs.
 
     Args:
-        before: The original.
-        after: The smaller model.
+        before: Values in the original.
+        after: Values in the smaller model.
         steps: All uses of the layer in both.
         cut: What is kept of the original's tensors.
         batches: Inputs for both.
@@ -67,23 +67,23 @@ class OutputsError:
 
     def __init__(
         self,
-        before: Runnable,
-        after: Runnable,
+        before: Frontier,
+        after: Frontier,
         steps: Sequence[tuple[Step, Step]],
         cut: Cut,
         batches: Iterable[Any],
     ):
         self._batches, self._cut = batches, cut
         self._tensors = [tensor for target, _ in steps for tensor, _ in target.outputs]
-        self._whole = _probe(before.model, [twin for target, _ in steps for _, twin in target.outputs])
-        self._small = _probe(after.model, [twin for _, step in steps for _, twin in step.outputs])
+        self._whole, self._targets = before, [twin for target, _ in steps for _, twin in target.outputs]
+        self._small, self._outputs = after, [twin for _, step in steps for _, twin in step.outputs]
         self.value = self.measure()
 
     def measure(self) -> float:
         """Measure it again."""
         errors, whole = np.zeros(len(self._tensors)), np.zeros(len(self._tensors))
         for x, *_ in self._batches:
-            (targets,), (found,) = self._whole(x), self._small(x)
+            targets, found = self._whole.values(self._targets, x), self._small.values(self._outputs, x)
             for index, tensor in enumerate(self._tensors):
                 target = self._cut(tensor, targets[index]).astype(np.float64)
                 errors[index] += np.square(found[index] - target).sum()
@@ -150,26 +150,3 @@ def restored(backups: Sequence[Backup]) -> Iterator[None]:
     restore(backups)
     yield
     restore(now)
-
-
-def _probe(model: keras.Model, *trees: Any) -> Callable[[Any], list[Any]]:
-    """Computes tensors of a model, of a batch: the values in place of the tensors in these trees.
-
-    Args:
-        model: A flat model.
-        *trees: Lists or tuples of tensors of it; what is None stays None.
-    """
-    different = {id(tensor): tensor for tensor in keras.tree.flatten(trees) if tensor is not None}
-    if not different:
-        return lambda x: list(trees)
-    part = keras.Model(model.input, list(different.values()))
-    part.jit_compile = keras.backend.backend() == "jax"
-
-    def compute(x: Any) -> list[Any]:
-        found = dict(zip(different, predict_batch(part, x), strict=True))
-        return [
-            keras.tree.map_structure(lambda tensor: None if tensor is None else np.asarray(found[id(tensor)]), tree)
-            for tree in trees
-        ]
-
-    return compute

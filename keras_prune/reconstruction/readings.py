@@ -6,11 +6,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_prune.graph.stateful import states_untouched
-from keras_prune.measurement.batches import as_inputs
-from keras_prune.measurement.flat_copy import Runnable, Step
+from keras_prune.measurement.flat_copy import Step
 from keras_prune.measurement.layer_inputs import input_hooks
+from keras_prune.reconstruction.frontier import Frontier
 from keras_prune.reconstruction.step_parts import Part
 
 Compute = Callable[[Any], np.ndarray]
@@ -42,11 +43,11 @@ class Reading:
         return found if self.change is None else self.change(found)
 
 
-def reading_of(model: Runnable, step: Step, part: Part, change: Any = None) -> Reading:
+def reading_of(model: Frontier, step: Step, part: Part, change: Any = None) -> Reading:
     """What a weight reads.
 
     Args:
-        model: The flat model.
+        model: Values of the flat model.
         step: The use of the layer there.
         part: The weight.
         change: As `Reading` takes it.
@@ -56,14 +57,17 @@ def reading_of(model: Runnable, step: Step, part: Part, change: Any = None) -> R
     return Reading(inside=_recorder(model, step, part), change=change)
 
 
-def _recorder(model: Runnable, step: Step, part: Part) -> Compute:
-    upto = keras.Model(model.model.input, [tensor for _, tensor in step.outputs])
+def _recorder(model: Frontier, step: Step, part: Part) -> Compute:
+    begin = model.model.inputs if model.masked else [tensor for _, tensor in step.inputs]
+    begin = list({id(tensor): tensor for tensor in begin}.values())
+    layer = keras.Model(begin, [tensor for _, tensor in step.outputs])
 
     def compute(x: Any) -> np.ndarray:
         found: list[np.ndarray] = []
         hooks = {id(part.recorder): {part.view.name: lambda given, _: found.append(np.array(given))}}  # it may be lent
-        with states_untouched(upto), input_hooks(upto, hooks):
-            upto(as_inputs(upto, x), training=False)
+        given = [ops.convert_to_tensor(each) for each in model.values(begin, x)]
+        with states_untouched(layer), input_hooks(layer, hooks):
+            layer(given, training=False)
         return found[-1]  # earlier ones are of earlier uses
 
     return compute

@@ -136,7 +136,7 @@ def refit(
 
 class _Refitter:
     def __init__(self, before: Runnable, after: Runnable, cut: Cut, settings: Settings, frozen: set[int], kepts: Kepts):
-        self._before, self._after, self._cut, self._settings = before, after, cut, settings
+        self._after, self._cut, self._settings = after, cut, settings
         self._values = Frontier(before.model), Frontier(after.model)
         self._frozen, self._kepts = frozen, kepts
         self._matches = _matches(before.steps, after.steps)
@@ -255,17 +255,20 @@ class _Refitter:
 
     def _is_worse(self, index: int, backups: Sequence[Backup], batches: Iterable[Any]) -> bool:
         """Whether the outputs of a layer are farther from the original's than with these values, which it then has."""
-        key = id(self._after.steps[index].operation)
+        layer = self._after.steps[index].operation
+        key = id(layer)
         if key not in self._errors:
             steps = [(self._match(place), self._after.steps[place]) for place in self._places(index)]
             with restored(backups):
-                self._errors[key] = OutputsError(self._before, self._after, steps, self._cut, batches)
+                self._values[1].forget([layer])
+                self._errors[key] = OutputsError(*self._values, steps, self._cut, batches)
+            self._values[1].forget([layer])
         error = self._errors[key]
         least = error.value
         if error.measure() <= least:
             return False
         restore(backups)
-        self._values[1].forget([self._after.steps[index].operation])
+        self._values[1].forget([layer])
         error.value = least
         return True
 
@@ -276,12 +279,12 @@ class _Refitter:
             kept = self._kept(place, number)
             assert kept is not None
             parts = self._originals(place)[number], part
-            return use_inside(self._before, self._after, (self._match(place), step), parts, kept)
+            return use_inside(*self._values, (self._match(place), step), parts, kept)
         for sums in (self._settings.sums, False):
             tail = self._flow.tail(place, sums)
             target = self._targets.target(tail)
             if target is not None:
-                return Use(step, tail, target, reading_of(self._after, step, part))
+                return Use(step, tail, target, reading_of(self._values[1], step, part))
         raise AssertionError(step.path)  # a normalisation that is used once has a match, as the layer has
 
     def _match(self, place: int) -> Step:

@@ -143,12 +143,8 @@ class Reconstruction:
             )
 
     def recalibrate(self) -> None:
-        """Change the statistics of BatchNormalization layers as they change on the data from the original to the model.
-
-        So they stay those of the data with which the original was trained.
-        """
-        norms = _norms(self._model)
-        if not norms:
+        """Replace the statistics of BatchNormalization layers by those of the data."""
+        if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in _keras.flatten(self._model)):
             return
         if not _keras.is_graph(self._model):
             say(
@@ -156,24 +152,7 @@ class Reconstruction:
                 f"estimated again. Received: the subclassed model '{self._model.name}'"
             )
             return
-        original = copy_to_measure(self._original)[0]
-        batches = recalibration_batches(self._model, self._data)
-        before = [_statistics(norm) for norm in norms]
-        for model in (original, self._model):
-            recalibrate_statistics(model, batches)
-        for norm, other, (mean, variance) in zip(norms, _norms(original), before, strict=True):
-            if norm.trainable:
-                (first, spread), (last, other_spread) = _statistics(other), _statistics(norm)
-                norm.moving_mean.assign(mean + last - first)
-                norm.moving_variance.assign(variance * (other_spread + norm.epsilon) / (spread + norm.epsilon))
-
-
-def _norms(model: keras.Model) -> list[Any]:
-    return [layer for layer in _keras.flatten(model) if isinstance(layer, keras.layers.BatchNormalization)]
-
-
-def _statistics(norm: Any) -> tuple[np.ndarray, np.ndarray]:
-    return np.array(_keras.as_numpy(norm.moving_mean)), np.array(_keras.as_numpy(norm.moving_variance))
+        recalibrate_statistics(self._model, recalibration_batches(self._model, self._data))
 
 
 def original_of(model: keras.Model, given: keras.Model) -> keras.Model:

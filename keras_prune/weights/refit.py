@@ -31,8 +31,8 @@ def refit(
         original: The model whose outputs are wanted, usually the dense one, with the layers of `model`, by name. It is
             only read.
         prune_frozen: Whether weights that are not trainable are refitted too. Defaults to False.
-        recalibrate: Whether the statistics of BatchNormalization layers are estimated again on the same data: they
-            change as they do there from the original to the model, see `prune_weights`. Defaults to False.
+        recalibrate: Whether the statistics of BatchNormalization layers are estimated again on the same data, see
+            `prune_weights`. Defaults to False.
 
     Returns:
         The model with the same masks, and other weights.

@@ -69,7 +69,7 @@ def test_copies_of_channels_are_absorbed(use_bias):
 
 
 def test_a_dense_layer_has_the_weights_of_least_squares(monkeypatch):
-    monkeypatch.setattr(refit, "Settings", lambda: Settings(ridge=0.0))
+    monkeypatch.setattr(refit, "Settings", lambda: Settings(ridge=0.0, softmax=False))
     x = inputs = keras.Input((5,))
     x = layers.Dense(6, activation="relu", name="first")(x)
     model = randomise(keras.Model(inputs, layers.Dense(3, activation="softmax", name="out")(x)))

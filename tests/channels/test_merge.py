@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from support.channel_zoo import randomise
+from support.composites import Feedforward
 
 import keras_prune as kp
 from keras_prune.channels import merge
@@ -206,6 +207,21 @@ def test_what_cannot_be_merged_is_left_as_sliced_and_named():
 def test_other_words_are_refused(word):
     with pytest.raises(ValueError, match=f"\"weights\" for without any. Received: compensate='{word}'"):
         kp.prune_channels(image(strided), 0.5, compensate=word)
+
+
+@pytest.mark.parametrize("keep_classes", [False, True])
+def test_custom_layers_are_written_out_or_keep_their_class(keep_classes):
+    kp.channels.register_composite(Feedforward, "units")
+    model = randomise(keras.Sequential([keras.Input((8,)), Feedforward(12, name="a"), Feedforward(6, name="b")]))
+    for block in model.layers:
+        multiples(block.first, 3)
+    asked, x = {"ratio": 0.5, "keep_classes": keep_classes}, inputs_of(model)
+    plan = kp.prune_channels(model, **asked).plan
+    found = {name: tuple(range(size // 2)) for name, size in (("a__first", 12), ("b__first", 6))}
+    plan = ChannelPlan(plan.fingerprint, found)
+    small = kp.prune_channels(model, plan=plan, keep_classes=keep_classes, compensate="weights").model
+    assert any(isinstance(layer, Feedforward) for layer in small.layers) is keep_classes
+    np.testing.assert_allclose(values(small, x), values(model, x), rtol=1e-4, atol=1e-4)
 
 
 def test_each_step_of_an_iteration_merges():

@@ -119,6 +119,8 @@ def test_a_search_whose_goal_is_not_met_is_code_1_and_goes_on(run, tmp_path):
     code, found, err = run(*words, "--max-drop=0", "--budget-params=30")
     assert code == 2  # other settings are another search
     assert "name another folder" in found["error"]
+    code, found, err = run(*words, "--max-drop=0", "--budget-params=20", "--compensate")
+    assert (code, "compensate=true, and it was made with false" in found["error"]) == (2, True)
     code, found, err = run(*words, "--max-drop=0", "--budget-params=20")
     report = found["report"]
     assert (code, found["ok"], report["met"]) == (1, False, False)

@@ -8,6 +8,9 @@ from support.channel_zoo import batch, difference, outputs, randomise
 
 import keras_prune as kp
 
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
 pytestmark = pytest.mark.core
 
 
@@ -151,8 +154,7 @@ def test_custom_layers_in_a_model_of_the_model_come_apart():
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a function of TensorFlow")
 def test_a_gather_with_batch_dimensions():
-    """As in DeBERTa: each row takes its own entries."""
-    import tensorflow as tf
+    """Each row takes entries of its own."""
 
     class Gathers(layers.Layer):
         def call(self, x):

@@ -5,7 +5,7 @@ Their classes stand for habits: layers in lists and dictionaries, weights of the
 """
 
 import keras
-from networks import convolutions, generative, mixers, tables_and_points, text, vision_transformers
+from networks import convolutions, generative, mixers, recent, tables_and_points, text, vision_transformers
 
 _BUILDS = [
     vision_transformers.vision_transformer,
@@ -38,6 +38,16 @@ _BUILDS = [
     tables_and_points.nerf,
     tables_and_points.pointnet,
     tables_and_points.siamese,
+    recent.switch_transformer,
+    recent.mixture_of_experts,
+    recent.state_space,
+    recent.retentive_network,
+    recent.multi_query_transformer,
+    recent.kolmogorov_arnold,
+    recent.capsule_network,
+    recent.basis_expansion,
+    recent.standardized_kernels,
+    recent.distances,
 ]
 
 # By name; those that every backend runs.

@@ -146,7 +146,7 @@ def test_a_part_without_entries_is_joined():
     """As the rest of a sequence that is as long as its window: nothing."""
     inputs = keras.Input((5, 3))
     x = layers.Dense(4, name="before")(inputs)
-    x = ops.concatenate([x[:, 5:], x], axis=1)
+    x = keras.ops.concatenate([x[:, 5:], x], axis=1)
     result, error = check(keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x))))
     assert error is not None
     assert result.model.get_layer("before").units == 2

@@ -174,20 +174,23 @@ def test_pruned_weights_remain_pruned():
         assert np.count_nonzero(new.kept()) == max(round(new.size * 0.4), 1)
 
 
-def test_statistics_change_as_on_the_data():
-    """From the original to the pruned model; those of the original are others, of the data that it was trained on."""
-    model = sequential((6,), layers.Dense(16), layers.BatchNormalization(), layers.ReLU(), layers.Dense(3))
+def test_statistics_become_those_of_the_data():
+    """As in `prune_channels(recalibrate=x)`; those of layers that are not trainable stay, as in training."""
+    parts = [layers.Dense(16), layers.BatchNormalization(), layers.ReLU(), layers.Dense(16)]
+    model = sequential((6,), *parts, layers.BatchNormalization(trainable=False), layers.Dense(3))
     x = correlated(model)
     kept, renewed = (kp.prune_weights(model, 0.8, reconstruct=x, recalibrate=each) for each in (False, True))
+    frozen = [each.layers[4] for each in (model, renewed)]
     norm, same, changed = (each.layers[1] for each in (model, kept, renewed))
     for name in ("moving_mean", "moving_variance"):
         assert np.array_equal(getattr(norm, name), getattr(same, name))
-    first, second = (each.layers[0](x) for each in (model, renewed))
-    first, second = (ops.convert_to_numpy(each).astype("float64") for each in (first, second))
-    mean = ops.convert_to_numpy(norm.moving_mean) + second.mean(axis=0) - first.mean(axis=0)
-    variance = ops.convert_to_numpy(norm.moving_variance) * (second.var(axis=0) + 1e-3) / (first.var(axis=0) + 1e-3)
-    np.testing.assert_allclose(changed.moving_mean, mean, atol=1e-4)
-    np.testing.assert_allclose(changed.moving_variance, variance, rtol=1e-3)
+        assert np.array_equal(*(getattr(each, name) for each in frozen))
+    products = ops.convert_to_numpy(renewed.layers[0](x)).astype("float64")
+    np.testing.assert_allclose(changed.moving_mean, products.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(changed.moving_variance, products.var(axis=0), rtol=1e-3, atol=1e-6)
+    fitted = kp.refit(kp.prune_weights(model, 0.8), x, original=model, recalibrate=True)
+    products = ops.convert_to_numpy(fitted.layers[0](x)).astype("float64")
+    np.testing.assert_allclose(fitted.layers[1].moving_mean, products.mean(axis=0), atol=1e-4)
 
 
 def test_a_criterion_is_measured_on_the_same_data():

