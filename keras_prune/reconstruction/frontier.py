@@ -5,6 +5,7 @@ operations read is held from one to the next; a batch that there is no room for 
 So is every batch of a model with masks of time steps: Keras hands them on with the tensors, unseen in the graph.
 """
 
+import collections
 import dataclasses
 import hashlib
 from collections.abc import Collection, Iterable
@@ -35,9 +36,6 @@ class Frontier:
 
     Args:
         model: A Functional model without models inside.
-
-    Attributes:
-        masked: Whether some of its tensors have masks, so that all is computed from the inputs.
     """
 
     def __init__(self, model: keras.Model):
@@ -51,7 +49,8 @@ class Frontier:
             self._nodes.update((id(tensor), node) for tensor in node.outputs)
             for tensor in node.arguments.keras_tensors:
                 self._readers.setdefault(id(tensor), []).append(node)
-        self.masked = any(_keras.has_mask(tensor) for tensor in self._tensors.values())
+        self._uses = collections.Counter(id(node.operation) for node in _keras.graph_nodes(model))
+        self._masked = any(_keras.has_mask(tensor) for tensor in self._tensors.values())
         self._held: dict[bytes, dict[int, np.ndarray]] = {}  # by what the batch is
         self._parts: dict[frozenset[int], _Part] = {}  # by what is known
         self._asked: set[int] = set()
@@ -77,9 +76,16 @@ class Frontier:
             found = predict_batch(part.model, [known[each] for each in part.given])
             known.update(zip(part.made, map(np.asarray, found), strict=True))
         held = {each: known[each] for each in part.held}
-        if sum(each.size for own in (held, *self._held.values()) for each in own.values()) <= HELD and not self.masked:
+        if sum(each.size for own in (held, *self._held.values()) for each in own.values()) <= HELD:
             self._held[batch] = held
         return [known[each] for each in asked]
+
+    def can_begin(self, tensor: Any) -> bool:
+        """Whether a part of the model can begin with a tensor: it is an input, or hands on no mask, and is made by an
+        operation that is used once. (From one of several uses Keras finds no way to the others.)
+        """
+        node = self._nodes.get(id(tensor))
+        return node is None or (not self._masked and self._uses[id(node.operation)] == 1)
 
     def forget(self, operations: Iterable[Any]) -> None:
         """Compute again what depends on the weights of these operations, which were changed."""
@@ -96,7 +102,9 @@ class Frontier:
         held = [
             each
             for each in dict.fromkeys(reached)
-            if each not in self._inputs and any(id(node) not in done for node in self._readers.get(each, ()))
+            if each not in self._inputs
+            and self.can_begin(self._tensors[each])
+            and any(id(node) not in done for node in self._readers.get(each, ()))
         ]
         made = [each for each in dict.fromkeys((*self._asked, *held)) if each not in known]
         read = {id(tensor) for node in nodes for tensor in node.arguments.keras_tensors}

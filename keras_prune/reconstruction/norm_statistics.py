@@ -2,6 +2,7 @@
 fitted to. Afterwards they would take away what the fit made of the means and variances."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,23 +31,27 @@ def recalibrate_both(
     """
     frozen = {
         id(before.twins[id(layer.moving_mean)])
-        for layer in _keras.flatten(original)
-        if isinstance(layer, keras.layers.BatchNormalization)
-        and not layer.trainable
-        and id(layer.moving_mean) in before.twins
+        for layer in _norms(original)
+        if not layer.trainable and id(layer.moving_mean) in before.twins
     }
-    for layer in _keras.flatten(before.model):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = id(layer.moving_mean) not in frozen
+    for layer in _norms(before.model):
+        layer.trainable = id(layer.moving_mean) not in frozen
     recalibrate_statistics(before.model, batches)
     changed = set()
     for whole, step in pairs:
-        if whole is None or not isinstance(step.operation, keras.layers.BatchNormalization):
-            continue
-        for name in ("moving_mean", "moving_variance"):
-            given, taken = getattr(whole.operation, name), getattr(step.operation, name)
-            kept = kepts.of(given, taken)
-            if kept is not None:
-                taken.assign(np.ravel(_keras.as_numpy(given))[kept.places])
-                changed.add(id(taken))
+        for one, other in (
+            zip(_norms(whole.operation), _norms(step.operation), strict=True) if whole is not None else ()
+        ):
+            for name in ("moving_mean", "moving_variance"):
+                given, taken = getattr(one, name), getattr(other, name)
+                kept = kepts.of(given, taken)
+                if kept is not None:
+                    taken.assign(np.ravel(_keras.as_numpy(given))[kept.places])
+                    changed.add(id(taken))
     return changed
+
+
+def _norms(operation: Any) -> list[Any]:
+    """The normalisations of a model or an operation, and inside of it."""
+    parts = _keras.flatten(operation) if isinstance(operation, keras.Layer) else []
+    return [part for part in parts if isinstance(part, keras.layers.BatchNormalization)]

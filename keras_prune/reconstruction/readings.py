@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_prune.graph.stateful import states_untouched
 from keras_prune.measurement.flat_copy import Step
 from keras_prune.measurement.layer_inputs import input_hooks
+from keras_prune.measurement.predict_batch import predict_batch
 from keras_prune.reconstruction.frontier import Frontier
 from keras_prune.reconstruction.step_parts import Part
 
@@ -58,16 +58,18 @@ def reading_of(model: Frontier, step: Step, part: Part, change: Any = None) -> R
 
 
 def _recorder(model: Frontier, step: Step, part: Part) -> Compute:
-    begin = model.model.inputs if model.masked else [tensor for _, tensor in step.inputs]
-    begin = list({id(tensor): tensor for tensor in begin}.values())
+    begin = list({id(tensor): tensor for _, tensor in step.inputs}.values())
+    if not all(map(model.can_begin, begin)):
+        begin = model.model.inputs
     layer = keras.Model(begin, [tensor for _, tensor in step.outputs])
+    layer.run_eagerly = True  # hooks see values, not what a compiler traces
 
     def compute(x: Any) -> np.ndarray:
         found: list[np.ndarray] = []
         hooks = {id(part.recorder): {part.view.name: lambda given, _: found.append(np.array(given))}}  # it may be lent
-        given = [ops.convert_to_tensor(each) for each in model.values(begin, x)]
+        given = model.values(begin, x)
         with states_untouched(layer), input_hooks(layer, hooks):
-            layer(given, training=False)
+            predict_batch(layer, given)
         return found[-1]  # earlier ones are of earlier uses
 
     return compute

@@ -249,3 +249,17 @@ def test_statistics_of_layers_that_are_not_trainable_stay():
     for name in ("moving_mean", "moving_variance"):
         one, other = (getattr(each.get_layer("norm"), name) for each in (model, result.model))
         np.testing.assert_array_equal(ops.convert_to_numpy(one)[kept], ops.convert_to_numpy(other))
+
+
+def test_statistics_inside_of_a_layer():
+    x = inputs = keras.Input((4, 6))
+    x = layers.TimeDistributed(layers.Dense(8, name="dense"), name="first")(x)
+    x = layers.TimeDistributed(layers.BatchNormalization(name="inner"), name="norm")(x)
+    model = randomise(keras.Model(inputs, layers.Dense(3, name="out")(x)))
+    data = inputs_of((4, 6), 128)
+    again = kp.prune_channels(model, 0.0, recalibrate=data).model
+    result = kp.prune_channels(model, 0.5, compensate=data, recalibrate=data)
+    ((_, removed),) = result.plan.removed.items()
+    kept = np.setdiff1d(np.arange(8), removed)
+    one, other = (ops.convert_to_numpy(each.get_layer("norm").layer.moving_variance) for each in (again, result.model))
+    np.testing.assert_allclose(one[kept], other, rtol=1e-4)

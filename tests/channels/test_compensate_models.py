@@ -57,6 +57,22 @@ def test_a_model_inside_that_is_used_twice():
     assert [(row.layer, row.rows) for row in found.values()] == [("inside/reader", 120)]
 
 
+def test_a_model_inside_that_reads_what_it_made():
+    """Values are computed from the middle of a model, where one of its layers is used again later."""
+    inside = keras.Input((6,))
+    narrow = layers.Dense(4, "relu", name="narrow")(inside)
+    inner = keras.Model(inside, layers.Dense(6, name="wide")(narrow), name="inner")
+    inputs = keras.Input((5,))
+    x = layers.Dense(6, name="first")(inputs)
+    x = x + inner(ops.tanh(inner(x)))
+    model = randomise(keras.Model(inputs, layers.Dense(3, name="out")(x)))
+    x, fresh = inputs_of((5,), 200), inputs_of((5,), seed=1)
+    sliced, result = kp.prune_channels(model, 0.25), kp.prune_channels(model, 0.25, compensate=x)
+    errors = [np.square(values(each.model, fresh) - values(model, fresh)).sum() for each in (sliced, result)]
+    assert errors[1] < errors[0]
+    assert {row.layer for row in result.report.compensated} == {"inner/narrow", "inner/wide", "out"}
+
+
 @keras.saving.register_keras_serializable("test_compensate_models")
 class Product(layers.Layer):
     """A product with a weight, in code of its own."""

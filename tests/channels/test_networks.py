@@ -3,20 +3,13 @@
 import numpy as np
 import pytest
 from keras import ops
-from networks.registry import NETWORKS, ON_TENSORFLOW
+from networks.registry import NETWORKS, ON_TENSORFLOW, STAYS
 from support.channel_zoo import difference, randomise
 from support.replay_oracle import inexact_whole, prove_plan, run
 
 import keras_prune as kp
 
 MOST = 0.45  # of the parameters may be left where half of all channels go
-
-# Where more is left, and why.
-STAYS = {
-    "fnet": "the Fourier transform mixes all channels of the residual stream: only what is inside the blocks goes",
-    "gmlp": "the weights over patches stay: nobody knows which patches an image could do without",
-    "miniature_gpt": "the residual stream is an output",
-}
 
 # Where only groups go that are normalised over their channels, so that there is no equality to prove, or none at all.
 NOTHING_PROVED = {"gmlp"}

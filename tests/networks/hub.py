@@ -34,17 +34,6 @@ STAGES = {
     "stackwise_num_strides": [1, 2],
     "image_shape": IMAGE,
 }
-WINDOWS = {
-    "hidden_size": 16,
-    "num_layers": 2,
-    "intermediate_dim": 32,
-    "num_heads": 4,
-    "global_attention_layer_indices": [1],
-    "image_shape": (32, 32, 3),
-    "patch_size": 4,
-    "num_output_channels": 12,
-    "window_size": 2,
-}
 ENCODER_DECODER = {
     "vocabulary_size": VOCABULARY,
     **{
@@ -86,12 +75,6 @@ def two_towers(vision, text, **arguments):
         return {**towers, **arguments}
 
     return build
-
-
-def _layer(name):
-    import keras_hub
-
-    return getattr(keras_hub.layers, name)
 
 
 def resnet(hub, **arguments):
@@ -307,22 +290,6 @@ FAMILIES = {
     },
     "Roberta": SHORT,
     "RoformerV2": TEXT | {"head_size": 4},
-    "SAM": lambda hub: {
-        "image_encoder": hub.ViTDetBackbone(**WINDOWS | {"num_output_channels": 16}),
-        "prompt_encoder": _layer("SAMPromptEncoder")(
-            hidden_size=16, image_embedding_size=(8, 8), input_image_size=(32, 32), mask_in_channels=16
-        ),
-        "mask_decoder": _layer("SAMMaskDecoder")(
-            num_layers=1,
-            hidden_size=16,
-            intermediate_dim=32,
-            num_heads=2,
-            embedding_dim=16,
-            num_multimask_outputs=3,
-            iou_head_depth=2,
-            iou_head_hidden_dim=16,
-        ),
-    },
     "SegFormer": lambda hub: {"image_encoder": hub.MiTBackbone(**mix_transformer()), "projection_filters": 16},
     "SigLIP": two_towers("SigLIPVisionEncoder", "SigLIPTextEncoder"),
     "SmolLM3": SMOL,
@@ -349,7 +316,17 @@ FAMILIES = {
     },
     "VGG": {"stackwise_num_repeats": [1, 2], "stackwise_num_filters": [8, 12], "image_shape": IMAGE},
     "ViT": PATCHES | {"mlp_dim": 32},
-    "ViTDet": WINDOWS,
+    "ViTDet": {
+        "hidden_size": 16,
+        "num_layers": 2,
+        "intermediate_dim": 32,
+        "num_heads": 4,
+        "global_attention_layer_indices": [1],
+        "image_shape": (32, 32, 3),
+        "patch_size": 4,
+        "num_output_channels": 12,
+        "window_size": 2,
+    },
     "Whisper": TEXT | {"num_mels": 8, "max_encoder_sequence_length": 16, "max_decoder_sequence_length": LENGTH},
     "XLMRoberta": SHORT,
     "XLNet": TEXT,

@@ -35,7 +35,7 @@ def switch_transformer(units=16):
     x = layers.Embedding(20, units)(inputs)
     x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 8)(x, x))
     x = layers.LayerNormalization()(x + SwitchFeedForward(3, 24, units)(x))
-    return keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(x))), tokens(6)
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x))), tokens(6)
 
 
 class Mixture(keras.Model):
@@ -43,11 +43,13 @@ class Mixture(keras.Model):
 
     def __init__(self):
         super().__init__()
+        self.inward = layers.Dense(16, activation="relu")
         self.experts = [layers.Dense(16, activation="relu") for _ in range(3)]
         self.gate = layers.Dense(3, activation="softmax")
         self.out = layers.Dense(2)
 
     def call(self, x):
+        x = self.inward(x)
         made = ops.stack([expert(x) for expert in self.experts], axis=1)
         return self.out(ops.sum(made * self.gate(x)[:, :, None], axis=1))
 
@@ -108,7 +110,8 @@ class Retention(layers.Layer):
         place = np.arange(input_shape[1])
         distance = place[:, None] - place
         rates = 1 - 2.0 ** (-5 - np.arange(self.heads))
-        self.decay = np.where(distance >= 0, rates[:, None, None] ** np.abs(distance), 0).astype("float32")
+        decay = np.where(distance >= 0, rates[:, None, None] ** np.abs(distance), 0)
+        self.decay = ops.convert_to_tensor(decay, "float32")
 
     def split(self, x):
         batch, length = ops.shape(x)[:2]
@@ -157,10 +160,10 @@ class Splines(layers.Layer):
 
     def __init__(self, units, grid=5, **kwargs):
         super().__init__(**kwargs)
-        self.units, self.grid = units, np.linspace(-1, 1, grid).astype("float32")
+        self.units, self.grid = units, ops.linspace(-1.0, 1.0, grid)
 
     def build(self, input_shape):
-        self.curves = self.add_weight(shape=(input_shape[-1], len(self.grid), self.units), name="curves")
+        self.curves = self.add_weight(shape=(input_shape[-1], self.grid.shape[0], self.units), name="curves")
         self.straight = self.add_weight(shape=(input_shape[-1], self.units), name="straight")
 
     def call(self, x):
@@ -265,5 +268,5 @@ def distances():
         scales.append(layers.Reshape((-1, 19))(layers.Concatenate()([boxes, classes])))
     made = layers.Concatenate(axis=1)(scales)
     bins = ops.softmax(ops.reshape(made[..., :16], (-1, made.shape[1], 4, 4)), axis=-1)
-    sides = ops.sum(bins * np.arange(4, dtype="float32"), axis=-1)
+    sides = ops.sum(bins * ops.arange(4, dtype="float32"), axis=-1)
     return keras.Model(inputs, layers.Concatenate()([sides, ops.sigmoid(made[..., 16:])])), drawn(2, 16, 16, 3)

@@ -6,6 +6,8 @@ import pytest
 from keras import layers, ops
 from support.versions import call_if_there, is_keras, require_keras
 
+from keras_prune.expansion import Weight
+
 
 def branches(*functions, count=1, shape=(4, 5), units=8):
     """Each function of one tensor, or of several, that this Keras has, and a reader of all that they return."""
@@ -386,6 +388,15 @@ def transformed_beside():
     )
 
 
+def convolved():
+    """By kernels that are weights, as expanded custom layers have them."""
+    inputs = keras.Input((4, 4, 5))
+    x = layers.Dense(8, activation="sigmoid", name="before")(inputs)
+    x = ops.conv(x, Weight((2, 2, 8, 6), name="kernel")(inputs), padding="same")
+    x = ops.depthwise_conv(ops.tanh(x), Weight((2, 2, 6, 1), name="each")(inputs), padding="same")
+    return keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x)))
+
+
 CORE = [moved, parts, products]
 MORE = [
     functions_of_one_number,
@@ -400,6 +411,7 @@ MORE = [
     blocks_of_unknown_size,
     along_an_axis,
     transformed_beside,
+    convolved,
     reduced,
     summed_over_channels,
     averaged_over_channels,
