@@ -54,8 +54,8 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "compensate",
     1024,
-    "Number of training images by which the layers that remain take over the work of removed channels, or 0: they "
-    "are left as they are, and only the statistics of BatchNormalization are estimated again; with --prune=channels.",
+    "Number of training images by which the layers that remain take over the work of removed channels, or 0: their "
+    "weights are left as they are; with --prune=channels.",
 )
 helpers.check_flag("compensate", lambda value: value >= 0, "at least 0")
 flags.DEFINE_float("distill", 0.5, "Weight of the dense model's predictions in the labels for fine-tuning, in [0, 1].")
@@ -114,7 +114,7 @@ def load_model() -> keras.Model:
 
 
 def prune_channels(dense: keras.Model, images: np.ndarray) -> Any:
-    """Removes as few channels as needed for `--macs`, and fits the layers that remain, or their statistics."""
+    """Removes as few channels as needed for `--macs`, and fits the layers that remain."""
     images = images[: FLAGS.compensate or 2048].astype("float32")
     return kp.prune_channels(
         dense,
@@ -123,7 +123,7 @@ def prune_channels(dense: keras.Model, images: np.ndarray) -> Any:
         scope=FLAGS.scope,
         data=images if kp.importance.CRITERIA[FLAGS.importance].needs else None,
         compensate=images if FLAGS.compensate else None,
-        recalibrate=None if FLAGS.compensate else images,
+        recalibrate=images,
     )
 
 
