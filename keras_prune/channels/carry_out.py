@@ -91,7 +91,7 @@ def carry_out_on(analysis: ChannelAnalysis, request: ChannelRequest) -> PrunedCh
         length, budgets = _length(order, analysis, costs, model, request)
         plan, asked = order.plan(length), order.asked(length)
     keep = plan.keep(analysis)
-    values, refits = merge_channels(analysis.trace, Kept(keep)) if merged else ({}, ())
+    values, refits = merge_channels(analysis.trace, Kept(keep)) if merged else ({}, None)
     small = rebuild(analysis.trace, keep, values)
     if calibration is not None:
         refits = compensate_channels(analysis.trace, keep, small, calibration, batches)

@@ -15,7 +15,7 @@ from keras_prune.costs.budget import Budget, BudgetRow, budget_table
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_notes
 from keras_prune.expansion.report import lines_of
-from keras_prune.reconstruction.refit import LayerRefit, refit_table
+from keras_prune.reconstruction.layer_refit import LayerRefit, refit_notes, refit_table
 from keras_prune.reporting.numbers import change, number
 from keras_prune.selection.thresholds import ThresholdRule
 from keras_prune.selection.unit_thresholds import threshold_text
@@ -74,8 +74,8 @@ class ChannelReport(ReportedMacs, Report):
         threshold: The threshold that was asked for instead. Defaults to None.
         expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
             to none.
-        compensated: The layers that were fitted again, or should have been, in the order of the graph. Defaults to
-            none: nothing was compensated, or every layer computes what it did.
+        compensated: The layers that were fitted again, or should have been, in the order of the graph; none
+            if each layer computes what it did. Defaults to None: nothing was compensated.
     """
 
     model: str
@@ -90,7 +90,7 @@ class ChannelReport(ReportedMacs, Report):
     missed: tuple[str, ...] = ()
     threshold: ThresholdRule | None = None
     expanded: tuple[str, ...] = ()
-    compensated: tuple[LayerRefit, ...] = ()
+    compensated: tuple[LayerRefit, ...] | None = None
 
     @property
     def frozen(self) -> dict[str, str]:
@@ -130,6 +130,7 @@ class ChannelReport(ReportedMacs, Report):
             *_listed("The kept channels change in:", [f"{name}: {why}" for name, why in self.inexact.items()]),
             *unknown_macs_notes(self.macs.unknown),
             *unknown_notes(self.unknown),
+            *refit_notes(self.compensated),
             *self.expanded,
         ]
 
@@ -158,7 +159,7 @@ def make_report(
     request: ChannelRequest,
     budgets: tuple[BudgetRow, ...] = (),
     thresholds: Mapping[str, GroupThreshold] | None = None,
-    compensated: tuple[LayerRefit, ...] = (),
+    compensated: tuple[LayerRefit, ...] | None = None,
 ) -> ChannelReport:
     """Return the report of a plan that was carried out.
 
@@ -171,7 +172,7 @@ def make_report(
         request: What was asked for.
         budgets: What was reached of each value of the budget. Defaults to none.
         thresholds: By name of the group what the threshold is for it. Defaults to None: there was none.
-        compensated: The layers that were fitted again. Defaults to none.
+        compensated: The layers that were fitted again. Defaults to None: nothing was compensated.
     """
     thresholds = thresholds or {}
     kept, whole = Kept(keep), Kept(np.ones_like(keep))

@@ -170,7 +170,7 @@ def prune_layers(
         asked = f"to remove what {threshold_text(rule)}"
     small = rebuild(analysis.structure, left)
     whole = analysis.structure.model
-    refits = () if calibration is None else refit(whole, small, lambda tensor, values: values, calibration)
+    refits = None if calibration is None else refit(whole, small, lambda tensor, values: values, calibration)
     chosen = name_of(importance), scores, skipped, budgets, missed, least, refits
     report = make_report(analysis, removed, left, asked, *chosen)
     plan = LayerPlan(analysis.fingerprint, tuple(each.name for each in removed))

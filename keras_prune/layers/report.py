@@ -9,7 +9,7 @@ from keras_prune.expansion.report import lines_of
 from keras_prune.layers.analysis import LayerAnalysis, reason_notes, short_list
 from keras_prune.layers.bypass import Left
 from keras_prune.layers.candidates import Candidate
-from keras_prune.reconstruction.refit import LayerRefit, refit_table
+from keras_prune.reconstruction.layer_refit import LayerRefit, refit_notes, refit_table
 from keras_prune.reporting.numbers import change, number
 from tflite_export.reporting import Bars, Report, Shown, Table
 
@@ -59,8 +59,8 @@ class LayerReport(ReportedMacs, Report):
         threshold: The score below which candidates should be removed. Defaults to None: no threshold was asked for.
         expanded: If the model was first written out as a graph, what became of its custom layers, a line each. Defaults
             to none.
-        compensated: The layers that were fitted again, or should have been, in the order of the graph. Defaults to
-            none: no data to compensate on, or every layer computes what it did.
+        compensated: The layers that were fitted again, or should have been, in the order of the graph; none if each
+            layer computes what it did. Defaults to None: nothing was compensated.
     """
 
     model: str
@@ -77,7 +77,7 @@ class LayerReport(ReportedMacs, Report):
     missed: tuple[str, ...] = ()
     threshold: float | None = None
     expanded: tuple[str, ...] = ()
-    compensated: tuple[LayerRefit, ...] = ()
+    compensated: tuple[LayerRefit, ...] | None = None
 
     @property
     def removed(self) -> tuple[CandidateReport, ...]:
@@ -112,6 +112,7 @@ class LayerReport(ReportedMacs, Report):
             f"MACs: {self.macs}",
             *unknown_macs_notes(self.macs.unknown),
             *reason_notes(self.reasons),
+            *refit_notes(self.compensated),
             *self.expanded,
         ]
 
@@ -141,7 +142,7 @@ def make_report(
     budgets: tuple[BudgetRow, ...] = (),
     missed: tuple[str, ...] = (),
     threshold: float | None = None,
-    compensated: tuple[LayerRefit, ...] = (),
+    compensated: tuple[LayerRefit, ...] | None = None,
 ) -> LayerReport:
     """Return the report of a removal.
 
@@ -156,7 +157,7 @@ def make_report(
         budgets: What was reached of each value of the budget. Defaults to none.
         missed: What was asked for and not reached. Defaults to none.
         threshold: The score below which candidates should be removed. Defaults to None: there was none.
-        compensated: The layers that were fitted again. Defaults to none.
+        compensated: The layers that were fitted again. Defaults to None: nothing was compensated.
     """
     structure = analysis.structure
     whole = Left(structure)

@@ -22,6 +22,7 @@ Cut = Callable[[Any, np.ndarray], np.ndarray]
 """Takes a tensor of the original model and its values, and returns those at the channels that are kept."""
 
 SAME = 1e-5  # relative to the largest product: float32 computed in another order
+_ROUNDED = {"float16": 4e-3, "bfloat16": 3e-2}  # likewise: four times the distance of neighbouring numbers
 ROWS = 1 << 16  # that are enough for a few hundred inputs: neighbours in an image say much the same
 ROWS_FOR_EACH_INPUT = 50
 HELD = 1 << 26  # entries of columns that are held, in float32, to fit behind a ReLU
@@ -152,7 +153,8 @@ class LayerFit:
             found = refine(equations, start, found, held)
         after = equations.error(found).sum()
         whole = (equations.squares - np.square(equations.sums) / max(equations.rows, 1)).sum()
-        scale = max(float(whole), 1e-12 * float(np.sum(equations.squares)), 1e-30)  # outputs may be constant
+        total = float(np.sum(equations.squares))
+        scale = float(whole) if whole > 1e-12 * total else max(total, 1e-30)  # outputs may be constant
         changed = bool(np.isfinite(found).all() and after < before)
         if changed:
             self._assign(found)
@@ -263,7 +265,8 @@ class LayerFit:
     ) -> bool:
         columns = next(iter(NormalEquations(self._view, self._intercept).columns(given)))
         rows = self._products(use, others, target, None)[0][:, : columns.shape[1]]
-        return bool(np.abs(columns @ start - rows).max() <= SAME * max(np.abs(rows).max(), 1e-30))
+        same = _ROUNDED.get(getattr(self._view.layer, "compute_dtype", ""), SAME)
+        return bool(np.abs(columns @ start - rows).max() <= same * max(np.abs(rows).max(), 1e-30))
 
     def _weak(self) -> np.ndarray | None:
         """Which outputs a normalisation all but removes: what is left of them says nothing about the weights."""

@@ -18,56 +18,16 @@ from keras_prune.reconstruction.frontier import Frontier
 from keras_prune.reconstruction.inner_fit import Backup, Kepts, OutputsError, restore, restored, use_inside
 from keras_prune.reconstruction.inner_products import InnerProducts, KeptOf, KeptPlaces, all_kept
 from keras_prune.reconstruction.layer_fit import Cut, LayerFit, Settings, Use
+from keras_prune.reconstruction.layer_refit import LayerRefit
 from keras_prune.reconstruction.norm_statistics import recalibrate_both
 from keras_prune.reconstruction.readings import reading_of
 from keras_prune.reconstruction.stand_ins import StandIns
 from keras_prune.reconstruction.step_parts import Part, parts_of
 from keras_prune.reconstruction.tails import Flow
-from keras_prune.reporting.numbers import number
 from keras_prune.reporting.progress import track
-from tflite_export.reporting import Shown, Table
 
 BATCH_SIZE = 256
 _WORSE = "the outputs of the layer would be worse: left as it was"
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerRefit(Shown):
-    """One layer of the smaller model, and how near it comes to the original on the data.
-
-    Args:
-        layer: Its path; with the name of the weight behind it, where a layer has several.
-        inputs: The number of weights, the bias included, that each of its outputs has; None if it cannot be fitted.
-        rows: The number of equations for each output: of samples, times places in an image or sequence. None if the
-            layer was not fitted.
-        before: The error before: the sum of squares of what its outputs are off, relative to that of the outputs of
-            the original around their mean. None if it was not measured.
-        after: The error after, likewise.
-        note: What is to be known of it, such as why it was left as it was; empty if nothing.
-    """
-
-    layer: str
-    inputs: int | None
-    rows: int | None
-    before: float | None
-    after: float | None
-    note: str = ""
-
-
-def refit_table(layers: Sequence[LayerRefit]) -> list[Table]:
-    """Return the table of a report; none if there are no layers."""
-    if not layers:
-        return []
-    rows = [
-        (each.layer, number(each.inputs), number(each.rows), _error(each.before), _error(each.after), each.note)
-        for each in layers
-    ]
-    headings = ("Layer", "Inputs", "Rows", "Error before", "After", "Note")
-    return [Table(headings, rows, "Compensated: error of the outputs, relative to their variance")]
-
-
-def _error(value: float | None) -> str:
-    return number(None) if value is None else f"{100 * value:.2f}%"
 
 
 def compensation_batches(model: keras.Model, data: Any) -> Batches:

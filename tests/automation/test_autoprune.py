@@ -327,7 +327,7 @@ def test_forms_of_training_data(task):
         copy = kp.strip_pruning(model)
         assert job.train(copy, Effort(1, 1)).epochs == 1
         found.append(copy.optimizer.iterations)
-        assert job._representative(copy).shape == (60, 8)
+        assert job.inputs(copy).shape == (60, 8)
     assert list(map(int, found)) == [1, 2, 2]
 
 
