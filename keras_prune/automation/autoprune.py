@@ -26,7 +26,7 @@ from keras_prune.measurement.evaluation import Evaluation, Mode
 from keras_prune.measurement.fingerprint import data_fingerprint, fingerprint, model_fingerprint, named
 from keras_prune.measurement.loss import find_loss
 from keras_prune.measurement.training import check_optimizer, check_training_data
-from keras_prune.reconstruction.refit import compensation_batches
+from keras_prune.reconstruction.refitting.refit import compensation_batches
 from keras_prune.reporting.progress import Verbose, verbosity
 from keras_prune.validation import check_choice, check_flag, check_fraction, check_number, check_progress, check_step
 from tflite_export.conversion.modes import check_port_types

@@ -20,7 +20,7 @@ from keras_prune.channels.scores import ChannelImportance, score_groups
 from keras_prune.costs.budget import BudgetRow, count_costs, meet_budget
 from keras_prune.costs.counting import Costs, costs_of_trace
 from keras_prune.reconstruction.recalibrate import recalibrate_statistics, recalibration_batches
-from keras_prune.reconstruction.refit import compensation_batches
+from keras_prune.reconstruction.refitting.refit import compensation_batches
 from keras_prune.tracing.kept_channels import Kept
 from tflite_export.reporting import Shown
 

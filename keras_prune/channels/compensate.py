@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from keras_prune.measurement.batches import Batches
-from keras_prune.reconstruction.inner_products import KeptPlaces, all_kept
-from keras_prune.reconstruction.layer_refit import LayerRefit
-from keras_prune.reconstruction.refit import refit
+from keras_prune.reconstruction.refitting.inner_products import KeptPlaces, all_kept
+from keras_prune.reconstruction.refitting.layer_refit import LayerRefit
+from keras_prune.reconstruction.refitting.refit import refit
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.labels import collapse

@@ -16,8 +16,8 @@ from keras import ops
 
 from keras_prune import _keras
 from keras_prune.measurement.flat_copy import Runnable, Step
-from keras_prune.reconstruction.linear_view import LinearView
-from keras_prune.reconstruction.linear_views import linear_views
+from keras_prune.reconstruction.views.linear_view import LinearView
+from keras_prune.reconstruction.views.linear_views import linear_views
 from keras_prune.tracing.rules.activations import is_elementwise
 
 SMOOTHNESS = 0.5

@@ -11,10 +11,10 @@ from keras_prune import _keras
 from keras_prune.channels.expected import SMOOTHNESS, Moments, expected_moments
 from keras_prune.graph.structure import Structure
 from keras_prune.measurement.flat_copy import Runnable, Step, make_runnable
-from keras_prune.reconstruction.layer_refit import LayerRefit
-from keras_prune.reconstruction.linear_view import LinearView
-from keras_prune.reconstruction.linear_views import linear_views
-from keras_prune.reconstruction.tails import Flow
+from keras_prune.reconstruction.refitting.layer_refit import LayerRefit
+from keras_prune.reconstruction.refitting.tails import Flow
+from keras_prune.reconstruction.views.linear_view import LinearView
+from keras_prune.reconstruction.views.linear_views import linear_views
 from keras_prune.tracing.binding import Binding
 from keras_prune.tracing.kept_channels import Kept
 from keras_prune.tracing.labels import FIXED, collapse

@@ -15,7 +15,7 @@ from keras_prune.costs.budget import Budget, BudgetRow, budget_table
 from keras_prune.costs.counting import Costs, total
 from keras_prune.costs.macs_change import MacsChange, ReportedMacs, macs_change, unknown_macs_notes
 from keras_prune.expansion.report import lines_of
-from keras_prune.reconstruction.layer_refit import LayerRefit, refit_notes, refit_table
+from keras_prune.reconstruction.refitting.layer_refit import LayerRefit, refit_notes, refit_table
 from keras_prune.reporting.numbers import change, number
 from keras_prune.selection.thresholds import ThresholdRule
 from keras_prune.selection.unit_thresholds import threshold_text

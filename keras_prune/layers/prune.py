@@ -24,7 +24,7 @@ from keras_prune.layers.plan import LayerPlan
 from keras_prune.layers.rebuild import rebuild
 from keras_prune.layers.report import LayerReport, make_report
 from keras_prune.layers.scores import Score, check_importance, score_candidates
-from keras_prune.reconstruction.refit import compensation_batches, refit
+from keras_prune.reconstruction.refitting.refit import compensation_batches, refit
 from keras_prune.selection.thresholds import ThresholdRule
 from keras_prune.selection.unit_thresholds import lowest_kept, threshold_text, unit_threshold
 from keras_prune.validation import check_choice, check_fraction

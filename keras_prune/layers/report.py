@@ -9,7 +9,7 @@ from keras_prune.expansion.report import lines_of
 from keras_prune.layers.analysis import LayerAnalysis, reason_notes, short_list
 from keras_prune.layers.bypass import Left
 from keras_prune.layers.candidates import Candidate
-from keras_prune.reconstruction.layer_refit import LayerRefit, refit_notes, refit_table
+from keras_prune.reconstruction.refitting.layer_refit import LayerRefit, refit_notes, refit_table
 from keras_prune.reporting.numbers import change, number
 from tflite_export.reporting import Bars, Report, Shown, Table
 

@@ -13,7 +13,7 @@ import numpy as np
 from keras_prune.measurement.batches import as_inputs
 from keras_prune.measurement.layer_inputs import Hook, input_hooks
 from keras_prune.measurement.padding import find_unused_padding
-from keras_prune.reconstruction.linear_view import LinearView, counted_rows
+from keras_prune.reconstruction.views.linear_view import LinearView, counted_rows
 from keras_prune.validation import check_finite
 
 CHUNK = 1 << 22  # entries of the columns that are held at once

@@ -8,8 +8,8 @@ import numpy as np
 from keras_prune.costs.budget import Budget
 from keras_prune.masking.masked_weights import MaskedWeight
 from keras_prune.patterns import check_patterns, matches
-from keras_prune.reconstruction.choice import Choose
-from keras_prune.reconstruction.linear_view import LinearView
+from keras_prune.reconstruction.masks.choice import Choose
+from keras_prune.reconstruction.views.linear_view import LinearView
 from keras_prune.selection import Candidate, Percentile, Selection
 from keras_prune.weights.rule import PruningRule
 from keras_prune.weights.update import Goal

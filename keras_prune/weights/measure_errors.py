@@ -15,7 +15,7 @@ from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.measured_file import MeasuredFile
 from keras_prune.patterns import as_predicate
-from keras_prune.reconstruction.removal import remove
+from keras_prune.reconstruction.masks.removal import remove
 from keras_prune.reporting.progress import track
 from keras_prune.selection import Block, Percentile, Selection
 from keras_prune.validation import check_path

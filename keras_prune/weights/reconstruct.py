@@ -13,13 +13,13 @@ from keras_prune.masking.prunable import Held
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.copies import copy_to_measure
 from keras_prune.measurement.padding import find_unused_padding
-from keras_prune.reconstruction.given_mask import fit_kept
-from keras_prune.reconstruction.layer_problem import LayerProblem
-from keras_prune.reconstruction.linear_view import LinearView
-from keras_prune.reconstruction.linear_views import linear_views
-from keras_prune.reconstruction.prefix import equations_beside, order_of_use
+from keras_prune.reconstruction.masks.given_mask import fit_kept
+from keras_prune.reconstruction.masks.layer_problem import LayerProblem
+from keras_prune.reconstruction.masks.prefix import equations_beside, order_of_use
+from keras_prune.reconstruction.masks.removal import remove
 from keras_prune.reconstruction.recalibrate import recalibrate_statistics, recalibration_batches
-from keras_prune.reconstruction.removal import remove
+from keras_prune.reconstruction.views.linear_view import LinearView
+from keras_prune.reconstruction.views.linear_views import linear_views
 from keras_prune.reporting.progress import track
 from keras_prune.reporting.unmet import say, short_list
 from keras_prune.weights.choice import Choice

@@ -7,8 +7,8 @@ from keras import layers, ops
 from support.channel_zoo import randomise
 
 import keras_prune as kp
-from keras_prune.reconstruction import refit
-from keras_prune.reconstruction.layer_fit import Settings
+from keras_prune.reconstruction.refitting import refit
+from keras_prune.reconstruction.refitting.layer_fit import Settings
 
 pytestmark = pytest.mark.core
 

@@ -6,8 +6,8 @@ import pytest
 from keras import layers, ops
 from support.channel_zoo import randomise
 
-from keras_prune.reconstruction import frontier
-from keras_prune.reconstruction.frontier import Frontier
+from keras_prune.reconstruction.refitting import frontier
+from keras_prune.reconstruction.refitting.frontier import Frontier
 
 pytestmark = pytest.mark.core
 

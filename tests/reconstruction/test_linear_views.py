@@ -6,7 +6,7 @@ from keras import layers, ops
 from support.channel_zoo import randomise
 from support.versions import require_keras
 
-from keras_prune.reconstruction.linear_views import linear_views
+from keras_prune.reconstruction.views.linear_views import linear_views
 
 pytestmark = pytest.mark.core
 

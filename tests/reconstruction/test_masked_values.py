@@ -8,7 +8,7 @@ from support.channel_zoo import randomise
 
 import keras_prune as kp
 from keras_prune.channels.plan import ChannelPlan
-from keras_prune.reconstruction.frontier import Frontier
+from keras_prune.reconstruction.refitting.frontier import Frontier
 
 pytestmark = pytest.mark.core
 

@@ -6,8 +6,8 @@ import pytest
 from keras import layers, ops
 from support.channel_zoo import randomise
 
-from keras_prune.reconstruction.linear_views import linear_views
 from keras_prune.reconstruction.normal_equations import NormalEquations, second_moments
+from keras_prune.reconstruction.views.linear_views import linear_views
 from keras_prune.validation import NotFiniteError
 
 pytestmark = pytest.mark.core

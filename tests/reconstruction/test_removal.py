@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_prune.reconstruction.given_mask import fit_and_price, fit_kept
-from keras_prune.reconstruction.quadratic import Quadratic
-from keras_prune.reconstruction.removal import remove
+from keras_prune.reconstruction.masks.given_mask import fit_and_price, fit_kept
+from keras_prune.reconstruction.masks.quadratic import Quadratic
+from keras_prune.reconstruction.masks.removal import remove
 
 pytestmark = pytest.mark.core
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_prune.reconstruction import softmax_fit
-from keras_prune.reconstruction.softmax_fit import can_fit_softmax, fit_softmax, softmax
+from keras_prune.reconstruction.refitting import softmax_fit
+from keras_prune.reconstruction.refitting.softmax_fit import can_fit_softmax, fit_softmax, softmax
 
 pytestmark = pytest.mark.core
 

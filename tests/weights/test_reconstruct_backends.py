@@ -13,8 +13,8 @@ from support.zoo import BACKEND
 
 import keras_prune as kp
 from keras_prune.masking.masked_weights import find_masked
-from keras_prune.reconstruction.quadratic import Quadratic
-from keras_prune.reconstruction.removal import ROUNDS, remove
+from keras_prune.reconstruction.masks.quadratic import Quadratic
+from keras_prune.reconstruction.masks.removal import ROUNDS, remove
 from keras_prune.selection.top_k import count_kept
 
 pytestmark = pytest.mark.core

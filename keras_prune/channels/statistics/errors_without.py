@@ -8,9 +8,9 @@ from keras_prune import _keras
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.flat_copy import Runnable
 from keras_prune.reconstruction.elimination import Reader, eliminate
-from keras_prune.reconstruction.linear_view import LinearView
-from keras_prune.reconstruction.linear_views import linear_views
 from keras_prune.reconstruction.normal_equations import NormalEquations, second_moments
+from keras_prune.reconstruction.views.linear_view import LinearView
+from keras_prune.reconstruction.views.linear_views import linear_views
 from keras_prune.reporting.progress import track
 from keras_prune.tracing.binding import Binding
 

@@ -19,7 +19,7 @@ from keras_prune.masking.masked_weights import find_masked
 from keras_prune.masking.wrapping import add_masks, remove_masks
 from keras_prune.measurement.training import check_optimizer, check_training_data
 from keras_prune.plots.methods import plot_methods
-from keras_prune.reconstruction.refit import compensation_batches
+from keras_prune.reconstruction.refitting.refit import compensation_batches
 from keras_prune.reporting.progress import track
 from keras_prune.validation import check_flag, check_integer, is_fraction
 from keras_prune.weights.prune import prune_weights

@@ -9,12 +9,12 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.measurement.flat_copy import Runnable, Step
-from keras_prune.reconstruction.frontier import Frontier
-from keras_prune.reconstruction.inner_products import KeptPlaces, TargetProducts
-from keras_prune.reconstruction.layer_fit import Cut, Use
-from keras_prune.reconstruction.readings import reading_of
-from keras_prune.reconstruction.step_parts import Part
-from keras_prune.reconstruction.tails import Tail
+from keras_prune.reconstruction.refitting.frontier import Frontier
+from keras_prune.reconstruction.refitting.inner_products import KeptPlaces, TargetProducts
+from keras_prune.reconstruction.refitting.layer_fit import Cut, Use
+from keras_prune.reconstruction.refitting.readings import reading_of
+from keras_prune.reconstruction.refitting.step_parts import Part
+from keras_prune.reconstruction.refitting.tails import Tail
 
 
 def use_inside(

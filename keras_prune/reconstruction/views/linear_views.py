@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.reconstruction.convolution_views import Convolution, Depthwise, Pointwise, Transposed
-from keras_prune.reconstruction.linear_view import LinearView, as_float, picked
-from keras_prune.reconstruction.recurrent_views import cell_views, gru_views
+from keras_prune.reconstruction.views.convolution_views import Convolution, Depthwise, Pointwise, Transposed
+from keras_prune.reconstruction.views.linear_view import LinearView, as_float, picked
+from keras_prune.reconstruction.views.recurrent_views import cell_views, gru_views
 
 
 def linear_views(layer: keras.Layer) -> list[LinearView]:

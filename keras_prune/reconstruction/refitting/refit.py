@@ -13,17 +13,17 @@ from keras_prune.graph.leaf_layers import Weight
 from keras_prune.graph.structure import Structure
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.flat_copy import Runnable, Step, make_runnable
-from keras_prune.reconstruction.bare_weights import BareWeights
-from keras_prune.reconstruction.frontier import Frontier
-from keras_prune.reconstruction.inner_fit import Backup, Kepts, OutputsError, restore, restored, use_inside
-from keras_prune.reconstruction.inner_products import InnerProducts, KeptOf, KeptPlaces, all_kept
-from keras_prune.reconstruction.layer_fit import Cut, LayerFit, Settings, Use
-from keras_prune.reconstruction.layer_refit import LayerRefit
-from keras_prune.reconstruction.norm_statistics import recalibrate_both
-from keras_prune.reconstruction.readings import reading_of
-from keras_prune.reconstruction.stand_ins import StandIns
-from keras_prune.reconstruction.step_parts import Part, parts_of
-from keras_prune.reconstruction.tails import Flow
+from keras_prune.reconstruction.refitting.bare_weights import BareWeights
+from keras_prune.reconstruction.refitting.frontier import Frontier
+from keras_prune.reconstruction.refitting.inner_fit import Backup, Kepts, OutputsError, restore, restored, use_inside
+from keras_prune.reconstruction.refitting.inner_products import InnerProducts, KeptOf, KeptPlaces, all_kept
+from keras_prune.reconstruction.refitting.layer_fit import Cut, LayerFit, Settings, Use
+from keras_prune.reconstruction.refitting.layer_refit import LayerRefit
+from keras_prune.reconstruction.refitting.norm_statistics import recalibrate_both
+from keras_prune.reconstruction.refitting.readings import reading_of
+from keras_prune.reconstruction.refitting.stand_ins import StandIns
+from keras_prune.reconstruction.refitting.step_parts import Part, parts_of
+from keras_prune.reconstruction.refitting.tails import Flow
 from keras_prune.reporting.progress import track
 
 BATCH_SIZE = 256

@@ -10,8 +10,8 @@ import numpy as np
 from keras_prune.graph.stateful import states_untouched
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.layer_inputs import Hook, input_hooks
-from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.normal_equations import NormalEquations
+from keras_prune.reconstruction.views.linear_view import LinearView
 from keras_prune.validation import check_finite
 
 _ROWS, _LEAST = 256, 4

@@ -8,9 +8,9 @@ one block know nothing of those in the next.
 
 import numpy as np
 
-from keras_prune.reconstruction.choice import Choose
-from keras_prune.reconstruction.given_mask import fit_and_price, fit_kept
-from keras_prune.reconstruction.quadratic import Quadratic
+from keras_prune.reconstruction.masks.choice import Choose
+from keras_prune.reconstruction.masks.given_mask import fit_and_price, fit_kept
+from keras_prune.reconstruction.masks.quadratic import Quadratic
 
 ROUNDS = 20
 EXACT = 1e11  # floating-point operations of all rounds

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prune.reconstruction.linear_view import LinearView, WrappedView, picked
 from keras_prune.reconstruction.normal_equations import NormalEquations
+from keras_prune.reconstruction.views.linear_view import LinearView, WrappedView, picked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

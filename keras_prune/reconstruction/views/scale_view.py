@@ -14,7 +14,7 @@ from keras import ops
 from keras_prune import _keras
 from keras_prune.graph.duplicate import duplicate
 from keras_prune.graph.leaf_layers import InferenceBatchNormalization
-from keras_prune.reconstruction.linear_view import LinearView, as_float, picked
+from keras_prune.reconstruction.views.linear_view import LinearView, as_float, picked
 
 
 class Scale(LinearView):

@@ -10,12 +10,12 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.measurement.flat_copy import Step
-from keras_prune.reconstruction.frontier import Frontier
-from keras_prune.reconstruction.linear_view import LinearView
 from keras_prune.reconstruction.normal_equations import NormalEquations
-from keras_prune.reconstruction.readings import Reading
-from keras_prune.reconstruction.softmax_fit import can_fit_softmax, fit_softmax
-from keras_prune.reconstruction.tails import Tail
+from keras_prune.reconstruction.refitting.frontier import Frontier
+from keras_prune.reconstruction.refitting.readings import Reading
+from keras_prune.reconstruction.refitting.softmax_fit import can_fit_softmax, fit_softmax
+from keras_prune.reconstruction.refitting.tails import Tail
+from keras_prune.reconstruction.views.linear_view import LinearView
 from keras_prune.validation import check_finite
 
 Cut = Callable[[Any, np.ndarray], np.ndarray]

@@ -10,13 +10,13 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.measurement.flat_copy import Step
-from keras_prune.reconstruction.columns import patches
-from keras_prune.reconstruction.convolution_views import Convolution
-from keras_prune.reconstruction.each_step import EachStep
-from keras_prune.reconstruction.linear_view import LinearView
-from keras_prune.reconstruction.linear_views import linear_views
-from keras_prune.reconstruction.recurrent_views import cell_views, gru_views
-from keras_prune.reconstruction.scale_view import scale_views
+from keras_prune.reconstruction.views.columns import patches
+from keras_prune.reconstruction.views.convolution_views import Convolution
+from keras_prune.reconstruction.views.each_step import EachStep
+from keras_prune.reconstruction.views.linear_view import LinearView
+from keras_prune.reconstruction.views.linear_views import linear_views
+from keras_prune.reconstruction.views.recurrent_views import cell_views, gru_views
+from keras_prune.reconstruction.views.scale_view import scale_views
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

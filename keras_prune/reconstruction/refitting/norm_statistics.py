@@ -10,8 +10,8 @@ import numpy as np
 from keras_prune import _keras
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.flat_copy import Runnable, Step
-from keras_prune.reconstruction.inner_fit import Kepts
 from keras_prune.reconstruction.recalibrate import recalibrate_statistics
+from keras_prune.reconstruction.refitting.inner_fit import Kepts
 
 
 def recalibrate_both(

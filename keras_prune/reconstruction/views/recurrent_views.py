@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_prune import _keras
-from keras_prune.reconstruction.linear_view import LinearView, as_float, picked
+from keras_prune.reconstruction.views.linear_view import LinearView, as_float, picked
 
 
 class _Gated(LinearView):

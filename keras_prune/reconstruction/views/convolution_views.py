@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_prune.reconstruction.columns import patches, transposed_patches
-from keras_prune.reconstruction.linear_view import LinearView, as_float, picked
+from keras_prune.reconstruction.views.columns import patches, transposed_patches
+from keras_prune.reconstruction.views.linear_view import LinearView, as_float, picked
 
 
 class Convolution(LinearView):

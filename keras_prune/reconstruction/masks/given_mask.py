@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_prune.reconstruction.quadratic import Quadratic
+from keras_prune.reconstruction.masks.quadratic import Quadratic
 
 EXACT = 4e11  # floating-point operations that an exact solution may take
 STEPS = 30  # of conjugate gradients

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_prune.reconstruction.linear_view import WrappedView
+from keras_prune.reconstruction.views.linear_view import WrappedView
 
 
 class EachStep(WrappedView):

@@ -11,8 +11,8 @@ from keras_prune.graph.stateful import states_untouched
 from keras_prune.measurement.flat_copy import Step
 from keras_prune.measurement.layer_inputs import input_hooks
 from keras_prune.measurement.predict_batch import predict_batch
-from keras_prune.reconstruction.frontier import Frontier
-from keras_prune.reconstruction.step_parts import Part
+from keras_prune.reconstruction.refitting.frontier import Frontier
+from keras_prune.reconstruction.refitting.step_parts import Part
 
 Compute = Callable[[Any], np.ndarray]
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from keras_prune.measurement.flat_copy import Runnable, Step
-from keras_prune.reconstruction.tails import Tail
+from keras_prune.reconstruction.refitting.tails import Tail
 
 Target = tuple[Any, Any]
 """A tensor of the original, and that of its flat copy."""

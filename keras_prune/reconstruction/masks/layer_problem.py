@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from keras_prune.reconstruction.linear_view import LinearView
+from keras_prune.reconstruction.masks.quadratic import Quadratic
 from keras_prune.reconstruction.normal_equations import NormalEquations
-from keras_prune.reconstruction.quadratic import Quadratic
+from keras_prune.reconstruction.views.linear_view import LinearView
 
 RIDGE = 1e-3
 """Weight of the penalty of changes. Settings from 1e-4 to 1e-2 differ little where there are more rows than inputs."""

@@ -6,9 +6,9 @@ from typing import Any
 from keras_prune import _keras
 from keras_prune.graph.leaf_layers import Weight
 from keras_prune.measurement.flat_copy import Step
-from keras_prune.reconstruction.linear_view import LinearView
-from keras_prune.reconstruction.linear_views import view_of_equation
-from keras_prune.reconstruction.step_parts import Part
+from keras_prune.reconstruction.refitting.step_parts import Part
+from keras_prune.reconstruction.views.linear_view import LinearView
+from keras_prune.reconstruction.views.linear_views import view_of_equation
 
 _MATMUL = tuple(_keras.operation_classes("numpy.Matmul", "numpy.Dot"))
 _EINSUM = tuple(_keras.operation_classes("numpy.Einsum"))

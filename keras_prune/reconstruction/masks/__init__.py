@@ -1,0 +1,1 @@
+"""Single weights: which are kept, and what those have to be, by the equations of their layer."""

@@ -1,0 +1,1 @@
+"""Weights as linear maps: which columns they multiply, and what rows come out."""
