@@ -67,7 +67,7 @@ def test_the_report_says_which_sizes_to_give():
     model = Words(InPairs(name="pairs"))
     report = kp.expansion.report(kp.expand(model))
     assert [layer.path for layer in report.whole] == ["pairs"]
-    assert report.remarks[-1].endswith('give them, as in `sizes={"token_ids": 128}`.')
+    assert report.remarks[-1].endswith('give them, as in `keras_prune.expand(model, sizes={"token_ids": 128})`.')
     made = kp.expand(model, sizes={"token_ids": 6})
     assert kp.expansion.report(made).whole == kp.expansion.report(made).remarks == ()
     any_models.assert_same(model, made, np.ones((3, 6), "int32"))
