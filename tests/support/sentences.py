@@ -15,7 +15,7 @@ def sentences(count=64, seed=0):
     return np.where(np.arange(STEPS) < rng.integers(3, STEPS, (count, 1)), words, 0).astype("int32")
 
 
-@keras.saving.register_keras_serializable("tests")
+@keras.saving.register_keras_serializable("tests", "SentenceBlock")
 class Block(layers.Layer):
     """A block of a Transformer as people write it."""
 
