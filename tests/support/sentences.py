@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 from support.channel_zoo import randomise
 
 WORDS, STEPS, WIDTH = 20, 10, 8
@@ -67,3 +67,13 @@ def reader(body=functional, end=mean, mask=True):
     model = keras.Model(given, end(body(x)))
     randomise(model)
     return model
+
+
+def with_other_padding(model):
+    """The same model, of which the vector of the word 0 is another one."""
+    other = type(model).from_config(model.get_config())
+    other.set_weights(model.get_weights())
+    table = np.array(ops.convert_to_numpy(model.get_layer("table").embeddings))
+    table[0] = 50 * np.random.default_rng(9).normal(size=table[0].shape)
+    other.get_layer("table").embeddings.assign(table)
+    return other

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from keras import layers, ops
-from support.sentences import Block, each, flat, functional, mean, reader, sentences
+from support.sentences import Block, each, flat, functional, mean, reader, sentences, with_other_padding
 
 import keras_prune as kp
 
@@ -20,16 +20,6 @@ def lstm(x):
 
 def backwards(x):
     return layers.Bidirectional(layers.GRU(4, return_sequences=True), name="both")(x)
-
-
-def with_other_padding(model):
-    """The same model, of which the vector of the word 0 is another one."""
-    other = type(model).from_config(model.get_config())
-    other.set_weights(model.get_weights())
-    table = np.array(ops.convert_to_numpy(model.get_layer("table").embeddings))
-    table[0] = 50 * np.random.default_rng(9).normal(size=table[0].shape)
-    other.get_layer("table").embeddings.assign(table)
-    return other
 
 
 def fitted(model, x):

@@ -36,6 +36,9 @@ class Frontier:
 
     Args:
         model: A Functional model without models inside.
+
+    Attributes:
+        masked: Whether masks of time steps are handed on in it.
     """
 
     def __init__(self, model: keras.Model):
@@ -50,7 +53,7 @@ class Frontier:
             for tensor in node.arguments.keras_tensors:
                 self._readers.setdefault(id(tensor), []).append(node)
         self._uses = collections.Counter(id(node.operation) for node in _keras.graph_nodes(model))
-        self._masked = any(_keras.has_mask(tensor) for tensor in self._tensors.values())
+        self.masked = any(_keras.has_mask(tensor) for tensor in self._tensors.values())
         self._held: dict[bytes, dict[int, np.ndarray]] = {}  # by what the batch is
         self._parts: dict[frozenset[int], _Part] = {}  # by what is known
         self._asked: set[int] = set()
@@ -85,7 +88,7 @@ class Frontier:
         operation that is used once. (From one of several uses Keras finds no way to the others.)
         """
         node = self._nodes.get(id(tensor))
-        return node is None or (not self._masked and self._uses[id(node.operation)] == 1)
+        return node is None or (not self.masked and self._uses[id(node.operation)] == 1)
 
     def forget(self, operations: Iterable[Any]) -> None:
         """Compute again what depends on the weights of these operations, which were changed."""

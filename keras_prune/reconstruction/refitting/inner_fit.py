@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_prune import _keras
 from keras_prune.measurement.flat_copy import Runnable, Step
+from keras_prune.reconstruction.refitting.counted import Counted
 from keras_prune.reconstruction.refitting.frontier import Frontier
 from keras_prune.reconstruction.refitting.inner_products import KeptPlaces, TargetProducts
 from keras_prune.reconstruction.refitting.layer_fit import Cut, Use
@@ -60,6 +61,7 @@ class OutputsError:
         steps: All uses of the layer in both.
         cut: What is kept of the original's tensors.
         batches: Inputs for both.
+        counted: Which positions of the outputs count. Defaults to None: all of them.
 
     Attributes:
         value: The error as it was measured last.
@@ -72,8 +74,9 @@ class OutputsError:
         steps: Sequence[tuple[Step, Step]],
         cut: Cut,
         batches: Iterable[Any],
+        counted: Counted | None = None,
     ):
-        self._batches, self._cut = batches, cut
+        self._batches, self._cut, self._counted = batches, cut, counted
         self._tensors = [tensor for target, _ in steps for tensor, _ in target.outputs]
         self._whole, self._targets = before, [twin for target, _ in steps for _, twin in target.outputs]
         self._small, self._outputs = after, [twin for _, step in steps for _, twin in step.outputs]
@@ -82,11 +85,15 @@ class OutputsError:
     def measure(self) -> float:
         """Measure it again."""
         errors, whole = np.zeros(len(self._tensors)), np.zeros(len(self._tensors))
-        for x, *_ in self._batches:
+        for number, (x, *_) in enumerate(self._batches):
+            counted = None if self._counted is None else self._counted[number]
             targets, found = self._whole.values(self._targets, x), self._small.values(self._outputs, x)
             for index, tensor in enumerate(self._tensors):
                 target = self._cut(tensor, targets[index]).astype(np.float64)
-                errors[index] += np.square(found[index] - target).sum()
+                small = found[index]
+                if counted is not None and target.shape[: counted.ndim] == counted.shape:
+                    target, small = target[counted], small[counted]
+                errors[index] += np.square(small - target).sum()
                 whole[index] += np.square(target).sum()
         self.value = float((errors / np.maximum(whole, 1e-30)).sum())
         return self.value

@@ -11,11 +11,12 @@ import numpy as np
 from keras_prune import _keras
 from keras_prune.measurement.flat_copy import Step
 from keras_prune.reconstruction.normal_equations import NormalEquations
+from keras_prune.reconstruction.refitting.counted import Counted
 from keras_prune.reconstruction.refitting.frontier import Frontier
 from keras_prune.reconstruction.refitting.readings import Reading
 from keras_prune.reconstruction.refitting.softmax_fit import can_fit_softmax, fit_softmax
 from keras_prune.reconstruction.refitting.tails import Tail
-from keras_prune.reconstruction.views.linear_view import LinearView
+from keras_prune.reconstruction.views.linear_view import LinearView, counted_rows
 from keras_prune.validation import check_finite
 
 Cut = Callable[[Any, np.ndarray], np.ndarray]
@@ -58,6 +59,7 @@ class Use:
         target: The tensor of the original that is the target, and that of its copy.
         given: What the weight reads. Defaults to None: the first input of the step.
         wanted: What it should give, in the original, where that never leaves the layer. Defaults to None: `target`.
+        counted: Which positions of what it reads count. Defaults to None: all of them.
     """
 
     step: Step
@@ -65,6 +67,7 @@ class Use:
     target: tuple[Any, Any]
     given: Reading | None = None
     wanted: Reading | None = None
+    counted: Counted | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,16 +136,19 @@ class LayerFit:
                     return None
                 places = self._places(target, most, samples, number)
                 wanted, *limits = self._products(use, others, target, places)
+                counted = counted_rows(self._view, given, places, None if use.counted is None else use.counted[number])
                 done = 0
                 for columns in equations.columns(given, places):
                     part = slice(done, done + columns.shape[1])
-                    rows = wanted[:, part]
+                    rows, *bounds = (each[:, part] for each in (wanted, *limits))
+                    done += columns.shape[1]
+                    if counted is not None:
+                        columns, rows, *bounds = (each[:, counted[part]] for each in (columns, rows, *bounds))
                     equations.add_rows(columns, rows)
                     room -= columns.size
                     if held is not None and room >= 0:
-                        own = [each[:, part].astype(np.float32) for each in limits]
+                        own = [each.astype(np.float32) for each in bounds]
                         held.append(_Held(columns.astype(np.float32), rows.astype(np.float32), own))
-                    done += columns.shape[1]
         check_finite(equations.gram, "Activations", f"the inputs of {self._view.weight.path}")
         check_finite(equations.cross, "Activations", f"what {self._view.weight.path} should give")
         before = equations.error(start).sum()

@@ -14,6 +14,7 @@ from keras_prune.graph.structure import Structure
 from keras_prune.measurement.batches import Batches
 from keras_prune.measurement.flat_copy import Runnable, Step, make_runnable
 from keras_prune.reconstruction.refitting.bare_weights import BareWeights
+from keras_prune.reconstruction.refitting.counted import Counted, CountedPositions
 from keras_prune.reconstruction.refitting.frontier import Frontier
 from keras_prune.reconstruction.refitting.inner_fit import Backup, Kepts, OutputsError, restore, restored, use_inside
 from keras_prune.reconstruction.refitting.inner_products import InnerProducts, KeptOf, KeptPlaces, all_kept
@@ -118,6 +119,7 @@ class _Refitter:
         self._last = [last[id(step.operation)] for step in after.steps]
         self._flow = Flow(after)
         self._errors: dict[int, OutputsError] = {}
+        self._counted: CountedPositions | None = None
         self.changed: set[int] = set()
 
     def run(self, batches: Batches, samples: int) -> tuple[LayerRefit, ...]:
@@ -132,6 +134,9 @@ class _Refitter:
         todo = self._flow.order(todo, [0 if each.inside else each.view.matrices().shape[1] for each in lasts])
         when = {index: number for number, index in enumerate(todo)}
         self._flow.settled = [when.get(last, -1) for last in self._last]
+        if self._values[0].masked:
+            parts = [part for index in todo if self._matches[index] is not None for part in self._originals(index)]
+            self._counted = CountedPositions(self._values[0].model, parts, batches)
         found = [
             each
             for index in track(todo, len(todo), f"Compensating {len(todo)} layers")
@@ -221,10 +226,12 @@ class _Refitter:
         layer = self._after.steps[index].operation
         key = id(layer)
         if key not in self._errors:
-            steps = [(self._match(place), self._after.steps[place]) for place in self._places(index)]
+            places = self._places(index)
+            steps = [(self._match(place), self._after.steps[place]) for place in places]
+            counted = self._counted_of(index, 0) if len(places) == 1 else None  # of attention: its queries
             with restored(backups):
                 self._values[1].forget([layer])
-                self._errors[key] = OutputsError(*self._values, steps, self._cut, batches)
+                self._errors[key] = OutputsError(*self._values, steps, self._cut, batches, counted)
             self._values[1].forget([layer])
         error = self._errors[key]
         least = error.value
@@ -242,13 +249,20 @@ class _Refitter:
             kept = self._kept(place, number)
             assert kept is not None
             parts = self._originals(place)[number], part
-            return use_inside(*self._values, (self._match(place), step), parts, kept)
+            use = use_inside(*self._values, (self._match(place), step), parts, kept)
+            return dataclasses.replace(use, counted=self._counted_of(place, number))
         for sums in (self._settings.sums, False):
             tail = self._flow.tail(place, sums)
             target = self._targets.target(tail)
             if target is not None:
-                return Use(step, tail, target, reading_of(self._values[1], step, part))
+                given = reading_of(self._values[1], step, part)
+                return Use(step, tail, target, given, counted=self._counted_of(place, number))
         raise AssertionError(step.path)  # a normalisation that is used once has a match, as the layer has
+
+    def _counted_of(self, place: int, number: int) -> Counted | None:
+        """Which positions of what a weight reads count; None for all."""
+        originals = self._originals(place) if self._counted is not None else []
+        return self._counted.of(originals[number]) if self._counted is not None and number < len(originals) else None
 
     def _match(self, place: int) -> Step:
         """The same step of the original."""
