@@ -126,3 +126,21 @@ def test_arrays_of_rescaling_lose_the_entries_of_channels(settings):
     assert result.model.get_layer("before").units == 4
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(result.model))
     assert again.count_params() == result.model.count_params()
+
+
+@pytest.mark.parametrize("rows", [True, False], ids=["a row for each", "the same for all"])
+def test_a_mask_of_a_softmax_keeps_the_rows_that_it_has_entries_for(rows):
+    inputs = keras.Input((6, 5))
+    x = layers.Permute((2, 1))(layers.Dense(10, name="rows")(layers.Permute((2, 1))(inputs)))
+    scores = ops.einsum("bre,bpe->brp", x, inputs)
+    mask = keras.Input((10 if rows else 1, 6), dtype="bool", name="mask")
+    weights = layers.Softmax(name="softmax")(scores, mask=mask)
+    x = ops.max(ops.einsum("brp,bpe->bre", weights, inputs), axis=2)
+    model = keras.Model([inputs, mask], layers.Dense(2, name="out")(x))
+    analysis = kp.analyze_channels(model)
+    (group,) = [group for group in analysis.groups if "rows" in {member.layer for member in group.members}]
+    assert bool(group.frozen) == rows
+    small = kp.prune_channels(model, 0.5).model
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=(2, 6, 5)).astype("float32"), np.ones((2, *mask.shape[1:]), bool)
+    assert np.isfinite(ops.convert_to_numpy(small(list(given)))).all()

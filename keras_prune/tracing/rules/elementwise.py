@@ -1,5 +1,6 @@
 """Operations on each entry alone: activations, arithmetic, merges, noise."""
 
+import itertools
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -110,6 +111,11 @@ def softmax(call: RuleContext) -> np.ndarray | Planes:
     for plane in further:
         if axes & set(call.varying(plane)):
             call.freeze(plane, f"{call.kind}: its sum is taken over the channels")
+    shapes = [*map(call.shape_of, masks), *(shape for _, shape in find_constants(call.args, call.kwargs))]
+    for plane in call.planes(inputs):
+        for axis, shape in itertools.product(call.varying(plane), shapes):
+            if axis - plane.ndim + len(shape) >= 0 and shape[axis - plane.ndim] != 1:
+                call.freeze(plane, f"{call.kind}: its mask has entries for them")
     return call.move(inputs)
 
 
