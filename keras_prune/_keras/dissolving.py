@@ -60,6 +60,13 @@ def _dissolved(kind: Any, methods: Mapping[str, Any]) -> type:
 _LOCK = threading.RLock()
 
 
+def _as_tuples(value: Any) -> Any:
+    """Shapes among arguments as tuples: those of a class of their own Keras does not keep in a configuration."""
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return tuple(map(_as_tuples, value))
+    return [_as_tuples(each) for each in value] if type(value) is list else value
+
+
 @contextmanager
 def symbolic_operands(attribute: Callable[[Any, str], Any], shape_of: Callable[[Any], Any]) -> Iterator[None]:
     """While this holds, symbolic tensors may stand where custom code has tensors of the backend.
@@ -93,6 +100,11 @@ def symbolic_operands(attribute: Callable[[Any, str], Any], shape_of: Callable[[
 
             return call
 
+        new = vars(keras.Operation)["__new__"]
+
+        def with_tuples(cls: type, *args: Any, **kwargs: Any) -> Any:
+            return new(cls, *_as_tuples(args), **{name: _as_tuples(value) for name, value in kwargs.items()})
+
         kept = {"__getitem__": take, "shape": shape, **named}
         if forgoes:
             kept["__jax_array__"] = held["__jax_array__"]
@@ -100,12 +112,14 @@ def symbolic_operands(attribute: Callable[[Any, str], Any], shape_of: Callable[[
             tensor.__getitem__ = take_any
             tensor.shape = property(lambda self: shape_of(shape.fget(self)), shape.fset)
             tensor.__getattr__ = attribute
+            keras.Operation.__new__ = staticmethod(with_tuples)
             for name in named:
                 setattr(tensor, name, method(name))
             if forgoes:
                 del tensor.__jax_array__
             yield
         finally:
+            keras.Operation.__new__ = new
             del tensor.__getattr__
             for name, value in kept.items():
                 setattr(tensor, name, value)

@@ -139,7 +139,9 @@ class _Expander:
 
     def _check_training(self, first: Traced) -> None:
         node = forced_training(first.nodes)
-        if node is not None:
+        # Where the model is called with none, Keras hands on what an inner layer has as its default, as `Resizing` has
+        # True. Only what remains of it at inference is the code's own.
+        if node is not None and forced_training(self._trace(self._batches.first, False).nodes) is not None:
             reason = f"its code calls '{node.operation.name}' with training=True, at inference too"
             raise Failed(first.around.get(id(node)), reason)
 

@@ -139,3 +139,28 @@ def compared(model):
 @pytest.mark.parametrize("use", [steps, explained, compared])
 def test_other_functions_on_a_model_with_losses_of_its_own(regularised, use):
     use(regularised)
+
+
+class Pyramid(layers.Layer):
+    """Resizes in its code: the default of `Resizing` is `training=True`, which Keras hands on to the layers behind."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.before, self.after = layers.Conv2D(4, 3, padding="same"), layers.BatchNormalization()
+        self.resize = layers.Resizing(8, 8)
+
+    def call(self, x):
+        return self.after(self.before(self.resize(x)))
+
+
+def test_a_default_of_training_is_not_taken_for_the_code_s_own():
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(
+        inputs, layers.Dense(2)(layers.Flatten()(Pyramid()(layers.Conv2D(5, 3, padding="same")(inputs))))
+    )
+    randomise(model)
+    made = kp.expand(model)
+    assert kp.expansion.report(made).whole == ()
+    x = np.random.default_rng(0).normal(size=(3, 4, 4, 3)).astype("float32")
+    expected, found = (ops.convert_to_numpy(each(x, training=False)) for each in (model, made))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -2,7 +2,7 @@
 
 import keras
 import pytest
-from keras import layers
+from keras import layers, ops
 from support.channel_zoo import batch, difference, outputs, randomise
 
 import keras_prune as kp
@@ -127,3 +127,24 @@ def test_functions_of_tensorflow_as_activations_and_attributes():
     result = kp.prune_channels(model, 0.5)
     assert not result.report.unknown
     assert result.report.parameters_after < 0.6 * result.report.parameters_before
+
+
+class Positions(layers.Layer):
+    """A vector for each position, as KerasHub adds it."""
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=shape[1:], initializer="normal", name="table")
+
+    def call(self, x):
+        return x + ops.broadcast_to(self.table, ops.shape(x))
+
+
+def test_shapes_of_tensors_are_kept_in_configurations():
+    inputs = keras.Input((6, 8))
+    model = keras.Model(inputs, layers.Dense(2)(Positions()(layers.Dense(8)(inputs))))
+    randomise(model)
+    made = kp.expand(model)
+    assert kp.expansion.report(made).whole == ()
+    x = batch(model)
+    assert keras.Model.from_config(made.get_config()).count_params() == made.count_params()
+    assert difference(outputs(made, x), outputs(model, x)) < 1e-5
