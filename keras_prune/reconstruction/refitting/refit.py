@@ -311,7 +311,13 @@ def _matches(before: Sequence[Step], after: Sequence[Step]) -> list[Step | None]
     whole = dict(zip(_keys(before), before, strict=True))
     uses = collections.Counter(step.path for step in before)
     several = len(before) == len(after)
-    return [whole.get(key) if several or uses[key[0]] == 1 else None for key in _keys(after)]
+    found = [whole.get(key) if several or uses[key[0]] == 1 else None for key in _keys(after)]
+    if not several:
+        return found
+    return [  # operations may have other names in a copy of older versions of Keras, and stand at the same place
+        step if match is None and type(step.operation) is type(own.operation) else match
+        for match, step, own in zip(found, before, after, strict=True)
+    ]
 
 
 def _keys(steps: Sequence[Step]) -> list[tuple[str, int]]:
