@@ -33,11 +33,12 @@ def compensate_channels(
     kept = Kept(keep)
 
     def cut(tensor: Any, values: np.ndarray) -> np.ndarray:
-        mask = kept.mask(collapse([trace.tensors[id(tensor)]])[0])
-        for axis in range(mask.ndim):
-            here = mask.any(axis=tuple(each for each in range(mask.ndim) if each != axis))
-            if not here.all():
-                values = np.compress(here, values, axis=axis)
+        for plane in trace.planes(tensor):  # one for each axis that channels lie along
+            mask = kept.mask(collapse([plane])[0])
+            for axis in range(mask.ndim):
+                here = mask.any(axis=tuple(each for each in range(mask.ndim) if each != axis))
+                if not here.all():
+                    values = np.compress(here, values, axis=axis)
         return values
 
     bindings: dict[int, list[Binding]] = {}

@@ -144,3 +144,11 @@ def test_a_mask_of_a_softmax_keeps_the_rows_that_it_has_entries_for(rows):
     rng = np.random.default_rng(0)
     given = rng.normal(size=(2, 6, 5)).astype("float32"), np.ones((2, *mask.shape[1:]), bool)
     assert np.isfinite(ops.convert_to_numpy(small(list(given)))).all()
+
+
+def test_what_is_right_along_both_axes_is_not_fitted_again():
+    """Fewer channels of the stream are fewer rows of a matrix over positions: those that are kept stay as they are."""
+    model = mixed()
+    x = np.random.default_rng(0).normal(size=(200, 6, 5)).astype("float32")
+    result = kp.prune_channels(model, ratios={"stream": 0.5}, compensate=x)
+    assert [row.layer for row in result.report.compensated] == ["out"]
