@@ -70,6 +70,8 @@ def copied(analysis, group, x):
             continue
         values = np.moveaxis(np.array(keras.ops.convert_to_numpy(member.weight.value)), member.axis, 0)
         for first, second in pairs:
+            if np.sum(member.labels == second) != np.sum(member.labels == first):
+                return False
             values[member.labels == second] = values[member.labels == first]
         member.weight.assign(np.moveaxis(values, 0, member.axis))
     for layer in model.layers:
