@@ -16,6 +16,7 @@ from keras import ops
 
 from keras_prune import _keras
 from keras_prune.measurement.flat_copy import Runnable, Step
+from keras_prune.reconstruction.refitting.tails import ADDITIONS
 from keras_prune.reconstruction.views.linear_view import LinearView
 from keras_prune.reconstruction.views.linear_views import linear_views
 from keras_prune.tracing.rules.activations import is_elementwise
@@ -25,7 +26,7 @@ SMOOTHNESS = 0.5
 WIDEST = 2048
 """Channels of the widest tensors that are followed: more take minutes."""
 _SAMPLES = 4096
-_ADDITIONS = (keras.layers.Add, *_keras.operation_classes("numpy.Add"))
+_TRANSPOSES: Any = tuple(_keras.operation_classes("numpy.Transpose"))
 _NORMS = (keras.layers.LayerNormalization, keras.layers.RMSNormalization)
 _ACTIVATIONS = (
     *(keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU),
@@ -110,11 +111,11 @@ def _made(step: Step, given: Sequence[Moments | None]) -> Moments | None:
         views = linear_views(operation)
         if len(views) == 1 and not views[0].internal:
             return _linear(views[0], given[0], _channels(step))
-    if isinstance(operation, _ADDITIONS) and len(given) > 1:
+    if isinstance(operation, ADDITIONS) and len(given) > 1:
         return _sum(given)
     if len(given) == 1 and given[0] is not None:
         if isinstance(operation, _SAME):
-            return given[0]
+            return given[0] if _keeps_last_axis(operation) else None
         if isinstance(operation, _ACTIVATIONS):
             return given[0].through(operation)
         if isinstance(operation, keras.layers.Activation) and is_elementwise(operation.activation):
@@ -122,6 +123,16 @@ def _made(step: Step, given: Sequence[Moments | None]) -> Moments | None:
     if isinstance(operation, keras.layers.Concatenate) and all(each is not None for each in given):
         return _side_by_side([each for each in given if each is not None])
     return None
+
+
+def _keeps_last_axis(operation: Any) -> bool:
+    """Whether the channels, those of the last axis, stay there: a transposition may put others in their place."""
+    if isinstance(operation, keras.layers.Permute):
+        return bool(operation.dims[-1] == len(operation.dims))
+    if isinstance(operation, _TRANSPOSES):
+        axes = operation.axes
+        return axes is not None and axes[-1] in (-1, len(axes) - 1)
+    return True
 
 
 def _channels(step: Step) -> int:

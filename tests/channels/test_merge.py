@@ -229,3 +229,16 @@ def test_each_step_of_an_iteration_merges():
     steps = kp.IterativePruning(model, steps=2, ratio=0.5, compensate="weights")
     found = [result.report.compensated for _ in steps for result in steps.results[-1:]]
     assert [[row.layer for row in rows] for rows in found] == [["second", "out"]] * 2
+
+
+def test_a_transposition_puts_positions_in_the_place_of_channels():
+    """Even where there are as many: what is read behind it is unknown, and left as sliced."""
+    inputs = keras.Input((4, 3))
+    stem = layers.Dense(4, activation="tanh", name="stem")(inputs)
+    x = layers.Dense(5, activation="gelu", name="wide")(layers.Permute((2, 1))(stem))
+    x = layers.Permute((2, 1))(layers.Dense(4, name="narrow")(x)) + stem
+    model = randomise(keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x))))
+    result = kp.prune_channels(model, ratios={"stem": 0.5}, compensate="weights")
+    (row,) = result.report.compensated
+    assert row.layer == "out"
+    assert row.note.endswith("left as sliced")

@@ -155,5 +155,7 @@ def restored(backups: Sequence[Backup]) -> Iterator[None]:
     """While this holds, the variables have the values that `restore` sets."""
     now = [each.now() for each in backups]
     restore(backups)
-    yield
-    restore(now)
+    try:
+        yield
+    finally:
+        restore(now)

@@ -16,7 +16,7 @@ import numpy as np
 from keras_prune import _keras
 from keras_prune.measurement.flat_copy import Runnable, Step
 
-_ADDITIONS = (keras.layers.Add, *_keras.operation_classes("numpy.Add"))
+ADDITIONS = (keras.layers.Add, *_keras.operation_classes("numpy.Add"))
 _SOFTMAX = (keras.layers.Softmax, *_keras.operation_classes("nn.Softmax"))
 _RELU = (keras.layers.ReLU, *_keras.operation_classes("nn.Relu", "nn.Relu6"))
 
@@ -138,7 +138,7 @@ class Flow:
         if reader is not None and self._is_scale(reader.operation, made):
             scale, made = reader, reader.outputs[0][1]
             reader = self._only_reader(made)
-        if reader is None or not isinstance(reader.operation, _ADDITIONS):
+        if reader is None or not isinstance(reader.operation, ADDITIONS):
             return scale, None
         terms = [tensor for _, tensor in reader.inputs if tensor is not made]
         alike = all(tuple(tensor.shape) == tuple(made.shape) for tensor in terms)
